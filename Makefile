@@ -1,0 +1,61 @@
+# Set-up needs python3 (3.11 or later) and make, nothing else.
+PYTHON ?= python3
+PIP     = .venv/bin/python -m pip --disable-pip-version-check --quiet
+COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+          --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev check test schema bench lock clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/runtime.stamp gateway/entry/explorer/index.html  ## set up the program: .venv/bin/gateway
+
+dev: install  ## start the sandbox and the gateway, print what to open
+	@.venv/bin/gateway dev
+
+check: .venv/dev.stamp  ## lint and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test: .venv/dev.stamp gateway/entry/explorer/index.html tests/audits/node_modules/.package-lock.json  ## the whole test suite
+	.venv/bin/pytest -n 2
+
+schema: .venv/runtime.stamp  ## write schema.graphql anew
+	.venv/bin/gateway schema > schema.graphql
+
+bench: .venv/dev.stamp  ## measure what the README claims
+	.venv/bin/python benchmarks/run.py
+
+lock: .venv/dev.stamp  ## resolve the lock files anew
+	$(PIP) install uv
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) requirements/build.in -o requirements/build.txt
+	$(COMPILE) requirements/node.in -o requirements/node.txt
+
+clean:  ## remove all that was set up or built
+	rm -rf .venv gateway/entry/explorer explorer/node_modules tests/audits/node_modules
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/runtime.stamp: requirements/runtime.txt pyproject.toml | .venv/bin/python
+	$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+gateway/entry/explorer/index.html: explorer/package-lock.json explorer/build.sh $(wildcard explorer/*.ts explorer/*.html explorer/src/*) | .venv/bin/python
+	explorer/build.sh
+	@touch $@
+
+tests/audits/node_modules/.package-lock.json: tests/audits/package-lock.json | .venv/bin/python
+	scripts/with-node npm ci --prefix tests/audits --no-fund --no-audit --loglevel=error
+	@touch $@
