@@ -1,0 +1,138 @@
+"""The unsigned control API under `/_sandbox/`: faults, the log of calls, new and vanished jobs."""
+
+import json
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.sandbox.callers import CALLERS, SandboxCaller
+from gateway.sandbox.calls import CallLog
+from gateway.sandbox.faults import FAULTS
+from gateway.sandbox.orders import OrderError, read_order
+from gateway.sandbox.outbreaks import Outbreaks
+from gateway.sandbox.outputs import MILLISECONDS
+from gateway.sandbox.verification import Clock
+from gateway.sandbox.worlds import World, Worlds
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_DEFAULT_REGION = "us-east-1"
+
+
+class Control:
+    """Answers `/_sandbox/`."""
+
+    def __init__(self, outbreaks: Outbreaks, calls: CallLog, worlds: Worlds, clock: Clock) -> None:
+        self._outbreaks = outbreaks
+        self._calls = calls
+        self._worlds = worlds
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        """Give the paths, relative to `/_sandbox`."""
+        endpoints: list[tuple[str, str, Endpoint]] = [
+            ("/callers", "GET", self._show_callers),
+            ("/faults", "GET", self._show_faults),
+            ("/faults", "POST", self._switch_on),
+            ("/faults", "DELETE", self._heal),
+            ("/calls", "GET", self._show_calls),
+            ("/calls", "DELETE", self._forget_calls),
+            ("/jobs", "POST", self._start_job),
+            ("/jobs", "DELETE", self._remove_job),
+        ]
+        return [
+            Route(path, _forgiving(endpoint), methods=[method])
+            for path, method, endpoint in endpoints
+        ]
+
+    async def _show_callers(self, _request: Request) -> Response:
+        return _answer({"callers": [_caller(caller) for caller in CALLERS.values()]})
+
+    async def _show_faults(self, _request: Request) -> Response:
+        known = [
+            {"fault": fault.name, "description": fault.description, "settings": fault.defaults}
+            for fault in FAULTS.values()
+        ]
+        return _answer({"active": self._outbreaks.describe(), "known": known})
+
+    async def _switch_on(self, request: Request) -> Response:
+        outbreak = read_order(await _json(request))
+        self._outbreaks.add(outbreak)
+        return _answer({"active": self._outbreaks.describe()})
+
+    async def _heal(self, request: Request) -> Response:
+        name = request.query_params.get("fault")
+        if name is not None and name not in FAULTS:
+            raise OrderError(f"fault is {name!r}; known are: {', '.join(sorted(FAULTS))}.")
+        healed = self._outbreaks.heal(lambda outbreak: name in {None, outbreak.fault.name})
+        return _answer({"healed": healed})
+
+    async def _show_calls(self, _request: Request) -> Response:
+        return _answer({"calls": self._calls.describe()})
+
+    async def _forget_calls(self, _request: Request) -> Response:
+        return _answer({"forgotten": self._calls.clear()})
+
+    async def _start_job(self, request: Request) -> Response:
+        order = await _json(request)
+        world = self._world(order)
+        now_ms = round(self._clock().timestamp() * MILLISECONDS)
+        job = world.generation_jobs.start(now_ms)
+        return _answer({"audienceGenerationJobArn": job.fixed["audienceGenerationJobArn"]})
+
+    async def _remove_job(self, request: Request) -> Response:
+        order = await _json(request)
+        world = self._world(order)
+        arn = order.get("audienceGenerationJobArn")
+        removed = isinstance(arn, str) and world.generation_jobs.remove(arn)
+        if not removed:
+            raise OrderError(f"audienceGenerationJobArn is {arn!r}; the account has no such job.")
+        return _answer({"removed": arn})
+
+    def _world(self, order: dict[str, object]) -> World:
+        callers = {caller.access_key_id: caller for caller in CALLERS.values()}
+        key, region = order.get("access_key_id"), order.get("region", _DEFAULT_REGION)
+        if not isinstance(key, str) or key not in callers:
+            raise OrderError(f"access_key_id is {key!r}; known are: {', '.join(sorted(callers))}.")
+        if not isinstance(region, str):
+            raise OrderError(f"region is {region!r}; accepted is text such as us-east-1.")
+        return self._worlds.of(callers[key].account_id, region)
+
+
+def _caller(caller: SandboxCaller) -> dict[str, str | None]:
+    return {
+        "name": caller.name,
+        "account_id": caller.account_id,
+        "access_key_id": caller.access_key_id,
+        "secret_access_key": caller.secret_access_key,
+        "session_token": caller.session_token,
+        "note": caller.note,
+    }
+
+
+def _forgiving(endpoint: Endpoint) -> Endpoint:
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except OrderError as error:
+            return _answer({"message": str(error)}, HTTPStatus.BAD_REQUEST)
+
+    return guarded
+
+
+async def _json(request: Request) -> dict[str, object]:
+    try:
+        order = json.loads(await request.body())
+    except ValueError:
+        order = None
+    if not isinstance(order, dict):
+        raise OrderError('The body is no JSON object; send one such as {"fault": "throttle"}.')
+    return order
+
+
+def _answer(value: object, status: int = HTTPStatus.OK) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")

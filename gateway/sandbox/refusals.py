@@ -1,0 +1,61 @@
+"""Faults that refuse a call with an AWS error."""
+
+from http import HTTPStatus
+
+from gateway.sandbox.callers import SandboxCaller
+from gateway.sandbox.dose import Dose
+from gateway.sandbox.problems import RefusalError, forbidden, invalid
+from gateway.sandbox.questions import Answer, Proceed, Question
+
+
+async def throttle(_question: Question, _proceed: Proceed, dose: Dose) -> Answer:
+    """Ask the caller to slow down, with a hint when to come back if `retry_after` is over 0."""
+    hint = dose.seconds("retry_after")
+    headers = (
+        {"Retry-After": f"{hint:g}", "x-amz-retry-after": f"{hint * 1000:.0f}"} if hint else {}
+    )
+    message = "Rate exceeded"
+    raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, "ThrottlingException", message, headers)
+
+
+async def internal_error(_question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
+    """Fail inside AWS."""
+    message = "An internal error occurred. Try again."
+    raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalServerException", message)
+
+
+async def unavailable(_question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
+    """Be down."""
+    message = "Service is unavailable."
+    raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailableException", message)
+
+
+async def denied(question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
+    """Refuse for want of a permission."""
+    raise access_denied(question.identity.caller, question.operation)
+
+
+async def expired_credentials(_question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
+    """Refuse because the session is over."""
+    raise expired_token()
+
+
+async def expired_next_token(question: Question, proceed: Proceed, _dose: Dose) -> Answer:
+    """Refuse every `nextToken`, as AWS does with one that is too old."""
+    if question.next_token is not None:
+        raise invalid("Invalid nextToken: the token has expired")
+    return await proceed(question)
+
+
+def access_denied(caller: SandboxCaller, operation: str) -> RefusalError:
+    """Word the refusal as IAM does."""
+    who = f"arn:aws:sts::{caller.account_id}:assumed-role/sandbox/{caller.name}"
+    action = f"cleanrooms-ml:{operation}"
+    message = f"User: {who} is not authorized to perform: {action}"
+    return forbidden("AccessDeniedException", message)
+
+
+def expired_token() -> RefusalError:
+    """Word the refusal as AWS does for temporary credentials past their end."""
+    message = "The security token included in the request is expired"
+    return forbidden("ExpiredTokenException", message)

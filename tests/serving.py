@@ -1,0 +1,73 @@
+"""Serve any ASGI application over real HTTP for the length of a `with` block."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+START_SECONDS = 10.0
+STOP_SECONDS = 10.0
+GRACEFUL_SECONDS = 1
+
+
+class AnnouncedServer(uvicorn.Server):
+    """A uvicorn server that sets an event once it answers, or once it has given up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Bind and begin to answer, then say so."""
+        await super().startup(sockets=sockets)
+        self.settled.set()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop."""
+        try:
+            # uvicorn leaves with SystemExit when a lifespan fails; `serve` reports that instead.
+            with contextlib.suppress(SystemExit):
+                super().run(sockets=sockets)
+        finally:
+            self.settled.set()
+
+
+@contextlib.contextmanager
+def serve(app: ASGIApp, *, log_level: str = "warning") -> Iterator[str]:
+    """Yield the base URL of the application, served on a free port of this machine."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # the test run's logging stays as pytest set it up
+        log_level=log_level,
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,  # a request that hangs must not hold a test
+    )
+    server = AnnouncedServer(config)
+    # Binding here and handing the socket over leaves no moment in which the port is free.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(
+            target=server.run, args=([listener],), name=f"serve-{port}", daemon=True
+        )
+        thread.start()
+        try:
+            settled = server.settled.wait(START_SECONDS)
+            if not settled or not server.started:
+                raise RuntimeError("The application did not start; its log says why.")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            _stop(server, thread)
+
+
+def _stop(server: AnnouncedServer, thread: threading.Thread) -> None:
+    server.should_exit = True
+    thread.join(STOP_SECONDS)
+    if thread.is_alive():
+        server.force_exit = True
+        thread.join(STOP_SECONDS)
+    if thread.is_alive():
+        raise RuntimeError("The server's thread did not end.")
