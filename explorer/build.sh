@@ -1,0 +1,15 @@
+#!/bin/sh
+# Build the explorer into gateway/entry/explorer/. A build that fails leaves the one before it in place.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+target=$here/../gateway/entry/explorer
+
+cd "$here"
+../scripts/with-node npm ci --no-audit --no-fund --loglevel=error >/dev/null
+
+fresh=$here/node_modules/.explorer
+trap 'rm -rf "$fresh"' EXIT
+../scripts/with-node npm run --silent build -- --outDir "$fresh" --emptyOutDir
+
+rm -rf "$target"
+mv "$fresh" "$target"

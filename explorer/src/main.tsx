@@ -1,0 +1,36 @@
+import "graphiql/setup-workers/vite";
+import "graphiql/style.css";
+import "@graphiql/plugin-explorer/style.css";
+import "./page.css";
+
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import { createLocalStorage } from "@graphiql/toolkit";
+import { GraphiQL } from "graphiql";
+import { createRoot } from "react-dom/client";
+
+import { createFetcher } from "./fetcher";
+import { readPage } from "./page";
+
+const page = readPage();
+const fetcher = createFetcher(page.endpoint);
+
+// The documentation is GraphiQL's own choice; History is left out because it stores typed headers.
+const plugins = [explorerPlugin()];
+
+// A name of our own: other GraphiQLs on the same localhost port must not fill this page.
+const storage = createLocalStorage({ namespace: "audience-gateway" });
+
+createRoot(document.getElementById("explorer")!).render(
+  <GraphiQL
+    fetcher={fetcher}
+    plugins={plugins}
+    storage={storage}
+    defaultQuery={page.query}
+    defaultHeaders={page.headers} // for a new tab, and for one that comes back without its headers
+    initialHeaders={page.headers} // on load
+    shouldPersistHeaders={false}
+    isHeadersEditorEnabled
+  >
+    <GraphiQL.Logo>Audience Gateway</GraphiQL.Logo>
+  </GraphiQL>,
+);
