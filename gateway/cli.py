@@ -1,0 +1,106 @@
+"""The command line: gateway serve | dev | sandbox | schema."""
+
+import sys
+
+import click
+
+from gateway import __version__
+from gateway.sandbox.command import sandbox
+from gateway.settings import Settings, SettingsError, read_settings
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than load balancers keep an idle connection (60 s at AWS), or they meet closed ones."""
+
+DRAIN_SECONDS = 25
+"""How long requests under way may take to end after SIGTERM: less than Kubernetes' 30."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gateway")
+def main() -> None:
+    """Serve AWS Clean Rooms ML as a GraphQL API."""
+
+
+main.add_command(sandbox)
+
+host_option = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen on."
+)
+port_option = click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="The port to listen on.",
+)
+
+
+@main.command()
+@host_option
+@port_option
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="How many processes serve. Each has its own memory cache.",
+)
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the gateway. Settings are GATEWAY_* variables; README lists them."""
+    settings = _settings()
+
+    import uvicorn  # noqa: PLC0415  the other commands start without it
+
+    from gateway.logs import configure_logs  # noqa: PLC0415
+
+    configure_logs(settings.log_level)
+    uvicorn.run(
+        "gateway.app:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+@main.command()
+@host_option
+@port_option
+@click.option(
+    "--sandbox-port",
+    default=9000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="The port that the sandbox listens on.",
+)
+def dev(host: str, port: int, sandbox_port: int) -> None:
+    """Serve the gateway over a sandbox of its own, with GraphiQL: to try and to develop."""
+    from gateway.dev import run  # noqa: PLC0415  the other commands start without it
+
+    run(host, port, sandbox_port)
+
+
+@main.command()
+def schema() -> None:
+    """Print the schema."""
+    from gateway.graph.schema import sdl  # noqa: PLC0415  the other commands start without it
+
+    click.echo(sdl(), nl=False)
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except SettingsError as error:
+        click.echo(f"gateway: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,121 @@
+"""`gateway dev`: the gateway with GraphiQL over a sandbox, in one process."""
+
+import json
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+
+import click
+import uvicorn
+
+from gateway.app import create_app
+from gateway.logs import configure_logs
+from gateway.sandbox import CALLERS, SandboxCaller, create_sandbox
+from gateway.settings import SettingsError, read_settings
+
+SHOWN_CALLERS = ("ada", "grace", "edith")
+QUERY = "{ audienceGenerationJobs(first: 3) { nodes { name status } pageInfo { endCursor } } }"
+
+
+def run(host: str, port: int, sandbox_port: int) -> None:
+    """Serve until interrupted. Ends with a message where a setting is wrong or a port is taken."""
+    with (
+        _listen(host, port, "--port") as ours,
+        _listen(host, sandbox_port, "--sandbox-port") as its,
+    ):
+        try:
+            settings = read_settings(graphiql=True, introspection=True, upstream_url=_url(its))
+        except SettingsError as error:
+            click.echo(f"gateway: {error}", err=True)
+            sys.exit(2)
+        configure_logs(settings.log_level)
+        sandbox = uvicorn.Server(_config(create_sandbox()))
+        thread = threading.Thread(target=sandbox.run, args=([its],), name="sandbox")
+        thread.start()
+        try:
+            app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
+            _Announced(_config(app), welcome(_url(ours), _url(its))).run([ours])
+        finally:
+            sandbox.should_exit = True
+            thread.join()
+
+
+class _Announced(uvicorn.Server):
+    """Says where it is as soon as it answers."""
+
+    def __init__(self, config: uvicorn.Config, text: str) -> None:
+        super().__init__(config)
+        self._text = text
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        click.echo(self._text)
+
+
+def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:
+    """Return the headers with which this caller asks the gateway."""
+    headers = {
+        "X-Aws-Access-Key-Id": caller.access_key_id,
+        "X-Aws-Secret-Access-Key": caller.secret_access_key,
+    }
+    if caller.session_token is not None:
+        headers["X-Aws-Session-Token"] = caller.session_token
+    return headers
+
+
+def welcome(url: str, sandbox_url: str) -> str:
+    """Tell a newcomer what to open, who to be and what to paste."""
+    callers = "\n".join(
+        f"  {name:<7}{json.dumps(dict(aws_headers(CALLERS[name])))}   {CALLERS[name].note}"
+        for name in SHOWN_CALLERS
+    )
+    headers = " ".join(
+        f"-H '{name}: {value}'" for name, value in aws_headers(CALLERS[SHOWN_CALLERS[0]]).items()
+    )
+    body = json.dumps({"query": QUERY})
+    return f"""
+Audience Gateway is ready. Open
+
+  {url}/graphql
+
+The sandbox stands in for AWS at {sandbox_url}. Its callers, and their headers:
+
+{callers}
+
+Paste into another terminal:
+
+  curl -s {url}/graphql -H 'Content-Type: application/json' {headers} -d '{body}'
+
+Ctrl-C ends both.
+"""
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # uvicorn's own type for it is not public
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        click.echo(
+            f"gateway: cannot listen on {host}:{port}: {error.strerror}. "
+            f"Choose another by {option}.",
+            err=True,
+        )
+        sys.exit(1)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"

@@ -1,0 +1,10 @@
+"""Stage 1, who is asking? HTTP request -> Caller.
+
+access       around each request: its id, its log line, its last-resort answer
+endpoint     /graphql: an HTTP request to an HTTP answer
+accept       which media type the answer has
+credentials  the caller, from headers
+body, parameters, problem    the GraphQL request, or why there is none
+graphiql     the explorer
+health       /livez and /readyz
+"""

@@ -1,0 +1,80 @@
+"""Around each request: its id, its log line, and an answer where ours failed to make one."""
+
+import re
+import time
+import traceback
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.entry.endpoint import refusal
+from gateway.entry.problem import HttpProblem
+from gateway.errors import InternalError
+from gateway.graph.engine import MASKED
+
+log = structlog.get_logger()
+
+_PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class Access:
+    """Gives each request an id, taken over if it is short and plain, and one log line.
+
+    The line has method, path, status and milliseconds; no header, query or body.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        status = 0
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            except Exception as error:  # noqa: BLE001  the last one who can answer
+                _log_crash(error)
+                if not status:
+                    problem = HttpProblem(500, InternalError(MASKED))
+                    await refusal(problem)(scope, receive, send_with_id)
+            finally:
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    ms=round((time.perf_counter() - started) * 1000, 1),
+                )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _PLAIN.fullmatch(value):
+            taken: str = value.decode()
+            return taken
+    return uuid4().hex
+
+
+def _log_crash(error: Exception) -> None:
+    # Where it happened, and what kind it is; its text may hold what must not be logged.
+    frames = traceback.extract_tb(error.__traceback__)
+    log.error(
+        "request crashed",
+        exception=type(error).__qualname__,
+        where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]],
+    )

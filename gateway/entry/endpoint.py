@@ -1,0 +1,121 @@
+"""/graphql: from an HTTP request to an HTTP answer.
+
+Source: GraphQL over HTTP; where its drafts differ, the public audit suite decides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.caller import Caller
+from gateway.entry.accept import GRAPHQL, JSON, accepted
+from gateway.entry.body import read_json_body
+from gateway.entry.credentials import CHALLENGE, UNAUTHORIZED, caller_of
+from gateway.entry.graphiql import GraphiQL
+from gateway.entry.parameters import from_body, from_query_string
+from gateway.entry.problem import HttpProblem, bad_request
+from gateway.errors import UnauthenticatedError
+from gateway.graph.context import Context
+from gateway.graph.engine import Engine, GraphRequest, GraphResult, WriteByGetError
+
+METHODS = "GET, POST"
+METHOD_NOT_ALLOWED = 405
+NOT_ACCEPTABLE = 406
+
+PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+"""On each answer: it is for one caller, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Serves one engine over HTTP."""
+
+    engine: Engine
+    context_for: Callable[[Caller | None, bool], Context]
+    """Makes a request's context from its caller, and whether it reads past the cache."""
+    graphiql: GraphiQL | None
+    allow_long_term_keys: bool
+    max_body_bytes: int
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request of any method, as an ASGI application."""
+        response = await self.answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request."""
+        wishes = accepted(", ".join(request.headers.getlist("accept")))
+        if request.method == "GET" and wishes.html and self.graphiql is not None:
+            return self.graphiql.page()
+        media_type = wishes.media_type
+        try:
+            if media_type is None:
+                raise bad_request(
+                    f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}.", NOT_ACCEPTABLE
+                )
+            return _answer(await self._result(request), media_type)
+        except HttpProblem as problem:
+            # The media type of GraphQL answers is for what a GraphQL request came to.
+            return refusal(problem, media_type or JSON)
+
+    async def _result(self, request: Request) -> GraphResult:
+        caller = caller_of(request.scope["headers"], allow_long_term_keys=self.allow_long_term_keys)
+        asked = await self._asked(request)
+        fresh = "no-cache" in request.headers.get("cache-control", "").lower()
+        try:
+            result = await self.engine.run(
+                asked, self.context_for(caller, fresh), read_only=request.method == "GET"
+            )
+        except WriteByGetError:
+            raise _not_allowed("A GET executes queries only.", "POST") from None
+        if result.unauthenticated:
+            raise HttpProblem(
+                UNAUTHORIZED, UnauthenticatedError(result.errors[0]["message"]), CHALLENGE
+            )
+        return result
+
+    async def _asked(self, request: Request) -> GraphRequest:
+        if request.method == "POST":
+            return from_body(await read_json_body(request, self.max_body_bytes))
+        if request.method == "GET":
+            return from_query_string(request.scope["query_string"])
+        raise _not_allowed(f"{request.method[:20]} is not served here.", METHODS)
+
+
+def _not_allowed(message: str, allowed: str) -> HttpProblem:
+    problem = bad_request(f"{message} Accepted: {allowed}.", METHOD_NOT_ALLOWED)
+    problem.headers = {"Allow": allowed}
+    return problem
+
+
+def _answer(result: GraphResult, media_type: str) -> Response:
+    content: dict[str, Any] = {}
+    if result.errors:
+        content["errors"] = result.errors
+    if result.data is not None:
+        content["data"] = result.data
+        return _json(content, 200, media_type)
+    # A client that knows JSON only would not look into the body of an error status.
+    return _json(content, 400 if media_type == GRAPHQL else 200, media_type)
+
+
+def refusal(problem: HttpProblem, media_type: str = JSON) -> Response:
+    """Put a refused request into an answer of the form that GraphQL clients read."""
+    error = {"message": problem.error.message, "extensions": problem.error.extensions()}
+    response = _json({"errors": [error]}, problem.status, media_type)
+    response.headers.update(problem.headers)
+    return response
+
+
+def _json(content: dict[str, Any], status: int, media_type: str) -> Response:
+    return Response(
+        orjson.dumps(content),
+        status,
+        PRIVATE,
+        f"{media_type}; charset=utf-8",
+    )

@@ -1,0 +1,231 @@
+"""Connections: what Relay calls a list that is paged by cursors.
+
+Source: Relay's Cursor Connections specification. The types serve every list of the graph.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+
+from gateway.errors import BadUserInputError
+from gateway.graph.context import Info
+from gateway.graph.cursor import (
+    PageCursors,
+    decode_cursor,
+    encode_cursor,
+    item_digest,
+    listing_digest,
+)
+from gateway.graph.paging import KeyOf, Load, Slice, Spot, Window, count, take
+from gateway.graph.selection import selects
+from gateway.upstream.page import Item, Listing, Page, PageRequest
+
+DEFAULT_FIRST = 20
+MAX_FIRST = 500
+
+First = Annotated[
+    int | None,
+    strawberry.argument(
+        description=f"How many items to return from the front: 0 to {MAX_FIRST}. "
+        f"{DEFAULT_FIRST} if `last` is not given either."
+    ),
+]
+After = Annotated[
+    str | None,
+    strawberry.argument(description="Return items behind the one with this cursor."),
+]
+Last = Annotated[
+    int | None,
+    strawberry.argument(
+        description=f"How many items to return from the back: 0 to {MAX_FIRST}. "
+        "The upstream lists one way only, so this walks the list from its start."
+    ),
+]
+Before = Annotated[
+    str | None,
+    strawberry.argument(description="Return items in front of the one with this cursor."),
+]
+
+T = TypeVar("T")
+
+
+@strawberry.type(description="Where a slice of a list begins and ends, and what lies around it.")
+class PageInfo:
+    """Relay's PageInfo."""
+
+    has_next_page: bool = strawberry.field(
+        description="Whether an item really follows the slice. Selecting this may cost one more "
+        "upstream call. True as well where the upstream call budget or the time ended the walk: "
+        "`endCursor` then goes on from there."
+    )
+    has_previous_page: bool = strawberry.field(
+        description="Whether an item lies in front of the slice: exact with `last`; with `after` "
+        "alone, that the cursor is an item's."
+    )
+    start_cursor: str | None = strawberry.field(
+        description="The cursor of the slice's first edge. Null if there is none."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="The cursor to pass as `after` for the next slice: that of the last edge, or "
+        "where the walk ended early. Null if there is neither."
+    )
+
+
+@strawberry.type(description="An item of a list with its cursor.")
+class Edge(Generic[T]):
+    """Relay's edge, made from where the item was found."""
+
+    row: strawberry.Private[Spot]
+    slice: strawberry.Private["ConnectionSlice"]
+
+    @strawberry.field(
+        description="The place right behind the item. Opaque: pass it as `after` or `before`. May "
+        "be long: send such queries by POST."
+    )
+    def cursor(self) -> str:
+        """Write the cursor."""
+        return self.slice.cursor(self.row)
+
+    @strawberry.field(description="The item.")
+    def node(self) -> T:
+        """Make the item's object."""
+        return self.slice.source.make(self.row.item)  # type: ignore[no-any-return]
+
+
+@strawberry.type(description="A slice of a list.")
+class Connection(Generic[T]):
+    """Relay's connection."""
+
+    slice: strawberry.Private["ConnectionSlice"]
+
+    @strawberry.field(description="The items of the slice, each with its cursor.")
+    def edges(self) -> list[Edge[T]]:
+        """List the edges; the executor completes them in one go where it can."""
+        return Rows(self.slice, self.slice.edge)  # type: ignore[return-value]
+
+    @strawberry.field(description="The items of the slice, for those who need no cursors.")
+    def nodes(self) -> list[T]:
+        """List the nodes likewise."""
+        return Rows(self.slice, self.slice.node)  # type: ignore[return-value]
+
+    @strawberry.field(description="Where the slice begins and ends, and what lies around it.")
+    def page_info(self) -> PageInfo:
+        """Sum up the slice."""
+        return self.slice.page_info()
+
+    @strawberry.field(
+        description="How many items the whole list has, whatever the cursors say. Counted by "
+        "walking it, within what the slice left of the upstream call budget; null if that is "
+        "not enough."
+    )
+    async def total_count(self) -> int | None:
+        """Count the list."""
+        return await count(self.slice.load)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A kind of object that is listed: how its items are named and shown."""
+
+    key_of: KeyOf
+    make: Callable[[Item], Any]
+
+
+class ConnectionSlice:
+    """A slice that was taken of a list, with all that its connection shows on demand."""
+
+    def __init__(self, listing: bytes, source: Source, load: Load, taken: Slice) -> None:
+        self.source = source
+        self.load = load
+        self.taken = taken
+        self._listing = listing
+        self._cursors: dict[str | None, PageCursors] = {}
+
+    def cursor(self, spot: Spot) -> str:
+        """Write the cursor of an item."""
+        # Spot.behind, without a Place for each of the rows of a page.
+        token, offset = spot.token, spot.at + 1
+        if offset == len(spot.page.items) and spot.page.next_token is not None:
+            token, offset = spot.page.next_token, 0
+        cursors = self._cursors.get(token)
+        if cursors is None:
+            cursors = self._cursors[token] = PageCursors(self._listing, token)
+        return cursors.encode(offset, item_digest(self.source.key_of(spot.item)))
+
+    def edge(self, spot: Spot) -> Edge[Any]:
+        """Make the edge of an item."""
+        return Edge(row=spot, slice=self)
+
+    def node(self, spot: Spot) -> Any:
+        """Make the object of an item."""
+        return self.source.make(spot.item)
+
+    def page_info(self) -> PageInfo:
+        """Sum up the slice."""
+        spots, resume = self.taken.spots, self.taken.resume
+        end = self.cursor(spots[-1]) if spots else None
+        return PageInfo(
+            has_next_page=self.taken.has_next,
+            has_previous_page=self.taken.has_previous,
+            start_cursor=self.cursor(spots[0]) if spots else None,
+            end_cursor=end if resume is None else encode_cursor(self._listing, resume),
+        )
+
+
+class Rows:
+    """The rows of a slice, each made only if somebody iterates.
+
+    The executor recognises it, and completes rows of plain fields without making them.
+    """
+
+    __slots__ = ("_make", "slice")
+
+    def __init__(self, taken: ConnectionSlice, make: Callable[[Spot], Any]) -> None:
+        self.slice = taken
+        self._make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._make, self.slice.taken.spots)
+
+
+async def connect(
+    info: Info,
+    listing: Listing,
+    source: Source,
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+) -> ConnectionSlice:
+    """Take the slice of a list that Relay's four arguments ask for.
+
+    Raises BadUserInputError or InvalidCursorError before any upstream call if one of them is
+    wrong, and what paging.take raises.
+    """
+    digest = listing_digest(listing)
+    window = Window(
+        first=_amount(first, "first", DEFAULT_FIRST if last is None else None),
+        after=decode_cursor(digest, after, argument="after") if after else None,
+        last=_amount(last, "last", None),
+        before=decode_cursor(digest, before, argument="before") if before else None,
+    )
+    reader = info.context.reader
+
+    async def load(token: str | None) -> Page:
+        return await reader.page(PageRequest(listing, token))
+
+    look_around = selects(info._raw_info, "pageInfo", "hasNextPage") or (  # noqa: SLF001  Strawberry's own copy of the selection costs more than the rest of this function
+        window.last is not None and selects(info._raw_info, "pageInfo", "hasPreviousPage")  # noqa: SLF001
+    )
+    taken = await take(window, load, source.key_of, look_around=look_around)
+    return ConnectionSlice(digest, source, load, taken)
+
+
+def _amount(value: int | None, argument: str, default: int | None) -> int | None:
+    if value is None:
+        return default
+    if not 0 <= value <= MAX_FIRST:
+        raise BadUserInputError(f"`{argument}` is {value}. Accepted: 0 to {MAX_FIRST}.")
+    return value

@@ -1,0 +1,147 @@
+"""From a GraphQL request to its result: read the document, execute it, put errors into words."""
+
+import traceback
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    execute,
+    get_operation_ast,
+)
+
+from gateway.errors import (
+    BadUserInputError,
+    GatewayError,
+    InternalError,
+    UnauthenticatedError,
+)
+from gateway.graph.context import Context
+from gateway.graph.documents import Documents, Rejected
+from gateway.graph.execution import RowExecutor
+
+log = structlog.get_logger()
+
+MASKED = "Something went wrong in the gateway. Its log knows more under this request id."
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRequest:
+    """The parameters of a GraphQL request, well-formed."""
+
+    query: str
+    operation_name: str | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphResult:
+    """What came of a request. `data` is None where nothing was executed."""
+
+    data: dict[str, Any] | None
+    errors: list[dict[str, Any]]
+    unauthenticated: bool = False
+    """Whether each root field failed for want of a caller."""
+
+
+class WriteByGetError(Exception):
+    """A GET asks for something else than a query."""
+
+
+class Engine:
+    """Executes requests against one schema."""
+
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool, max_tokens: int) -> None:
+        self._schema = schema
+        self._hide_suggestions = not introspection
+        self._documents = Documents(schema, introspection=introspection, max_tokens=max_tokens)
+
+    async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
+        """Execute a request; never raises for what the request says.
+
+        Raises WriteByGetError if it is `read_only` and the operation is no query.
+        """
+        name = request.operation_name or None
+        try:
+            document = self._documents.parse(request.query)
+            operation = get_operation_ast(document, name)
+            if read_only and operation and operation.operation is not OperationType.QUERY:
+                raise WriteByGetError
+            self._documents.validate(request.query, document)
+        except Rejected as rejected:
+            return GraphResult(None, [_shown(error) for error in rejected.errors])
+        if operation is None:
+            return GraphResult(None, [_shown(_no_operation(name))])
+        result = execute(
+            self._schema,
+            document,
+            context_value=context,
+            variable_values=request.variables,
+            operation_name=name,
+            executor_class=RowExecutor,
+            hide_suggestions=self._hide_suggestions,
+        )
+        return _summed_up(await result if isinstance(result, Awaitable) else result)
+
+
+def _no_operation(name: str | None) -> GraphQLError:
+    message = (
+        "The document has several operations. Say in `operationName` which one to execute."
+        if name is None
+        else "`operationName` is not the name of an operation in the document."
+    )
+    return GraphQLError(message)
+
+
+def _summed_up(result: ExecutionResult) -> GraphResult:
+    errors = result.errors or []
+    if result.data is None:
+        return GraphResult(None, [_shown(error) for error in errors])
+    refused = {
+        error.path[0]
+        for error in errors
+        if error.path
+        and len(error.path) == 1
+        and isinstance(error.original_error, UnauthenticatedError)
+    }
+    return GraphResult(
+        result.data,
+        [_shown(error) for error in errors],
+        unauthenticated=bool(refused) and refused >= result.data.keys(),
+    )
+
+
+def _shown(error: GraphQLError) -> dict[str, Any]:
+    """Give an error the form it has in an answer; what is not meant for callers is masked."""
+    original = error.original_error
+    if isinstance(original, GatewayError):
+        told = original
+    elif original is None:
+        # graphql-core's own, all about the request: variables, arguments, operations.
+        told = BadUserInputError(error.message)
+    else:
+        _log_crash(error, original)
+        told = InternalError(MASKED)
+    entry: dict[str, Any] = {"message": told.message}
+    if error.locations:
+        entry["locations"] = [location.formatted for location in error.locations]
+    if error.path:
+        entry["path"] = error.path
+    entry["extensions"] = told.extensions()
+    return entry
+
+
+def _log_crash(error: GraphQLError, crash: Exception) -> None:
+    # Where it happened, and what kind it is; its text may hold what must not be logged.
+    frames = traceback.extract_tb(crash.__traceback__)
+    log.error(
+        "resolver crashed",
+        path=".".join(map(str, error.path or [])),
+        exception=type(crash).__qualname__,
+        where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]],
+    )

@@ -1,0 +1,170 @@
+"""Every setting: name, type, default, meaning. Read once, from GATEWAY_* variables, at start."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "GATEWAY_"
+
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
+
+INJECTED = re.compile(
+    r"GATEWAY_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+"""What Kubernetes puts into each pod's environment for a Service called `gateway`."""
+
+
+class SettingsError(Exception):
+    """The settings are not what they must be; the message names each and what is accepted."""
+
+
+def _region(value: str) -> str:
+    if not REGION.fullmatch(value):
+        raise ValueError("not the name of an AWS region, such as us-east-1")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _web_address(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", value):
+        raise ValueError("not an address such as https://host or http://host:port, without a path")
+    return value.rstrip("/")
+
+
+Region = Annotated[str, AfterValidator(_region)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class Settings(BaseSettings):
+    """The settings of one gateway."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", case_sensitive=False
+    )
+
+    callers: Annotated[frozenset[Literal["aws-headers"]], BeforeValidator(_listed), NoDecode] = (
+        Field(
+            frozenset({"aws-headers"}),
+            min_length=1,
+            description="How callers may prove who they are: a comma list of `aws-headers`.",
+        )
+    )
+    region: Region = Field("us-east-1", description="The AWS region that is asked by default.")
+    regions: Annotated[frozenset[Region], BeforeValidator(_listed), NoDecode] = Field(
+        frozenset(),
+        description="The AWS regions that may be asked: a comma list. The default region alone "
+        "if not set.",
+    )
+    upstream_url: WebAddress | None = Field(
+        None, description="Where Clean Rooms ML is. AWS's own endpoint of each region if not set."
+    )
+    cache_url: Literal["memory://"] = Field(
+        "memory://", description="Where answers are cached: `memory://`, in the process."
+    )
+    cache_seconds: float = Field(
+        5, ge=0, le=3600, description="How long an answer may be served again. 0: not at all."
+    )
+    cache_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="How many bytes the memory cache may hold."
+    )
+    deadline_seconds: float = Field(
+        20, gt=0, le=300, description="How long one request may take in all."
+    )
+    max_upstream_calls: int = Field(
+        20, ge=1, description="How many pages one operation may ask the upstream for."
+    )
+    max_detail_calls: int = Field(
+        500, ge=1, description="How many single objects one operation may ask the upstream for."
+    )
+    graphiql: bool = Field(
+        default=False,
+        description="Whether a browser gets GraphiQL at `/graphql`. On in `gateway dev`.",
+    )
+    introspection: bool = Field(
+        default=False,
+        description="Whether the schema may be asked for. On in `gateway dev`.",
+    )
+    allow_long_term_keys: bool = Field(
+        default=False,
+        description="Whether callers may use long-term keys (`AKIA…`), which never expire.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe kind of log line that is written."
+    )
+    limit_tokens: int = Field(
+        2000, ge=1, description="How many tokens a GraphQL document may have."
+    )
+    limit_body_bytes: int = Field(
+        262144, ge=1, description="How many bytes the body of a request may have."
+    )
+    limit_ids: int = Field(500, ge=1, description="How many ids one `nodes` field takes.")
+
+    @model_validator(mode="after")
+    def _serve_the_default_region(self) -> Self:
+        if self.regions and self.region not in self.regions:
+            raise ValueError(f"GATEWAY_REGIONS lacks GATEWAY_REGION, {self.region}")
+        return self
+
+    @property
+    def served_regions(self) -> frozenset[str]:
+        """The regions that may be asked."""
+        return self.regions or frozenset({self.region})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic passes all five by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read from arguments and the environment, no file."""
+        return init_settings, env_settings
+
+
+def read_settings(**defaults: Any) -> Settings:
+    """Read the settings from the environment; what it does not set is as in `defaults`.
+
+    Raises SettingsError that names each variable that is unknown or has a bad value.
+    """
+    environment = _environment()
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name not in known)
+    if unknown:
+        accepted = ", ".join(sorted(known))
+        raise SettingsError(f"Unknown: {', '.join(unknown)}. Accepted: {accepted}.")
+    unset = {
+        name: value
+        for name, value in defaults.items()
+        if f"{PREFIX}{name.upper()}" not in environment
+    }
+    try:
+        return Settings(**unset)
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_in_words, error.errors()))) from None
+
+
+def _environment() -> Mapping[str, str]:
+    return {
+        name.upper(): value
+        for name, value in os.environ.items()  # noqa: TID251  here it is read
+        if name.upper().startswith(PREFIX) and not INJECTED.fullmatch(name.upper())
+    }
+
+
+def _in_words(problem: Mapping[str, Any]) -> str:
+    reason = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return f"{reason}."
+    name = str(problem["loc"][0]).upper()
+    return f"{PREFIX}{name}: {reason}. Meaning: {Settings.model_fields[name.lower()].description}"

@@ -1,0 +1,197 @@
+"""Clean Rooms ML over HTTP, each call signed as the person asking. All of aioboto3 is in here."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Any
+
+import aioboto3
+import aiohttp
+import orjson
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
+from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.parsers import AioResponseParserFactory, AioRestJSONParser
+from aiobotocore.session import AioSession
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
+from botocore.parsers import ResponseParserError
+
+from gateway import __version__
+from gateway.caller import AwsKeys, Caller
+from gateway.upstream.aws_errors import translated
+from gateway.upstream.model import SERVICE
+
+CONNECT_SECONDS = 2.0
+ATTEMPT_SECONDS = 5.0
+ATTEMPTS = 3
+CONNECTIONS = 100
+
+_keys: ContextVar[AwsKeys] = ContextVar("keys of the caller whose call is being made")
+
+
+class Aws:
+    """One client per region serves every caller: the credentials travel with the call.
+
+    A session or client per caller would cost 50 ms and 8 MB each.
+    """
+
+    def __init__(self, clients: Mapping[str, Any]) -> None:
+        self._clients = clients
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, regions: frozenset[str], url: str | None) -> AsyncIterator["Aws"]:
+        """Hold a client for each region until the application ends; `url` None is AWS's own."""
+        session: Any = aioboto3.Session(botocore_session=_CallersSession())
+        async with AsyncExitStack() as clients:
+            yield cls(
+                {
+                    region: await clients.enter_async_context(
+                        session.client(
+                            SERVICE, region_name=region, endpoint_url=url, config=_config()
+                        )
+                    )
+                    for region in sorted(regions)
+                }
+            )
+
+    async def call(
+        self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Make one call as the caller and return the parsed answer.
+
+        At most ATTEMPTS wire attempts. Raises a GatewayError for whatever goes wrong.
+        """
+        token = _keys.set(caller.keys)
+        try:
+            with translated(operation):
+                answer: dict[str, Any] = await self._clients[region]._make_api_call(  # noqa: SLF001  the generated methods only rename this one
+                    operation, parameters
+                )
+                return answer
+        finally:
+            _keys.reset(token)
+
+
+class _CallersCredentials(AioCredentials):
+    """Reads who is asking from the call's own context, at the moment of signing."""
+
+    def __init__(self) -> None:
+        super().__init__("nobody", "nobody", method="caller")
+
+    async def get_frozen_credentials(self) -> AwsKeys:  # type: ignore[override]  # the signer reads three names
+        return _keys.get()
+
+
+class _CallersSession(AioSession):
+    """A session that knows no credentials but the callers', and reads no AWS_* setting.
+
+    AWS_CA_BUNDLE alone is heeded: it says whom to trust, not whom to be.
+    """
+
+    def __init__(self) -> None:
+        unset = {
+            name: (None, None, default, convert)
+            for name, (_, _, default, convert) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()
+        }
+        nowhere = (None, None, os.devnull, None)
+        super().__init__(
+            session_vars={
+                **unset,
+                "config_file": nowhere,
+                "credentials_file": nowhere,
+                "ca_bundle": BOTOCORE_DEFAUT_SESSION_VARIABLES["ca_bundle"],
+            }
+        )
+        self.user_agent_name = "audience-gateway"
+        self.user_agent_version = __version__
+        self.register_component("response_parser_factory", _ParserFactory())
+
+    async def get_credentials(self) -> AioCredentials:  # type: ignore[override]  # aiobotocore's is async
+        return _CallersCredentials()
+
+
+def _config() -> AioConfig:
+    return AioConfig(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=ATTEMPT_SECONDS,
+        max_pool_connections=CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        parameter_validation=False,  # the graph has checked them against the same model
+        ignore_configured_endpoint_urls=True,
+        http_session_cls=_HttpSession,
+    )
+
+
+class _HttpSession(AIOHTTPSession):
+    """Follows no redirect and keeps no cookie.
+
+    aiohttp would carry the caller's session token to the host that a redirect names, and
+    one caller's cookies into another's calls.
+    """
+
+    _sessions: dict[str | None, "_Straight"]
+    _exit_stack: AsyncExitStack
+    _create_connector: Callable[[str | None], aiohttp.TCPConnector]
+    _timeout: aiohttp.ClientTimeout
+
+    async def _get_session(self, proxy_url: str | None) -> "_Straight":
+        if proxy_url not in self._sessions:
+            self._sessions[proxy_url] = _Straight(
+                await self._exit_stack.enter_async_context(
+                    aiohttp.ClientSession(
+                        connector=self._create_connector(proxy_url),
+                        timeout=self._timeout,
+                        skip_auto_headers={"Content-Type"},
+                        auto_decompress=False,
+                        cookie_jar=aiohttp.DummyCookieJar(),
+                    )
+                )
+            )
+        return self._sessions[proxy_url]
+
+
+class _Straight:
+    """The one method of aiohttp's session that is used, with redirects off."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    def request(self, method: str, **options: Any) -> Any:
+        return self._session.request(method, allow_redirects=False, **options)
+
+
+class _ParserFactory(AioResponseParserFactory):
+    """Hands out one parser: it holds no state, and making it anew for each call shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parser = _Parser()
+
+    def create_parser(self, protocol_name: str) -> "_Parser":  # noqa: ARG002  there is one protocol
+        return self._parser
+
+
+class _Parser(AioRestJSONParser):
+    """Reads an answer's body as it stands; the error path stays botocore's.
+
+    The stock parser walks the model's shape for each value, which takes most of the time of
+    a call, to turn timestamps into datetimes and nothing else: no member of this service is
+    renamed or sent in a header. What an answer must hold is checked in rows.py.
+    """
+
+    def _parse_payload(
+        self, response: Any, shape: Any, member_shapes: Any, final_parsed: dict[str, Any]
+    ) -> None:
+        if response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES:
+            super()._parse_payload(response, shape, member_shapes, final_parsed)  # type: ignore[misc]  # not in the stubs
+            return
+        try:
+            body = orjson.loads(response["body"])
+        except orjson.JSONDecodeError as error:
+            raise ResponseParserError("the body is not JSON") from error
+        if not isinstance(body, dict):
+            raise ResponseParserError("the body is not a JSON object")
+        final_parsed.update(body)

@@ -1,0 +1,138 @@
+"""What an error of AWS, or of the way there, means to the caller: one table."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
+
+from gateway.errors import (
+    AwsAnswer,
+    BadUserInputError,
+    ForbiddenError,
+    GatewayError,
+    NotFoundError,
+    ThrottledError,
+    UnauthenticatedError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+
+_EXPIRED = "The AWS credentials have expired. Get new ones and ask again."
+_UNKNOWN = "AWS does not know these credentials, or the session token is not theirs."
+_SIGNATURE = (
+    "AWS refused the signature: the secret access key is not the key id's, or a clock is off."
+)
+_DENIED = "AWS does not allow the caller this operation."
+_PATIENCE = "AWS asks this caller for patience. Ask again later."
+_FAILED = "Clean Rooms ML failed to answer. Ask again later."
+
+CODES: dict[str, tuple[type[GatewayError], str]] = {
+    # What the service model declares for its operations.
+    "ValidationException": (BadUserInputError, "AWS refused a parameter of the request."),
+    "AccessDeniedException": (ForbiddenError, _DENIED),
+    "ResourceNotFoundException": (NotFoundError, "AWS has no such object."),
+    "ConflictException": (BadUserInputError, "AWS says the object's state does not allow this."),
+    "ServiceQuotaExceededException": (ForbiddenError, "A quota of the AWS account is used up."),
+    "ThrottlingException": (ThrottledError, _PATIENCE),
+    "InternalServiceException": (UpstreamUnavailableError, _FAILED),
+    # What any service may answer: common errors of the AWS API reference.
+    "Throttling": (ThrottledError, _PATIENCE),
+    "ThrottledException": (ThrottledError, _PATIENCE),
+    "TooManyRequestsException": (ThrottledError, _PATIENCE),
+    "RequestLimitExceeded": (ThrottledError, _PATIENCE),
+    "SlowDown": (ThrottledError, _PATIENCE),
+    "AccessDenied": (ForbiddenError, _DENIED),
+    "NotAuthorized": (ForbiddenError, _DENIED),
+    "OptInRequired": (ForbiddenError, "The AWS account is not signed up for Clean Rooms ML."),
+    "ExpiredToken": (UnauthenticatedError, _EXPIRED),
+    "ExpiredTokenException": (UnauthenticatedError, _EXPIRED),
+    "RequestExpired": (UnauthenticatedError, _SIGNATURE),
+    "UnrecognizedClientException": (UnauthenticatedError, _UNKNOWN),
+    "InvalidClientTokenId": (UnauthenticatedError, _UNKNOWN),
+    "InvalidAccessKeyId": (UnauthenticatedError, _UNKNOWN),
+    "MissingAuthenticationToken": (UnauthenticatedError, _UNKNOWN),
+    "MissingAuthenticationTokenException": (UnauthenticatedError, _UNKNOWN),
+    "IncompleteSignature": (UnauthenticatedError, _SIGNATURE),
+    "IncompleteSignatureException": (UnauthenticatedError, _SIGNATURE),
+    "InvalidSignatureException": (UnauthenticatedError, _SIGNATURE),
+    "SignatureDoesNotMatch": (UnauthenticatedError, _SIGNATURE),
+    "InternalFailure": (UpstreamUnavailableError, _FAILED),
+    "InternalServerException": (UpstreamUnavailableError, _FAILED),
+    "ServiceUnavailable": (UpstreamUnavailableError, _FAILED),
+    "ServiceUnavailableException": (UpstreamUnavailableError, _FAILED),
+    "RequestTimeout": (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
+    "RequestTimeoutException": (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
+}
+"""Error code of AWS -> what it is here, and what to tell the caller.
+
+The texts are ours: AWS's own name ARNs and account ids.
+"""
+
+EXCEPTIONS: dict[type[BaseException], tuple[type[GatewayError], str]] = {
+    # Most specific first.
+    aws.ConnectTimeoutError: (UpstreamTimeoutError, "Clean Rooms ML could not be reached in time."),
+    aws.ReadTimeoutError: (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
+    asyncio.TimeoutError: (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
+    aws.HTTPClientError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
+    aws.ConnectionError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
+    aiohttp.ClientError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
+    OSError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
+    ResponseParserError: (UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."),
+}
+"""Failure on the way -> what it is here, and what to tell the caller."""
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Turn whatever AWS, or the way there, raises inside into a GatewayError."""
+    try:
+        yield
+    except aws.ClientError as error:
+        raise _from_answer(operation, error) from error
+    except tuple(EXCEPTIONS) as error:
+        kind, message = next(row for known, row in EXCEPTIONS.items() if isinstance(error, known))
+        raise kind(message) from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        # The parser met a value of another kind than the model says.
+        raise UpstreamInvalidResponseError("Clean Rooms ML's answer made no sense.") from error
+
+
+def _from_answer(operation: str, error: aws.ClientError) -> GatewayError:
+    response: dict[str, Any] = dict(error.response)
+    metadata = response.get("ResponseMetadata", {})
+    code = str(response.get("Error", {}).get("Code", ""))
+    answer = AwsAnswer(operation, code, metadata.get("RequestId"))
+    kind, message = CODES.get(code) or _by_status(metadata.get("HTTPStatusCode", 0))
+    if kind is ThrottledError:
+        return ThrottledError(message, aws=answer, retry_after=_retry_after(metadata))
+    make: Callable[..., GatewayError] = kind
+    return make(message, aws=answer)
+
+
+def _by_status(status: int) -> tuple[type[GatewayError], str]:
+    """Judge an error code that no table knows by the class of its HTTP status."""
+    if status == 429:  # noqa: PLR2004  too many requests
+        return CODES["ThrottlingException"]
+    if status >= 500:  # noqa: PLR2004  the server's fault
+        return CODES["ServiceUnavailable"]
+    if status in {401, 403}:
+        return CODES["AccessDenied"]
+    if status >= 400:  # noqa: PLR2004  the request's fault
+        return CODES["ValidationException"]
+    return UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."
+
+
+def _retry_after(metadata: dict[str, Any]) -> float | None:
+    """Read the hint in seconds: `Retry-After` as is, AWS's own header in milliseconds."""
+    headers = metadata.get("HTTPHeaders", {})
+    for name, scale in (("retry-after", 1.0), ("x-amz-retry-after", 0.001)):
+        try:
+            return float(headers[name]) * scale
+        except (KeyError, ValueError):
+            continue
+    return None

@@ -1,0 +1,98 @@
+"""What one request reads: each page and each object once, within its budgets and its time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.caller import Caller
+from gateway.errors import LimitExceededError, UpstreamTimeoutError
+from gateway.upstream.answers import Answers
+from gateway.upstream.page import Item, ItemRequest, Page, PageRequest
+
+CONCURRENT_ITEMS = 16
+
+
+class BudgetSpentError(LimitExceededError):
+    """The operation has made all the upstream calls it may."""
+
+
+class DeadlineError(UpstreamTimeoutError):
+    """The request's own time is over."""
+
+
+class Budget:
+    """How many upstream calls an operation may still make. What the cache answers is free."""
+
+    def __init__(self, calls: int, setting: str) -> None:
+        self._left = calls
+        self._message = (
+            f"The operation needs more than {calls} upstream calls ({setting}). "
+            "Ask for less at once."
+        )
+
+    def spend(self) -> None:
+        """Take one call; raises BudgetSpentError when none is left."""
+        if self._left <= 0:
+            raise BudgetSpentError(self._message)
+        self._left -= 1
+
+
+class Reader:
+    """Reads the upstream for one request of one caller. Lives as long as the request.
+
+    Whatever is read twice in a request is the same: rows shown in two places never disagree.
+    """
+
+    def __init__(
+        self,
+        answers: Answers,
+        caller: Caller,
+        *,
+        fresh: bool,
+        deadline: float,
+        page_budget: Budget,
+        item_budget: Budget,
+    ) -> None:
+        """`deadline` is a time of the event loop's clock."""
+        self._answers = answers
+        self._caller = caller
+        self._fresh = fresh
+        self._deadline = deadline
+        self._page_budget = page_budget
+        self._item_budget = item_budget
+        self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
+        self._items: dict[ItemRequest, Item] = {}
+        self._pages: dict[PageRequest, Page] = {}
+
+    async def page(self, request: PageRequest) -> Page:
+        """Return a page.
+
+        Raises BudgetSpentError, DeadlineError, or what the upstream gave cause for.
+        """
+        page = self._pages.get(request)
+        if page is None:
+            async with self._time():
+                page = self._pages[request] = await self._answers.page(
+                    self._caller, request, fresh=self._fresh, before_call=self._page_budget.spend
+                )
+        return page
+
+    async def item(self, request: ItemRequest) -> Item:
+        """Return an object; raises as `page` does. At most CONCURRENT_ITEMS at a time."""
+        async with self._time(), self._slots:
+            item = self._items.get(request)
+            if item is None:
+                item = self._items[request] = await self._answers.item(
+                    self._caller, request, fresh=self._fresh, before_call=self._item_budget.spend
+                )
+        return item
+
+    @asynccontextmanager
+    async def _time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                yield
+        except TimeoutError as error:
+            raise DeadlineError(
+                "The request took longer than it may. Ask for less at once."
+            ) from error
