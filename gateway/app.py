@@ -24,18 +24,19 @@ from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.reader import Budget, Reader
 
 EXAMPLE = """\
-# The newest audience generation jobs. To page on, copy endCursor into:
-# audienceGenerationJobs(first: 10, after: "…")
+# Press the button, or Ctrl-Enter.
+# To page on, add after: "…" with
+# the endCursor of the answer.
 query NewestJobs {
   audienceGenerationJobs(first: 10) {
     edges {
-      cursor
       node {
-        id
         name
         status
         createTime
+        id
       }
+      cursor
     }
     pageInfo {
       hasNextPage
@@ -44,6 +45,7 @@ query NewestJobs {
   }
 }
 """
+"""What GraphiQL opens with."""
 
 
 def create_app(

@@ -5,7 +5,9 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
+
+expect.set_options(timeout=20_000)  # the machines that run the tests are shared and may be slow
 
 ARGUMENTS = [
     "--headless",

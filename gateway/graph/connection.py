@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 
-from gateway.errors import BadUserInputError
+from gateway.errors import BadUserInputError, InvalidCursorError
 from gateway.graph.context import Info
 from gateway.graph.cursor import (
     PageCursors,
@@ -214,7 +214,16 @@ async def connect(
     reader = info.context.reader
 
     async def load(token: str | None) -> Page:
-        return await reader.page(PageRequest(listing, token))
+        try:
+            return await reader.page(PageRequest(listing, token))
+        except BadUserInputError as error:
+            if token is None or window.after is None or token != window.after.token:
+                raise
+            # Everything else in the question was held against the model before.
+            raise InvalidCursorError(
+                "`after` is a cursor that AWS does not accept any more. Start without it.",
+                aws=error.aws,
+            ) from error
 
     look_around = selects(info._raw_info, "pageInfo", "hasNextPage") or (  # noqa: SLF001  Strawberry's own copy of the selection costs more than the rest of this function
         window.last is not None and selects(info._raw_info, "pageInfo", "hasPreviousPage")  # noqa: SLF001

@@ -119,6 +119,8 @@ def _summed_up(result: ExecutionResult) -> GraphResult:
 def _shown(error: GraphQLError) -> dict[str, Any]:
     """Give an error the form it has in an answer; what is not meant for callers is masked."""
     original = error.original_error
+    while isinstance(original, GraphQLError):
+        original = original.original_error
     if isinstance(original, GatewayError):
         told = original
     elif original is None:

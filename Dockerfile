@@ -1,0 +1,33 @@
+# The explorer: built from npm, so that the page asks nothing of another host.
+FROM node:24-slim AS explorer
+WORKDIR /src
+COPY scripts scripts
+COPY explorer explorer
+RUN mkdir -p gateway/entry && explorer/build.sh
+
+# The program, into a virtual environment that is copied as a whole.
+FROM python:3.13-slim AS program
+WORKDIR /src
+RUN python -m venv /opt/gateway
+COPY requirements requirements
+# Before the sources: a change of ours leaves this layer as it is.
+RUN /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt \
+ && python -m venv /opt/build \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md schema.graphql ./
+COPY gateway gateway
+COPY --from=explorer /src/gateway/entry/explorer gateway/entry/explorer
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/wheel \
+ && /opt/gateway/bin/pip install --no-cache-dir --no-deps /tmp/wheel/*.whl \
+ && /opt/gateway/bin/python -m compileall -q /opt/gateway/lib \
+ && /opt/gateway/bin/pip uninstall --yes pip
+
+# What runs: an interpreter and the program, no build tools, no rights.
+FROM python:3.13-slim
+RUN pip uninstall --yes --root-user-action=ignore pip
+COPY --from=program /opt/gateway /opt/gateway
+USER 65532:65532
+ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+EXPOSE 8000
+ENTRYPOINT ["gateway"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

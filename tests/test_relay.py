@@ -1,0 +1,257 @@
+"""Relay's demands on the running gateway, by the numbers of the specifications' checklist."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.sandbox import CALLERS
+from tests.gateways import Answer, Gateway, Sandbox, gateway_over
+
+PAGE = """
+query Page($first: Int, $after: String, $last: Int, $before: String, $model: String) {
+  audienceGenerationJobs(
+    first: $first, after: $after, last: $last, before: $before, configuredAudienceModelArn: $model
+  ) {
+    edges { cursor node { id name } }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}
+"""
+NAMES = "{ audienceGenerationJobs(first: 500) { nodes { id name } } }"
+
+
+def page(gateway: Gateway, caller: str = "grace", **variables: Any) -> Any:
+    """Ask for a page."""
+    return gateway.ask(PAGE, variables, caller=caller).data["audienceGenerationJobs"]
+
+
+def ids(connection: Any) -> list[str]:
+    """Name a page's nodes."""
+    return [edge["node"]["id"] for edge in connection["edges"]]
+
+
+@pytest.fixture(scope="module")
+def warm(shared_sandbox: Sandbox) -> Any:
+    """Serve a gateway that remembers pages for long: these tests read the same list all over."""
+    with gateway_over(shared_sandbox, cache_seconds=3600) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def all_ids(warm: Gateway) -> list[str]:
+    """Give the ids of all of grace's jobs."""
+    nodes = warm.ask(NAMES, caller="grace").data["audienceGenerationJobs"]["nodes"]
+    return [node["id"] for node in nodes]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([1, 7, 20, 99, 100, 101, 240]), min_size=1, max_size=6))
+def test_11_13_14_20_forwards_every_job_once(
+    warm: Gateway, all_ids: list[str], firsts: list[int]
+) -> None:
+    """Any sequence of `first`s pages through the list exactly, and knows when it ends."""
+    seen: list[str] = []
+    after = None
+    for turn in range(len(all_ids)):
+        connection = page(warm, first=firsts[turn % len(firsts)], after=after)
+        seen += ids(connection)
+        info = connection["pageInfo"]
+        assert info["startCursor"] == connection["edges"][0]["cursor"]
+        assert info["endCursor"] == connection["edges"][-1]["cursor"]
+        assert info["hasPreviousPage"] == (after is not None)
+        if not info["hasNextPage"]:
+            break
+        after = info["endCursor"]
+    assert seen == all_ids
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([20, 99, 100, 240]), min_size=1, max_size=4))
+def test_12_13_14_21_backwards_every_job_once(
+    warm: Gateway, all_ids: list[str], lasts: list[int]
+) -> None:
+    """The same from the end, in the list's order."""
+    seen: list[str] = []
+    before = None
+    for turn in range(len(all_ids)):
+        connection = page(warm, last=lasts[turn % len(lasts)], before=before)
+        seen = ids(connection) + seen
+        if not connection["pageInfo"]["hasPreviousPage"]:
+            break
+        before = connection["pageInfo"]["startCursor"]
+    assert seen == all_ids
+
+
+@pytest.mark.parametrize("at", [0, 1, 99, 100, 198, 199, 238, 239])
+def test_11_any_edge_resumes_right_behind_itself(
+    warm: Gateway, all_ids: list[str], at: int
+) -> None:
+    """In a page, at its end and at the list's end."""
+    edges = page(warm, first=500)["edges"]
+    assert ids(page(warm, first=2, after=edges[at]["cursor"])) == all_ids[at + 1 : at + 3]
+    assert ids(page(warm, last=2, before=edges[at]["cursor"])) == all_ids[max(at - 2, 0) : at]
+
+
+def test_15_18_first_and_last_together(warm: Gateway, all_ids: list[str]) -> None:
+    """`first` from the front, then `last` from the back of that; both booleans filled."""
+    connection = page(warm, first=10, last=3)
+    assert ids(connection) == all_ids[7:10]
+    assert connection["pageInfo"]["hasNextPage"]
+    assert connection["pageInfo"]["hasPreviousPage"]
+
+
+def test_17_zero_is_legal(gateway: Gateway) -> None:
+    """No edges, no cursors; no call either where nothing needs one."""
+    query = "{ audienceGenerationJobs(first: 0) { edges { cursor } pageInfo { endCursor } } }"
+    connection = gateway.ask(query).data["audienceGenerationJobs"]
+    assert connection == {"edges": [], "pageInfo": {"endCursor": None}}
+    assert gateway.sandbox.calls == []
+    assert page(gateway, first=0)["pageInfo"]["hasNextPage"]
+
+
+@pytest.mark.parametrize("argument", ["first", "last"])
+@pytest.mark.parametrize("value", [-1, 501, -(2**31), 2**31 - 1])
+def test_17_other_amounts_are_errors(gateway: Gateway, argument: str, value: int) -> None:
+    """Each names the argument and what is accepted; the upstream hears nothing."""
+    answer = gateway.ask(PAGE, {argument: value})
+    assert answer.code == "BAD_USER_INPUT"
+    assert f"`{argument}`" in answer.errors[0]["message"]
+    assert "0 to 500" in answer.errors[0]["message"]
+    assert answer.status == 200
+    assert gateway.sandbox.calls == []
+
+
+@pytest.mark.parametrize("value", [2**31, 2**63, "10", 1.5, True, [], {}])
+def test_17_what_is_no_int_is_a_bad_variable(gateway: Gateway, value: Any) -> None:
+    """Coercion refuses it before anything is executed."""
+    answer = gateway.ask(PAGE, {"first": value})
+    if value == []:
+        return  # GraphQL has no error for an empty list where null would do
+    assert (answer.status, answer.code) == (400, "BAD_USER_INPUT")
+    assert gateway.sandbox.calls == []
+
+
+def test_20_a_token_is_not_a_next_page(gateway: Gateway) -> None:
+    """Where the upstream's token leads to empty pages only, `hasNextPage` is false."""
+    gateway.sandbox.fault("short-pages", size=1)
+    gateway.sandbox.fault("empty-pages", count=2)
+    connection = page(gateway, caller="edith", first=6)
+    assert connection["pageInfo"]["hasNextPage"]
+    connection = page(gateway, caller="edith", first=1, after=connection["pageInfo"]["endCursor"])
+    assert len(connection["edges"]) == 1
+    assert not connection["pageInfo"]["hasNextPage"]
+
+
+def test_22_only_the_page_info_that_is_selected_costs(gateway: Gateway) -> None:
+    """A full page without `hasNextPage` is one call; with it, two."""
+    query = "{ audienceGenerationJobs(first: 100) { nodes { id } pageInfo { endCursor %s } } }"
+    gateway.ask(query % "")
+    assert gateway.sandbox.count() == 1
+    gateway.ask(query % "... on PageInfo @include(if: true) { more: hasNextPage }")
+    assert gateway.sandbox.count() == 3
+    gateway.ask(query % "hasNextPage @skip(if: true)")
+    assert gateway.sandbox.count() == 4
+
+
+@pytest.mark.parametrize("argument", ["after", "before"])
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "é", "\u0000", "A" * 70_000, "=" * 8, " "])
+def test_16_a_text_that_is_no_cursor_is_an_error(
+    gateway: Gateway, argument: str, cursor: str
+) -> None:
+    """Relay would ignore it and start over, which nobody notices; we say so (see README)."""
+    answer = gateway.ask(PAGE, {argument: cursor})
+    assert answer.code == "INVALID_CURSOR"
+    assert f"`{argument}`" in answer.errors[0]["message"]
+    assert gateway.sandbox.calls == []
+
+
+def test_16_a_cursor_of_another_list_is_an_error(gateway: Gateway) -> None:
+    """A cursor is good for one field, one set of filters and one region; `first` may change."""
+    connection = page(gateway, first=1)
+    cursor = connection["pageInfo"]["endCursor"]
+    model = gateway.ask(
+        "{ audienceGenerationJobs(first: 1) { nodes { configuredAudienceModelArn } } }",
+        caller="grace",
+    ).data["audienceGenerationJobs"]["nodes"][0]["configuredAudienceModelArn"]
+    gateway.sandbox.reset()
+    answer = gateway.ask(PAGE, {"after": cursor, "model": model}, caller="grace")
+    assert answer.code == "INVALID_CURSOR"
+    assert gateway.sandbox.calls == []
+
+
+def test_an_empty_cursor_reads_as_absent(gateway: Gateway) -> None:
+    """Some clients send "" for the first page."""
+    assert ids(page(gateway, first=2, after="")) == ids(page(gateway, first=2))
+
+
+def test_a_token_that_aws_refuses_is_an_invalid_cursor(gateway: Gateway) -> None:
+    """AWS's tokens end some day; the cursor that carries one says so and names the remedy."""
+    cursor = page(gateway, first=100)["pageInfo"]["endCursor"]
+    gateway.sandbox.fault("expired-next-token")
+    answer = gateway.ask(PAGE, {"first": 1, "after": cursor}, caller="grace")
+    assert answer.code == "INVALID_CURSOR"
+    assert "`after`" in answer.errors[0]["message"]
+
+
+def test_the_longest_tokens_page_too(gateway: Gateway) -> None:
+    """Tokens of 10,240 characters of any kind make cursors that work."""
+    gateway.sandbox.fault("long-tokens")
+    first = page(gateway, first=150)
+    assert len(first["pageInfo"]["endCursor"]) > 10_240
+    second = page(gateway, first=90, after=first["pageInfo"]["endCursor"])
+    gateway.sandbox.reset()
+    assert ids(first) + ids(second) == ids(page(gateway, first=240))
+
+
+NODE = """
+query Node($id: ID!) {
+  node(id: $id) { __typename id ... on AudienceGenerationJob { name tags { key } } }
+}
+"""
+NODES = (
+    "query Nodes($ids: [ID!]!) { nodes(ids: $ids) { id ... on AudienceGenerationJob { name } } }"
+)
+
+
+def test_27_29_31_an_id_fetches_its_object_again(gateway: Gateway) -> None:
+    """The same id, type and fields as in the list."""
+    node = page(gateway, first=1)["edges"][0]["node"]
+    again = gateway.ask(NODE, {"id": node["id"]}, caller="grace").data["node"]
+    assert again["__typename"] == "AudienceGenerationJob"
+    assert (again["id"], again["name"]) == (node["id"], node["name"])
+
+
+def test_30_an_object_that_is_gone_is_null(gateway: Gateway) -> None:
+    """Somebody else's job, or none, is null and no error."""
+    node = page(gateway, first=1)["edges"][0]["node"]
+    answer = gateway.ask(NODE, {"id": node["id"]}, caller="edith")
+    assert answer.data == {"node": None}
+
+
+def test_a_malformed_id_is_an_error_that_names_it(gateway: Gateway) -> None:
+    """A raw ARN, say, is a mistake that should not look like a deleted object."""
+    for text in ("", "x", CALLERS["ada"].account_id, "QXVkaWVuY2U6eA=="):
+        answer = gateway.ask(NODE, {"id": text})
+        assert answer.code == "BAD_USER_INPUT"
+        assert "`id`" in answer.errors[0]["message"]
+        assert answer.content["data"] == {"node": None}
+    assert gateway.sandbox.calls == []
+
+
+def test_32_to_35_nodes_answers_one_to_one(gateway: Gateway) -> None:
+    """In order, twice where asked twice, null for what is malformed or gone."""
+    one, two = ids(page(gateway, first=2))
+    wanted = [two, "malformed", one, two]
+    nodes = gateway.ask(NODES, {"ids": wanted}, caller="grace").data["nodes"]
+    assert [node and node["id"] for node in nodes] == [two, None, one, two]
+    assert gateway.sandbox.count("GetAudienceGenerationJob") == 2
+    assert gateway.ask(NODES, {"ids": []}).data == {"nodes": []}
+
+
+def test_32_too_many_ids_are_refused(gateway: Gateway) -> None:
+    """The limit is named, nothing is asked."""
+    answer: Answer = gateway.ask(NODES, {"ids": ["x"] * 501})
+    assert answer.code == "LIMIT_EXCEEDED"
+    assert "500" in answer.errors[0]["message"]
