@@ -5,6 +5,7 @@ endpoint     /graphql: an HTTP request to an HTTP answer
 accept       which media type the answer has
 credentials  the caller, from headers
 body, parameters, problem    the GraphQL request, or why there is none
+disconnect   ends the work for a client who leaves
 graphiql     the explorer
 health       /livez and /readyz
 """

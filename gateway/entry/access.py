@@ -16,6 +16,11 @@ from gateway.graph.engine import MASKED
 
 log = structlog.get_logger()
 
+MAX_LOGGED_PATH = 200
+
+CLIENT_CLOSED_REQUEST = 499
+"""Logged where the client left before its answer; no such status was sent."""
+
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -56,8 +61,8 @@ class Access:
                 log.info(
                     "request",
                     method=scope["method"],
-                    path=scope["path"],
-                    status=status,
+                    path=scope["path"][:MAX_LOGGED_PATH],
+                    status=status or CLIENT_CLOSED_REQUEST,
                     ms=round((time.perf_counter() - started) * 1000, 1),
                 )
 

@@ -16,6 +16,7 @@ from gateway.caller import Caller
 from gateway.entry.accept import GRAPHQL, JSON, accepted
 from gateway.entry.body import read_json_body
 from gateway.entry.credentials import CHALLENGE, UNAUTHORIZED, caller_of
+from gateway.entry.disconnect import ClientGoneError, until_disconnect
 from gateway.entry.graphiql import GraphiQL
 from gateway.entry.parameters import from_body, from_query_string
 from gateway.entry.problem import HttpProblem, bad_request
@@ -44,7 +45,10 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
-        response = await self.answer(Request(scope, receive))
+        try:
+            response = await self.answer(Request(scope, receive))
+        except ClientGoneError:
+            return
         await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
@@ -68,9 +72,10 @@ class Endpoint:
         asked = await self._asked(request)
         fresh = "no-cache" in request.headers.get("cache-control", "").lower()
         try:
-            result = await self.engine.run(
-                asked, self.context_for(caller, fresh), read_only=request.method == "GET"
-            )
+            async with until_disconnect(request.receive):
+                result = await self.engine.run(
+                    asked, self.context_for(caller, fresh), read_only=request.method == "GET"
+                )
         except WriteByGetError:
             raise _not_allowed("A GET executes queries only.", "POST") from None
         if result.unauthenticated:

@@ -1,17 +1,22 @@
 """Answers of the upstream, kept for a few seconds for the caller they were given to."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
 import orjson
+import structlog
 from aiocache.base import BaseCache
 
 from gateway.caller import Caller
+from gateway.errors import UpstreamError
 from gateway.upstream.aws import Aws
 from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import PAGE_SIZE, Item, ItemRequest, Page, PageRequest
 from gateway.upstream.rows import item_from, page_from
+
+log = structlog.get_logger()
 
 FORMAT = 1
 """Part of every key: a version that stores another form never reads this one's."""
@@ -44,8 +49,9 @@ class Answers:
             parameters: dict[str, Any] = {"maxResults": PAGE_SIZE, **dict(listing.filters)}
             if request.token is not None:
                 parameters["nextToken"] = request.token
-            answer = await self._aws.call(caller, listing.region, listing.operation, parameters)
-            page = page_from(listing.operation, answer)
+            with failures_logged(listing.operation, listing.region):
+                answer = await self._aws.call(caller, listing.region, listing.operation, parameters)
+                page = page_from(listing.operation, answer)
             return orjson.dumps([page.items, page.next_token])
 
         listing = request.listing
@@ -59,10 +65,12 @@ class Answers:
         """Return one object; `fresh` and `before_call` as for a page."""
 
         async def ask() -> bytes:
-            answer = await self._aws.call(
-                caller, request.region, request.operation, dict(request.parameters)
-            )
-            return orjson.dumps(item_from(request.operation, answer))
+            with failures_logged(request.operation, request.region):
+                answer = await self._aws.call(
+                    caller, request.region, request.operation, dict(request.parameters)
+                )
+                item = item_from(request.operation, answer)
+            return orjson.dumps(item)
 
         key = key_of(caller, [request.operation, request.region, request.parameters])
         item: Item = orjson.loads(await self._answer(key, ask, fresh, before_call))
@@ -92,6 +100,24 @@ class Answers:
 
         # A fresh question must not be answered by a call that began before it was asked.
         return await self._flights.join((key, fresh), start)
+
+
+@contextmanager
+def failures_logged(operation: str, region: str) -> Iterator[None]:
+    """Log what the upstream did not do; a caller's own mistakes are no news to an operator."""
+    try:
+        yield
+    except UpstreamError as error:
+        log.warning(
+            "upstream failed",
+            operation=operation,
+            region=region,
+            code=error.code,
+            why=error.message,
+            cause=type(error.__cause__).__qualname__,
+            aws=error.aws and error.aws.extensions(),
+        )
+        raise
 
 
 def key_of(caller: Caller, question: list[Any]) -> str:

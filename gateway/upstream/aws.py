@@ -64,12 +64,12 @@ class Aws:
 
         At most ATTEMPTS wire attempts. Raises a GatewayError for whatever goes wrong.
         """
+        client = self._clients[region]
         token = _keys.set(caller.keys)
         try:
             with translated(operation):
-                answer: dict[str, Any] = await self._clients[region]._make_api_call(  # noqa: SLF001  the generated methods only rename this one
-                    operation, parameters
-                )
+                # The client's generated methods do no more than rename this one.
+                answer: dict[str, Any] = await client._make_api_call(operation, parameters)  # noqa: SLF001
                 return answer
         finally:
             _keys.reset(token)

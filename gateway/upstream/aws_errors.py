@@ -22,6 +22,8 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 
+MAX_CODE_CHARACTERS = 100
+
 _EXPIRED = "The AWS credentials have expired. Get new ones and ask again."
 _UNKNOWN = "AWS does not know these credentials, or the session token is not theirs."
 _SIGNATURE = (
@@ -105,7 +107,7 @@ def translated(operation: str) -> Iterator[None]:
 def _from_answer(operation: str, error: aws.ClientError) -> GatewayError:
     response: dict[str, Any] = dict(error.response)
     metadata = response.get("ResponseMetadata", {})
-    code = str(response.get("Error", {}).get("Code", ""))
+    code = str(response.get("Error", {}).get("Code", ""))[:MAX_CODE_CHARACTERS]
     answer = AwsAnswer(operation, code, metadata.get("RequestId"))
     kind, message = CODES.get(code) or _by_status(metadata.get("HTTPStatusCode", 0))
     if kind is ThrottledError:
