@@ -41,21 +41,25 @@ clean:  ## remove all that was set up or built
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import ensurepip' || { echo "This Python cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml | .venv/bin/python
-	$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
-	$(PIP) install --no-deps --no-build-isolation -e .
+	@echo "Installing the program (about 20 s the first time) ..."
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
-	$(PIP) install --require-hashes -r requirements/dev.txt
+	@echo "Installing what the tests need (about 20 s the first time) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-gateway/entry/explorer/index.html: explorer/package-lock.json explorer/build.sh $(wildcard explorer/*.ts explorer/*.html explorer/src/*) | .venv/bin/python
-	explorer/build.sh
+gateway/entry/explorer/index.html: explorer/package-lock.json explorer/build.sh $(wildcard explorer/*.ts explorer/*.json explorer/*.html explorer/src/*) | .venv/bin/python
+	@echo "Building the explorer (about 15 s) ..."
+	@explorer/build.sh
 	@touch $@
 
 tests/audits/node_modules/.package-lock.json: tests/audits/package-lock.json | .venv/bin/python
-	scripts/with-node npm ci --prefix tests/audits --no-fund --no-audit --loglevel=error
+	@scripts/with-node npm ci --prefix tests/audits --no-fund --no-audit --loglevel=error
 	@touch $@

@@ -1,7 +1,7 @@
 """Who is asking: a frozen value whose secrets cannot be printed."""
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ class Caller:
     """
 
     keys: AwsKeys
-    fingerprint: bytes = field(compare=True)
+    fingerprint: bytes
 
     @classmethod
     def from_keys(cls, access_key: str, secret_key: str, token: str | None) -> "Caller":

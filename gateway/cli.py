@@ -1,12 +1,14 @@
 """The command line: gateway serve | dev | sandbox | schema."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from gateway import __version__
 from gateway.sandbox.command import sandbox
-from gateway.settings import Settings, SettingsError, read_settings
+from gateway.settings import SettingsError, read_settings
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than load balancers keep an idle connection (60 s at AWS), or they meet closed ones."""
@@ -47,16 +49,18 @@ port_option = click.option(
 )
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the gateway. Settings are GATEWAY_* variables; README lists them."""
-    settings = _settings()
-
     import uvicorn  # noqa: PLC0415  the other commands start without it
 
+    from gateway.app import create_app  # noqa: PLC0415
     from gateway.logs import configure_logs  # noqa: PLC0415
 
+    with settings_explained():
+        settings = read_settings()
+        app = create_app(settings)
     configure_logs(settings.log_level)
     uvicorn.run(
-        "gateway.app:from_environment",
-        factory=True,
+        app if workers == 1 else "gateway.app:from_environment",
+        factory=workers > 1,
         host=host,
         port=port,
         workers=workers,
@@ -75,15 +79,17 @@ def serve(host: str, port: int, workers: int) -> None:
 
 @main.command()
 @host_option
-@port_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="The port to listen on.  [default: 8000, or a free one if that is taken]",
+)
 @click.option(
     "--sandbox-port",
-    default=9000,
-    show_default=True,
     type=click.IntRange(0, 65535),
-    help="The port that the sandbox listens on.",
+    help="The port that the sandbox listens on.  [default: 9000, or a free one]",
 )
-def dev(host: str, port: int, sandbox_port: int) -> None:
+def dev(host: str, port: int | None, sandbox_port: int | None) -> None:
     """Serve the gateway over a sandbox of its own, with GraphiQL: to try and to develop."""
     from gateway.dev import run  # noqa: PLC0415  the other commands start without it
 
@@ -98,9 +104,11 @@ def schema() -> None:
     click.echo(sdl(), nl=False)
 
 
-def _settings() -> Settings:
+@contextmanager
+def settings_explained() -> Iterator[None]:
+    """End the program with a message where a setting inside is not as it must be."""
     try:
-        return read_settings()
+        yield
     except SettingsError as error:
         click.echo(f"gateway: {error}", err=True)
         sys.exit(2)

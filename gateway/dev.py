@@ -1,5 +1,6 @@
 """`gateway dev`: the gateway with GraphiQL over a sandbox, in one process."""
 
+import errno
 import json
 import socket
 import sys
@@ -10,31 +11,35 @@ import click
 import uvicorn
 
 from gateway.app import create_app
+from gateway.cli import settings_explained
 from gateway.logs import configure_logs
 from gateway.sandbox import CALLERS, SandboxCaller, create_sandbox
-from gateway.settings import SettingsError, read_settings
+from gateway.settings import read_settings
+
+USUAL_PORT = 8000
+USUAL_SANDBOX_PORT = 9000
 
 SHOWN_CALLERS = ("ada", "grace", "edith")
 QUERY = "{ audienceGenerationJobs(first: 3) { nodes { name status } pageInfo { endCursor } } }"
 
 
-def run(host: str, port: int, sandbox_port: int) -> None:
-    """Serve until interrupted. Ends with a message where a setting is wrong or a port is taken."""
+def run(host: str, port: int | None, sandbox_port: int | None) -> None:
+    """Serve until interrupted; a port that is None is the usual one, or a free one.
+
+    Ends with a message where a setting is wrong or a port is taken.
+    """
     with (
-        _listen(host, port, "--port") as ours,
-        _listen(host, sandbox_port, "--sandbox-port") as its,
+        _listen(host, port, USUAL_PORT, "--port") as ours,
+        _listen(host, sandbox_port, USUAL_SANDBOX_PORT, "--sandbox-port") as its,
     ):
-        try:
+        with settings_explained():
             settings = read_settings(graphiql=True, introspection=True, upstream_url=_url(its))
-        except SettingsError as error:
-            click.echo(f"gateway: {error}", err=True)
-            sys.exit(2)
+            app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
         configure_logs(settings.log_level)
         sandbox = uvicorn.Server(_config(create_sandbox()))
         thread = threading.Thread(target=sandbox.run, args=([its],), name="sandbox")
         thread.start()
         try:
-            app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
             _Announced(_config(app), welcome(_url(ours), _url(its))).run([ours])
         finally:
             sandbox.should_exit = True
@@ -66,8 +71,8 @@ def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:
 
 def welcome(url: str, sandbox_url: str) -> str:
     """Tell a newcomer what to open, who to be and what to paste."""
-    callers = "\n".join(
-        f"  {name:<7}{json.dumps(dict(aws_headers(CALLERS[name])))}   {CALLERS[name].note}"
+    callers = "\n\n".join(
+        f"  {name}: {CALLERS[name].note}\n  {json.dumps(dict(aws_headers(CALLERS[name])))}"
         for name in SHOWN_CALLERS
     )
     headers = " ".join(
@@ -79,13 +84,17 @@ Audience Gateway is ready. Open
 
   {url}/graphql
 
-The sandbox stands in for AWS at {sandbox_url}. Its callers, and their headers:
+The sandbox at {sandbox_url} stands in for AWS. Its callers, and the headers by which they ask:
 
 {callers}
 
 Paste into another terminal:
 
   curl -s {url}/graphql -H 'Content-Type: application/json' {headers} -d '{body}'
+
+See what happens when AWS throttles (and `heal` ends it):
+
+  .venv/bin/gateway sandbox fault throttle --url {sandbox_url}
 
 Ctrl-C ends both.
 """
@@ -104,13 +113,16 @@ def _config(app: object) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int, option: str) -> socket.socket:
+def _listen(host: str, port: int | None, usual: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, usual if port is None else port), family=family)
     except OSError as error:
+        if port is None and error.errno == errno.EADDRINUSE:
+            return socket.create_server((host, 0), family=family)
         click.echo(
-            f"gateway: cannot listen on {host}:{port}: {error.strerror}. "
-            f"Choose another by {option}.",
+            f"gateway: cannot listen on {host}, port {usual if port is None else port}: "
+            f"{error.strerror}. Choose others by --host and {option}.",
             err=True,
         )
         sys.exit(1)
@@ -118,4 +130,4 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
 
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -3,9 +3,11 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
+from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "GATEWAY_"
@@ -24,7 +26,7 @@ class SettingsError(Exception):
 
 def _region(value: str) -> str:
     if not REGION.fullmatch(value):
-        raise ValueError("not the name of an AWS region, such as us-east-1")
+        raise ValueError(f"`{value}` is not the name of an AWS region, such as us-east-1")
     return value
 
 
@@ -35,7 +37,8 @@ def _listed(value: Any) -> Any:
 
 
 def _web_address(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/?#@\s]+/?", value):
+    found = re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[^/?#@:\s]+)(?::(\d+))?/?", value)
+    if not found or int(found[2] or 1) not in range(1, 65536):
         raise ValueError("not an address such as https://host or http://host:port, without a path")
     return value.rstrip("/")
 
@@ -71,10 +74,14 @@ class Settings(BaseSettings):
         "memory://", description="Where answers are cached: `memory://`, in the process."
     )
     cache_seconds: float = Field(
-        5, ge=0, le=3600, description="How long an answer may be served again. 0: not at all."
+        5,
+        ge=0,
+        le=3600,
+        description="How long an answer may be served again, also to a caller who has lost "
+        "the right to it since. 0: not at all.",
     )
     cache_bytes: int = Field(
-        64 * 1024 * 1024, ge=0, description="How many bytes the memory cache may hold."
+        64 * 1024 * 1024, ge=0, le=2**40, description="How many bytes the memory cache may hold."
     )
     deadline_seconds: float = Field(
         20, gt=0, le=300, description="How long one request may take in all."
@@ -139,19 +146,23 @@ def read_settings(**defaults: Any) -> Settings:
     """
     environment = _environment()
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    problems = []
     unknown = sorted(name for name in environment if name not in known)
     if unknown:
         accepted = ", ".join(sorted(known))
-        raise SettingsError(f"Unknown: {', '.join(unknown)}. Accepted: {accepted}.")
+        problems.append(f"Unknown: {', '.join(unknown)}. Accepted: {accepted}.")
     unset = {
         name: value
         for name, value in defaults.items()
         if f"{PREFIX}{name.upper()}" not in environment
     }
     try:
-        return Settings(**unset)
+        settings = Settings(**unset)
     except ValidationError as error:
-        raise SettingsError("\n".join(map(_in_words, error.errors()))) from None
+        problems += dict.fromkeys(map(_in_words, error.errors()))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
 
 
 def _environment() -> Mapping[str, str]:
@@ -166,5 +177,24 @@ def _in_words(problem: Mapping[str, Any]) -> str:
     reason = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return f"{reason}."
-    name = str(problem["loc"][0]).upper()
-    return f"{PREFIX}{name}: {reason}. Meaning: {Settings.model_fields[name.lower()].description}"
+    name = str(problem["loc"][0]).lower()
+    field = Settings.model_fields[name]
+    if problem["type"].startswith(("bool_", "literal_error", "int_", "float_")):
+        reason = "not a value that is accepted"
+    return f"{PREFIX}{name.upper()}: {reason}. Accepted: {_accepted(field)}. {field.description}"
+
+
+def _accepted(field: FieldInfo) -> str:
+    """Say what a setting takes."""
+    kind = field.annotation
+    bounds = {type(each): each for each in field.metadata}
+    if kind is bool:
+        return "true or false"
+    if kind in {int, float}:
+        least, most = bounds.get(Ge) or bounds.get(Gt), bounds.get(Le)
+        above = "more than " if isinstance(least, Gt) else ""
+        lowest = getattr(least, "ge", getattr(least, "gt", None))
+        number = "a whole number" if kind is int else "a number"
+        return f"{number}, {above}{lowest}" + (f" to {most.le}" if most else " or more")
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    return " or ".join(map(str, choices)) or "see below"

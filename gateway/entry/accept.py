@@ -10,6 +10,8 @@ GRAPHQL = "application/graphql-response+json"
 JSON = "application/json"
 HTML = "text/html"
 
+MAX_REMEMBERED_CHARACTERS = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -21,17 +23,24 @@ class Accepted:
     """Whether HTML is named, as browsers do, and not less wished for than the others."""
 
 
-@lru_cache(maxsize=256)
 def accepted(header: str) -> Accepted:
     """Read an `Accept` header; an empty one accepts all.
 
-    A wildcard gets JSON, which every client reads.
+    Among equals GRAPHQL wins where it is named. A wildcard gets JSON, which every client reads.
     """
+    return _remembered(header) if len(header) <= MAX_REMEMBERED_CHARACTERS else _read(header)
+
+
+def _read(header: str) -> Accepted:
     ranges = _ranges(header or "*/*")
-    best = max((JSON, GRAPHQL), key=lambda media: _quality(ranges, media))
+    candidates = (GRAPHQL, JSON) if GRAPHQL in ranges else (JSON, GRAPHQL)
+    best = max(candidates, key=lambda media: _quality(ranges, media))
     quality = _quality(ranges, best)
     html = ranges.get(HTML, 0.0)
     return Accepted(best if quality > 0 else None, html > 0 and html >= quality)
+
+
+_remembered = lru_cache(maxsize=256)(_read)
 
 
 def _ranges(header: str) -> dict[str, float]:

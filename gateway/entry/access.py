@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.entry.endpoint import refusal
 from gateway.entry.problem import HttpProblem
-from gateway.errors import InternalError
+from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.engine import MASKED
 
 log = structlog.get_logger()
@@ -20,6 +20,16 @@ MAX_LOGGED_PATH = 200
 
 CLIENT_CLOSED_REQUEST = 499
 """Logged where the client left before its answer; no such status was sent."""
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a request's head: credentials of 12 KiB and a query of some length fit."""
+
+TOO_LARGE = refusal(
+    HttpProblem(
+        431,
+        LimitExceededError(f"The head is too large. Accepted: up to {MAX_HEAD_BYTES} bytes."),
+    )
+)
 
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -39,6 +49,7 @@ class Access:
             await self.app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        app = self.app if _fits(scope) else TOO_LARGE
         status = 0
         started = time.perf_counter()
 
@@ -51,7 +62,7 @@ class Access:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self.app(scope, receive, send_with_id)
+                await app(scope, receive, send_with_id)
             except Exception as error:  # noqa: BLE001  the last one who can answer
                 _log_crash(error)
                 if not status:
@@ -65,6 +76,11 @@ class Access:
                     status=status or CLIENT_CLOSED_REQUEST,
                     ms=round((time.perf_counter() - started) * 1000, 1),
                 )
+
+
+def _fits(scope: Scope) -> bool:
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    return size + len(scope["raw_path"]) + len(scope["query_string"]) <= MAX_HEAD_BYTES
 
 
 def _request_id(scope: Scope) -> str:

@@ -20,7 +20,6 @@ from gateway.entry.disconnect import ClientGoneError, until_disconnect
 from gateway.entry.graphiql import GraphiQL
 from gateway.entry.parameters import from_body, from_query_string
 from gateway.entry.problem import HttpProblem, bad_request
-from gateway.errors import UnauthenticatedError
 from gateway.graph.context import Context
 from gateway.graph.engine import Engine, GraphRequest, GraphResult, WriteByGetError
 
@@ -64,13 +63,12 @@ class Endpoint:
                 )
             return _answer(await self._result(request), media_type)
         except HttpProblem as problem:
-            # The media type of GraphQL answers is for what a GraphQL request came to.
             return refusal(problem, media_type or JSON)
 
     async def _result(self, request: Request) -> GraphResult:
         caller = caller_of(request.scope["headers"], allow_long_term_keys=self.allow_long_term_keys)
         asked = await self._asked(request)
-        fresh = "no-cache" in request.headers.get("cache-control", "").lower()
+        fresh = "no-cache" in _directives(request.headers.getlist("cache-control"))
         try:
             async with until_disconnect(request.receive):
                 result = await self.engine.run(
@@ -78,10 +76,6 @@ class Endpoint:
                 )
         except WriteByGetError:
             raise _not_allowed("A GET executes queries only.", "POST") from None
-        if result.unauthenticated:
-            raise HttpProblem(
-                UNAUTHORIZED, UnauthenticatedError(result.errors[0]["message"]), CHALLENGE
-            )
         return result
 
     async def _asked(self, request: Request) -> GraphRequest:
@@ -92,6 +86,10 @@ class Endpoint:
         raise _not_allowed(f"{request.method[:20]} is not served here.", METHODS)
 
 
+def _directives(headers: list[str]) -> set[str]:
+    return {each.strip().lower() for header in headers for each in header.split(",")}
+
+
 def _not_allowed(message: str, allowed: str) -> HttpProblem:
     problem = bad_request(f"{message} Accepted: {allowed}.", METHOD_NOT_ALLOWED)
     problem.headers = {"Allow": allowed}
@@ -100,6 +98,10 @@ def _not_allowed(message: str, allowed: str) -> HttpProblem:
 
 def _answer(result: GraphResult, media_type: str) -> Response:
     content: dict[str, Any] = {}
+    if result.unauthenticated:
+        response = _json({"errors": result.errors}, UNAUTHORIZED, media_type)
+        response.headers.update(CHALLENGE)
+        return response
     if result.errors:
         content["errors"] = result.errors
     if result.data is not None:

@@ -13,6 +13,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from gateway.settings import SettingsError
+
 BUILT: Final = Path(__file__).parent / "explorer"
 PLACEHOLDER: Final = "GATEWAY_EXPLORER"  # stands in explorer/index.html
 
@@ -62,11 +64,16 @@ class GraphiQL:
         endpoint: str = "/graphql",
         built: Path = BUILT,
     ) -> Self:
-        """Read the built page and fill in what it opens with."""
+        """Read the built page and fill in what it opens with.
+
+        Raises SettingsError if it was not built.
+        """
         try:
             page = (built / "index.html").read_text(encoding="utf-8")
         except FileNotFoundError as missing:
-            raise RuntimeError("The explorer is not built; run make install.") from missing
+            raise SettingsError(
+                "GATEWAY_GRAPHIQL: the explorer is not built. Run `make install`."
+            ) from missing
         shown = {
             "query": query,
             "headers": json.dumps(dict(headers), indent=2) if headers else "",

@@ -229,6 +229,10 @@ async def connect(
         window.last is not None and selects(info._raw_info, "pageInfo", "hasPreviousPage")  # noqa: SLF001
     )
     taken = await take(window, load, source.key_of, look_around=look_around)
+    for at, spot in enumerate(taken.spots):
+        shown = reader.first_seen(source.key_of(spot.item), spot.item)
+        if shown is not spot.item:
+            taken.spots[at] = spot._replace(item=shown)
     return ConnectionSlice(digest, source, load, taken)
 
 

@@ -1,7 +1,6 @@
 """Documents: query texts, parsed and validated once and remembered for a while."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from graphql import (
     DocumentNode,
@@ -34,11 +33,12 @@ class ValidationFailedError(GatewayError):
     code = "GRAPHQL_VALIDATION_FAILED"
 
 
-@dataclass(frozen=True, slots=True)
 class Rejected(Exception):  # noqa: N818  a result with reasons, not a failure of ours
     """Why a document will not be executed: errors whose `original_error` holds the code."""
 
-    errors: list[GraphQLError]
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__(errors)
+        self.errors = errors
 
 
 class Documents:
@@ -89,6 +89,8 @@ class Documents:
             return LimitExceededError(
                 f"The document has more than {self._max_tokens} tokens, which is the limit."
             )
+        if "nested too deeply" in error.message:
+            return LimitExceededError("The document is nested deeper than can be read.")
         return ParseFailedError(error.message)
 
     def _remember(self, text: str, document: DocumentNode) -> None:

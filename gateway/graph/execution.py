@@ -86,7 +86,7 @@ class RowExecutor(Executor[Any]):
             reads.append((response_name, read))
 
         def complete(spot: Spot) -> Any:
-            item = spot.page.items[spot.at]
+            item = spot.item
             return {name: read(item) for name, read in reads}
 
         return complete

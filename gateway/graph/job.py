@@ -19,8 +19,9 @@ from gateway.graph.details import (
 from gateway.graph.enums import AudienceGenerationJobStatus, known
 from gateway.graph.node import Node, to_global_id
 from gateway.graph.scalars import DateTime
-from gateway.upstream.model import check_input
+from gateway.upstream.model import check_input, row_shape
 from gateway.upstream.page import Item, ItemRequest
+from gateway.upstream.reader import Reader
 
 T = TypeVar("T")
 
@@ -81,11 +82,13 @@ class AudienceGenerationJob(Node):
         return cls._of(item, Details(item[ARN]))
 
     @classmethod
-    async def fetch(cls, info: Info, arn: str) -> "AudienceGenerationJob":
-        """Get the job with this ARN, which is checked already.
+    async def fetch(cls, info: Info, arn: str, *, argument: str) -> "AudienceGenerationJob":
+        """Get the job with this ARN, which is checked already but for its region.
 
-        Raises NotFoundError where there is none.
+        Raises BadUserInputError naming the argument if that is not served, NotFoundError where
+        there is no such job.
         """
+        info.context.scope.check(region_of(arn), argument=argument)
         details = Details(arn)
         return cls._of(await details.read(info), details)
 
@@ -154,10 +157,18 @@ class Details:
     async def read(self, info: Info) -> Item:
         """Return the whole answer."""
         if self._asked is None:
-            region = info.context.scope.check(region_of(self._arn), argument=ARN)
-            request = ItemRequest(GET, region, ((ARN, self._arn),))
-            self._asked = asyncio.ensure_future(info.context.reader.item(request))
+            self._asked = asyncio.ensure_future(self._ask(info.context.reader))
         return await self._asked
+
+    async def _ask(self, reader: Reader) -> Item:
+        item = await reader.item(ItemRequest(GET, region_of(self._arn), ((ARN, self._arn),)))
+        shown = reader.first_seen(self._arn, item)
+        if shown is item:
+            return item
+        # The job has been shown as a row of the list; what the row tells stays as it was.
+        row = row_shape(LIST).texts
+        told = {name: shown[name] for name in row if name in shown}
+        return {name: value for name, value in item.items() if name not in row} | told
 
     async def part(self, info: Info, member: str, read: Callable[[Any], T]) -> T:
         """Return one member as `read` makes it.
@@ -190,10 +201,10 @@ def region_of(arn: str) -> str:
     return arn.split(":", 4)[3]
 
 
-async def refetch(info: Info, arn: str) -> AudienceGenerationJob | None:
+async def refetch(info: Info, arn: str, *, argument: str) -> AudienceGenerationJob | None:
     """Return the job that an id names, or None where it is gone, as Relay asks."""
     try:
-        return await AudienceGenerationJob.fetch(info, arn)
+        return await AudienceGenerationJob.fetch(info, arn, argument=argument)
     except NotFoundError:
         return None
 

@@ -29,4 +29,5 @@ def from_global_id(text: str) -> tuple[str, str] | None:
         type_name, found, key = b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return None
-    return (type_name, key) if found else None
+    # One object, one id: another writing of the same bytes is none.
+    return (type_name, key) if found and to_global_id(type_name, key) == text else None

@@ -40,11 +40,8 @@ class Spot(NamedTuple):
     token: str | None
     page: Page
     at: int
-
-    @property
-    def item(self) -> Item:
-        """The item itself."""
-        return self.page.items[self.at]
+    item: Item
+    """What is shown there: the page's, or what the same object has been shown as before."""
 
     def behind(self, key_of: KeyOf) -> Place:
         """Name the place right behind the item.
@@ -181,9 +178,9 @@ class Walk:
         if self._after is not None:
             self._token, start = await self._enter(self._after)
         page = await self._load(self._token)
-        stop = await self._stop(page)
+        stop = await self._stop(page, start)
         token, end = self._token, len(page.items) if stop is None else stop
-        spots = [Spot(token, page, index) for index in range(start, end)]
+        spots = [Spot(token, page, index, page.items[index]) for index in range(start, end)]
         self._go_on(page, stop, spots)
         return spots
 
@@ -226,14 +223,21 @@ class Walk:
                 return page.next_token, moved + 1
         return after.token, min(after.offset - 1, len(page.items))
 
-    async def _stop(self, page: Page) -> int | None:
-        """Return the index in the page at which `before` cuts, None if it does not."""
+    async def _stop(self, page: Page, start: int) -> int | None:
+        """Return the index in the page at which `before` cuts, None if it does not.
+
+        It cuts only behind `after`, as in Relay's algorithm.
+        """
         before = self._before
         if before is None:
             return None
         index = self._index_of(page, before)
-        if index is not None:
-            return index
+        if index is None:
+            index = await self._where_it_was(page, before)
+        return index if index is not None and index >= start else None
+
+    async def _where_it_was(self, page: Page, before: Place) -> int | None:
+        """Return where in the page the item of `before` was, if it is gone and was there."""
         if before.offset and before.token == self._token:
             was = min(before.offset - 1, len(page.items))
         elif before.item == NO_ITEM and before.token == self._token:

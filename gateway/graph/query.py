@@ -76,7 +76,7 @@ class Query:
     ) -> AudienceGenerationJob | None:
         """Get one job."""
         arn = job.check_arn(audience_generation_job_arn, argument=job.ARN)
-        return await AudienceGenerationJob.fetch(info, arn)
+        return await AudienceGenerationJob.fetch(info, arn, argument=job.ARN)
 
     @strawberry.field(
         description="The object with this global id, null where it is gone. Relay: Global Object "
@@ -92,8 +92,10 @@ class Query:
         """Fetch one object again."""
         arn = _arn_of(id)
         if arn is None:
-            raise BadUserInputError("`id` is none. Accepted: an `id` from an earlier answer.")
-        return await job.refetch(info, arn)
+            raise BadUserInputError(
+                "`id` is not an id of this graph. Accepted: an `id` from an earlier answer."
+            )
+        return await job.refetch(info, arn, argument="id")
 
     @strawberry.field(
         description="The objects with these global ids, one to one and in their order; null in "
@@ -118,7 +120,7 @@ class Query:
 
 async def _node(info: Info, global_id: str) -> Node | None:
     arn = _arn_of(global_id)
-    return None if arn is None else await job.refetch(info, arn)
+    return None if arn is None else await job.refetch(info, arn, argument="ids")
 
 
 def _arn_of(global_id: str) -> str | None:

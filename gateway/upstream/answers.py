@@ -1,6 +1,6 @@
 """Answers of the upstream, kept for a few seconds for the caller they were given to."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
@@ -26,80 +26,84 @@ class Answers:
     """Asks the upstream as a caller, through the cache and the single flight.
 
     An answer lives `seconds` (0: not at all) and is seen by nobody but the caller who got it.
-    Only complete successes are kept.
+    Only complete successes are kept. `fresh` reads past the cache and refreshes it;
+    `before_call` runs before the upstream is asked for this caller's question, and may raise
+    to forbid it; not where the cache answers or a call is under way.
     """
 
     def __init__(self, aws: Aws, cache: BaseCache, seconds: float) -> None:
         self._aws = aws
         self._cache = cache
         self._seconds = seconds
-        self._flights: SingleFlight[bytes] = SingleFlight()
+        self._flights: SingleFlight[Any] = SingleFlight()
 
     async def page(
         self, caller: Caller, request: PageRequest, *, fresh: bool, before_call: Callable[[], None]
     ) -> Page:
-        """Return a page; `fresh` reads past the cache and refreshes it.
+        """Return a page."""
+        listing = request.listing
+        key = key_of(caller, [listing.operation, listing.region, listing.filters, request.token])
 
-        `before_call` runs before the upstream is asked for this caller's question, and may raise
-        to forbid it; not where the cache answers or a call is under way.
-        """
-
-        async def ask() -> bytes:
-            listing = request.listing
+        async def ask() -> Page:
             parameters: dict[str, Any] = {"maxResults": PAGE_SIZE, **dict(listing.filters)}
             if request.token is not None:
                 parameters["nextToken"] = request.token
             with failures_logged(listing.operation, listing.region):
                 answer = await self._aws.call(caller, listing.region, listing.operation, parameters)
                 page = page_from(listing.operation, answer)
-            return orjson.dumps([page.items, page.next_token])
+            await self._keep(key, [page.items, page.next_token])
+            return page
 
-        listing = request.listing
-        key = key_of(caller, [listing.operation, listing.region, listing.filters, request.token])
-        items, next_token = orjson.loads(await self._answer(key, ask, fresh, before_call))
-        return Page(items, next_token)
+        kept = None if fresh else await self._kept(key)
+        if kept is not None:
+            return Page(*kept)
+        page: Page = await self._flight(key, ask, fresh, before_call)
+        return page
 
     async def item(
         self, caller: Caller, request: ItemRequest, *, fresh: bool, before_call: Callable[[], None]
     ) -> Item:
-        """Return one object; `fresh` and `before_call` as for a page."""
+        """Return one object."""
+        key = key_of(caller, [request.operation, request.region, request.parameters])
 
-        async def ask() -> bytes:
+        async def ask() -> Item:
             with failures_logged(request.operation, request.region):
                 answer = await self._aws.call(
                     caller, request.region, request.operation, dict(request.parameters)
                 )
                 item = item_from(request.operation, answer)
-            return orjson.dumps(item)
+            await self._keep(key, item)
+            return item
 
-        key = key_of(caller, [request.operation, request.region, request.parameters])
-        item: Item = orjson.loads(await self._answer(key, ask, fresh, before_call))
+        kept = None if fresh else await self._kept(key)
+        if kept is not None:
+            found: Item = kept
+            return found
+        item: Item = await self._flight(key, ask, fresh, before_call)
         return item
 
-    async def _answer(
+    async def _kept(self, key: str) -> Any:
+        kept: bytes | None = await self._cache.get(key)
+        return None if kept is None else orjson.loads(kept)
+
+    async def _keep(self, key: str, answer: Any) -> None:
+        # A call that a fresh one has overtaken must not put its older answer over the newer.
+        if self._seconds > 0 and self._flights.leads(key):
+            await self._cache.set(key, orjson.dumps(answer), ttl=self._seconds)
+
+    async def _flight(
         self,
         key: str,
-        ask: Callable[[], Awaitable[bytes]],
+        ask: Callable[[], Coroutine[Any, Any, Any]],
         fresh: bool,  # noqa: FBT001  private, and named by its callers' own parameter
         before_call: Callable[[], None],
-    ) -> bytes:
-        if not fresh:
-            kept: bytes | None = await self._cache.get(key)
-            if kept is not None:
-                return kept
-
-        async def ask_and_keep() -> bytes:
-            answer = await ask()
-            if self._seconds > 0:
-                await self._cache.set(key, answer, ttl=self._seconds)
-            return answer
-
-        def start() -> Coroutine[Any, Any, bytes]:
+    ) -> Any:
+        def start() -> Coroutine[Any, Any, Any]:
             before_call()
-            return ask_and_keep()
+            return ask()
 
         # A fresh question must not be answered by a call that began before it was asked.
-        return await self._flights.join((key, fresh), start)
+        return await self._flights.join(key, start, anew=fresh)
 
 
 @contextmanager

@@ -105,8 +105,6 @@ class _CallersSession(AioSession):
                 "ca_bundle": BOTOCORE_DEFAUT_SESSION_VARIABLES["ca_bundle"],
             }
         )
-        self.user_agent_name = "audience-gateway"
-        self.user_agent_version = __version__
         self.register_component("response_parser_factory", _ParserFactory())
 
     async def get_credentials(self) -> AioCredentials:  # type: ignore[override]  # aiobotocore's is async
@@ -121,6 +119,8 @@ def _config() -> AioConfig:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         parameter_validation=False,  # the graph has checked them against the same model
         ignore_configured_endpoint_urls=True,
+        # botocore would put one together from the environment, anew for each call.
+        user_agent=f"audience-gateway/{__version__}",
         http_session_cls=_HttpSession,
     )
 
@@ -139,17 +139,18 @@ class _HttpSession(AIOHTTPSession):
 
     async def _get_session(self, proxy_url: str | None) -> "_Straight":
         if proxy_url not in self._sessions:
-            self._sessions[proxy_url] = _Straight(
-                await self._exit_stack.enter_async_context(
-                    aiohttp.ClientSession(
-                        connector=self._create_connector(proxy_url),
-                        timeout=self._timeout,
-                        skip_auto_headers={"Content-Type"},
-                        auto_decompress=False,
-                        cookie_jar=aiohttp.DummyCookieJar(),
-                    )
+            session = await self._exit_stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=self._create_connector(proxy_url),
+                    timeout=self._timeout,
+                    skip_auto_headers={"Content-Type"},
+                    auto_decompress=False,
+                    cookie_jar=aiohttp.DummyCookieJar(),
                 )
             )
+            # Retries are botocore's: aiohttp's own would double each of them.
+            session._retry_connection = False  # noqa: SLF001
+            self._sessions[proxy_url] = _Straight(session)
         return self._sessions[proxy_url]
 
 
@@ -181,6 +182,13 @@ class _Parser(AioRestJSONParser):
     a call, to turn timestamps into datetimes and nothing else: no member of this service is
     renamed or sent in a header. What an answer must hold is checked in rows.py.
     """
+
+    async def parse(self, response: Any, shape: Any) -> Any:
+        try:
+            return await super().parse(response, shape)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            # Of an error's body, say: it holds values of another kind than the model says.
+            raise ResponseParserError("the answer is not as its model says") from error
 
     def _parse_payload(
         self, response: Any, shape: Any, member_shapes: Any, final_parsed: dict[str, Any]

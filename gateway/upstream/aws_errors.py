@@ -99,9 +99,6 @@ def translated(operation: str) -> Iterator[None]:
     except tuple(EXCEPTIONS) as error:
         kind, message = next(row for known, row in EXCEPTIONS.items() if isinstance(error, known))
         raise kind(message) from error
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        # The parser met a value of another kind than the model says.
-        raise UpstreamInvalidResponseError("Clean Rooms ML's answer made no sense.") from error
 
 
 def _from_answer(operation: str, error: aws.ClientError) -> GatewayError:

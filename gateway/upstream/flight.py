@@ -19,13 +19,18 @@ class SingleFlight(Generic[T]):
         self._tasks: dict[object, asyncio.Task[T]] = {}
         self._waiters: dict[asyncio.Task[T], int] = {}
 
-    async def join(self, key: object, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def join(
+        self, key: object, call: Callable[[], Coroutine[Any, Any, T]], *, anew: bool = False
+    ) -> T:
         """Return the answer of the call under way for `key`, or of a new one.
+
+        `anew` makes a new one in any case, which takes the place of the other: who has joined
+        that still gets its answer, who comes from now on joins this.
 
         `call` runs up to its coroutine here, in the context and at the cost of whoever starts
         it: what it raises on the way there reaches nobody else.
         """
-        task = self._tasks.get(key)
+        task = None if anew else self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(call())
             self._waiters[task] = 0
@@ -35,6 +40,10 @@ class SingleFlight(Generic[T]):
             return await asyncio.shield(task)
         finally:
             self._leave(key, task)
+
+    def leads(self, key: object) -> bool:
+        """Say, inside a call, whether it is still the one that others join under `key`."""
+        return self._tasks.get(key) is asyncio.current_task()
 
     def _leave(self, key: object, task: "asyncio.Task[T]") -> None:
         if task not in self._waiters:

@@ -5,7 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.caller import Caller
-from gateway.errors import LimitExceededError, UpstreamTimeoutError
+from gateway.errors import (
+    GatewayError,
+    LimitExceededError,
+    ThrottledError,
+    UnauthenticatedError,
+    UpstreamTimeoutError,
+)
 from gateway.upstream.answers import Answers
 from gateway.upstream.page import Item, ItemRequest, Page, PageRequest
 
@@ -63,6 +69,8 @@ class Reader:
         self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
         self._items: dict[ItemRequest, Item] = {}
         self._pages: dict[PageRequest, Page] = {}
+        self._seen: dict[str, Item] = {}
+        self._refused: GatewayError | None = None
 
     async def page(self, request: PageRequest) -> Page:
         """Return a page.
@@ -82,10 +90,27 @@ class Reader:
         async with self._time(), self._slots:
             item = self._items.get(request)
             if item is None:
-                item = self._items[request] = await self._answers.item(
-                    self._caller, request, fresh=self._fresh, before_call=self._item_budget.spend
-                )
+                item = self._items[request] = await self._ask_item(request)
         return item
+
+    async def _ask_item(self, request: ItemRequest) -> Item:
+        if self._refused is not None:
+            raise self._refused
+        try:
+            return await self._answers.item(
+                self._caller, request, fresh=self._fresh, before_call=self._item_budget.spend
+            )
+        except (UnauthenticatedError, ThrottledError) as error:
+            # AWS said it of the caller, not of this object: the other rows need not ask again.
+            self._refused = error
+            raise
+
+    def first_seen(self, key: str, item: Item) -> Item:
+        """Return the item that was first seen under the key: `item` itself if none was.
+
+        One answer shows an object in one state only (Relay: Global Object Identification).
+        """
+        return self._seen.setdefault(key, item)
 
     @asynccontextmanager
     async def _time(self) -> AsyncIterator[None]:

@@ -20,6 +20,8 @@ from gateway.entry.accept import GRAPHQL, JSON, accepted
         ("application/graphql-response+json; charset=utf-16", None),
         ("application/json;q=0.5, application/graphql-response+json", GRAPHQL),
         ("application/json, application/graphql-response+json;q=0.9", JSON),
+        ("application/json, application/graphql-response+json", GRAPHQL),
+        (f"{GRAPHQL}; charset=utf-8, {JSON}; charset=utf-8", GRAPHQL),
         ("application/json;q=0, */*", GRAPHQL),
         ("application/*;q=0, */*", None),
         ("text/plain", None),
@@ -29,7 +31,7 @@ from gateway.entry.accept import GRAPHQL, JSON, accepted
     ],
 )
 def test_the_best_of_what_there_is(header: str, media_type: str | None) -> None:
-    """The most specific range gives a type its quality; the higher wins, JSON where equal."""
+    """The most specific range decides; the higher wins, the GraphQL type if named among equals."""
     assert accepted(header).media_type == media_type
 
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.entry.graphiql import BUILT, GraphiQL
+from gateway.settings import SettingsError
 from tests.browser import Visit, browser_page
 from tests.serving import serve
 
@@ -293,7 +294,7 @@ async def test_the_bare_page_is_not_served(path: str) -> None:
 
 def test_an_explorer_that_was_not_built_says_so(tmp_path: Path) -> None:
     """The start ends with the remedy, not with a file name."""
-    with pytest.raises(RuntimeError, match="make install"):
+    with pytest.raises(SettingsError, match="make install"):
         GraphiQL.load(query=QUERY, headers={}, built=tmp_path)
 
 
