@@ -94,6 +94,8 @@ async def main() -> None:
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--delay-ms", type=float, default=0)
     options = parser.parse_args()
+    for number in range(options.pages):
+        page(number, options.pages)  # now, so that no call pays for it
     server = await asyncio.get_running_loop().create_server(
         lambda: Canned(options.pages, options.delay_ms / 1000), "127.0.0.1", 0
     )

@@ -3,20 +3,58 @@
 import hmac
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NoReturn, final
 
 
-class AwsKeys(NamedTuple):
-    """AWS credentials in the shape that a SigV4 signer reads."""
+@final
+class AwsKeys:
+    """AWS credentials in the shape that a SigV4 signer reads.
+
+    No dataclass and no tuple: libraries print and encode those, field by field.
+    """
+
+    __slots__ = ("access_key", "account_id", "secret_key", "token")
 
     access_key: str
     secret_key: str
     token: str | None
-    account_id: None = None
+    account_id: None
+
+    def __init__(self, access_key: str, secret_key: str, token: str | None) -> None:
+        values = (access_key, None, secret_key, token)
+        for name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse to be changed."""
+        raise AttributeError("credentials are not changed")
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all parts."""
+        return isinstance(other, AwsKeys) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        """Hash all parts."""
+        return hash(self._parts())
+
+    def __copy__(self) -> "AwsKeys":
+        """Be the same in a copy of what holds it."""
+        return self
+
+    def __deepcopy__(self, _: object) -> "AwsKeys":
+        """Likewise."""
+        return self
+
+    def _parts(self) -> tuple[str, str, str | None]:
+        return self.access_key, self.secret_key, self.token
 
     def __repr__(self) -> str:
-        """Show nothing: these travel through libraries that print their arguments."""
+        """Show nothing."""
         return "AwsKeys(…)"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be written down."""
+        raise TypeError("credentials are not pickled")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,6 +88,6 @@ def fingerprint(secret: str, *material: str | None) -> bytes:
     """
     mac = hmac.new(secret.encode(), digestmod=sha256)
     for part in material:
-        framed = b"-" if part is None else part.encode()
+        framed = b"" if part is None else part.encode()
         mac.update(b"%d:%d:" % (part is not None, len(framed)) + framed)
     return mac.digest()

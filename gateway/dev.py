@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import socket
 import sys
 import threading
@@ -121,8 +122,8 @@ def _listen(host: str, port: int | None, usual: int, option: str) -> socket.sock
         if port is None and error.errno == errno.EADDRINUSE:
             return socket.create_server((host, 0), family=family)
         click.echo(
-            f"gateway: cannot listen on {host}, port {usual if port is None else port}: "
-            f"{error.strerror}. Choose others by --host and {option}.",
+            f"gateway: cannot listen on {host}:{usual if port is None else port}: "
+            f"{os.strerror(error.errno or 0)}. Choose others by --host and by {option}.",
             err=True,
         )
         sys.exit(1)

@@ -2,10 +2,13 @@
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import orjson
 import structlog
+
+INNERMOST_FRAMES = 8
 
 QUIET = (
     "botocore",
@@ -40,7 +43,7 @@ def configure_logs(level: str) -> None:
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=())],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                _without_texts,
                 structlog.processors.JSONRenderer(serializer=_dumps),
             ],
         )
@@ -48,6 +51,29 @@ def configure_logs(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def crash(error: BaseException) -> dict[str, Any]:
+    """Say what kind a failure of ours is and where it happened: for a log line.
+
+    Its text is left out: it may hold what must not be logged.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-INNERMOST_FRAMES:]
+    return {
+        "exception": type(error).__qualname__,
+        "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def _without_texts(_: Any, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    found = event.pop("exc_info", None)
+    if isinstance(found, tuple):
+        found = found[1]
+    if isinstance(found, BaseException):
+        # asyncio prints the failed task, exception and all, behind the first line.
+        event["event"] = str(event["event"]).partition("\n")[0]
+        event.update(crash(found))
+    return event
 
 
 def _dumps(value: Any, **_: Any) -> str:

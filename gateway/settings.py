@@ -15,9 +15,13 @@ PREFIX = "GATEWAY_"
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
 
 INJECTED = re.compile(
-    r"GATEWAY_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+    r"GATEWAY_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?"
+    r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-"""What Kubernetes puts into each pod's environment for a Service called `gateway`."""
+"""What Kubernetes puts into each pod's environment for a Service called `gateway` or
+`gateway-…`; and `…_PORT`, told by its value."""
+
+INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 class SettingsError(Exception):
@@ -151,6 +155,8 @@ def read_settings(**defaults: Any) -> Settings:
     if unknown:
         accepted = ", ".join(sorted(known))
         problems.append(f"Unknown: {', '.join(unknown)}. Accepted: {accepted}.")
+    doubled = sorted({name for name in environment if environment.count(name) > 1})
+    problems += [f"{name} is there twice, in capitals and not. Accepted: once." for name in doubled]
     unset = {
         name: value
         for name, value in defaults.items()
@@ -165,12 +171,15 @@ def read_settings(**defaults: Any) -> Settings:
     return settings
 
 
-def _environment() -> Mapping[str, str]:
-    return {
-        name.upper(): value
+def _environment() -> list[str]:
+    """List the variables that are meant for us."""
+    return [
+        name.upper()
         for name, value in os.environ.items()  # noqa: TID251  here it is read
-        if name.upper().startswith(PREFIX) and not INJECTED.fullmatch(name.upper())
-    }
+        if name.upper().startswith(PREFIX)
+        and not INJECTED.fullmatch(name.upper())
+        and not (name.upper().endswith("_PORT") and INJECTED_PORT.fullmatch(value))
+    ]
 
 
 def _in_words(problem: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import re
 import time
-import traceback
 from uuid import uuid4
 
 import structlog
@@ -13,6 +12,7 @@ from gateway.entry.endpoint import refusal
 from gateway.entry.problem import HttpProblem
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.engine import MASKED
+from gateway.logs import crash
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class Access:
             try:
                 await app(scope, receive, send_with_id)
             except Exception as error:  # noqa: BLE001  the last one who can answer
-                _log_crash(error)
+                log.error("request crashed", **crash(error))  # noqa: TRY400  without its text
                 if not status:
                     problem = HttpProblem(500, InternalError(MASKED))
                     await refusal(problem)(scope, receive, send_with_id)
@@ -80,7 +80,7 @@ class Access:
 
 def _fits(scope: Scope) -> bool:
     size = sum(len(name) + len(value) for name, value in scope["headers"])
-    return size + len(scope["raw_path"]) + len(scope["query_string"]) <= MAX_HEAD_BYTES
+    return size + len(scope["path"]) + len(scope["query_string"]) <= MAX_HEAD_BYTES
 
 
 def _request_id(scope: Scope) -> str:
@@ -89,13 +89,3 @@ def _request_id(scope: Scope) -> str:
             taken: str = value.decode()
             return taken
     return uuid4().hex
-
-
-def _log_crash(error: Exception) -> None:
-    # Where it happened, and what kind it is; its text may hold what must not be logged.
-    frames = traceback.extract_tb(error.__traceback__)
-    log.error(
-        "request crashed",
-        exception=type(error).__qualname__,
-        where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]],
-    )

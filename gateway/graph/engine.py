@@ -1,6 +1,5 @@
 """From a GraphQL request to its result: read the document, execute it, put errors into words."""
 
-import traceback
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from gateway.errors import (
 from gateway.graph.context import Context
 from gateway.graph.documents import Documents, Rejected
 from gateway.graph.execution import RowExecutor
+from gateway.logs import crash
 
 log = structlog.get_logger()
 
@@ -127,7 +127,8 @@ def _shown(error: GraphQLError) -> dict[str, Any]:
         # graphql-core's own, all about the request: variables, arguments, operations.
         told = BadUserInputError(error.message)
     else:
-        _log_crash(error, original)
+        path = ".".join(map(str, error.path or []))
+        log.error("resolver crashed", path=path, **crash(original))
         told = InternalError(MASKED)
     entry: dict[str, Any] = {"message": told.message}
     if error.locations:
@@ -136,14 +137,3 @@ def _shown(error: GraphQLError) -> dict[str, Any]:
         entry["path"] = error.path
     entry["extensions"] = told.extensions()
     return entry
-
-
-def _log_crash(error: GraphQLError, crash: Exception) -> None:
-    # Where it happened, and what kind it is; its text may hold what must not be logged.
-    frames = traceback.extract_tb(crash.__traceback__)
-    log.error(
-        "resolver crashed",
-        path=".".join(map(str, error.path or [])),
-        exception=type(crash).__qualname__,
-        where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]],
-    )

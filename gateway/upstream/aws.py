@@ -21,7 +21,7 @@ from botocore.parsers import ResponseParserError
 from gateway import __version__
 from gateway.caller import AwsKeys, Caller
 from gateway.upstream.aws_errors import translated
-from gateway.upstream.model import SERVICE
+from gateway.upstream.model import SERVICE, loader
 
 CONNECT_SECONDS = 2.0
 ATTEMPT_SECONDS = 5.0
@@ -106,6 +106,7 @@ class _CallersSession(AioSession):
             }
         )
         self.register_component("response_parser_factory", _ParserFactory())
+        self.register_component("data_loader", loader())
 
     async def get_credentials(self) -> AioCredentials:  # type: ignore[override]  # aiobotocore's is async
         return _CallersCredentials()
@@ -175,6 +176,16 @@ class _ParserFactory(AioResponseParserFactory):
         return self._parser
 
 
+def _readable(error: Any, response: Any) -> Any:
+    """Leave an error as it is if it can be judged by its code; else by its HTTP status."""
+    found = error.get("Error") if isinstance(error, dict) else None
+    if isinstance(found, dict) and isinstance(found.get("Code"), str):
+        return error
+    status = response["status_code"]
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": dict(response["headers"])}
+    return {"Error": {"Code": str(status), "Message": ""}, "ResponseMetadata": metadata}
+
+
 class _Parser(AioRestJSONParser):
     """Reads an answer's body as it stands; the error path stays botocore's.
 
@@ -185,10 +196,16 @@ class _Parser(AioRestJSONParser):
 
     async def parse(self, response: Any, shape: Any) -> Any:
         try:
-            return await super().parse(response, shape)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            # Of an error's body, say: it holds values of another kind than the model says.
-            raise ResponseParserError("the answer is not as its model says") from error
+            parsed = await super().parse(response, shape)
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            if response["status_code"] < HTTPStatus.MULTIPLE_CHOICES:
+                raise ResponseParserError("the answer is not as its model says") from error
+            parsed = {}
+        of_error = response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES
+        # An error is read twice: for its code, then for the members that its shape models.
+        if of_error and not (shape is not None and shape.metadata.get("exception")):
+            return _readable(parsed, response)
+        return parsed
 
     def _parse_payload(
         self, response: Any, shape: Any, member_shapes: Any, final_parsed: dict[str, Any]

@@ -24,6 +24,8 @@ from gateway.errors import (
 
 MAX_CODE_CHARACTERS = 100
 
+MAX_RETRY_AFTER_SECONDS = 86400
+
 _EXPIRED = "The AWS credentials have expired. Get new ones and ask again."
 _UNKNOWN = "AWS does not know these credentials, or the session token is not theirs."
 _SIGNATURE = (
@@ -84,6 +86,7 @@ EXCEPTIONS: dict[type[BaseException], tuple[type[GatewayError], str]] = {
     aws.ConnectionError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
     aiohttp.ClientError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
     OSError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
+    UnicodeDecodeError: (UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."),
     ResponseParserError: (UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."),
 }
 """Failure on the way -> what it is here, and what to tell the caller."""
@@ -131,7 +134,9 @@ def _retry_after(metadata: dict[str, Any]) -> float | None:
     headers = metadata.get("HTTPHeaders", {})
     for name, scale in (("retry-after", 1.0), ("x-amz-retry-after", 0.001)):
         try:
-            return float(headers[name]) * scale
+            seconds = float(headers[name]) * scale
         except (KeyError, ValueError):
             continue
+        if 0 <= seconds <= MAX_RETRY_AFTER_SECONDS:  # not so for NaN either
+            return seconds
     return None

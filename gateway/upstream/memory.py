@@ -57,7 +57,7 @@ class BoundedMemoryCache(BaseCache):  # type: ignore[misc]  # aiocache has no ty
     async def _exists(self, key: str, **_: Any) -> bool:
         return await self._get(key) is not None
 
-    async def _clear(self, **_: Any) -> bool:
+    async def _clear(self, namespace: str | None = None, **_: Any) -> bool:  # noqa: ARG002  there is one
         self._entries.clear()
         self.size = 0
         return True

@@ -15,11 +15,15 @@ SERVICE = "cleanroomsml"
 
 
 @cache
+def loader() -> Loader:
+    """Give the loader of what botocore ships, and of nothing that lies in a home directory."""
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+
+
+@cache
 def service_model() -> ServiceModel:
     """Load botocore's description of Clean Rooms ML; no environment variable has a say in it."""
-    description: Any = Loader(include_default_search_paths=True).load_service_model(
-        SERVICE, "service-2"
-    )
+    description: Any = loader().load_service_model(SERVICE, "service-2")
     return ServiceModel(description, service_name=SERVICE)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from gateway.caller import Caller
 from gateway.errors import (
@@ -13,9 +14,12 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.upstream.answers import Answers
+from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import Item, ItemRequest, Page, PageRequest
 
 CONCURRENT_ITEMS = 16
+
+TOOK_LONGER = "The request took longer than it may. Ask for less at once."
 
 
 class BudgetSpentError(LimitExceededError):
@@ -68,6 +72,7 @@ class Reader:
         self._item_budget = item_budget
         self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
         self._items: dict[ItemRequest, Item] = {}
+        self._flights: SingleFlight[Any] = SingleFlight()
         self._pages: dict[PageRequest, Page] = {}
         self._seen: dict[str, Item] = {}
         self._refused: GatewayError | None = None
@@ -80,22 +85,31 @@ class Reader:
         page = self._pages.get(request)
         if page is None:
             async with self._time():
-                page = self._pages[request] = await self._answers.page(
-                    self._caller, request, fresh=self._fresh, before_call=self._page_budget.spend
-                )
+                page = await self._flights.join(request, lambda: self._ask_page(request))
         return page
 
     async def item(self, request: ItemRequest) -> Item:
         """Return an object; raises as `page` does. At most CONCURRENT_ITEMS at a time."""
-        async with self._time(), self._slots:
-            item = self._items.get(request)
-            if item is None:
-                item = self._items[request] = await self._ask_item(request)
+        item = self._items.get(request)
+        if item is None:
+            async with self._time():
+                item = await self._flights.join(request, lambda: self._ask_item(request))
         return item
 
+    async def _ask_page(self, request: PageRequest) -> Page:
+        page = self._pages[request] = await self._answers.page(
+            self._caller, request, fresh=self._fresh, before_call=self._page_budget.spend
+        )
+        return page
+
     async def _ask_item(self, request: ItemRequest) -> Item:
-        if self._refused is not None:
-            raise self._refused
+        async with self._slots:
+            if self._refused is not None:
+                raise self._refused
+            item = self._items[request] = await self._answer_of(request)
+        return item
+
+    async def _answer_of(self, request: ItemRequest) -> Item:
         try:
             return await self._answers.item(
                 self._caller, request, fresh=self._fresh, before_call=self._item_budget.spend
@@ -114,10 +128,10 @@ class Reader:
 
     @asynccontextmanager
     async def _time(self) -> AsyncIterator[None]:
+        if asyncio.get_running_loop().time() >= self._deadline:
+            raise DeadlineError(TOOK_LONGER)
         try:
             async with asyncio.timeout_at(self._deadline):
                 yield
         except TimeoutError as error:
-            raise DeadlineError(
-                "The request took longer than it may. Ask for less at once."
-            ) from error
+            raise DeadlineError(TOOK_LONGER) from error

@@ -64,6 +64,8 @@ def timestamp(text: str) -> str:
     Raises ValueError where it is none.
     """
     moment = datetime.fromisoformat(text)
-    if len(text) in {20, 24} and text[10] == "T" and text[-1] == "Z" and text[19] in ".Z":
+    # Python reads more of ISO 8601 than RFC 3339 knows: week dates, commas, no separators.
+    marks = text[4:5] + text[7:8] + text[10:11] + text[-1:]
+    if marks == "--TZ" and len(text) in {20, 24} and text[19] in ".Z":
         return text
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

@@ -1,0 +1,88 @@
+"""A client that costs next to nothing: one request at a time on a kept connection."""
+
+import asyncio
+import re
+from typing import cast
+
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+HEAD_END = b"\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """Asks one server over one connection."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._missing: int | None = None
+        self._answer: asyncio.Future[bytes] | None = None
+
+    @classmethod
+    async def to(cls, port: int) -> "Connection":
+        """Connect to a port of this machine."""
+        _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        return connection
+
+    async def ask(self, request: bytes) -> bytes:
+        """Send a whole request and return the body of its answer, which must be a 200."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where to write."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Collect an answer until its announced length is there."""
+        self._parts.append(data)
+        if self._missing is None:
+            read = b"".join(self._parts)
+            end = read.find(HEAD_END)
+            if end < 0:
+                return
+            length = LENGTH.search(read, 0, end)
+            assert length is not None, "an answer without a Content-Length"
+            self._parts = [read]
+            self._missing = end + len(HEAD_END) + int(length[1]) - len(read)
+        else:
+            self._missing -= len(data)
+        if self._missing == 0:
+            self._done()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail who waits."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionError("the server hung up"))
+
+    def _done(self) -> None:
+        head, _, body = b"".join(self._parts).partition(HEAD_END)
+        self._parts, self._missing = [], None
+        answer = self._answer
+        if answer is None or answer.done():
+            return
+        if head.startswith(b"HTTP/1.1 200 "):
+            answer.set_result(body)
+        else:
+            answer.set_exception(RuntimeError(f"{head.decode()}: {body[:500].decode()}"))
+
+
+def get(path: str) -> bytes:
+    """Make a GET request."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    """Make a POST request with a JSON body."""
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        "Accept: application/json",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join(lines).encode() + HEAD_END + body

@@ -1,0 +1,52 @@
+"""The AWS call of a page: signed, sent, read and checked."""
+
+import aiohttp
+import orjson
+
+from benchmarks.cost import compared
+from benchmarks.processes import canned
+from benchmarks.questions import keys
+from benchmarks.stock import stock_client
+from benchmarks.table import Row, at_most, beside, middle
+from gateway.caller import Caller
+from gateway.upstream.aws import Aws
+from gateway.upstream.rows import page_from
+
+REGION = "us-east-1"
+OPERATION = "ListAudienceGenerationJobs"
+TARGET_MS = 1.0
+
+
+async def measure() -> list[Row]:
+    """Compare our call with the stock client's and with one that neither signs nor checks."""
+    own = keys()
+    caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
+    with canned() as upstream:
+        async with (
+            Aws.open(frozenset({REGION}), upstream.url) as aws,
+            stock_client(upstream.url) as client,
+            aiohttp.ClientSession() as session,
+        ):
+
+            async def ours() -> None:
+                page = page_from(
+                    OPERATION, await aws.call(caller, REGION, OPERATION, {"maxResults": 100})
+                )
+                assert len(page.items) == 100
+
+            async def stock() -> None:
+                answer = await client.list_audience_generation_jobs(maxResults=100)
+                assert len(answer["audienceGenerationJobs"]) == 100
+
+            async def bare() -> None:
+                url = f"{upstream.url}/audience-generation-job?maxResults=100"
+                async with session.get(url) as response:
+                    answer = orjson.loads(await response.read())
+                assert len(answer["audienceGenerationJobs"]) == 100
+
+            costs = [middle(figures) for figures in await compared(ours, stock, bare)]
+    return [
+        at_most("AWS call of 100 rows: CPU", costs[0], TARGET_MS, "ms"),
+        beside("  stock aioboto3 client", costs[1], "ms"),
+        beside("  bare aiohttp and orjson, unsigned", costs[2], "ms"),
+    ]

@@ -1,0 +1,40 @@
+"""From the start of the process to the first answer with data."""
+
+import asyncio
+import time
+
+from benchmarks.client import Connection
+from benchmarks.processes import START_SECONDS, Process, canned, starting_gateway
+from benchmarks.questions import EVERY_FIELD, question
+from benchmarks.table import Row, at_most, middle
+
+STARTS = 7
+PAUSE = 0.005
+TARGET_SECONDS = 1.5
+
+
+async def measure() -> list[Row]:
+    """Start it several times."""
+    with canned() as upstream:
+        await _start(upstream)  # brings the files into memory
+        seconds = [await _start(upstream) for _ in range(STARTS)]
+    return [at_most("Start to first answer", middle(seconds), TARGET_SECONDS, "s")]
+
+
+async def _start(upstream: Process) -> float:
+    started = time.perf_counter()
+    with starting_gateway(upstream) as ours:
+        async with asyncio.timeout(START_SECONDS):
+            connection = await _connected(ours)
+            await connection.ask(question(EVERY_FIELD))
+        seconds = time.perf_counter() - started
+        connection.close()
+    return seconds
+
+
+async def _connected(ours: Process) -> Connection:
+    while True:
+        try:
+            return await Connection.to(ours.port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(PAUSE)

@@ -1,0 +1,140 @@
+"""The processes that are measured: started, watched and ended."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
+CPU_CLOCK = 2
+"""Which of a process's clocks: what it was scheduled for, all threads. man 3 clock_getcpuclockid"""
+
+
+class Process:
+    """A process of this run: where it answers, and what it has used."""
+
+    def __init__(self, popen: "subprocess.Popen[str]", port: int) -> None:
+        self._popen = popen
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that it has used."""
+        return time.clock_gettime((~self._popen.pid << 3) | CPU_CLOCK)
+
+    def resident(self) -> int:
+        """Return the bytes of memory that it holds."""
+        status = Path(f"/proc/{self._popen.pid}/status").read_text(encoding="ascii")
+        found = RESIDENT.search(status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        stdin = cast("IO[str]", self._popen.stdin)
+        stdin.write(f"{line}\n")
+        stdin.flush()
+
+    def hear(self) -> str:
+        """Wait for a line of its standard output."""
+        return cast("IO[str]", self._popen.stdout).readline().strip()
+
+
+@contextmanager
+def canned(*, pages: int = 1, delay_ms: float = 0) -> Iterator[Process]:
+    """Run the canned upstream."""
+    options = ("--pages", str(pages), "--delay-ms", str(delay_ms))
+    with _running("-m", "benchmarks.canned", *options, talks=True) as popen:
+        process = Process(popen, 0)
+        process.port = int(process.hear().rpartition(":")[2])
+        yield process
+
+
+@contextmanager
+def stock(upstream: Process) -> Iterator[Process]:
+    """Run the stock client over an upstream; benchmarks/stock.py says how to talk to it."""
+    with _running("-m", "benchmarks.stock", upstream.url, talks=True) as popen:
+        yield Process(popen, 0)
+
+
+@contextmanager
+def gateway(upstream: Process, **settings: object) -> Iterator[Process]:
+    """Run `gateway serve` over an upstream; `settings` are GATEWAY_* without the prefix."""
+    with starting_gateway(upstream, **settings) as process:
+        deadline = time.monotonic() + START_SECONDS
+        while not _listens(process.port):
+            assert time.monotonic() < deadline, "the gateway did not start"
+            time.sleep(0.01)
+        yield process
+
+
+@contextmanager
+def starting_gateway(upstream: Process, **settings: object) -> Iterator[Process]:
+    """Run `gateway serve` likewise, and do not wait until it answers."""
+    port = _free_port()
+    environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+    environment["GATEWAY_UPSTREAM_URL"] = upstream.url
+    with _running("-m", "gateway", "serve", "--port", str(port), environment=environment) as popen:
+        yield Process(popen, port)
+
+
+@contextmanager
+def _running(
+    *command: str, talks: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    popen = subprocess.Popen(  # noqa: S603  our own programs
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**_plain_environment(), **(environment or {})},
+        stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if talks else subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield popen
+    finally:
+        popen.terminate()
+        try:
+            popen.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            popen.wait()
+        for stream in (popen.stdin, popen.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def _plain_environment() -> dict[str, str]:
+    """Leave out what would change a gateway or an AWS client."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(("GATEWAY_", "AWS_"))
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""Measures what the speed claims are, and prints one table.
+
+    python benchmarks/run.py [--only NAME]
+
+Everything runs as real processes on this machine's loopback, and ends with this one.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+import uvloop
+
+from benchmarks.measures import call, cold, flight, latency, memory, start, walk, warm
+from benchmarks.table import Row, text
+
+MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
+    "call": call.measure,
+    "cold": cold.measure,
+    "few": cold.measure_few,
+    "warm": warm.measure,
+    "latency": latency.measure,
+    "start": start.measure,
+    "memory": memory.measure,
+    "flight": flight.measure,
+    "walk": walk.measure,
+}
+
+
+async def measured(names: Sequence[str]) -> list[Row]:
+    """Take these measures one after the other; SIGTERM ends them as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    rows: list[Row] = []
+    for name in names:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows += await MEASURES[name]()
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=MEASURES, help="take this measure alone")
+    only = parser.parse_args().only
+    for name in [name for name in os.environ if name.upper().startswith("AWS_")]:
+        del os.environ[name]  # the stock client would read it
+    try:
+        rows = uvloop.run(measured([only] if only else list(MEASURES)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("ended early")
+    print(text(rows))
+
+
+if __name__ == "__main__":
+    main()
