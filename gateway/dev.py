@@ -42,6 +42,8 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
         thread.start()
         try:
             _Announced(_config(app), welcome(_url(ours), _url(its))).run([ours])
+        except KeyboardInterrupt:
+            pass  # the usual way to end it
         finally:
             sandbox.should_exit = True
             thread.join()
@@ -123,10 +125,16 @@ def _listen(host: str, port: int | None, usual: int, option: str) -> socket.sock
             return socket.create_server((host, 0), family=family)
         click.echo(
             f"gateway: cannot listen on {host}:{usual if port is None else port}: "
-            f"{os.strerror(error.errno or 0)}. Choose others by --host and by {option}.",
+            f"{_reason(error)}. Choose others by --host and by {option}.",
             err=True,
         )
         sys.exit(1)
+
+
+def _reason(error: OSError) -> str:
+    # socket's own text repeats the address; getaddrinfo's numbers are not the system's.
+    named = isinstance(error, socket.gaierror) or error.errno is None
+    return str(error.strerror) if named else os.strerror(error.errno or 0)
 
 
 def _url(listener: socket.socket) -> str:

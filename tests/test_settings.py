@@ -171,6 +171,15 @@ def test_so_is_what_it_injects_for_a_service_next_door(
     assert read_settings() == Settings()
 
 
+def test_a_port_that_a_person_sets_is_not_taken_for_kubernetes_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is no such setting, and to ignore it in silence would be to serve elsewhere."""
+    monkeypatch.setenv("GATEWAY_PORT", "8080")
+    with pytest.raises(SettingsError, match="GATEWAY_PORT"):
+        read_settings()
+
+
 def test_other_people_s_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the prefix makes one ours."""
     for name in ("REGION", "AWS_REGION", "GATEWAYS_REGION", "API_GATEWAY_REGION", "GATEWAY"):

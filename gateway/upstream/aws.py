@@ -9,6 +9,7 @@ from typing import Any
 
 import aioboto3
 import aiohttp
+import attrs
 import orjson
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
@@ -88,7 +89,8 @@ class _CallersCredentials(AioCredentials):
 class _CallersSession(AioSession):
     """A session that knows no credentials but the callers', and reads no AWS_* setting.
 
-    AWS_CA_BUNDLE alone is heeded: it says whom to trust, not whom to be.
+    AWS_CA_BUNDLE alone is heeded, as are HTTPS_PROXY and its kin: they say whom to trust and
+    which way to go, not whom to be.
     """
 
     def __init__(self) -> None:
@@ -143,7 +145,8 @@ class _HttpSession(AIOHTTPSession):
             session = await self._exit_stack.enter_async_context(
                 aiohttp.ClientSession(
                     connector=self._create_connector(proxy_url),
-                    timeout=self._timeout,
+                    # In all, too: an answer that drips never meets a socket's timeout.
+                    timeout=attrs.evolve(self._timeout, total=CONNECT_SECONDS + ATTEMPT_SECONDS),
                     skip_auto_headers={"Content-Type"},
                     auto_decompress=False,
                     cookie_jar=aiohttp.DummyCookieJar(),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -117,15 +118,18 @@ def _from_answer(operation: str, error: aws.ClientError) -> GatewayError:
 
 
 def _by_status(status: int) -> tuple[type[GatewayError], str]:
-    """Judge an error code that no table knows by the class of its HTTP status."""
-    if status == 429:  # noqa: PLR2004  too many requests
-        return CODES["ThrottlingException"]
-    if status >= 500:  # noqa: PLR2004  the server's fault
+    """Judge an error code that no table knows by its HTTP status."""
+    known = {
+        HTTPStatus.BAD_REQUEST: "ValidationException",
+        HTTPStatus.UNAUTHORIZED: "UnrecognizedClientException",
+        HTTPStatus.FORBIDDEN: "AccessDenied",
+        HTTPStatus.REQUEST_TIMEOUT: "RequestTimeout",
+        HTTPStatus.TOO_MANY_REQUESTS: "ThrottlingException",
+    }
+    if status in known:
+        return CODES[known[HTTPStatus(status)]]
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return CODES["ServiceUnavailable"]
-    if status in {401, 403}:
-        return CODES["AccessDenied"]
-    if status >= 400:  # noqa: PLR2004  the request's fault
-        return CODES["ValidationException"]
     return UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."
 
 

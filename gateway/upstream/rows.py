@@ -50,7 +50,7 @@ def _check(shape: RowShape, row: Any) -> None:
         if value is not None:
             try:
                 row[name] = timestamp(value)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise _invalid(f"`{name}` is not a timestamp") from error
 
 
@@ -61,7 +61,7 @@ def _invalid(why: str) -> UpstreamInvalidResponseError:
 def timestamp(text: str) -> str:
     """Check a timestamp and keep it as RFC 3339 text: it is shown far more often than compared.
 
-    Raises ValueError where it is none.
+    Raises ValueError where it is none, OverflowError at the ends of the calendar.
     """
     moment = datetime.fromisoformat(text)
     # Python reads more of ISO 8601 than RFC 3339 knows: week dates, commas, no separators.

@@ -225,6 +225,19 @@ def test_a_week_date_is_no_rfc_3339(text: str) -> None:
     _is_the_same(text, datetime.fromisoformat(text))
 
 
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "0001-01-01", "9999-12-31"]
+)
+def test_the_ends_of_time_are_no_crash(text: str) -> None:
+    """Where another offset would leave the calendar, there is a timestamp or a clear error."""
+    row = {**ROW, "createTime": text}
+    try:
+        page = page_from(LIST, {"audienceGenerationJobs": [row]})
+    except UpstreamInvalidResponseError:
+        return
+    assert RFC_3339.fullmatch(page.items[0]["createTime"])
+
+
 @given(text=st.text(max_size=30))
 @example("2026-01-02T03:04:05\u00a0Z")
 @example("\uff12\uff10\uff12\uff16-01-02T03:04:05Z")
