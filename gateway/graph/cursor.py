@@ -12,7 +12,8 @@ long one is written once a page, and no bit of the text is without meaning.
 """
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
@@ -32,6 +33,7 @@ _HEAD = Struct(f">B{DIGEST_BYTES}s3s")
 _TAIL = Struct(f">H{DIGEST_BYTES}s")
 _TAIL_BYTES = _TAIL.size + DIGEST_BYTES
 _GROUP = 3
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -66,7 +68,7 @@ class PageCursors:
 
     def __init__(self, listing: bytes, token: str | None) -> None:
         common = _common_part(listing, token)
-        self._common = urlsafe_b64encode(common).decode()
+        self._common = _base64url(common)
         self._hash = blake2b(common, digest_size=DIGEST_BYTES)
 
     def encode(self, offset: int, item: bytes) -> str:
@@ -74,7 +76,7 @@ class PageCursors:
         tail = _TAIL.pack(offset, item)
         checksum = self._hash.copy()
         checksum.update(tail)
-        return self._common + urlsafe_b64encode(tail + checksum.digest()).decode()
+        return self._common + _base64url(tail + checksum.digest())
 
 
 def encode_cursor(listing: bytes, place: Place) -> str:
@@ -105,6 +107,11 @@ def decode_cursor(listing: bytes, text: str, *, argument: str) -> Place:
             "Accepted: a cursor of the same field with the same filters and region."
         )
     return place
+
+
+def _base64url(raw: bytes) -> str:
+    # base64.urlsafe_b64encode does the same in twice the time, which shows in a hundred edges.
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
 
 
 def _common_part(listing: bytes, token: str | None) -> bytes:

@@ -4,7 +4,8 @@ Source: Relay's Global Object Identification specification.
 """
 
 import binascii
-from base64 import b64decode, b64encode
+from base64 import b64decode
+from binascii import b2a_base64
 
 import strawberry
 
@@ -20,7 +21,7 @@ class Node:
 
 def to_global_id(type_name: str, key: str) -> str:
     """Write the id of the object of this type with this key."""
-    return b64encode(f"{type_name}:{key}".encode()).decode()
+    return b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()
 
 
 def from_global_id(text: str) -> tuple[str, str] | None:

@@ -101,7 +101,7 @@ async def _forward(walk: "Walk", window: Window, first: int, *, look_around: boo
     resume = None
     try:
         while len(spots) < need and not walk.ended:
-            spots.extend(await walk.next())
+            spots.extend(await walk.next(need - len(spots)))
     except DeadlineError:
         if not spots:
             raise
@@ -168,8 +168,10 @@ class Walk:
             return self._after
         return Place(self._token, 0, self._last_seen)
 
-    async def next(self) -> list[Spot]:
+    async def next(self, most: int | None = None) -> list[Spot]:
         """Return what the next page adds, perhaps nothing; sets `ended` with the last one.
+
+        No more than `most`: who has them all does not walk on.
 
         Raises InvalidCursorError if the list ends and the item of `before` was not met,
         UpstreamInvalidResponseError if the upstream repeats a token.
@@ -179,15 +181,17 @@ class Walk:
             self._token, start = await self._enter(self._after)
         page = await self._load(self._token)
         stop = await self._stop(page, start)
-        token, end = self._token, len(page.items) if stop is None else stop
-        spots = [Spot(token, page, index, page.items[index]) for index in range(start, end)]
-        self._go_on(page, stop, spots)
+        end = len(page.items) if stop is None else stop
+        wanted = end if most is None else min(end, start + most)
+        token, items = self._token, page.items
+        spots = [Spot(token, page, at, items[at]) for at in range(start, wanted)]
+        self._after = None
+        if end > start:
+            self._last_seen = item_digest(self._key_of(items[end - 1]))
+        self._go_on(page, stop)
         return spots
 
-    def _go_on(self, page: Page, stop: int | None, spots: list[Spot]) -> None:
-        self._after = None
-        if spots:
-            self._last_seen = item_digest(self._key_of(spots[-1].item))
+    def _go_on(self, page: Page, stop: int | None) -> None:
         if stop is not None:
             self.ended = self.cut = True
         elif page.next_token is None:

@@ -83,7 +83,7 @@ class RowShape:
     """The member of the answer that lists the objects; None where the answer is the object."""
     texts: tuple[str, ...]
     timestamps: tuple[str, ...]
-    required: tuple[str, ...]
+    required: frozenset[str]
 
 
 @cache
@@ -96,7 +96,7 @@ def row_shape(operation: str) -> RowShape:
     kinds = {name: shape.type_name for name, shape in row.members.items()}
     timestamps = tuple(name for name, kind in kinds.items() if kind == "timestamp")
     texts = tuple(name for name, kind in kinds.items() if kind == "string")
-    return RowShape(within, texts + timestamps, timestamps, tuple(row.required_members))
+    return RowShape(within, texts + timestamps, timestamps, frozenset(row.required_members))
 
 
 def _input(operation: str) -> StructureShape:

@@ -7,6 +7,10 @@ from gateway.errors import UpstreamInvalidResponseError
 from gateway.upstream.model import RowShape, row_shape
 from gateway.upstream.page import Item, Page
 
+TEXT = frozenset({str})
+
+USUAL_LENGTHS = frozenset({len("2026-01-02T03:04:05Z"), len("2026-01-02T03:04:05.678Z")})
+
 
 def page_from(operation: str, answer: dict[str, Any]) -> Page:
     """Read a page from a List operation's answer.
@@ -38,13 +42,9 @@ def item_from(operation: str, answer: dict[str, Any]) -> Item:
 def _check(shape: RowShape, row: Any) -> None:
     if type(row) is not dict:
         raise _invalid("an object is missing")
-    for name in shape.required:
-        if row.get(name) is None:
-            raise _invalid(f"an object has no `{name}`")
-    for name in shape.texts:
-        value = row.get(name)
-        if value is not None and type(value) is not str:
-            raise _invalid(f"`{name}` is not a text")
+    # Nearly each row of a list is all texts, which is known at once.
+    if not (shape.required <= row.keys() and TEXT.issuperset(map(type, row.values()))):
+        _check_members(shape, row)
     for name in shape.timestamps:
         value = row.get(name)
         if value is not None:
@@ -52,6 +52,16 @@ def _check(shape: RowShape, row: Any) -> None:
                 row[name] = timestamp(value)
             except (ValueError, OverflowError) as error:
                 raise _invalid(f"`{name}` is not a timestamp") from error
+
+
+def _check_members(shape: RowShape, row: dict[str, Any]) -> None:
+    for name in shape.required:
+        if row.get(name) is None:
+            raise _invalid(f"an object has no `{name}`")
+    for name in shape.texts:
+        value = row.get(name)
+        if value is not None and type(value) is not str:
+            raise _invalid(f"`{name}` is not a text")
 
 
 def _invalid(why: str) -> UpstreamInvalidResponseError:
@@ -65,7 +75,7 @@ def timestamp(text: str) -> str:
     """
     moment = datetime.fromisoformat(text)
     # Python reads more of ISO 8601 than RFC 3339 knows: week dates, commas, no separators.
-    marks = text[4:5] + text[7:8] + text[10:11] + text[-1:]
-    if marks == "--TZ" and len(text) in {20, 24} and text[19] in ".Z":
-        return text
+    if len(text) in USUAL_LENGTHS and text[10] == "T" and text[-1] == "Z":  # noqa: SIM102
+        if text[4] == "-" == text[7] and text[19] in ".Z":
+            return text
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

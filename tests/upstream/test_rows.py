@@ -24,7 +24,7 @@ ROW = {
     "name": "spring",
     "status": "ACTIVE",
 }
-REQUIRED = row_shape(LIST).required
+REQUIRED = sorted(row_shape(LIST).required)
 
 json_values = st.recursive(
     st.none()
