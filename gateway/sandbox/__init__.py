@@ -1,21 +1,24 @@
 """An emulator of the Clean Rooms ML API: real HTTP, real signatures, invented data.
 
-who calls         callers, authorization, signature, verification
-what is asked     model, routes, constraints, inputs, questions
+who calls         callers, sessions, policies, authorization, signature, verification
+what is asked     model, routes, constraints, inputs, forms, questions
+who signs in      people, issuer, issuer_keys, id_tokens, sts
 what there is     worlds, origin, vocabulary, lifecycle, records, catalog, jobs, exports
-what is answered  answers, operations, outputs, tokens, problems
+what is answered  answers, operations, outputs, xml_answers, tokens, problems
 what goes wrong   faults (the table), refusals, stalls, odd_*, dose, outbreaks, orders
-how it is served  upstream, control, calls, application, serving, remote, command
+how it is served  reception, upstream, calls, application, serving
+how it is steered control, issuer_control, token_orders, manners, remote, command
 """
 
 from typing import TYPE_CHECKING
 
 from gateway.sandbox.callers import CALLERS, SandboxCaller
+from gateway.sandbox.people import ROLE_ARNS
 
 if TYPE_CHECKING:
     from gateway.sandbox.application import create_sandbox
 
-__all__ = ["CALLERS", "SandboxCaller", "create_sandbox"]
+__all__ = ["CALLERS", "ROLE_ARNS", "SandboxCaller", "create_sandbox"]
 
 
 def __getattr__(name: str) -> object:

@@ -21,6 +21,12 @@ class SandboxCaller:
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(repr=False)
     note: str
+    role: str = "sandbox"
+
+    @property
+    def user_arn(self) -> str:
+        """The name that AWS's messages call them by."""
+        return f"arn:aws:sts::{self.account_id}:assumed-role/{self.role}/{self.name}"
 
 
 def _temporary(name: str, account_id: str, note: str) -> SandboxCaller:

@@ -1,4 +1,4 @@
-"""The command line: serve a sandbox, and switch the faults of a running one."""
+"""The command line: serve a sandbox, switch its faults, and have it make ID tokens."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,13 @@ _url_option = click.option("--url", default=DEFAULT_URL, show_default=True, help
 
 @click.group(invoke_without_command=True)
 @click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address to listen on.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on.",
+)
 @click.option("--jobs", type=click.IntRange(0), help="Length of the longest list of jobs.")
 @click.option(
     "--fault",
@@ -60,21 +66,21 @@ def fault(
     """Switch a fault of a running sandbox on."""
     limits = {"operation": operation, "access_key_id": access_key_id, "times": times}
     order = {"fault": name, **limits, **_pairs(settings)}
-    _show_active(_ask(url, "POST", order)["active"])
+    _show_active(_ask(url, "POST", "/faults", order)["active"])
 
 
 @sandbox.command()
 @_url_option
 def heal(url: str) -> None:
     """Switch all faults of a running sandbox off."""
-    click.echo(f"Healed: {_ask(url, 'DELETE')['healed']}")
+    click.echo(f"Healed: {_ask(url, 'DELETE', '/faults')['healed']}")
 
 
 @sandbox.command()
 @_url_option
 def faults(url: str) -> None:
     """List the faults of a running sandbox: those that are on, and all it knows."""
-    answer = _ask(url, "GET")
+    answer = _ask(url, "GET", "/faults")
     _show_active(answer["active"])
     click.echo("Known:")
     for known in answer["known"]:
@@ -84,11 +90,23 @@ def faults(url: str) -> None:
             click.echo(f"  {'':<26} --set {settings}")
 
 
-def _ask(url: str, method: str, order: object = None) -> dict[str, Any]:
-    from gateway.sandbox.remote import RemoteError, ask_faults  # noqa: PLC0415 - as above
+@sandbox.command()
+@click.argument("subject")
+@click.option("--audience", help="Whom the token is for.  [default: audience-gateway]")
+@click.option("--seconds", type=int, help="How long it is good for.  [default: 3600]")
+@_url_option
+def token(subject: str, audience: str | None, seconds: int | None, url: str) -> None:
+    """Print an ID token for somebody: ada, grace, edith, or anybody else."""
+    order = {"subject": subject, "audience": audience, "seconds": seconds}
+    given = {name: value for name, value in order.items() if value is not None}
+    click.echo(_ask(url, "POST", "/tokens", given)["token"])
+
+
+def _ask(url: str, method: str, path: str, order: object = None) -> dict[str, Any]:
+    from gateway.sandbox.remote import RemoteError, ask_control  # noqa: PLC0415 - as above
 
     try:
-        return ask_faults(url, method, order)
+        return ask_control(url, method, path, order)
     except RemoteError as error:
         raise click.ClickException(str(error)) from None
 

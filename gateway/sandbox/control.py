@@ -1,10 +1,5 @@
 """The unsigned control API under `/_sandbox/`: faults, the log of calls, new and vanished jobs."""
 
-import json
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,24 +7,33 @@ from starlette.routing import Route
 from gateway.sandbox.callers import CALLERS, SandboxCaller
 from gateway.sandbox.calls import CallLog
 from gateway.sandbox.faults import FAULTS
+from gateway.sandbox.manners import Endpoint, answer, control_route, read_json
 from gateway.sandbox.orders import OrderError, read_order
 from gateway.sandbox.outbreaks import Outbreaks
 from gateway.sandbox.outputs import MILLISECONDS
+from gateway.sandbox.people import PEOPLE
+from gateway.sandbox.sessions import Sessions
 from gateway.sandbox.verification import Clock
 from gateway.sandbox.worlds import World, Worlds
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _DEFAULT_REGION = "us-east-1"
 
 
 class Control:
-    """Answers `/_sandbox/`."""
+    """Answers `/_sandbox/`, but for what concerns the issuer."""
 
-    def __init__(self, outbreaks: Outbreaks, calls: CallLog, worlds: Worlds, clock: Clock) -> None:
+    def __init__(
+        self,
+        outbreaks: Outbreaks,
+        calls: CallLog,
+        worlds: Worlds,
+        sessions: Sessions,
+        clock: Clock,
+    ) -> None:
         self._outbreaks = outbreaks
         self._calls = calls
         self._worlds = worlds
+        self._sessions = sessions
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -44,54 +48,56 @@ class Control:
             ("/jobs", "POST", self._start_job),
             ("/jobs", "DELETE", self._remove_job),
         ]
-        return [
-            Route(path, _forgiving(endpoint), methods=[method])
-            for path, method, endpoint in endpoints
-        ]
+        return [control_route(*endpoint) for endpoint in endpoints]
 
     async def _show_callers(self, _request: Request) -> Response:
-        return _answer({"callers": [_caller(caller) for caller in CALLERS.values()]})
+        people = [
+            {"name": name, "role_arn": person.role_arn, "claims": person.claims}
+            for name, person in PEOPLE.items()
+        ]
+        callers = [_caller(caller) for caller in CALLERS.values()]
+        return answer({"callers": callers, "people": people})
 
     async def _show_faults(self, _request: Request) -> Response:
         known = [
             {"fault": fault.name, "description": fault.description, "settings": fault.defaults}
             for fault in FAULTS.values()
         ]
-        return _answer({"active": self._outbreaks.describe(), "known": known})
+        return answer({"active": self._outbreaks.describe(), "known": known})
 
     async def _switch_on(self, request: Request) -> Response:
-        outbreak = read_order(await _json(request))
+        outbreak = read_order(await read_json(request), self._sessions.access_key_ids())
         self._outbreaks.add(outbreak)
-        return _answer({"active": self._outbreaks.describe()})
+        return answer({"active": self._outbreaks.describe()})
 
     async def _heal(self, request: Request) -> Response:
         name = request.query_params.get("fault")
         if name is not None and name not in FAULTS:
             raise OrderError(f"fault is {name!r}; known are: {', '.join(sorted(FAULTS))}.")
         healed = self._outbreaks.heal(lambda outbreak: name in {None, outbreak.fault.name})
-        return _answer({"healed": healed})
+        return answer({"healed": healed})
 
     async def _show_calls(self, _request: Request) -> Response:
-        return _answer({"calls": self._calls.describe()})
+        return answer({"calls": self._calls.describe()})
 
     async def _forget_calls(self, _request: Request) -> Response:
-        return _answer({"forgotten": self._calls.clear()})
+        return answer({"forgotten": self._calls.clear()})
 
     async def _start_job(self, request: Request) -> Response:
-        order = await _json(request)
+        order = await read_json(request)
         world = self._world(order)
         now_ms = round(self._clock().timestamp() * MILLISECONDS)
         job = world.generation_jobs.start(now_ms)
-        return _answer({"audienceGenerationJobArn": job.fixed["audienceGenerationJobArn"]})
+        return answer({"audienceGenerationJobArn": job.fixed["audienceGenerationJobArn"]})
 
     async def _remove_job(self, request: Request) -> Response:
-        order = await _json(request)
+        order = await read_json(request)
         world = self._world(order)
         arn = order.get("audienceGenerationJobArn")
         removed = isinstance(arn, str) and world.generation_jobs.remove(arn)
         if not removed:
             raise OrderError(f"audienceGenerationJobArn is {arn!r}; the account has no such job.")
-        return _answer({"removed": arn})
+        return answer({"removed": arn})
 
     def _world(self, order: dict[str, object]) -> World:
         callers = {caller.access_key_id: caller for caller in CALLERS.values()}
@@ -112,27 +118,3 @@ def _caller(caller: SandboxCaller) -> dict[str, str | None]:
         "session_token": caller.session_token,
         "note": caller.note,
     }
-
-
-def _forgiving(endpoint: Endpoint) -> Endpoint:
-    async def guarded(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except OrderError as error:
-            return _answer({"message": str(error)}, HTTPStatus.BAD_REQUEST)
-
-    return guarded
-
-
-async def _json(request: Request) -> dict[str, object]:
-    try:
-        order = json.loads(await request.body())
-    except ValueError:
-        order = None
-    if not isinstance(order, dict):
-        raise OrderError('The body is no JSON object; send one such as {"fault": "throttle"}.')
-    return order
-
-
-def _answer(value: object, status: int = HTTPStatus.OK) -> Response:
-    return Response(orjson.dumps(value), status, media_type="application/json")

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 
 from gateway.sandbox import odd_answers, odd_pages, odd_rows, refusals, stalls
 from gateway.sandbox.dose import Act
+from gateway.sandbox.model import ASSUME_ROLE, OPERATIONS
 from gateway.sandbox.questions import Question
+
+
+def _data_call(question: Question) -> bool:
+    return question.operation in OPERATIONS
+
+
+def _token_exchange(question: Question) -> bool:
+    return question.operation == ASSUME_ROLE
 
 
 def _any_call(_question: Question) -> bool:
@@ -41,7 +50,19 @@ _TABLE = (
     Fault("internal-error", "500 InternalServerException", refusals.internal_error),
     Fault("unavailable", "503 ServiceUnavailableException", refusals.unavailable),
     Fault("denied", "403 AccessDeniedException", refusals.denied),
-    Fault("expired-token-credentials", "403 ExpiredTokenException", refusals.expired_credentials),
+    Fault(
+        "expired-token-credentials",
+        "403 ExpiredTokenException for every signed call",
+        refusals.expired_credentials,
+        concerns=_data_call,
+    ),
+    Fault(
+        "sts-error",
+        "STS refuses with this code, such as IDPRejectedClaim, RegionDisabledException",
+        refusals.sts_error,
+        {"code": "IDPCommunicationError"},
+        _token_exchange,
+    ),
     Fault(
         "expired-next-token",
         "400 ValidationException for every call that carries a nextToken",
@@ -78,19 +99,25 @@ _TABLE = (
         "a status outside the model, on so many rows",
         odd_rows.unknown_status,
         {"status": "CREATE_PAUSED", "rows": 1},
+        _data_call,
     ),
     Fault(
-        "missing-field", "the first row lacks a field", odd_rows.missing_field, {"field": "name"}
+        "missing-field",
+        "the first row lacks a field",
+        odd_rows.missing_field,
+        {"field": "name"},
+        _data_call,
     ),
     Fault(
         "odd-timestamp",
         "the first row's createTime is this value (text, or a number with --set value=0)",
         odd_rows.odd_timestamp,
         {"value": "yesterday"},
+        _data_call,
     ),
     Fault("null-row", "the first row is null", odd_rows.null_row, concerns=_list_call),
     Fault("html", "200 with a web page", odd_answers.html),
-    Fault("truncated", "the JSON is cut in the middle", odd_answers.truncated),
+    Fault("truncated", "the body is cut in the middle", odd_answers.truncated),
     Fault(
         "redirect",
         "302 to a location",

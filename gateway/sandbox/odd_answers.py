@@ -15,7 +15,7 @@ async def html(_question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
 
 
 async def truncated(question: Question, proceed: Proceed, _dose: Dose) -> Answer:
-    """Cut the JSON in the middle."""
+    """Cut the body in the middle."""
     answer = await proceed(question)
     return replace(answer, body=answer.body[: len(answer.body) // 2])
 

@@ -6,27 +6,29 @@ from math import inf
 from gateway.sandbox.callers import CALLERS
 from gateway.sandbox.dose import Dose
 from gateway.sandbox.faults import FAULTS, Fault
-from gateway.sandbox.model import OPERATIONS
+from gateway.sandbox.model import OPERATIONS, UNSIGNED_OPERATIONS
 from gateway.sandbox.outbreaks import Outbreak
 
 _LIMITS = frozenset({"fault", "operation", "access_key_id", "times"})
+_FIXED_KEYS = tuple(caller.access_key_id for caller in CALLERS.values())
 
 
 class OrderError(Exception):
     """The order cannot be carried out; the message says what would be accepted."""
 
 
-def read_order(order: Mapping[str, object]) -> Outbreak:
-    """Give the outbreak that was ordered."""
+def read_order(
+    order: Mapping[str, object], access_key_ids: Iterable[str] = _FIXED_KEYS
+) -> Outbreak:
+    """Give the outbreak that was ordered; it may be for one of these keys only."""
     name = order.get("fault")
     if not isinstance(name, str) or name not in FAULTS:
         raise OrderError(f"fault is {name!r}; known are: {_listed(FAULTS)}.")
-    keys = {caller.access_key_id for caller in CALLERS.values()}
     return Outbreak(
         fault=FAULTS[name],
         dose=Dose(_settings(FAULTS[name], order)),
-        operation=_choice(order, "operation", OPERATIONS),
-        access_key_id=_choice(order, "access_key_id", keys),
+        operation=_choice(order, "operation", (*OPERATIONS, *UNSIGNED_OPERATIONS)),
+        access_key_id=_choice(order, "access_key_id", access_key_ids),
         times=_times(order.get("times")),
     )
 

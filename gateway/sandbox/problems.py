@@ -27,6 +27,17 @@ def forbidden(name: str, message: str) -> RefusalError:
     return RefusalError(HTTPStatus.FORBIDDEN, name, message)
 
 
+def expired_token() -> RefusalError:
+    """Word the refusal as AWS does for temporary credentials past their end."""
+    message = "The security token included in the request is expired"
+    return forbidden("ExpiredTokenException", message)
+
+
+def not_authorized(action: str) -> RefusalError:
+    """Refuse somebody who is nobody yet, since the call is unsigned."""
+    return forbidden("AccessDeniedException", f"Not authorized to perform {action}")
+
+
 def not_found(arn: str) -> RefusalError:
     """Say that an object is unknown here, in the same words whether or not others have it."""
     message = f"Resource not found: {arn}"

@@ -4,8 +4,15 @@ from http import HTTPStatus
 
 from gateway.sandbox.callers import SandboxCaller
 from gateway.sandbox.dose import Dose
-from gateway.sandbox.problems import RefusalError, forbidden, invalid
+from gateway.sandbox.problems import (
+    RefusalError,
+    expired_token,
+    forbidden,
+    invalid,
+    not_authorized,
+)
 from gateway.sandbox.questions import Answer, Proceed, Question
+from gateway.sandbox.verification import NOBODY
 
 
 async def throttle(_question: Question, _proceed: Proceed, dose: Dose) -> Answer:
@@ -32,12 +39,22 @@ async def unavailable(_question: Question, _proceed: Proceed, _dose: Dose) -> An
 
 async def denied(question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
     """Refuse for want of a permission."""
+    if question.identity is NOBODY:
+        raise not_authorized(question.operation)
     raise access_denied(question.identity.caller, question.operation)
 
 
 async def expired_credentials(_question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
     """Refuse because the session is over."""
     raise expired_token()
+
+
+async def sts_error(_question: Question, _proceed: Proceed, dose: Dose) -> Answer:
+    """Refuse to exchange a token, for a reason that does not arise here by itself."""
+    code = dose.text("code")
+    forbidding = {"IDPRejectedClaim", "RegionDisabledException", "AccessDenied"}
+    status = HTTPStatus.FORBIDDEN if code in forbidding else HTTPStatus.BAD_REQUEST
+    raise RefusalError(status, code, "The sandbox was told to refuse this.")
 
 
 async def expired_next_token(question: Question, proceed: Proceed, _dose: Dose) -> Answer:
@@ -49,13 +66,6 @@ async def expired_next_token(question: Question, proceed: Proceed, _dose: Dose) 
 
 def access_denied(caller: SandboxCaller, operation: str) -> RefusalError:
     """Word the refusal as IAM does."""
-    who = f"arn:aws:sts::{caller.account_id}:assumed-role/sandbox/{caller.name}"
     action = f"cleanrooms-ml:{operation}"
-    message = f"User: {who} is not authorized to perform: {action}"
+    message = f"User: {caller.user_arn} is not authorized to perform: {action}"
     return forbidden("AccessDeniedException", message)
-
-
-def expired_token() -> RefusalError:
-    """Word the refusal as AWS does for temporary credentials past their end."""
-    message = "The security token included in the request is expired"
-    return forbidden("ExpiredTokenException", message)

@@ -13,12 +13,12 @@ class RemoteError(Exception):
     """The sandbox cannot be reached, or refuses; the message says which."""
 
 
-def ask_faults(url: str, method: str, order: object = None) -> dict[str, Any]:
-    """Send one request to `/_sandbox/faults` and give its JSON."""
+def ask_control(url: str, method: str, path: str, order: object = None) -> dict[str, Any]:
+    """Send one request to the control API and give its JSON."""
     if not url.startswith(("http://", "https://")):
         raise RemoteError(f"{url!r} is no http:// or https:// address.")
     request = Request(  # noqa: S310 - checked above
-        f"{url.rstrip('/')}/_sandbox/faults",
+        f"{url.rstrip('/')}/_sandbox{path}",
         data=None if order is None else json.dumps(order).encode(),
         headers={"Content-Type": "application/json"},
         method=method,

@@ -20,6 +20,7 @@ class ReceivedRequest:
     """A request as it came over the wire: nothing in it is decoded, header names are lower case."""
 
     method: str
+    scheme: str
     raw_path: str
     query: str
     headers: tuple[tuple[str, str], ...]
@@ -28,6 +29,11 @@ class ReceivedRequest:
     def header(self, name: str) -> str | None:
         """Give the first value of a header."""
         return next((value for key, value in self.headers if key == name), None)
+
+    @property
+    def origin(self) -> str:
+        """The address that the request was sent to, as its sender wrote it."""
+        return f"{self.scheme}://{self.header('host') or 'localhost'}"
 
     def payload_hash(self) -> str | None:
         """Give the hash that was signed, or None if the body is not the one it was made of."""

@@ -2,13 +2,15 @@
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from gateway.sandbox.authorization import Authorization
 from gateway.sandbox.callers import SandboxCaller
-from gateway.sandbox.problems import RefusalError, forbidden
+from gateway.sandbox.policies import UNRESTRICTED, SessionPolicy
+from gateway.sandbox.problems import RefusalError, expired_token, forbidden
+from gateway.sandbox.sessions import Session, Sessions
 from gateway.sandbox.signature import ReceivedRequest, ReceivedSigner, SigningKeys
 
 Clock = Callable[[], datetime]
@@ -24,38 +26,48 @@ class Identity:
 
     caller: SandboxCaller
     region: str
+    policy: SessionPolicy = UNRESTRICTED
+
+
+# Who asks where nothing has to be signed.
+NOBODY = Identity(SandboxCaller("nobody", "", "", "", None, "unsigned calls"), "")
 
 
 class Verifier:
-    """Knows the callers and checks what they sign."""
+    """Knows the key pairs and checks what they sign."""
 
-    def __init__(self, callers: Mapping[str, SandboxCaller], service: str, clock: Clock) -> None:
-        self._callers = {caller.access_key_id: caller for caller in callers.values()}
+    def __init__(self, sessions: Sessions, service: str, clock: Clock) -> None:
+        self._sessions = sessions
         self._service = service
         self._clock = clock
-        self._keys = SigningKeys()
+        self._signing_keys = SigningKeys()
 
     def verify(self, claim: Authorization, request: ReceivedRequest) -> Identity:
         """Give the caller, or refuse with AWS's own error."""
-        caller = self._callers.get(claim.access_key_id)
-        if caller is None or not _same(
-            caller.session_token or "", request.header("x-amz-security-token") or ""
-        ):
-            message = "The security token included in the request is invalid."
-            raise forbidden("UnrecognizedClientException", message)
+        session = self._session(claim, request)
         self._check_scope(claim)
         self._check_date(claim, request.header("x-amz-date"))
         _check_headers(claim, request)
         payload_hash = request.payload_hash()
         if payload_hash is None:
             raise _mismatch("The provided 'x-amz-content-sha256' is not the body's.")
-        signer = ReceivedSigner(caller.secret_access_key, claim, self._keys)
+        signer = ReceivedSigner(session.caller.secret_access_key, claim, self._signing_keys)
         if not _same(signer.expected(request, payload_hash), claim.signature):
             raise _mismatch(
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your AWS Secret Access Key and signing method."
             )
-        return Identity(caller, claim.region)
+        return Identity(session.caller, claim.region, session.policy)
+
+    def _session(self, claim: Authorization, request: ReceivedRequest) -> Session:
+        session = self._sessions.find(claim.access_key_id)
+        token = request.header("x-amz-security-token") or ""
+        if session is None or not _same(session.caller.session_token or "", token):
+            message = "The security token included in the request is invalid."
+            raise forbidden("UnrecognizedClientException", message)
+        if session.is_over(self._clock()):
+            raise expired_token()
+        return session
 
     def _check_scope(self, claim: Authorization) -> None:
         if claim.service != self._service:

@@ -13,8 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import gateway.sandbox
+from gateway.sandbox import ROLE_ARNS
 from gateway.sandbox.command import sandbox
 from tests.sandbox.clients import client, list_jobs
+from tests.sandbox.identities import assume_role
 from tests.sandbox.wire import JOBS, ask
 
 
@@ -44,6 +46,25 @@ def test_a_refusal_is_shown(url: str) -> None:
 
     assert ended.exit_code == 1
     assert "fault is 'flood'; known are: cookie" in ended.output
+
+
+def test_tokens_are_printed(url: str) -> None:
+    """`token` prints a token that STS takes, for the audience and the time that were asked for."""
+    usual = run("token", "ada", "--url", url)
+    special = run("token", "babbage", "--audience", "cli", "--seconds", "60", "--url", url)
+    answer = assume_role(url, special.output.strip())
+
+    assert usual.exit_code == special.exit_code == 0
+    assert assume_role(url, usual.output.strip())["Audience"] == "audience-gateway"
+    assert (answer["SubjectFromWebIdentityToken"], answer["Audience"]) == ("babbage", "cli")
+
+
+def test_a_refused_token_order_is_shown(url: str) -> None:
+    """What the sandbox says of a bad order is what the command says."""
+    ended = run("token", "", "--url", url)
+
+    assert ended.exit_code == 1
+    assert "subject is ''" in ended.output
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "ftp://127.0.0.1"])
@@ -110,21 +131,24 @@ def test_the_command_serves() -> None:
     assert len(jobs) == 12
     assert url in printed
     assert "AWS_ACCESS_KEY_ID=ASIASANDBOXADA" in printed
+    assert f"OIDC issuer at {url}/oidc" in printed
+    assert ROLE_ARNS["edith"] in printed
 
 
 def test_exports() -> None:
-    """Three names are public, and exist."""
-    assert sorted(gateway.sandbox.__all__) == ["CALLERS", "SandboxCaller", "create_sandbox"]
+    """Four names are public, and exist."""
+    names = ["CALLERS", "ROLE_ARNS", "SandboxCaller", "create_sandbox"]
+    assert sorted(gateway.sandbox.__all__) == names
     assert all(getattr(gateway.sandbox, name) for name in gateway.sandbox.__all__)
     with pytest.raises(AttributeError):
         _ = gateway.sandbox.anything_else
 
 
 def test_importing_is_cheap() -> None:
-    """The callers and the command can be imported without botocore, uvicorn and Starlette."""
+    """The callers and the command are imported without botocore, joserfc, uvicorn, Starlette."""
     code = (
         "import sys, gateway.sandbox, gateway.sandbox.command;"
-        "sys.exit(bool({'botocore', 'uvicorn', 'starlette'} & set(sys.modules)))"
+        "sys.exit(bool({'botocore', 'joserfc', 'uvicorn', 'starlette'} & set(sys.modules)))"
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own words

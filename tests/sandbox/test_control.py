@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sandbox import CALLERS
+from gateway.sandbox import CALLERS, ROLE_ARNS
 from gateway.sandbox.faults import FAULTS
 from tests.sandbox.wire import JOBS, ask, control, send
 
@@ -16,6 +16,14 @@ def test_callers_are_shown_with_their_keys(url: str) -> None:
     assert {caller["name"]: caller["access_key_id"] for caller in callers} == {
         name: caller.access_key_id for name, caller in CALLERS.items()
     }
+
+
+def test_people_are_shown_with_their_roles(url: str) -> None:
+    """So are the people the issuer knows, what it says of them, and their roles."""
+    people = control(url, "GET", "/callers").json()["people"]
+
+    assert {person["name"]: person["role_arn"] for person in people} == ROLE_ARNS
+    assert people[0]["claims"] == {"email": "ada@example.com", "groups": ["analysts"]}
 
 
 def test_faults_are_shown_with_their_settings(url: str) -> None:
