@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from benchmarks.measures import call, cold, flight, latency, memory, start, walk, warm
+from benchmarks.measures import call, cold, flight, identity, latency, memory, start, walk, warm
 from benchmarks.table import Row, text
 
 MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
@@ -27,6 +27,7 @@ MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
     "memory": memory.measure,
     "flight": flight.measure,
     "walk": walk.measure,
+    "identity": identity.measure,
 }
 
 

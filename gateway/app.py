@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,11 +11,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.caller import Caller
 from gateway.entry.access import Access
 from gateway.entry.endpoint import Endpoint
 from gateway.entry.graphiql import GraphiQL
 from gateway.entry.health import livez, readyz
+from gateway.entry.identity import Door, Identity, Oidc
+from gateway.entry.oidc_file import Issuer, read_oidc_file
+from gateway.entry.sessions import Sessions
+from gateway.entry.tokens import TokenVerifier
 from gateway.graph.context import Context, Scope
 from gateway.graph.engine import Engine
 from gateway.graph.schema import core_schema
@@ -23,8 +26,11 @@ from gateway.logs import configure_logs
 from gateway.settings import Settings, read_settings
 from gateway.upstream.answers import Answers
 from gateway.upstream.aws import Aws
+from gateway.upstream.aws_sts import Sts
+from gateway.upstream.cache import AnswerCache, MemoryAnswers
 from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.reader import Budget, Reader
+from gateway.upstream.sealed import SealedRedis
 
 EXAMPLE = """\
 # Press the button, or Ctrl-Enter.
@@ -54,18 +60,27 @@ query NewestJobs {
 def create_app(
     settings: Settings, *, example_headers: Mapping[str, str] | None = None
 ) -> Starlette:
-    """Build the gateway; `example_headers` fill in GraphiQL's headers editor."""
+    """Build the gateway; `example_headers` fill in GraphiQL's headers editor.
+
+    Raises SettingsError if the OIDC file is not as it must be.
+    """
     graphiql = (
         GraphiQL.load(query=EXAMPLE, headers=example_headers or {}) if settings.graphiql else None
     )
+    issuers = read_oidc_file(settings.oidc_file) if settings.oidc_file else {}
     engine = Engine(
         core_schema(), introspection=settings.introspection, max_tokens=settings.limit_tokens
     )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Aws.open(settings.served_regions, settings.upstream_url) as aws:
-            cache = BoundedMemoryCache(settings.cache_bytes)
+        async with AsyncExitStack() as parts:
+            app.state.door = await _open_door(settings, issuers, parts)
+            aws = await parts.enter_async_context(
+                Aws.open(settings.served_regions, settings.upstream_url)
+            )
+            cache = _cache(settings)
+            parts.push_async_callback(cache.close)
             app.state.contexts = Contexts(settings, Answers(aws, cache, settings.cache_seconds))
             # What is there now stays: a collection that scans it anew stops all requests for
             # 50 ms and more.
@@ -77,9 +92,9 @@ def create_app(
 
     endpoint = Endpoint(
         engine=engine,
-        context_for=lambda caller, fresh: app.state.contexts.make(caller, fresh=fresh),
+        door=lambda: app.state.door,
+        context_for=lambda identity, fresh: app.state.contexts.make(identity, fresh=fresh),
         graphiql=graphiql,
-        allow_long_term_keys=settings.allow_long_term_keys,
         max_body_bytes=settings.limit_body_bytes,
     )
     routes = [
@@ -95,6 +110,24 @@ def create_app(
     return app
 
 
+async def _open_door(
+    settings: Settings, issuers: Mapping[str, Issuer], parts: AsyncExitStack
+) -> Door:
+    if not issuers:
+        return Door(settings.callers, settings.allow_long_term_keys)
+    sts = await parts.enter_async_context(Sts.open(settings.region, settings.sts_url))
+    sessions = Sessions(sts, settings.region)
+    parts.push_async_callback(sessions.close)
+    oidc = Oidc(TokenVerifier(issuers), sessions, settings.region)
+    return Door(settings.callers, settings.allow_long_term_keys, oidc)
+
+
+def _cache(settings: Settings) -> AnswerCache:
+    if settings.cache_url == "memory://":
+        return MemoryAnswers(BoundedMemoryCache(settings.cache_bytes))
+    return SealedRedis(settings.cache_url)
+
+
 async def _to_the_page(_: Request) -> Response:
     return RedirectResponse("/graphql")
 
@@ -107,14 +140,14 @@ class Contexts:
         self._answers = answers
         self._scope = Scope(settings.region, settings.served_regions, settings.limit_ids)
 
-    def make(self, caller: Caller | None, *, fresh: bool) -> Context:
+    def make(self, identity: Identity, *, fresh: bool) -> Context:
         """Make one; its time runs from now."""
-        if caller is None:
-            return Context(self._scope, None)
+        if identity.caller is None:
+            return Context(self._scope, identity.problem)
         settings = self._settings
         reader = Reader(
             self._answers,
-            caller,
+            identity.caller,
             fresh=fresh,
             deadline=asyncio.get_running_loop().time() + settings.deadline_seconds,
             page_budget=Budget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),

@@ -61,30 +61,54 @@ class AwsKeys:
 class Caller:
     """Somebody who has proved who they are, or lets AWS decide it by a signature.
 
-    `fingerprint` names the caller in caches, single flight and limits: 32 bytes that
-    only who holds every part of the credentials can produce.
+    `fingerprint` names the caller in caches, single flight and limits: 32 bytes that only who
+    holds every part of the credentials can produce. `sealing_key`, 32 bytes of the same
+    origin, opens what a shared cache holds for the caller. `expires_at` is when the right to
+    what was read ends, in seconds of the wall clock; None if only AWS knows.
     """
 
     keys: AwsKeys
     fingerprint: bytes
+    sealing_key: bytes
+    expires_at: float | None = None
 
     @classmethod
     def from_keys(cls, access_key: str, secret_key: str, token: str | None) -> "Caller":
         """Make the caller that these AWS credentials stand for."""
-        keys = AwsKeys(access_key, secret_key, token)
-        return cls(keys, fingerprint(secret_key, "aws-headers", access_key, secret_key, token))
+        material = ("aws-headers", access_key, secret_key, token)
+        return cls(
+            AwsKeys(access_key, secret_key, token),
+            derived(secret_key, "fingerprint", *material),
+            derived(secret_key, "seal", *material),
+        )
+
+    @classmethod
+    def from_token(
+        cls, keys: AwsKeys, token: str, role_arn: str, region: str, expires_at: float
+    ) -> "Caller":
+        """Make the caller that a verified OIDC token stands for in a role.
+
+        The keys of its AWS session are not part of who it is: they are renewed, it stays.
+        """
+        material = ("oidc", token, role_arn, region)
+        return cls(
+            keys,
+            derived(token, "fingerprint", *material),
+            derived(token, "seal", *material),
+            expires_at,
+        )
 
     def __repr__(self) -> str:
         """Show the first bytes of the fingerprint, never a credential."""
         return f"Caller({self.fingerprint[:6].hex()}…)"
 
 
-def fingerprint(secret: str, *material: str | None) -> bytes:
+def derived(secret: str, *material: str | None) -> bytes:
     """HMAC all credential material under the caller's own secret, length-framed.
 
-    The key is the caller's secret, so nothing has to be configured, replicas agree, and
-    who knows only the access key id or the token cannot name somebody else's entries.
-    Framing keeps ("ab", "c") apart from ("a", "bc"), and None apart from "".
+    The key is the caller's secret, so nothing has to be configured, replicas agree, and who
+    knows only the access key id, or a subject, can produce nothing. Framing keeps ("ab", "c")
+    apart from ("a", "bc"), and None from "".
     """
     mac = hmac.new(secret.encode(), digestmod=sha256)
     for part in material:

@@ -1,12 +1,14 @@
 """`gateway dev`: the gateway with GraphiQL over a sandbox, in one process."""
 
+import asyncio
 import errno
-import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 import uvicorn
@@ -14,14 +16,15 @@ import uvicorn
 from gateway.app import create_app
 from gateway.cli import settings_explained
 from gateway.logs import configure_logs
-from gateway.sandbox import CALLERS, SandboxCaller, create_sandbox
-from gateway.settings import read_settings
+from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
+from gateway.sandbox.remote import ask_control
+from gateway.settings import Settings, read_settings
+from gateway.welcome import SHOWN_CALLERS, aws_headers, welcome, welcome_by_token
 
 USUAL_PORT = 8000
 USUAL_SANDBOX_PORT = 9000
 
-SHOWN_CALLERS = ("ada", "grace", "edith")
-QUERY = "{ audienceGenerationJobs(first: 3) { nodes { name status } pageInfo { endCursor } } }"
+TOKEN_SECONDS = 8 * 3600
 
 
 def run(host: str, port: int | None, sandbox_port: int | None) -> None:
@@ -32,16 +35,17 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
     with (
         _listen(host, port, USUAL_PORT, "--port") as ours,
         _listen(host, sandbox_port, USUAL_SANDBOX_PORT, "--sandbox-port") as its,
+        tempfile.TemporaryDirectory() as folder,
     ):
         with settings_explained():
-            settings = read_settings(graphiql=True, introspection=True, upstream_url=_url(its))
+            settings = _settings(_url(its), Path(folder) / "oidc.toml")
             app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
         configure_logs(settings.log_level)
         sandbox = uvicorn.Server(_config(create_sandbox()))
         thread = threading.Thread(target=sandbox.run, args=([its],), name="sandbox")
         thread.start()
         try:
-            _Announced(_config(app), welcome(_url(ours), _url(its))).run([ours])
+            _Announced(_config(app), settings, _url(ours), _url(its)).run([ours])
         except KeyboardInterrupt:
             pass  # the usual way to end it
         finally:
@@ -49,58 +53,58 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
             thread.join()
 
 
+def _settings(sandbox_url: str, oidc_file: Path) -> Settings:
+    """Read the settings, with the sandbox for all that the environment does not set."""
+    over_sandbox = {"graphiql": True, "introspection": True, "upstream_url": sandbox_url}
+    settings = read_settings(**over_sandbox)
+    if settings.model_fields_set & {"callers", "oidc_file"}:
+        return settings
+    oidc_file.write_text(_oidc_toml(sandbox_url))
+    return read_settings(
+        **over_sandbox,
+        callers={"aws-headers", "oidc"},
+        oidc_file=oidc_file,
+        sts_url=sandbox_url,
+    )
+
+
+def _oidc_toml(sandbox_url: str) -> str:
+    """Trust the sandbox's issuer, and lead each of its people to the role of their account."""
+    roles = "\n".join(
+        f'[[issuer.role]]\nmatch = {{ sub = "{name}" }}\nrole_arn = "{arn}"'
+        for name, arn in ROLE_ARNS.items()
+    )
+    return f"""[[issuer]]
+issuer = "{sandbox_url}/oidc"
+audiences = ["audience-gateway"]
+{roles}
+"""
+
+
 class _Announced(uvicorn.Server):
     """Says where it is as soon as it answers."""
 
-    def __init__(self, config: uvicorn.Config, text: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, url: str, sandbox_url: str
+    ) -> None:
         super().__init__(config)
-        self._text = text
+        self._settings = settings
+        self._url = url
+        self._sandbox_url = sandbox_url
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        click.echo(self._text)
+        click.echo(welcome(self._url, self._sandbox_url))
+        if "oidc" in self._settings.callers:
+            token = await asyncio.to_thread(_token, self._sandbox_url)
+            click.echo(welcome_by_token(self._url, token))
+        click.echo("Ctrl-C ends both.\n")
 
 
-def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:
-    """Return the headers with which this caller asks the gateway."""
-    headers = {
-        "X-Aws-Access-Key-Id": caller.access_key_id,
-        "X-Aws-Secret-Access-Key": caller.secret_access_key,
-    }
-    if caller.session_token is not None:
-        headers["X-Aws-Session-Token"] = caller.session_token
-    return headers
-
-
-def welcome(url: str, sandbox_url: str) -> str:
-    """Tell a newcomer what to open, who to be and what to paste."""
-    callers = "\n\n".join(
-        f"  {name}: {CALLERS[name].note}\n  {json.dumps(dict(aws_headers(CALLERS[name])))}"
-        for name in SHOWN_CALLERS
-    )
-    headers = " ".join(
-        f"-H '{name}: {value}'" for name, value in aws_headers(CALLERS[SHOWN_CALLERS[0]]).items()
-    )
-    body = json.dumps({"query": QUERY})
-    return f"""
-Audience Gateway is ready. Open
-
-  {url}/graphql
-
-The sandbox at {sandbox_url} stands in for AWS. Its callers, and the headers by which they ask:
-
-{callers}
-
-Paste into another terminal:
-
-  curl -s {url}/graphql -H 'Content-Type: application/json' {headers} -d '{body}'
-
-See what happens when AWS throttles (and `heal` ends it):
-
-  .venv/bin/gateway sandbox fault throttle --url {sandbox_url}
-
-Ctrl-C ends both.
-"""
+def _token(sandbox_url: str) -> str:
+    order = {"subject": SHOWN_CALLERS[0], "seconds": TOKEN_SECONDS}
+    answer: Mapping[str, str] = ask_control(sandbox_url, "POST", "/tokens", order)
+    return answer["token"]
 
 
 def _config(app: object) -> uvicorn.Config:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
@@ -47,6 +48,18 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _named(value: Any) -> Any:
+    if value == "":
+        raise ValueError("it names no file")
+    return value
+
+
+def _cache_address(value: str) -> str:
+    if value != "memory://" and not re.fullmatch(r"rediss?://[^\s/]+(/\d{0,5})?", value):
+        raise ValueError("not memory://, redis://host:port/db or rediss://host:port/db")
+    return value
+
+
 Region = Annotated[str, AfterValidator(_region)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
@@ -58,12 +71,17 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", case_sensitive=False
     )
 
-    callers: Annotated[frozenset[Literal["aws-headers"]], BeforeValidator(_listed), NoDecode] = (
-        Field(
-            frozenset({"aws-headers"}),
-            min_length=1,
-            description="How callers may prove who they are: a comma list of `aws-headers`.",
-        )
+    callers: Annotated[
+        frozenset[Literal["aws-headers", "oidc"]], BeforeValidator(_listed), NoDecode
+    ] = Field(
+        frozenset({"aws-headers"}),
+        min_length=1,
+        description="How callers may prove who they are: a comma list of `aws-headers`, `oidc`.",
+    )
+    oidc_file: Annotated[Path, BeforeValidator(_named)] | None = Field(
+        None,
+        description="The TOML file that says whose tokens are trusted and which role their "
+        "claims lead to. Needed for `oidc`.",
     )
     region: Region = Field("us-east-1", description="The AWS region that is asked by default.")
     regions: Annotated[frozenset[Region], BeforeValidator(_listed), NoDecode] = Field(
@@ -74,8 +92,14 @@ class Settings(BaseSettings):
     upstream_url: WebAddress | None = Field(
         None, description="Where Clean Rooms ML is. AWS's own endpoint of each region if not set."
     )
-    cache_url: Literal["memory://"] = Field(
-        "memory://", description="Where answers are cached: `memory://`, in the process."
+    sts_url: WebAddress | None = Field(
+        None, description="Where STS is. AWS's own endpoint of the default region if not set."
+    )
+    cache_url: Annotated[str, AfterValidator(_cache_address)] = Field(
+        "memory://",
+        repr=False,  # it may hold a password
+        description="Where answers are cached: `memory://`, in the process, or `redis://…` or "
+        "`rediss://…`, shared by replicas.",
     )
     cache_seconds: float = Field(
         5,
@@ -123,6 +147,14 @@ class Settings(BaseSettings):
     def _serve_the_default_region(self) -> Self:
         if self.regions and self.region not in self.regions:
             raise ValueError(f"GATEWAY_REGIONS lacks GATEWAY_REGION, {self.region}")
+        return self
+
+    @model_validator(mode="after")
+    def _know_whom_to_trust(self) -> Self:
+        if ("oidc" in self.callers) != (self.oidc_file is not None):
+            raise ValueError(
+                "GATEWAY_OIDC_FILE goes with oidc in GATEWAY_CALLERS, and only with it"
+            )
         return self
 
     @property

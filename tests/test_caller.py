@@ -15,7 +15,7 @@ import structlog
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.caller import AwsKeys, Caller, fingerprint
+from gateway.caller import AwsKeys, Caller, derived
 
 KEY_ID = "ASIACANARYKEYID00000"
 SECRET = "canary/secret+access/key"
@@ -133,8 +133,12 @@ def test_equal_credentials_are_equal_callers() -> None:
 
 def test_the_fingerprint_of_known_credentials_never_changes() -> None:
     """Another value would empty every replica's shared cache, and split a fleet in two."""
-    assert Caller.from_keys("A", "B", "C").fingerprint == fingerprint(
-        "B", "aws-headers", "A", "B", "C"
+    known = Caller.from_keys("A", "B", "C")
+    assert known.fingerprint.hex() == (
+        "6429107b5e91530938a46db80534654b2c7662070de30f32abab6429e1753d4c"
+    )
+    assert known.sealing_key.hex() == (
+        "1d8de0b2cf4bad45127ebe30ec15c89599b9e3ce316d2f64951ffac856413b1a"
     )
 
 
@@ -174,7 +178,7 @@ def test_material_is_framed(one: list[str | None], other: list[str | None]) -> N
     """However many parts there are, no text in one can look like the next."""
     assume(one != other)
 
-    assert fingerprint("secret", *one) != fingerprint("secret", *other)
+    assert derived("secret", *one) != derived("secret", *other)
 
 
 @given(one=texts, other=texts)
@@ -182,4 +186,29 @@ def test_a_fingerprint_needs_the_secret(one: str, other: str) -> None:
     """Who knows the public part alone cannot make it."""
     assume(one.rstrip("\0") != other.rstrip("\0"))  # a key's padding: HMAC's own, RFC 2104
 
-    assert fingerprint(one, "public") != fingerprint(other, "public")
+    assert derived(one, "public") != derived(other, "public")
+
+
+def test_what_names_a_caller_does_not_open_what_is_theirs() -> None:
+    """The fingerprint is in keys that others may see; the sealing key is in none."""
+    assert ADA.fingerprint != ADA.sealing_key
+
+
+def test_a_token_s_caller_stays_who_it_is_when_its_session_is_renewed() -> None:
+    """The keys change every hour; what was read as this caller is still theirs."""
+    role = "arn:aws:iam::123456789012:role/reader"
+    renewed = [
+        Caller.from_token(AwsKeys(f"ASIA{n}", "s", "t"), "a.b.c", role, "us-east-1", 1.0)
+        for n in range(2)
+    ]
+    assert len({(caller.fingerprint, caller.sealing_key) for caller in renewed}) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [("a.b.d", "role", "r"), ("a.b.c", "other", "r"), ("a.b.c", "role", "s")]
+)
+def test_another_token_role_or_region_is_another_caller(other: tuple[str, str, str]) -> None:
+    """None of them may read what the other has read."""
+    keys = AwsKeys("ASIA", "s", "t")
+    one = Caller.from_token(keys, "a.b.c", "role", "r", 1.0)
+    assert Caller.from_token(keys, *other, 1.0).fingerprint != one.fingerprint

@@ -180,9 +180,11 @@ def development() -> Iterator[tuple[subprocess.Popen[str], str]]:
 Development = tuple[subprocess.Popen[str], str]
 
 
-def test_what_dev_tells_to_paste_works(development: Development) -> None:
-    """The curl line, given to a shell as it stands, answers with jobs."""
-    (line,) = [line.strip() for line in development[1].splitlines() if "curl" in line]
+@pytest.mark.parametrize("scheme", ["X-Aws-Access-Key-Id", "Authorization: Bearer"])
+def test_what_dev_tells_to_paste_works(development: Development, scheme: str) -> None:
+    """The curl line of each scheme, given to a shell as it stands, answers with jobs."""
+    lines = [line.strip() for line in development[1].splitlines() if "curl" in line]
+    (line,) = [line for line in lines if scheme in line]
     done = subprocess.run(  # noqa: S603 - as a newcomer would
         ["bash", "-c", line],  # noqa: S607 - any bash
         capture_output=True,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import errors
+from gateway.entry.oidc_file import read_oidc_file
 from gateway.errors import GatewayError
 from gateway.graph import documents
 from gateway.settings import PREFIX, Settings
@@ -70,6 +71,14 @@ def test_the_queries_work(gateway: Gateway, query: str) -> None:
     wanted = {name: value for name, value in variables.items() if f"${name}" in query}
     data = gateway.ask(query, wanted).data
     assert all(data.values())
+
+
+def test_the_oidc_example_is_one(tmp_path: Path) -> None:
+    """The file in the README is accepted as it stands."""
+    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "oidc.toml").write_text(example, encoding="utf-8")
+    (issuer,) = read_oidc_file(tmp_path / "oidc.toml").values()
+    assert len(issuer.role) == 2
 
 
 def test_the_make_targets_exist() -> None:

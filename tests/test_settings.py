@@ -42,6 +42,7 @@ BAD: dict[str, list[str]] = {
     "CALLERS": ["", ",", "aws", "aws-headers,anybody", "AWS-HEADERS", "aws-headers;aws-headers"],
     "REGION": ["", "us-east", "US-EAST-1", "us-east-1 ", "us-east-1,eu-west-1", "evil.com/#", ".."],
     "REGIONS": ["us-east-1,..", "us-east-1 eu-west-1", "us-east-1.evil", "us-east-1,EU-WEST-1"],
+    "OIDC_FILE": [""],
     "UPSTREAM_URL": [
         "",
         "localhost:9000",
@@ -57,7 +58,17 @@ BAD: dict[str, list[str]] = {
         "http://host:99999",
         "http://:80",
     ],
-    "CACHE_URL": ["", "memory", "memcached://host", "MEMORY://"],
+    "CACHE_URL": [
+        "",
+        "memory",
+        "memcached://host",
+        "MEMORY://",
+        "redis://",
+        "redis://host/path",
+        "redis://host/1/2",
+        "redis://a b",
+        "rediss:/host",
+    ],
     "CACHE_SECONDS": ["", "-1", "five", "nan", "inf", "3601", "5s"],
     "CACHE_BYTES": ["", "-1", "64MB", "1.5", "1e6"],
     "DEADLINE_SECONDS": ["", "0", "-1", "nan", "inf", "301", "20s"],
@@ -71,6 +82,8 @@ BAD: dict[str, list[str]] = {
     "LIMIT_BODY_BYTES": ["", "0", "-1", "256k"],
     "LIMIT_IDS": ["", "0", "-1", "x"],
 }
+
+BAD["STS_URL"] = BAD["UPSTREAM_URL"]
 
 
 @pytest.fixture(autouse=True)
@@ -263,3 +276,18 @@ def test_no_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None
     monkeypatch.chdir(tmp_path)
 
     assert read_settings().region == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("callers", "oidc_file"),
+    [("oidc", None), ("aws-headers,oidc", None), ("aws-headers", "x.toml")],
+)
+def test_oidc_and_its_file_go_together(
+    monkeypatch: pytest.MonkeyPatch, callers: str, oidc_file: str | None
+) -> None:
+    """A scheme without its file, or a file that nobody reads, is a mistake."""
+    monkeypatch.setenv("GATEWAY_CALLERS", callers)
+    if oidc_file is not None:
+        monkeypatch.setenv("GATEWAY_OIDC_FILE", oidc_file)
+    with pytest.raises(SettingsError, match=r"GATEWAY_OIDC_FILE.*GATEWAY_CALLERS"):
+        read_settings()

@@ -3,7 +3,9 @@
 access       around each request: its id, its log line, its last-resort answer
 endpoint     /graphql: an HTTP request to an HTTP answer
 accept       which media type the answer has
-credentials  the caller, from headers
+identity     the one door: who asks, by which scheme
+aws_headers  the scheme of the caller's own AWS keys
+tokens, jwks, sessions, oidc_file    the scheme of OIDC tokens
 body, parameters, problem    the GraphQL request, or why there is none
 disconnect   ends the work for a client who leaves
 graphiql     the explorer

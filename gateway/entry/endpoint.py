@@ -3,7 +3,7 @@
 Source: GraphQL over HTTP; where its drafts differ, the public audit suite decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.caller import Caller
 from gateway.entry.accept import GRAPHQL, JSON, accepted
 from gateway.entry.body import read_json_body
-from gateway.entry.credentials import CHALLENGE, UNAUTHORIZED, caller_of
 from gateway.entry.disconnect import ClientGoneError, until_disconnect
 from gateway.entry.graphiql import GraphiQL
+from gateway.entry.identity import UNAUTHORIZED, Door, Identity
 from gateway.entry.parameters import from_body, from_query_string
 from gateway.entry.problem import HttpProblem, bad_request
 from gateway.graph.context import Context
@@ -36,10 +35,10 @@ class Endpoint:
     """Serves one engine over HTTP."""
 
     engine: Engine
-    context_for: Callable[[Caller | None, bool], Context]
-    """Makes a request's context from its caller, and whether it reads past the cache."""
+    door: Callable[[], Door]
+    context_for: Callable[[Identity, bool], Context]
+    """Makes a request's context from who asks, and whether it reads past the cache."""
     graphiql: GraphiQL | None
-    allow_long_term_keys: bool
     max_body_bytes: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,18 +60,18 @@ class Endpoint:
                 raise bad_request(
                     f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}.", NOT_ACCEPTABLE
                 )
-            return _answer(await self._result(request), media_type)
+            return _answer(await self._result(request), media_type, self.door().challenge)
         except HttpProblem as problem:
             return refusal(problem, media_type or JSON)
 
     async def _result(self, request: Request) -> GraphResult:
-        caller = caller_of(request.scope["headers"], allow_long_term_keys=self.allow_long_term_keys)
+        identity = await self.door().identify(request.scope["headers"])
         asked = await self._asked(request)
         fresh = "no-cache" in _directives(request.headers.getlist("cache-control"))
         try:
             async with until_disconnect(request.receive):
                 result = await self.engine.run(
-                    asked, self.context_for(caller, fresh), read_only=request.method == "GET"
+                    asked, self.context_for(identity, fresh), read_only=request.method == "GET"
                 )
         except WriteByGetError:
             raise _not_allowed("A GET executes queries only.", "POST") from None
@@ -96,11 +95,11 @@ def _not_allowed(message: str, allowed: str) -> HttpProblem:
     return problem
 
 
-def _answer(result: GraphResult, media_type: str) -> Response:
+def _answer(result: GraphResult, media_type: str, challenge: Mapping[str, str]) -> Response:
     content: dict[str, Any] = {}
     if result.unauthenticated:
         response = _json({"errors": result.errors}, UNAUTHORIZED, media_type)
-        response.headers.update(CHALLENGE)
+        response.headers.update(challenge)
         return response
     if result.errors:
         content["errors"] = result.errors

@@ -18,8 +18,9 @@ from gateway.graph.cursor import (
     item_digest,
     listing_digest,
 )
-from gateway.graph.paging import KeyOf, Load, Slice, Spot, Window, count, take
+from gateway.graph.paging import Slice, Window, count, take
 from gateway.graph.selection import selects
+from gateway.graph.walk import KeyOf, Load, Spot
 from gateway.upstream.page import Item, Listing, Page, PageRequest
 
 DEFAULT_FIRST = 20

@@ -5,13 +5,8 @@ from typing import TypeAlias
 
 import strawberry
 
-from gateway.errors import BadUserInputError, UnauthenticatedError
+from gateway.errors import BadUserInputError, GatewayError
 from gateway.upstream.reader import Reader
-
-ANONYMOUS = (
-    "Data needs AWS credentials. Send the headers X-Aws-Access-Key-Id, "
-    "X-Aws-Secret-Access-Key and X-Aws-Session-Token."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +32,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One request: its reader, if somebody has said who is asking, and its scope."""
+    """One request: its scope, and its reader or why there is none."""
 
     scope: Scope
-    authenticated: Reader | None
+    authenticated: Reader | GatewayError
 
     @property
     def reader(self) -> Reader:
-        """The way to data; raises UnauthenticatedError if nobody has said who is asking."""
-        if self.authenticated is None:
-            raise UnauthenticatedError(ANONYMOUS)
+        """The way to data; raises what is wrong with the caller if there is none."""
+        if isinstance(self.authenticated, GatewayError):
+            raise self.authenticated
         return self.authenticated
 
 

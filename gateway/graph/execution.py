@@ -14,7 +14,7 @@ from graphql.pyutils import Path
 
 from gateway.graph import job
 from gateway.graph.connection import ConnectionSlice, Rows
-from gateway.graph.paging import Spot
+from gateway.graph.walk import Spot
 from gateway.upstream.page import Item
 
 PLAIN: Mapping[str, Mapping[str, Callable[[Item], Any]]] = {job.TYPE_NAME: job.PLAIN}

@@ -1,5 +1,6 @@
 """Answers of the upstream, kept for a few seconds for the caller they were given to."""
 
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -7,11 +8,11 @@ from typing import Any
 
 import orjson
 import structlog
-from aiocache.base import BaseCache
 
 from gateway.caller import Caller
 from gateway.errors import UpstreamError
 from gateway.upstream.aws import Aws
+from gateway.upstream.cache import AnswerCache
 from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import PAGE_SIZE, Item, ItemRequest, Page, PageRequest
 from gateway.upstream.rows import item_from, page_from
@@ -31,10 +32,19 @@ class Answers:
     to forbid it; not where the cache answers or a call is under way.
     """
 
-    def __init__(self, aws: Aws, cache: BaseCache, seconds: float) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        cache: AnswerCache,
+        seconds: float,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` is the wall's: credentials end by it."""
         self._aws = aws
         self._cache = cache
         self._seconds = seconds
+        self._clock = clock
         self._flights: SingleFlight[Any] = SingleFlight()
 
     async def page(
@@ -51,10 +61,10 @@ class Answers:
             with failures_logged(listing.operation, listing.region):
                 answer = await self._aws.call(caller, listing.region, listing.operation, parameters)
                 page = page_from(listing.operation, answer)
-            await self._keep(key, [page.items, page.next_token])
+            await self._keep(caller, key, [page.items, page.next_token])
             return page
 
-        kept = None if fresh else await self._kept(key)
+        kept = None if fresh else await self._kept(caller, key)
         if kept is not None:
             return Page(*kept)
         page: Page = await self._flight(key, ask, fresh, before_call)
@@ -72,24 +82,31 @@ class Answers:
                     caller, request.region, request.operation, dict(request.parameters)
                 )
                 item = item_from(request.operation, answer)
-            await self._keep(key, item)
+            await self._keep(caller, key, item)
             return item
 
-        kept = None if fresh else await self._kept(key)
+        kept = None if fresh else await self._kept(caller, key)
         if kept is not None:
             found: Item = kept
             return found
         item: Item = await self._flight(key, ask, fresh, before_call)
         return item
 
-    async def _kept(self, key: str) -> Any:
-        kept: bytes | None = await self._cache.get(key)
+    async def _kept(self, caller: Caller, key: str) -> Any:
+        kept = await self._cache.get(caller, key)
         return None if kept is None else orjson.loads(kept)
 
-    async def _keep(self, key: str, answer: Any) -> None:
+    async def _keep(self, caller: Caller, key: str, answer: Any) -> None:
+        seconds = self._life(caller)
         # A call that a fresh one has overtaken must not put its older answer over the newer.
-        if self._seconds > 0 and self._flights.leads(key):
-            await self._cache.set(key, orjson.dumps(answer), ttl=self._seconds)
+        if seconds > 0 and self._flights.leads(key):
+            await self._cache.set(caller, key, orjson.dumps(answer), seconds)
+
+    def _life(self, caller: Caller) -> float:
+        """Return how long an answer may be kept: never longer than the right to it lasts."""
+        if caller.expires_at is None:
+            return self._seconds
+        return min(self._seconds, caller.expires_at - self._clock())
 
     async def _flight(
         self,

@@ -45,14 +45,12 @@ class Aws:
     @asynccontextmanager
     async def open(cls, regions: frozenset[str], url: str | None) -> AsyncIterator["Aws"]:
         """Hold a client for each region until the application ends; `url` None is AWS's own."""
-        session: Any = aioboto3.Session(botocore_session=_CallersSession())
+        session = aws_session()
         async with AsyncExitStack() as clients:
             yield cls(
                 {
                     region: await clients.enter_async_context(
-                        session.client(
-                            SERVICE, region_name=region, endpoint_url=url, config=_config()
-                        )
+                        aws_client(session, SERVICE, region, url)
                     )
                     for region in sorted(regions)
                 }
@@ -74,6 +72,16 @@ class Aws:
                 return answer
         finally:
             _keys.reset(token)
+
+
+def aws_session() -> Any:
+    """Make a session that knows no credentials but the callers'."""
+    return aioboto3.Session(botocore_session=_CallersSession())
+
+
+def aws_client(session: Any, service: str, region: str, url: str | None, **config: Any) -> Any:
+    """Make a client, to be entered as a context; `config` goes to its AioConfig."""
+    return session.client(service, region_name=region, endpoint_url=url, config=_config(**config))
 
 
 class _CallersCredentials(AioCredentials):
@@ -114,7 +122,7 @@ class _CallersSession(AioSession):
         return _CallersCredentials()
 
 
-def _config() -> AioConfig:
+def _config(**options: Any) -> AioConfig:
     return AioConfig(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ATTEMPT_SECONDS,
@@ -125,6 +133,7 @@ def _config() -> AioConfig:
         # botocore would put one together from the environment, anew for each call.
         user_agent=f"audience-gateway/{__version__}",
         http_session_cls=_HttpSession,
+        **options,
     )
 
 
@@ -169,14 +178,16 @@ class _Straight:
 
 
 class _ParserFactory(AioResponseParserFactory):
-    """Hands out one parser: it holds no state, and making it anew for each call shows."""
+    """Hands out one REST-JSON parser: it holds no state, and making it for each call shows."""
 
     def __init__(self) -> None:
         super().__init__()
         self._parser = _Parser()
 
-    def create_parser(self, protocol_name: str) -> "_Parser":  # noqa: ARG002  there is one protocol
-        return self._parser
+    def create_parser(self, protocol_name: str) -> Any:
+        if protocol_name == "rest-json":
+            return self._parser
+        return super().create_parser(protocol_name)
 
 
 def _readable(error: Any, response: Any) -> Any:

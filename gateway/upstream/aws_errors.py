@@ -34,6 +34,10 @@ _SIGNATURE = (
 )
 _DENIED = "AWS does not allow the caller this operation."
 _PATIENCE = "AWS asks this caller for patience. Ask again later."
+_NO_SESSION = (
+    "AWS gives no session of the role as it is set up here. Ask who runs the gateway; its "
+    "session_seconds may be more than the role allows."
+)
 _FAILED = "Clean Rooms ML failed to answer. Ask again later."
 
 CODES: dict[str, tuple[type[GatewayError], str]] = {
@@ -72,6 +76,17 @@ CODES: dict[str, tuple[type[GatewayError], str]] = {
     "ServiceUnavailableException": (UpstreamUnavailableError, _FAILED),
     "RequestTimeout": (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
     "RequestTimeoutException": (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
+    # What STS answers besides, when a token is exchanged.
+    "InvalidIdentityToken": (UnauthenticatedError, "AWS does not accept the token."),
+    "IDPRejectedClaim": (UnauthenticatedError, "The token's issuer told AWS to refuse it."),
+    "IDPCommunicationError": (
+        UpstreamUnavailableError,
+        "AWS could not reach the token's issuer. Ask again later.",
+    ),
+    "RegionDisabledException": (ForbiddenError, "The AWS account has STS off in this region."),
+    "ValidationError": (ForbiddenError, _NO_SESSION),
+    "MalformedPolicyDocument": (ForbiddenError, _NO_SESSION),
+    "PackedPolicyTooLarge": (ForbiddenError, _NO_SESSION),
 }
 """Error code of AWS -> what it is here, and what to tell the caller.
 

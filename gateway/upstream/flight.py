@@ -45,6 +45,10 @@ class SingleFlight(Generic[T]):
         """Say, inside a call, whether it is still the one that others join under `key`."""
         return self._tasks.get(key) is asyncio.current_task()
 
+    def busy(self, key: object) -> bool:
+        """Say whether a call for `key` is under way."""
+        return key in self._tasks
+
     def _leave(self, key: object, task: "asyncio.Task[T]") -> None:
         if task not in self._waiters:
             return

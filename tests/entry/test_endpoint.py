@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
+from gateway.welcome import aws_headers
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
 
 JSON = {"Content-Type": "application/json"}

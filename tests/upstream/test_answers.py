@@ -20,6 +20,7 @@ from gateway.errors import (
 )
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.upstream.answers import Answers, key_of
+from gateway.upstream.cache import MemoryAnswers
 from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.page import ItemRequest, Listing, Page, PageRequest
 from tests.gateways import Sandbox
@@ -54,7 +55,7 @@ class Counted:
 def over(aws: Any, seconds: float = 60) -> Counted:
     """Put a cache over these calls."""
     cache = BoundedMemoryCache(64_000_000)
-    return Counted(Answers(aws, cache, seconds), cache)
+    return Counted(Answers(aws, MemoryAnswers(cache), seconds), cache)
 
 
 @asynccontextmanager
@@ -346,9 +347,10 @@ def test_a_key_names_one_caller_and_one_question(
 
 @given(who=people, asked=questions)
 def test_a_key_tells_nothing(who: Caller, asked: list[Any]) -> None:
-    """It is a digest: no credential, no question, and no fingerprint can be read off it."""
+    """It is a digest: no credential, question, fingerprint or sealing key can be read off it."""
     key = key_of(who, asked)
 
     assert len(key) == 64
     assert set(key) <= set("0123456789abcdef")
     assert who.fingerprint.hex() not in key
+    assert who.sealing_key.hex() not in key

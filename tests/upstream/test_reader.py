@@ -10,6 +10,7 @@ from gateway.errors import ForbiddenError, LimitExceededError, UpstreamTimeoutEr
 from gateway.upstream import aws as aws_module
 from gateway.upstream.answers import Answers
 from gateway.upstream.aws import Aws
+from gateway.upstream.cache import MemoryAnswers
 from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.page import ItemRequest, Listing, PageRequest
 from gateway.upstream.reader import (
@@ -30,7 +31,7 @@ LONG = 3600.0
 
 def answers_of(aws: Aws, seconds: float = 60) -> Answers:
     """Put a cache over these calls."""
-    return Answers(aws, BoundedMemoryCache(64_000_000), seconds)
+    return Answers(aws, MemoryAnswers(BoundedMemoryCache(64_000_000)), seconds)
 
 
 def reader(

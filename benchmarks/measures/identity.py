@@ -1,0 +1,135 @@
+"""What it costs to know who is asking, and that it costs no memory to have known many."""
+
+import os
+import resource
+import time
+from collections.abc import Mapping
+
+import orjson
+from joserfc import jwt
+from joserfc.jwk import ECKey, Key, RSAKey
+
+from benchmarks.canned import ROWS, row
+from benchmarks.cost import cpu_ms
+from benchmarks.table import Row, at_most, beside
+from gateway.caller import AwsKeys, Caller
+from gateway.entry.identity import Door, Oidc
+from gateway.entry.jwks import IssuerKeys
+from gateway.entry.oidc_file import Issuer, Role
+from gateway.entry.sessions import Sessions
+from gateway.entry.tokens import TokenVerifier
+from gateway.upstream.aws_sts import Exchange, Session, Sts
+from gateway.upstream.cache import MemoryAnswers
+from gateway.upstream.memory import BoundedMemoryCache
+from gateway.upstream.sealed import seal, unseal
+
+REGION = "us-east-1"
+NAME = "https://issuer.example"
+ISSUER = Issuer(
+    issuer=NAME,
+    audiences=frozenset({"gateway"}),
+    role=(Role(match={}, role_arn="arn:aws:iam::123456789012:role/reader"),),
+)
+HOUR = 3600
+CALLERS = 1_000_000
+TOKENS = 30_000
+KIBIBYTE = 1024
+
+
+class OwnKeys(IssuerKeys):
+    """Keys that need no issuer to be asked."""
+
+    def __init__(self, keys: Mapping[str, Key]) -> None:
+        super().__init__(ISSUER)
+        self._own = keys
+
+    async def find(self, key_id: str) -> Key | None:
+        """Return the key with this id."""
+        return self._own.get(key_id)
+
+
+class OwnSts(Sts):
+    """Gives sessions without being asked over a network."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    async def exchange(self, wanted: Exchange) -> Session:  # noqa: ARG002  all get one
+        """Return an hour's session."""
+        return Session(AwsKeys("ASIA" + "0" * 16, "s" * 40, "t" * 800), time.time() + HOUR)
+
+
+def token(key: RSAKey | ECKey, algorithm: str, subject: str) -> str:
+    """Sign a token for an hour."""
+    claims = {"iss": NAME, "aud": "gateway", "sub": subject, "exp": int(time.time()) + HOUR}
+    return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
+
+
+def door(*keys: RSAKey | ECKey) -> Door:
+    """Make a door that trusts these keys."""
+    own: dict[str, Key] = {str(key.kid): key for key in keys}
+    verifier = TokenVerifier({NAME: ISSUER}, keys_of=lambda _: OwnKeys(own))
+    oidc = Oidc(verifier, Sessions(OwnSts(), REGION), REGION)
+    return Door(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
+
+
+async def measure() -> list[Row]:
+    """Measure verification, sealing, and the memory of many."""
+    return [*await _verification(), *_sealing(), *await _memory()]
+
+
+async def _verification() -> list[Row]:
+    rsa = RSAKey.generate_key(2048, {"kid": "rsa"})
+    ours = door(rsa)
+    known = [(b"authorization", b"Bearer " + token(rsa, "RS256", "ada").encode())]
+    texts = iter([token(rsa, "RS256", f"caller {number}") for number in range(400)])
+
+    async def unknown() -> None:
+        await ours.identify([(b"authorization", b"Bearer " + next(texts).encode())])
+
+    async def warm() -> None:
+        assert (await ours.identify(known)).caller is not None
+
+    await warm()
+    return [
+        at_most(
+            "Warm OIDC caller: CPU of verification and look-up", await cpu_ms(warm), 1, "ms", 3
+        ),
+        beside("  the first time, RS256 and without STS", await cpu_ms(unknown, 300), "ms"),
+    ]
+
+
+def _sealing() -> list[Row]:
+    page = orjson.dumps([[row(number) for number in range(ROWS)], "t" * 300])
+    secret, key, times = os.urandom(32), "k" * 64, 1000
+    before = time.process_time()
+    for _ in range(times):
+        sealed = seal(secret, key, 0.0, page)
+    between = time.process_time()
+    for _ in range(times):
+        unseal(secret, key, sealed)
+    after = time.process_time()
+    return [
+        at_most(
+            "Sealing a page of 100 items: CPU", (between - before) / times * 1000, 0.2, "ms", 3
+        ),
+        beside("  opening it", (after - between) / times * 1000, "ms", 3),
+    ]
+
+
+async def _memory() -> list[Row]:
+    cache = MemoryAnswers(BoundedMemoryCache(16 * KIBIBYTE * KIBIBYTE))
+    ec = ECKey.generate_key("P-256", {"kid": "ec"})
+    ours = door(ec)
+    marks: list[int] = []
+    for number in range(CALLERS):
+        caller = Caller.from_keys(f"ASIA{number:016d}", f"{number:040d}", "t" * 800)
+        await cache.set(caller, caller.fingerprint.hex(), b"x" * 100, 60)
+        if number * TOKENS % CALLERS < TOKENS:
+            text = token(ec, "ES256", f"caller {number}")
+            await ours.identify([(b"authorization", b"Bearer " + text.encode())])
+        if number in {CALLERS // 2, CALLERS - 1}:
+            marks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    grown = (marks[1] - marks[0]) / KIBIBYTE
+    what = f"Memory, second half of {CALLERS:,} callers and {TOKENS:,} tokens: growth of the peak"
+    return [at_most(what, grown, 1, "MB")]

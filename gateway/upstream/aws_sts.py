@@ -1,0 +1,97 @@
+"""STS: a verified token for the temporary credentials of a role. Signed by nobody."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from botocore import UNSIGNED
+
+from gateway.caller import AwsKeys
+from gateway.errors import UpstreamInvalidResponseError
+from gateway.upstream.aws import aws_client, aws_session
+from gateway.upstream.aws_errors import translated
+
+OPERATION = "AssumeRoleWithWebIdentity"
+
+EXCHANGE_SECONDS = 10.0
+"""In all, with every attempt: a request's own time begins only after it."""
+
+READ_ONLY = orjson.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["cleanrooms-ml:List*", "cleanrooms-ml:Get*"],
+                "Resource": "*",
+            }
+        ],
+    }
+).decode()
+"""What a session is cut down to: all that the gateway ever calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A token, and what is wanted for it."""
+
+    token: str = field(repr=False)
+    role_arn: str
+    session_name: str
+    seconds: int
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Temporary credentials, until a moment of the wall clock."""
+
+    keys: AwsKeys
+    expires_at: float
+
+
+class Sts:
+    """AssumeRoleWithWebIdentity at one endpoint."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, region: str, url: str | None) -> AsyncIterator["Sts"]:
+        """Hold a client until the application ends; `url` None is the region's own endpoint."""
+        async with aws_client(
+            aws_session(), "sts", region, url, signature_version=UNSIGNED
+        ) as client:
+            yield cls(client)
+
+    async def exchange(self, wanted: Exchange) -> Session:
+        """Return a session; raises a GatewayError for whatever goes wrong."""
+        parameters: dict[str, Any] = {
+            "RoleArn": wanted.role_arn,
+            "RoleSessionName": wanted.session_name,
+            "WebIdentityToken": wanted.token,
+            "DurationSeconds": wanted.seconds,
+        }
+        if wanted.read_only:
+            parameters["Policy"] = READ_ONLY
+        try:
+            with translated(OPERATION):
+                async with asyncio.timeout(EXCHANGE_SECONDS):
+                    answer = await self._client.assume_role_with_web_identity(**parameters)
+            return _session(answer["Credentials"])
+        # botocore reads times as it finds them, and fails as it happens to.
+        except (LookupError, AttributeError, TypeError, ValueError, RuntimeError):
+            raise UpstreamInvalidResponseError("STS's answer made no sense.") from None
+
+
+def _session(given: Mapping[str, Any]) -> Session:
+    key_id, secret, token = (
+        given[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+    )
+    if not (key_id and secret and token):
+        raise ValueError("credentials with a part that is empty")
+    return Session(AwsKeys(key_id, secret, token), given["Expiration"].timestamp())

@@ -1,0 +1,43 @@
+"""A breaker: what has failed several times in a row is left alone for a while."""
+
+import time
+from collections.abc import Callable
+
+
+class Breaker:
+    """Opens after `failures` in a row; after `rest` seconds lets one try through at a time."""
+
+    def __init__(
+        self, failures: int, rest: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._allowed = failures
+        self._rest = rest
+        self._clock = clock
+        self._failed = 0
+        self._retry_at = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether the thing is left alone now."""
+        return self._failed >= self._allowed and self._clock() < self._retry_at
+
+    def allows(self) -> bool:
+        """Say whether to try. When the rest is over, whoever asks first is the probe."""
+        if self._failed < self._allowed:
+            return True
+        if self._clock() < self._retry_at:
+            return False
+        self._retry_at = self._clock() + self._rest
+        return True
+
+    def succeeded(self) -> bool:
+        """Note that it works; says whether that is news."""
+        was_open = self._failed >= self._allowed
+        self._failed = 0
+        return was_open
+
+    def failed(self) -> bool:
+        """Note that it does not; says whether the breaker opens by this."""
+        self._failed += 1
+        self._retry_at = self._clock() + self._rest
+        return self._failed == self._allowed

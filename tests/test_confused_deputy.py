@@ -1,0 +1,474 @@
+"""The gateway never lends anybody an identity: not its own, not its machine's, not another's."""
+
+import dataclasses
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
+from gateway.upstream.aws_sts import OPERATION
+from gateway.welcome import aws_headers
+from tests.entry.issuers import claims_of, curve, sandbox_file, token
+from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.sandbox.identities import id_token
+from tests.serving import serve
+from tests.upstream.recorder import Received, Recorder
+
+JOBS = "{ audienceGenerationJobs { nodes { name } } }"
+LIST = "ListAudienceGenerationJobs"
+
+CANARY = "CANARY"
+KEY_ID = f"ASIA{CANARY}0123456789"
+SECRET = f"{CANARY}-secret"
+TOKEN = f"{CANARY}-token"
+ROLE = f"arn:aws:iam::999999999999:role/{CANARY}"
+
+FILE = f"""
+[default]
+aws_access_key_id = {KEY_ID}
+aws_secret_access_key = {SECRET}
+aws_session_token = {TOKEN}
+endpoint_url = {{stub}}
+region = eu-west-3
+
+[profile canary]
+role_arn = {ROLE}
+source_profile = default
+endpoint_url = {{stub}}
+region = eu-west-3
+web_identity_token_file = {{folder}}/token
+credential_process = /bin/sh -c 'touch {{folder}}/touched'
+
+[canary]
+aws_access_key_id = {KEY_ID}
+aws_secret_access_key = {SECRET}
+aws_session_token = {TOKEN}
+"""
+
+SOURCES: dict[str, dict[str, str]] = {
+    "variables": {
+        "AWS_ACCESS_KEY_ID": KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": TOKEN,
+    },
+    "profile": {
+        "AWS_PROFILE": "canary",
+        "AWS_CONFIG_FILE": "{folder}/config",
+        "AWS_SHARED_CREDENTIALS_FILE": "{folder}/config",
+    },
+    "web identity": {
+        "AWS_ROLE_ARN": ROLE,
+        "AWS_ROLE_SESSION_NAME": CANARY,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "{folder}/token",
+    },
+    "container": {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "{stub}/container",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": TOKEN,
+    },
+    "instance": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "{stub}"},
+    "bearer": {
+        "AWS_BEARER_TOKEN_CLEANROOMS_ML": TOKEN,
+        "AWS_BEARER_TOKEN_STS": TOKEN,
+        "AWS_AUTH_SCHEME_PREFERENCE": "httpBearerAuth,noauth",
+    },
+}
+EVERYWHERE = {
+    "HOME": "{folder}",
+    "AWS_ENDPOINT_URL": "{stub}",
+    "AWS_ENDPOINT_URL_STS": "{stub}",
+    "AWS_ENDPOINT_URL_CLEANROOMSML": "{stub}",
+    "AWS_DEFAULT_REGION": "eu-west-3",
+    "AWS_REGION": "eu-west-3",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+}
+
+
+class Witness:
+    """A sandbox that remembers all that came over the wire, headers and bodies."""
+
+    def __init__(self) -> None:
+        self._sandbox: ASGIApp = create_sandbox()
+        self.heard: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Listen, and let the sandbox answer."""
+        if scope["type"] != "http" or scope["path"].startswith("/_sandbox"):
+            await self._sandbox(scope, receive, send)
+            return
+        self.heard.append(f"{scope['method']} {scope['raw_path']!r}?{scope['query_string']!r}")
+        self.heard += [f"{name!r}: {value!r}" for name, value in scope["headers"]]
+
+        async def heard() -> Any:
+            message = await receive()
+            self.heard.append(repr(message.get("body", b"")))
+            return message
+
+        await self._sandbox(scope, heard, send)
+
+
+@dataclasses.dataclass(frozen=True)
+class Traps:
+    """Where identities lie about, and what shows that somebody reached for one."""
+
+    gateway: Gateway
+    witness: Witness
+    stub: Recorder
+    touched: Path
+
+    def check(self) -> None:
+        """See that nobody did."""
+        assert not [text for text in self.witness.heard if CANARY in text]
+        assert self.stub.requests == []
+        assert not self.touched.exists()
+
+
+def hand_out(received: Received) -> Response:
+    """Give credentials to whoever asks, as the services of a machine do."""
+    if received.path.endswith("/security-credentials/"):
+        return Response(b"canary-role", media_type="text/plain")
+    keys = {"AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "Token": TOKEN}
+    return JSONResponse({**keys, "Expiration": "2999-01-01T00:00:00Z", "Code": "Success"})
+
+
+@pytest.fixture(scope="module")
+def witness() -> Iterator[tuple[Witness, Sandbox]]:
+    """Serve one sandbox that listens."""
+    listening = Witness()
+    with serve(listening) as url:
+        yield listening, Sandbox(url)
+
+
+@pytest.fixture(params=SOURCES)
+def traps(
+    request: pytest.FixtureRequest,
+    witness: tuple[Witness, Sandbox],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Traps]:
+    """Serve a gateway where one source would be the first that AWS's libraries take."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    listening, sandbox = witness
+    sandbox.reset()
+    listening.heard.clear()
+    stub = Recorder(hand_out)
+    with serve(stub) as url:
+        places = {"stub": url, "folder": str(tmp_path)}
+        (tmp_path / "config").write_text(FILE.format(**places), encoding="utf-8")
+        (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
+        for name, value in {**EVERYWHERE, **SOURCES[request.param]}.items():
+            monkeypatch.setenv(name, value.format(**places))
+        with deputy(sandbox, tmp_path) as gateway:
+            yield Traps(gateway, listening, stub, tmp_path / "touched")
+    sandbox.reset()
+
+
+def deputy(sandbox: Sandbox, folder: Path) -> Any:
+    """Serve a gateway that takes both kinds of credentials."""
+    return gateway_over(
+        sandbox,
+        callers={"aws-headers", "oidc"},
+        oidc_file=sandbox_file(folder, sandbox.url),
+        sts_url=sandbox.url,
+        cache_seconds=0,
+    )
+
+
+def bearer(text: str) -> dict[str, str]:
+    """Give the header that a token comes in."""
+    return {"Authorization": f"Bearer {text}"}
+
+
+def operations(sandbox: Sandbox) -> set[str]:
+    """Give what the sandbox was asked."""
+    return {call["operation"] for call in sandbox.calls}
+
+
+def test_nobody_is_nobody(traps: Traps) -> None:
+    """Without credentials, or with malformed or forged ones, nothing is asked of AWS."""
+    gateway = traps.gateway
+    issuer = f"{gateway.sandbox.url}/oidc"
+    own = claims_of(issuer, aud="audience-gateway", exp=4e9, iat=0)
+    ada = dict(aws_headers(CALLERS["ada"]))
+    for headers in (
+        {},
+        {**ada, "X-Aws-Secret-Access-Key": ""},
+        dict.fromkeys(ada, ""),
+        {"X-Aws-Access-Key-Id": CALLERS["ada"].access_key_id},
+        {"X-Aws-Session-Token": ada["X-Aws-Session-Token"]},
+        bearer("x"),
+        bearer(token(own, curve())),
+        bearer(id_token(gateway.sandbox.url, seconds=-60)),
+        {"Authorization": "Basic Og=="},
+        {**ada, **bearer(id_token(gateway.sandbox.url))},
+    ):
+        answer = gateway.ask(JOBS, caller=None, headers=headers)
+        assert (answer.status, answer.code) == (401, "UNAUTHENTICATED"), headers
+        assert "data" not in answer.content
+    assert gateway.ask("{ __typename }", caller=None).data
+
+    assert operations(gateway.sandbox) <= {"GetOpenIdConfiguration", "GetJwks"}
+    traps.check()
+
+
+def test_a_failed_exchange_makes_nobody_somebody(traps: Traps) -> None:
+    """STS refuses, is down, answers nonsense or asks for patience: no data call is made."""
+    gateway = traps.gateway
+    text = id_token(gateway.sandbox.url)
+    for fault in (
+        {"name": "sts-error", "code": "AccessDenied"},
+        {"name": "sts-error", "code": "InvalidIdentityToken"},
+        {"name": "sts-error", "code": "ExpiredTokenException"},
+        {"name": "sts-error", "code": "ServiceUnavailable"},
+        {"name": "html", "operation": OPERATION},
+        {"name": "truncated", "operation": OPERATION},
+        {"name": "redirect", "operation": OPERATION, "location": traps.gateway.url},
+    ):
+        gateway.sandbox.fault(**fault)
+        answer = gateway.ask(JOBS, caller=None, headers=bearer(text))
+        assert answer.code != "INTERNAL"
+        assert not (answer.content.get("data") or {}).get("audienceGenerationJobs")
+        assert LIST not in operations(gateway.sandbox)
+        gateway.sandbox.reset()
+    assert gateway.ask(JOBS, caller=None, headers=bearer(id_token(gateway.sandbox.url, "x"))).code
+
+    traps.check()
+
+
+def test_somebody_is_nobody_else(traps: Traps) -> None:
+    """Good credentials are used as they are; refused ones are not made up for."""
+    gateway = traps.gateway
+    assert gateway.ask(JOBS, caller="ada").data
+    assert gateway.ask(JOBS, caller=None, headers=bearer(id_token(gateway.sandbox.url))).data
+    assert gateway.ask(JOBS, caller="expired").status == 401
+    assert gateway.ask(JOBS, caller="denied").code == "FORBIDDEN"
+
+    given = {call["access_key_id"] for call in gateway.sandbox.calls if call["access_key_id"]}
+    known = {CALLERS[name].access_key_id for name in ("ada", "expired", "denied")}
+    assert len(given - known) == 1
+    assert given > known
+    assert {call["region"] for call in gateway.sandbox.calls} <= {"us-east-1", None}
+    traps.check()
+
+
+SUGGESTIONS: dict[str, str] = {
+    "X-Role-Arn": ROLE,
+    "X-Aws-Role-Arn": ROLE,
+    "X-Amz-Role-Arn": ROLE,
+    "X-Aws-External-Id": CANARY,
+    "X-Aws-Role-Session-Name": CANARY,
+    "X-Aws-Source-Identity": CANARY,
+    "X-Aws-Region": "eu-west-3",
+    "X-Amz-Region": "eu-west-3",
+    "X-Aws-Endpoint-Url": "{stub}",
+    "X-Aws-Endpoint": "{stub}",
+    "X-Aws-Sts-Url": "{stub}",
+    "X-Upstream-Url": "{stub}",
+    "X-Amz-Security-Token": TOKEN,
+    "X-Amz-Date": "20200101T000000Z",
+    "X-Amz-Content-Sha256": CANARY,
+    "X-Amz-Target": CANARY,
+    "X-Amz-User-Agent": CANARY,
+    "X-Aws-Access-Key": KEY_ID,
+    "X-Aws-Secret-Key": SECRET,
+    "X-Aws-Token": TOKEN,
+    "X-Amzn-Oidc-Data": CANARY,
+    "X-Amzn-Oidc-Identity": CANARY,
+    "X-Amzn-Trace-Id": f"Root={CANARY}",
+    "X-Forwarded-Host": "{host}",
+    "X-Forwarded-For": "127.0.0.1",
+    "X-Forwarded-User": CANARY,
+    "X-Forwarded-Access-Token": TOKEN,
+    "X-Original-Url": "{stub}",
+    "X-Remote-User": CANARY,
+    "X-Http-Method-Override": "PUT",
+    "Forwarded": "host={host}",
+    "Proxy-Authorization": f"Basic {CANARY}",
+    "Cookie": f"session={CANARY}",
+    "Host": "{host}",
+    "User-Agent": CANARY,
+}
+
+
+def test_a_request_suggests_nothing(traps: Traps) -> None:
+    """Role, region, endpoint and name come from the server's settings, by keys and by token."""
+    gateway, sandbox = traps.gateway, traps.gateway.sandbox
+    with serve(traps.stub) as url:
+        host = urlsplit(url).netloc
+        suggested = {name: value.format(stub=url, host=host) for name, value in SUGGESTIONS.items()}
+        claims = {
+            "role_arn": ROLE,
+            "cognito:roles": [ROLE],
+            "cognito:preferred_role": ROLE,
+            "region": "eu-west-3",
+            "jku": url,
+        }
+        text = id_token(sandbox.url, claims=claims)
+        for headers in ({}, suggested):
+            assert gateway.ask(JOBS, caller="ada", headers=headers).data
+            assert gateway.ask(JOBS, caller=None, headers={**bearer(text), **headers}).data
+
+    (exchange,) = [call for call in sandbox.calls if call["operation"] == OPERATION]
+    assert exchange["parameters"]["RoleArn"] == ROLE_ARNS["ada"]
+    plain, _, *rest = [call for call in sandbox.calls if call["operation"] == LIST]
+    assert len(rest) == 2
+    assert {(call["region"], str(call["parameters"])) for call in rest} == {
+        ("us-east-1", str(plain["parameters"]))
+    }
+    assert not [text for text in traps.witness.heard if host in text or "eu-west-3" in text]
+    traps.check()
+
+
+ADA = dict(aws_headers(CALLERS["ada"]))
+LINES: Mapping[str, str] = {
+    "id": f"X-Aws-Access-Key-Id: {ADA['X-Aws-Access-Key-Id']}",
+    "secret": f"X-Aws-Secret-Access-Key: {ADA['X-Aws-Secret-Access-Key']}",
+    "session": f"X-Aws-Session-Token: {ADA['X-Aws-Session-Token']}",
+    "bearer": "Authorization: Bearer {good}",
+}
+LOWER = {
+    name: line.split(":")[0].lower() + ":" + line.split(":", 1)[1] for name, line in LINES.items()
+}
+KEYS = [LINES["id"], LINES["secret"], LINES["session"]]
+TOKEN_LINE = LINES["bearer"]
+GRACE = [f"{name}: {value}" for name, value in aws_headers(CALLERS["grace"]).items()]
+
+MIXTURES: dict[str, list[str]] = {
+    "nothing": [],
+    "the key id alone": KEYS[:1],
+    "the secret alone": KEYS[1:2],
+    "the session token alone": KEYS[2:],
+    "no session token": KEYS[:2],
+    "no secret": [KEYS[0], KEYS[2]],
+    "no key id": KEYS[1:],
+    "an empty key id": ["X-Aws-Access-Key-Id:", *KEYS[1:]],
+    "an empty secret": [KEYS[0], "X-Aws-Secret-Access-Key:", KEYS[2]],
+    "an empty session token": [*KEYS[:2], "X-Aws-Session-Token:"],
+    "a blank session token": [*KEYS[:2], "X-Aws-Session-Token: \t "],
+    "all empty": [f"{name}:" for name in ADA],
+    "the key id twice": [KEYS[0], *KEYS],
+    "the key id twice in two writings": [*KEYS, LOWER["id"]],
+    "the secret twice": [*KEYS, KEYS[1]],
+    "the session token twice": [*KEYS, KEYS[2]],
+    "two people": [*KEYS, *GRACE],
+    "one's key id and another's rest": [*KEYS, GRACE[0]],
+    "an empty second key id": [*KEYS, "X-Aws-Access-Key-Id:"],
+    "an empty first key id": ["X-Aws-Access-Key-Id:", *KEYS],
+    "two key ids in one": [f"{KEYS[0]}, {ADA['X-Aws-Access-Key-Id']}", *KEYS[1:]],
+    "a space in the secret": [KEYS[0], f"{KEYS[1]} x", KEYS[2]],
+    "a null in the secret": [KEYS[0], f"{KEYS[1]}\0", KEYS[2]],
+    "a bare line break in the secret": [KEYS[0], f"{KEYS[1]}\nX-Y: z", KEYS[1], KEYS[2]],
+    "a bare return in the secret": [KEYS[0], f"{KEYS[1]}\rX-Y: z", KEYS[2]],
+    "a folded session token": [*KEYS[:2], KEYS[2].replace(": ", ":\r\n ") + "\r\n x"],
+    "a space before the colon": [KEYS[0].replace(":", " :"), *KEYS[1:]],
+    "beyond ASCII": [KEYS[0], f"{KEYS[1]}é", KEYS[2]],
+    "a long-term key": [KEYS[0].replace("ASIA", "AKIA"), *KEYS[1:]],
+    "underscores": [line.replace("-", "_", 4) for line in KEYS],
+    "token and keys": [TOKEN_LINE, *KEYS],
+    "keys and token": [*KEYS, TOKEN_LINE],
+    "token and key id": [TOKEN_LINE, KEYS[0]],
+    "token and an empty key id": [TOKEN_LINE, "X-Aws-Access-Key-Id:"],
+    "token and session token": [TOKEN_LINE, KEYS[2]],
+    "keys and an empty authorization": [*KEYS, "Authorization:"],
+    "keys and basic": [*KEYS, "Authorization: Basic YTpi"],
+    "keys and a signature": [*KEYS, "Authorization: AWS4-HMAC-SHA256 Credential=x"],
+    "the token twice": [TOKEN_LINE, TOKEN_LINE],
+    "the token twice in two writings": [TOKEN_LINE, LOWER["bearer"]],
+    "two people's tokens": [TOKEN_LINE, "Authorization: Bearer {other}"],
+    "a token and basic": [TOKEN_LINE, "Authorization: Basic YTpi"],
+    "a token and nothing": [TOKEN_LINE, "Authorization:"],
+    "nothing and a token": ["Authorization:", TOKEN_LINE],
+    "two tokens in one": [TOKEN_LINE + ", Bearer {other}"],
+    "two tokens by a space": [TOKEN_LINE + " {other}"],
+    "a folded token": [TOKEN_LINE + "\r\n .x"],
+    "a token as a parameter": ["Authorization: Bearer token={good}"],
+    "a quoted token": ['Authorization: Bearer "{good}"'],
+    "a token without its scheme": ["Authorization: {good}"],
+    "a token of another scheme": ["Authorization: DPoP {good}"],
+    "a token as basic": ["Authorization: Basic {good}"],
+    "an empty authorization": ["Authorization:"],
+    "a bare scheme": ["Authorization: Bearer"],
+    "a token in a cookie": ["Cookie: Authorization=Bearer {good}"],
+    "a token to the proxy": ["Proxy-Authorization: Bearer {good}"],
+}
+
+
+def status_of(url: str, lines: list[str]) -> tuple[int, str]:
+    """Send these header lines as they are, and give the status and the whole answer."""
+    host = urlsplit(url)
+    body = f'{{"query": "{JOBS}"}}'
+    head = [
+        "POST /graphql HTTP/1.1",
+        f"Host: {host.netloc}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *lines,
+    ]
+    with socket.create_connection((host.hostname, host.port), timeout=30) as connection:
+        connection.sendall(("\r\n".join(head) + "\r\n\r\n" + body).encode("latin-1"))
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    return int(answer.split(" ", 2)[1]), answer
+
+
+@pytest.fixture(scope="module")
+def plain(
+    witness: tuple[Witness, Sandbox], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """Serve one gateway for all mixtures."""
+    with deputy(witness[1], tmp_path_factory.mktemp("plain")) as gateway:
+        yield gateway
+
+
+def filled(lines: list[str], sandbox: Sandbox) -> list[str]:
+    """Put good tokens in."""
+    tokens = {"good": id_token(sandbox.url), "other": id_token(sandbox.url, "grace")}
+    return [
+        line.replace("{good}", tokens["good"]).replace("{other}", tokens["other"]) for line in lines
+    ]
+
+
+@pytest.mark.parametrize("lines", MIXTURES.values(), ids=MIXTURES)
+def test_a_mixture_of_good_credentials_is_refused(plain: Gateway, lines: list[str]) -> None:
+    """401, or 400 where it is no HTTP; and neither the upstream, nor STS, nor the issuer is asked.
+
+    Every part is good by itself, so that whatever were taken would be let in.
+    """
+    sent = filled(lines, plain.sandbox)
+    plain.sandbox.reset()
+    status, answer = status_of(plain.url, sent)
+
+    assert status in {400, 401}, answer
+    assert '"data"' not in answer
+    assert plain.sandbox.calls == []
+    for secret in (*ADA.values(), *(line.rpartition(" ")[2] for line in sent if "eyJ" in line)):
+        assert secret not in answer
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [KEYS, KEYS[::-1], [*LOWER.values()][:3], [TOKEN_LINE], [LOWER["bearer"]]],
+    ids=["keys", "reversed", "lower case", "token", "lower-case token"],
+)
+def test_what_the_mixtures_are_made_of_is_good(plain: Gateway, lines: list[str]) -> None:
+    """Sent in the same way it is let in, and one call is made."""
+    sent = filled(lines, plain.sandbox)
+    plain.sandbox.reset()
+    status, answer = status_of(plain.url, sent)
+
+    assert status == 200, answer
+    assert '"audienceGenerationJobs":{"nodes":[{' in answer
+    assert plain.sandbox.count() == 1
+
+
+def test_there_are_mixtures_enough() -> None:
+    """Half-given, doubled, empty and conflicting ones, of both kinds."""
+    assert len(MIXTURES) >= 20

@@ -1,0 +1,536 @@
+"""Nobody ever gets an answer that was given to another, whatever is shared on the way to it."""
+
+import asyncio
+import contextlib
+import json
+import random
+import socket
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import NAMESPACE_OID, uuid5
+
+import httpx
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
+
+from gateway.app import create_app
+from gateway.caller import AwsKeys, Caller
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    ThrottledError,
+    UnauthenticatedError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from gateway.settings import Settings
+from gateway.upstream import sealed as sealed_module
+from gateway.upstream.answers import Answers
+from gateway.upstream.breaker import Breaker
+from gateway.upstream.cache import AnswerCache, MemoryAnswers
+from gateway.upstream.memory import BoundedMemoryCache
+from gateway.upstream.page import ItemRequest, Listing, PageRequest
+from gateway.upstream.sealed import SealedRedis
+from tests.redis_servers import RedisServer, running_redis
+from tests.serving import serve
+from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller
+from tests.upstream.fakes import FakeAws, row
+
+PATIENCE_SECONDS = 20
+SECRET = "the one secret of them all"
+
+
+class NotedError(Exception):
+    """Ends a question as soon as it is known under which key it is looked for."""
+
+
+class Noting(MemoryAnswers):
+    """A cache that only tells under which key it was asked."""
+
+    async def get(self, _caller: Caller, key: str) -> bytes | None:
+        """Tell the key."""
+        raise NotedError(key)
+
+
+Asked = PageRequest | ItemRequest
+
+
+def place_of(who: Caller, asked: Asked) -> str:
+    """Give the key under which the caller's answer is kept and joined."""
+    answers = Answers(FakeAws(), Noting(BoundedMemoryCache(0)), 60)
+
+    async def ask() -> None:
+        if isinstance(asked, PageRequest):
+            await answers.page(who, asked, fresh=False, before_call=lambda: None)
+        else:
+            await answers.item(who, asked, fresh=False, before_call=lambda: None)
+
+    with pytest.raises(NotedError) as caught:
+        asyncio.run(ask())
+    return str(caught.value)
+
+
+E_ACUTE, E_AND_ACUTE = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+PIECES = ["", "a", "b", "ab", "0", "null", '"', ",", ":", "1:1:", E_ACUTE, E_AND_ACUTE, "\ufeff"]
+texts = st.sampled_from(PIECES) | st.lists(st.sampled_from(PIECES), max_size=3).map("".join)
+
+
+@st.composite
+def cut_in_three(draw: st.DrawFn) -> tuple[str, str, str]:
+    """Cut one of few texts anywhere: such parts collide when they are joined."""
+    text = draw(st.sampled_from(["abcab", "aaaaa", f"{E_ACUTE}a{E_AND_ACUTE}", "1:1:a1:1:"]))
+    ends = sorted(draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+    return text[: ends[0]], text[ends[0] : ends[1]], text[ends[1] :]
+
+
+def by_keys(parts: tuple[str, str, str | None]) -> Caller:
+    """Make a caller of AWS keys."""
+    return Caller.from_keys(*parts)
+
+
+def by_token(parts: tuple[str, str, str | None]) -> Caller:
+    """Make a caller of a token in a role and a region."""
+    token, role_arn, region = parts
+    return Caller.from_token(AwsKeys("A", "B", None), token, role_arn, region or "", 1e10)
+
+
+materials = cut_in_three() | st.tuples(texts, texts, texts | st.none())
+makers = st.sampled_from([by_keys, by_token])
+requests = st.builds(
+    PageRequest,
+    st.builds(
+        Listing,
+        st.sampled_from([LIST, "ListAudienceModels"]),
+        st.sampled_from(["us-east-1", "us-east-2"]),
+        st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+    ),
+    texts | st.none(),
+) | st.builds(
+    ItemRequest,
+    st.sampled_from([GET, LIST, "ListAudienceModels"]),
+    st.sampled_from(["us-east-1", "us-east-2"]),
+    st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+)
+
+
+@given(makers, makers, materials, materials)
+@example(by_keys, by_keys, ("ab", "c", "d"), ("a", "bc", "d"))
+@example(by_keys, by_keys, ("a", "b", None), ("a", "b", ""))
+@example(by_keys, by_keys, ("a", E_ACUTE, "c"), ("a", E_AND_ACUTE, "c"))
+@example(by_keys, by_token, ("a", "b", "c"), ("a", "b", "c"))
+@example(by_keys, by_token, ("b", "a", "c"), ("a", "b", "c"))
+def test_callers_whose_parts_collide_share_nothing(
+    make: Callable[[Any], Caller], make_other: Callable[[Any], Caller], one: Any, other: Any
+) -> None:
+    """Neither a fingerprint, nor a sealing key, nor one as the other, nor a place in a cache."""
+    if make is make_other is by_token:
+        one, other = ((*each[:2], each[2] or "") for each in (one, other))
+    assume((make, one) != (make_other, other))
+    first, second = make(one), make_other(other)
+    material = {first.fingerprint, first.sealing_key, second.fingerprint, second.sealing_key}
+
+    assert len(material) == 4
+    assert place_of(first, FIRST_PAGE) != place_of(second, FIRST_PAGE)
+
+
+ONE_PAGE = Listing(LIST, REGION)
+
+
+@given(requests, requests)
+@example(PageRequest(ONE_PAGE, None), PageRequest(ONE_PAGE, ""))
+@example(PageRequest(ONE_PAGE, None), PageRequest(ONE_PAGE, "null"))
+@example(PageRequest(ONE_PAGE, E_ACUTE), PageRequest(ONE_PAGE, E_AND_ACUTE))
+@example(PageRequest(ONE_PAGE, None), ItemRequest(LIST, REGION, ()))
+@example(
+    PageRequest(Listing(LIST, REGION, (("a", "bc"),)), None),
+    PageRequest(Listing(LIST, REGION, (("ab", "c"),)), None),
+)
+@example(
+    PageRequest(Listing(LIST, REGION, (("a", ""),)), None),
+    PageRequest(Listing(LIST, REGION, ()), None),
+)
+def test_questions_that_collide_share_nothing(one: Asked, other: Asked) -> None:
+    """Joined parts, null and absent and empty, forms of one letter: all are apart."""
+    assume(one != other)
+
+    assert place_of(caller("ada"), one) != place_of(caller("ada"), other)
+
+
+@given(cut_in_three(), cut_in_three())
+def test_a_caller_s_end_is_not_a_question_s_beginning(one: Any, other: Any) -> None:
+    """What is cut between who asks and what is asked collides as little."""
+    assume(one != other)
+    places = {
+        place_of(Caller.from_keys(a, b, None), PageRequest(Listing(LIST, REGION), c))
+        for a, b, c in (one, other)
+    }
+
+    assert len(places) == 2
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[RedisServer]:
+    """Run a Redis."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
+    """Give it empty, and wait for it as long as it takes: these are not the tests of its faults."""
+    monkeypatch.setattr(sealed_module, "GET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
+    with shared_server.client() as redis:
+        redis.flushall()
+    return shared_server
+
+
+class Clock:
+    """A clock moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """Give its time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock to be moved by hand."""
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[AnswerCache]:
+    """Give each place for answers there is, empty, by the clock."""
+    if request.param == "memory":
+        cache: AnswerCache = MemoryAnswers(BoundedMemoryCache(64_000_000, clock=clock))
+    else:
+        server: RedisServer = request.getfixturevalue("redis_server")
+        cache = SealedRedis(server.url, clock=clock, breaker=Breaker(1, 3600))
+    yield cache
+    await cache.close()
+
+
+async def ask(answers: Answers, who: Caller) -> None:
+    """Ask for a page and for an object."""
+    item = ItemRequest(GET, REGION, ())
+    await answers.page(who, FIRST_PAGE, fresh=False, before_call=lambda: None)
+    await answers.item(who, item, fresh=False, before_call=lambda: None)
+
+
+@pytest.mark.parametrize(("left", "seconds", "life"), [(30, 3600, 30), (3600, 30, 30), (5, 5, 5)])
+async def test_an_entry_ends_with_the_setting_or_the_right_whichever_is_first(
+    cache: AnswerCache, clock: Clock, left: float, seconds: float, life: float
+) -> None:
+    """Until then it is served; from then on the upstream is asked."""
+    aws = FakeAws()
+    answers = Answers(aws, cache, seconds, clock=clock)
+    who = replace(caller("ada"), expires_at=clock.now + left)
+    asked = []
+    for pause in (0, life - 0.01, 0.01):
+        clock.now += pause
+        await ask(answers, who)
+        asked.append(len(aws.asked))
+
+    assert asked == [2, 2, 4]
+
+
+@pytest.mark.parametrize("left", [0.0009, 0, -1, -1e9])
+async def test_no_entry_is_made_for_a_right_that_is_over(
+    cache: AnswerCache, clock: Clock, left: float
+) -> None:
+    """Not even one that would end at once."""
+    aws = FakeAws()
+    answers = Answers(aws, cache, 3600, clock=clock)
+    who = replace(caller("ada"), expires_at=clock.now + left)
+    await ask(answers, who)
+    clock.now += 0.001
+    await ask(answers, replace(who, expires_at=None))
+
+    assert len(aws.asked) == 4
+
+
+ERRORS = [ForbiddenError, UnauthenticatedError, ThrottledError, UpstreamTimeoutError,
+          UpstreamUnavailableError, UpstreamInvalidResponseError]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_an_error_is_never_kept(
+    cache: AnswerCache, clock: Clock, error: type[GatewayError]
+) -> None:
+    """The next one who asks is answered."""
+    aws = FakeAws(error("No."))
+    answers = Answers(aws, cache, 3600, clock=clock)
+    with pytest.raises(error):
+        await ask(answers, caller("ada"))
+    await ask(answers, caller("ada"))
+    await ask(answers, caller("ada"))
+
+    assert len(aws.asked) == 3
+
+
+@pytest.mark.parametrize("token", [None, "", "another"])
+async def test_half_of_the_credentials_open_no_entry(
+    cache: AnswerCache, clock: Clock, token: str | None
+) -> None:
+    """Whoever lacks a part of them is another caller."""
+    aws = FakeAws()
+    answers = Answers(aws, cache, 3600, clock=clock)
+    await ask(answers, Caller.from_keys("ASIA", "secret", "token"))
+    await ask(answers, Caller.from_keys("ASIA", "secret", token))
+    await ask(answers, Caller.from_keys("ASIA", "guess", "token"))
+
+    assert len(aws.asked) == 6
+
+
+def id_of(name: str) -> str:
+    """Name a caller where only an id will do."""
+    return str(uuid5(NAMESPACE_OID, name))
+
+
+class Naming:
+    """An upstream that lists to each caller rows that are named after the caller.
+
+    Verifies nothing, takes its time, and remembers who asked; a question that names another
+    than the one under whose credentials it comes is remembered too.
+    """
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.mixed_up: list[str] = []
+        self._chance = random.Random(1)  # noqa: S311 - delays
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        headers = dict(scope["headers"])
+        credential = headers[b"authorization"].decode().partition("Credential=")[2]
+        name = f"{credential.partition('/')[0]} {headers[b'x-amz-security-token'].decode()}"
+        self.asked[name] += 1
+        about = parse_qs(scope["query_string"].decode()).get("collaborationId")
+        if about not in (None, [id_of(name)]):
+            self.mixed_up.append(name)
+        await asyncio.sleep(self._chance.uniform(0, 0.02))  # so that calls overlap
+        body = json.dumps({"audienceGenerationJobs": [row(name)] * 3}).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Crowd:
+    """Sixty-four callers who share every part of their credentials with seven others, or all."""
+
+    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+        self.answered: Counter[str] = Counter()
+        self.left = 0
+        self._url = url
+        self._client = client
+        self._chance = random.Random(64)  # noqa: S311 - moments
+
+    async def ask(self, rounds: int) -> None:
+        """Let all ask at once, each again and again, some of them leaving early."""
+        parts = [(f"ASIA{a:016}", f"token-{b}") for a in range(8) for b in range(8)]
+        await asyncio.gather(*(self._one(rounds, *each) for each in parts))
+
+    async def _one(self, rounds: int, key_id: str, token: str) -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(self._chance.uniform(0, 0.05))  # at any moment
+            patience = self._chance.choice([0.01, 0.05, PATIENCE_SECONDS, PATIENCE_SECONDS])
+            try:
+                async with asyncio.timeout(patience):
+                    await self._question(key_id, token)
+            except TimeoutError:
+                self.left += 1
+
+    async def _question(self, key_id: str, token: str) -> None:
+        name = f"{key_id} {token}"
+        about = f'(collaborationId: "{id_of(name)}")' if self._chance.random() < 0.5 else ""
+        answer = await self._client.post(
+            f"{self._url}/graphql",
+            json={"query": f"{{ audienceGenerationJobs{about} {{ nodes {{ name }} }} }}"},
+            headers={
+                "X-Aws-Access-Key-Id": key_id,
+                "X-Aws-Secret-Access-Key": SECRET.replace(" ", "-"),
+                "X-Aws-Session-Token": token,
+            },
+        )
+        assert answer.json() == {
+            "data": {"audienceGenerationJobs": {"nodes": [{"name": name}] * 3}}
+        }
+        self.answered[name] += 1
+
+
+@pytest.mark.parametrize("backend", ["memory", "redis"])
+async def test_sixty_four_callers_at_once_see_only_their_own(
+    backend: str, redis_server: RedisServer
+) -> None:
+    """Whatever is cached, joined or given up meanwhile; and the upstream is asked as each."""
+    upstream = Naming()
+    cache_url = redis_server.url if backend == "redis" else "memory://"
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    with (
+        serve(upstream) as upstream_url,
+        serve(
+            create_app(Settings(upstream_url=upstream_url, cache_url=cache_url, cache_seconds=0.2))
+        ) as url,
+    ):
+        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, limits=limits) as client:
+            crowd = Crowd(url, client)
+            await crowd.ask(25)
+
+    assert upstream.mixed_up == []
+    assert len(upstream.asked) == len(crowd.answered) == 64
+    assert crowd.left > 64
+    assert crowd.answered.total() > upstream.asked.total() > 64
+
+
+class Withholding:
+    """An upstream that keeps each call waiting until it is told to answer, or the asker leaves."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.refusing = False
+        self.asked = threading.Event()
+        self.left = threading.Event()
+        self.answer = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        if scope["type"] != "http":
+            return
+        self.calls += 1
+        self.asked.set()
+        told = asyncio.create_task(asyncio.to_thread(self.answer.wait, PATIENCE_SECONDS))
+        gone = asyncio.create_task(self._disconnected(receive))
+        await asyncio.wait({told, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            self.left.set()
+            self.answer.set()
+            return
+        gone.cancel()
+        status, headers, body = 200, [], {"audienceGenerationJobs": [row()]}
+        if self.refusing:
+            status, body = 403, {"message": "No."}  # type: ignore[dict-item]
+            headers = [(b"x-amzn-errortype", b"AccessDeniedException")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+
+    @staticmethod
+    async def _disconnected(receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+@pytest.fixture
+def withholding() -> Withholding:
+    """Give such an upstream."""
+    return Withholding()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def url(
+    request: pytest.FixtureRequest, withholding: Withholding, redis_server: RedisServer
+) -> Iterator[str]:
+    """Serve a gateway over it, with each place for answers."""
+    cache_url = "memory://" if request.param == "memory" else redis_server.url
+    with (
+        serve(withholding) as upstream_url,
+        serve(create_app(Settings(upstream_url=upstream_url, cache_url=cache_url))) as url,
+    ):
+        yield url
+
+
+CROWD = 10
+
+
+@contextlib.contextmanager
+def askers(url: str, upstream: Withholding, count: int = CROWD) -> Iterator[list[socket.socket]]:
+    """Let so many ask the same as the same; when the block begins, all wait for one call."""
+    body = '{"query": "{ audienceGenerationJobs { nodes { name } } }"}'
+    head = ["POST /graphql HTTP/1.1", "Host: x", "Content-Type: application/json",
+            "X-Aws-Access-Key-Id: ASIA0123456789ABCDEF", "X-Aws-Secret-Access-Key: s",
+            "X-Aws-Session-Token: t", f"Content-Length: {len(body)}"]  # fmt: skip
+    message = ("\r\n".join(head) + "\r\n\r\n" + body).encode()
+    at = httpx.URL(url)
+    with contextlib.ExitStack() as stack:
+        connections: list[socket.socket] = []
+        for _ in range(count):
+            address = (at.host, at.port or 80)
+            connection = socket.create_connection(address, timeout=PATIENCE_SECONDS)
+            connections.append(stack.enter_context(connection))
+            connection.sendall(message)
+            # The first is the one who began the call.
+            assert upstream.asked.wait(PATIENCE_SECONDS)
+        _let_the_gateway_read(url)
+        yield connections
+
+
+def _let_the_gateway_read(url: str) -> None:
+    # It serves its connections in turn: before it answers this it has read what was sent before.
+    for _ in range(3):
+        assert httpx.get(f"{url}/livez").is_success
+
+
+def received(connection: socket.socket) -> Any:
+    """Read an answer: its body."""
+    answer = b""
+    while not answer.endswith(b"}"):
+        piece = connection.recv(65536)
+        assert piece, answer
+        answer += piece
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+def test_followers_are_answered_when_the_one_who_began_has_left(
+    url: str, withholding: Withholding
+) -> None:
+    """By the call that was begun: there is no second one."""
+    with askers(url, withholding) as (leader, *followers):
+        leader.close()
+        _let_the_gateway_read(url)
+        withholding.answer.set()
+        names = [received(each)["data"]["audienceGenerationJobs"] for each in followers]
+
+    assert names == [{"nodes": [{"name": "spring"}]}] * (CROWD - 1)
+    assert withholding.calls == 1
+    assert not withholding.left.is_set()
+
+
+def test_the_call_ends_when_all_have_left(url: str, withholding: Withholding) -> None:
+    """The upstream sees the connection closed, and who asks next begins a new call."""
+    with askers(url, withholding) as connections:
+        for each in connections:
+            each.close()
+        assert withholding.left.wait(PATIENCE_SECONDS)
+    withholding.asked.clear()
+    with askers(url, withholding, 1) as (newcomer,):
+        assert received(newcomer)["data"]
+
+    assert withholding.calls == 2
+
+
+def test_a_refusal_reaches_each_who_waits_once_and_is_not_kept(
+    url: str, withholding: Withholding
+) -> None:
+    """One call, one error for each, and the next question is asked."""
+    withholding.refusing = True
+    with askers(url, withholding) as connections:
+        withholding.answer.set()
+        answers = [received(each) for each in connections]
+    withholding.refusing = False
+    with askers(url, withholding, 1) as (newcomer,):
+        assert received(newcomer)["data"]
+
+    assert [[error["extensions"]["code"] for error in each["errors"]] for each in answers] == [
+        ["FORBIDDEN"]
+    ] * CROWD
+    assert withholding.calls == 2
