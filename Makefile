@@ -4,6 +4,8 @@ PIP     = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
           --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
+NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federation)
+
 .DEFAULT_GOAL := help
 .PHONY: help install dev check test schema bench lock clean
 
@@ -20,7 +22,7 @@ check: .venv/dev.stamp  ## lint and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test: .venv/dev.stamp gateway/entry/explorer/index.html tests/audits/node_modules/.package-lock.json  ## the whole test suite
+test: .venv/dev.stamp gateway/entry/explorer/index.html $(NPM_TESTS)  ## the whole test suite
 	.venv/bin/pytest -n 2
 
 schema: .venv/runtime.stamp  ## write schema.graphql anew
@@ -37,7 +39,7 @@ lock: .venv/dev.stamp  ## resolve the lock files anew
 	$(COMPILE) requirements/node.in -o requirements/node.txt
 
 clean:  ## remove all that was set up or built
-	rm -rf .venv gateway/entry/explorer explorer/node_modules tests/audits/node_modules
+	rm -rf .venv gateway/entry/explorer explorer/node_modules tests/*/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -60,6 +62,6 @@ gateway/entry/explorer/index.html: explorer/package-lock.json explorer/build.sh 
 	@explorer/build.sh
 	@touch $@
 
-tests/audits/node_modules/.package-lock.json: tests/audits/package-lock.json | .venv/bin/python
-	@scripts/with-node npm ci --prefix tests/audits --no-fund --no-audit --loglevel=error
+tests/%/node_modules/.package-lock.json: tests/%/package-lock.json | .venv/bin/python
+	@scripts/with-node npm ci --prefix tests/$* --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $@

@@ -21,7 +21,7 @@ from gateway.entry.sessions import Sessions
 from gateway.entry.tokens import TokenVerifier
 from gateway.graph.context import Context, Scope
 from gateway.graph.engine import Engine
-from gateway.graph.schema import core_schema
+from gateway.graph.schema import build_schema, core
 from gateway.logs import configure_logs
 from gateway.settings import Settings, read_settings
 from gateway.upstream.answers import Answers
@@ -69,7 +69,9 @@ def create_app(
     )
     issuers = read_oidc_file(settings.oidc_file) if settings.oidc_file else {}
     engine = Engine(
-        core_schema(), introspection=settings.introspection, max_tokens=settings.limit_tokens
+        core(build_schema(root_node=settings.root_node)),
+        introspection=settings.introspection,
+        max_tokens=settings.limit_tokens,
     )
 
     @asynccontextmanager
@@ -81,7 +83,9 @@ def create_app(
             )
             cache = _cache(settings)
             parts.push_async_callback(cache.close)
-            app.state.contexts = Contexts(settings, Answers(aws, cache, settings.cache_seconds))
+            origin = settings.upstream_url or ""
+            answers = Answers(aws, cache, settings.cache_seconds, origin=origin)
+            app.state.contexts = Contexts(settings, answers)
             # What is there now stays: a collection that scans it anew stops all requests for
             # 50 ms and more.
             gc.collect()
@@ -93,7 +97,9 @@ def create_app(
     endpoint = Endpoint(
         engine=engine,
         door=lambda: app.state.door,
-        context_for=lambda identity, fresh: app.state.contexts.make(identity, fresh=fresh),
+        context_for=lambda identity, fresh, show_cost: app.state.contexts.make(
+            identity, fresh=fresh, show_cost=show_cost
+        ),
         graphiql=graphiql,
         max_body_bytes=settings.limit_body_bytes,
     )
@@ -138,9 +144,15 @@ class Contexts:
     def __init__(self, settings: Settings, answers: Answers) -> None:
         self._settings = settings
         self._answers = answers
-        self._scope = Scope(settings.region, settings.served_regions, settings.limit_ids)
+        self._scope = Scope(
+            settings.region,
+            settings.served_regions,
+            settings.limit_ids,
+            settings.max_upstream_calls,
+            settings.max_detail_calls,
+        )
 
-    def make(self, identity: Identity, *, fresh: bool) -> Context:
+    def make(self, identity: Identity, *, fresh: bool, show_cost: bool) -> Context:
         """Make one; its time runs from now."""
         if identity.caller is None:
             return Context(self._scope, identity.problem)
@@ -153,7 +165,7 @@ class Contexts:
             page_budget=Budget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),
             item_budget=Budget(settings.max_detail_calls, "GATEWAY_MAX_DETAIL_CALLS"),
         )
-        return Context(self._scope, reader)
+        return Context(self._scope, reader, show_cost=show_cost)
 
 
 def from_environment() -> Starlette:

@@ -97,11 +97,13 @@ def dev(host: str, port: int | None, sandbox_port: int | None) -> None:
 
 
 @main.command()
-def schema() -> None:
-    """Print the schema."""
-    from gateway.graph.schema import sdl  # noqa: PLC0415  the other commands start without it
+@click.option("--client", is_flag=True, help="Without what federation adds.")
+def schema(*, client: bool) -> None:
+    """Print the schema, as a subgraph of a federation."""
+    # The other commands start without it.
+    from gateway.graph.schema import client_sdl, subgraph_sdl  # noqa: PLC0415
 
-    click.echo(sdl(), nl=False)
+    click.echo(client_sdl() if client else subgraph_sdl(), nl=False)
 
 
 @contextmanager

@@ -22,6 +22,8 @@ INJECTED = re.compile(
 """What Kubernetes puts into each pod's environment for a Service called `gateway` or
 `gateway-…`; and `…_PORT`, told by its value."""
 
+REDIS = re.compile(r"rediss?://(?:[^\s/?#@]*@)?(\[[0-9a-f:]+\]|[^\s/?#@:]+)(?::(\d+))?(/\d{0,5})?")
+
 INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 
 
@@ -55,8 +57,14 @@ def _named(value: Any) -> Any:
 
 
 def _cache_address(value: str) -> str:
-    if value != "memory://" and not re.fullmatch(r"rediss?://[^\s/]+(/\d{0,5})?", value):
-        raise ValueError("not memory://, redis://host:port/db or rediss://host:port/db")
+    if value == "memory://":
+        return value
+    found = REDIS.fullmatch(value)
+    if not found or int(found[2] or 1) not in range(1, 65536):
+        raise ValueError(
+            "not memory://, redis://host:port/db or rediss://host:port/db, with no more than "
+            "user:password@ before the host, percent-encoded"
+        )
     return value
 
 
@@ -119,6 +127,11 @@ class Settings(BaseSettings):
     )
     max_detail_calls: int = Field(
         500, ge=1, description="How many single objects one operation may ask the upstream for."
+    )
+    root_node: bool = Field(
+        default=True,
+        description="Whether the root has `node` and `nodes`. In a federated graph one subgraph "
+        "alone may have them.",
     )
     graphiql: bool = Field(
         default=False,

@@ -181,15 +181,30 @@ def test_a_spent_budget_pages_on_also_without_an_edge(sandbox: Sandbox) -> None:
         assert second["nodes"] == expected
 
 
-def test_the_budget_of_details_is_named(sandbox: Sandbox) -> None:
-    """Rows over it have an error in their place; the others are whole."""
+def test_a_query_that_asks_for_too_many_details_is_refused_up_front(sandbox: Sandbox) -> None:
+    """It names estimate and limit, and the upstream hears nothing."""
+    query = "{ audienceGenerationJobs(first: 3) { nodes { name tags { key } } } }"
     with gateway_over(sandbox, max_detail_calls=2) as gateway:
-        answer = gateway.ask("{ audienceGenerationJobs(first: 3) { nodes { name tags { key } } } }")
-    assert answer.code == "LIMIT_EXCEEDED"
-    assert "GATEWAY_MAX_DETAIL_CALLS" in answer.errors[0]["message"]
+        answer = gateway.ask(query)
+    assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
+    message = answer.errors[0]["message"]
+    assert "3 upstream calls" in message
+    assert "up to 2 (GATEWAY_MAX_DETAIL_CALLS)" in message
+    assert sandbox.calls == []
+
+
+def test_what_no_estimate_foresees_is_bounded_all_the_same(sandbox: Sandbox) -> None:
+    """Rows over the budget have an error in their place; the others are whole."""
+    model = "configuredAudienceModel { name }"
+    query = f"{{ audienceGenerationJobs(first: 50) {{ nodes {{ name {model} }} }} }}"
+    with gateway_over(sandbox, max_detail_calls=1) as gateway:
+        answer = gateway.ask(query)
+    assert {error["extensions"]["code"] for error in answer.errors} == {"LIMIT_EXCEEDED"}
     told = answer.content["data"]["audienceGenerationJobs"]["nodes"]
-    assert [job["tags"] is None for job in told].count(True) == 1
-    assert all(job["name"] for job in told)
+    models = [job["configuredAudienceModel"] is None for job in told]
+    assert models.count(True) == len(answer.errors)
+    assert False in models
+    assert sandbox.count("GetConfiguredAudienceModel") == 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ from gateway.graph.context import Context
 from gateway.graph.engine import Engine, GraphRequest, GraphResult, WriteByGetError
 
 METHODS = "GET, POST"
+
+COST_HEADER = "X-Gateway-Cost"
+"""Asks, by any value, for `extensions.cost`."""
 METHOD_NOT_ALLOWED = 405
 NOT_ACCEPTABLE = 406
 
@@ -36,8 +39,9 @@ class Endpoint:
 
     engine: Engine
     door: Callable[[], Door]
-    context_for: Callable[[Identity, bool], Context]
-    """Makes a request's context from who asks, and whether it reads past the cache."""
+    context_for: Callable[[Identity, bool, bool], Context]
+    """Makes a context from who asks, whether it reads past the cache, and whether it is told
+    what it costs."""
     graphiql: GraphiQL | None
     max_body_bytes: int
 
@@ -67,11 +71,14 @@ class Endpoint:
     async def _result(self, request: Request) -> GraphResult:
         identity = await self.door().identify(request.scope["headers"])
         asked = await self._asked(request)
+        show_cost = COST_HEADER in request.headers
         fresh = "no-cache" in _directives(request.headers.getlist("cache-control"))
         try:
             async with until_disconnect(request.receive):
                 result = await self.engine.run(
-                    asked, self.context_for(identity, fresh), read_only=request.method == "GET"
+                    asked,
+                    self.context_for(identity, fresh, show_cost),
+                    read_only=request.method == "GET",
                 )
         except WriteByGetError:
             raise _not_allowed("A GET executes queries only.", "POST") from None
@@ -103,7 +110,9 @@ def _answer(result: GraphResult, media_type: str, challenge: Mapping[str, str]) 
         return response
     if result.errors:
         content["errors"] = result.errors
-    if result.data is not None:
+    if result.extensions:
+        content["extensions"] = result.extensions
+    if result.executed:
         content["data"] = result.data
         return _json(content, 200, media_type)
     # A client that knows JSON only would not look into the body of an error status.

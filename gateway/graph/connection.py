@@ -5,7 +5,7 @@ Source: Relay's Cursor Connections specification. The types serve every list of 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import strawberry
 
@@ -20,7 +20,7 @@ from gateway.graph.cursor import (
 )
 from gateway.graph.paging import Slice, Window, count, take
 from gateway.graph.selection import selects
-from gateway.graph.walk import KeyOf, Load, Spot
+from gateway.graph.walk import KeyOf, Listed, Spot
 from gateway.upstream.page import Item, Listing, Page, PageRequest
 
 DEFAULT_FIRST = 20
@@ -52,7 +52,10 @@ Before = Annotated[
 T = TypeVar("T")
 
 
-@strawberry.type(description="Where a slice of a list begins and ends, and what lies around it.")
+@strawberry.federation.type(
+    shareable=True,
+    description="Where a slice of a list begins and ends, and what lies around it.",
+)
 class PageInfo:
     """Relay's PageInfo."""
 
@@ -123,7 +126,18 @@ class Connection(Generic[T]):
     )
     async def total_count(self) -> int | None:
         """Count the list."""
-        return await count(self.slice.load)
+        return await count(self.slice.listed)
+
+
+class Narrowing(Protocol):
+    """A filter that is applied here: which items it keeps, and what it is in a cursor."""
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for equal filters, and for them alone."""
+
+    def keeps(self, item: Item) -> bool:
+        """Say whether an item passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +151,9 @@ class Source:
 class ConnectionSlice:
     """A slice that was taken of a list, with all that its connection shows on demand."""
 
-    def __init__(self, listing: bytes, source: Source, load: Load, taken: Slice) -> None:
+    def __init__(self, listing: bytes, source: Source, listed: Listed, taken: Slice) -> None:
         self.source = source
-        self.load = load
+        self.listed = listed
         self.taken = taken
         self._listing = listing
         self._cursors: dict[str | None, PageCursors] = {}
@@ -199,13 +213,18 @@ async def connect(
     after: str | None,
     last: int | None,
     before: str | None,
+    narrowed: Narrowing | None = None,
+    *,
+    a_row_s: bool = False,
 ) -> ConnectionSlice:
-    """Take the slice of a list that Relay's four arguments ask for.
+    """Take the slice of a list, narrowed or not, that Relay's four arguments ask for.
+
+    The list of `a_row_s` is asked for once per row, as details are: its first page counts as one.
 
     Raises BadUserInputError or InvalidCursorError before any upstream call if one of them is
     wrong, and what paging.take raises.
     """
-    digest = listing_digest(listing)
+    digest = listing_digest(listing, narrowed.key if narrowed else "")
     window = Window(
         first=_amount(first, "first", DEFAULT_FIRST if last is None else None),
         after=decode_cursor(digest, after, argument="after") if after else None,
@@ -214,9 +233,12 @@ async def connect(
     )
     reader = info.context.reader
 
+    first_token = None if window.after is None else window.after.token
+
     async def load(token: str | None) -> Page:
         try:
-            return await reader.page(PageRequest(listing, token))
+            asked_per_row = a_row_s and token == first_token
+            return await reader.page(PageRequest(listing, token), a_row_s=asked_per_row)
         except BadUserInputError as error:
             if token is None or window.after is None or token != window.after.token:
                 raise
@@ -229,12 +251,16 @@ async def connect(
     look_around = selects(info._raw_info, "pageInfo", "hasNextPage") or (  # noqa: SLF001  Strawberry's own copy of the selection costs more than the rest of this function
         window.last is not None and selects(info._raw_info, "pageInfo", "hasPreviousPage")  # noqa: SLF001
     )
-    taken = await take(window, load, source.key_of, look_around=look_around)
+    listed = Listed(load, source.key_of, narrowed.keeps if narrowed else None)
+    taken = await take(window, listed, look_around=look_around)
+    reader.cost.scanned += taken.scanned
+    if taken.resume is not None:
+        info.context.stopped_early(info._raw_info.path.as_list(), taken.scanned)  # noqa: SLF001
     for at, spot in enumerate(taken.spots):
         shown = reader.first_seen(source.key_of(spot.item), spot.item)
         if shown is not spot.item:
             taken.spots[at] = spot._replace(item=shown)
-    return ConnectionSlice(digest, source, load, taken)
+    return ConnectionSlice(digest, source, listed, taken)
 
 
 def _amount(value: int | None, argument: str, default: int | None) -> int | None:

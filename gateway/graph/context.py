@@ -1,7 +1,7 @@
 """What the resolvers of one request share."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import strawberry
 
@@ -18,7 +18,11 @@ class Scope:
     regions: frozenset[str]
     """Where may be asked at all."""
     max_ids: int
-    """How many ids one `nodes` field takes."""
+    """How many ids one `nodes` or `_entities` field takes."""
+    max_pages: int = 20
+    """How many pages of root connections one operation may ask for."""
+    max_details: int = 500
+    """How many single objects, and first pages of nested connections, likewise."""
 
     def check(self, region: str, *, argument: str) -> str:
         """Return the region if it may be asked; raises BadUserInputError naming the argument."""
@@ -36,6 +40,10 @@ class Context:
 
     scope: Scope
     authenticated: Reader | GatewayError
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    """What the answer's extensions say of walks that stopped early."""
+    show_cost: bool = False
+    """Whether the answer's extensions tell what it has cost."""
 
     @property
     def reader(self) -> Reader:
@@ -43,6 +51,10 @@ class Context:
         if isinstance(self.authenticated, GatewayError):
             raise self.authenticated
         return self.authenticated
+
+    def stopped_early(self, path: list[str | int], scanned: int) -> None:
+        """Note that a list was not walked to where its page would have been full."""
+        self.notes.append({"path": path, "scanned": scanned})
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -55,9 +55,9 @@ def item_digest(key: str) -> bytes:
     return blake2b(key.encode(), digest_size=DIGEST_BYTES).digest()
 
 
-def listing_digest(listing: Listing) -> bytes:
-    """Digest a list with its filters and region: a cursor is good for one of them."""
-    text = orjson.dumps([listing.operation, listing.region, listing.filters])
+def listing_digest(listing: Listing, filter_key: str = "") -> bytes:
+    """Digest a list with its region and all its filters: a cursor is good for one of them."""
+    text = orjson.dumps([listing.operation, listing.region, listing.filters, filter_key])
     return blake2b(text, digest_size=DIGEST_BYTES).digest()
 
 

@@ -8,7 +8,7 @@ import strawberry
 from gateway.graph.enums import AudienceSizeType, WorkerComputeType, known
 
 
-@strawberry.type(description="Why an object is in its status.")
+@strawberry.federation.type(shareable=True, description="Why an object is in its status.")
 class StatusDetails:
     """Shape StatusDetails."""
 
@@ -25,7 +25,7 @@ class StatusDetails:
         )
 
 
-@strawberry.type(description="Where data lie in Amazon S3.")
+@strawberry.federation.type(shareable=True, description="Where data lie in Amazon S3.")
 class S3ConfigMap:
     """Shape S3ConfigMap."""
 
@@ -34,7 +34,7 @@ class S3ConfigMap:
     )
 
 
-@strawberry.type(description="The workers that a query runs on.")
+@strawberry.federation.type(shareable=True, description="The workers that a query runs on.")
 class WorkerComputeConfiguration:
     """Shape WorkerComputeConfiguration."""
 
@@ -42,16 +42,19 @@ class WorkerComputeConfiguration:
     number: int | None = strawberry.field(description="How many workers there are.")
 
 
-@strawberry.type(description="What computes a query. One of the fields is set.")
+@strawberry.federation.type(
+    shareable=True, description="What computes a query. One of the fields is set."
+)
 class ComputeConfiguration:
     """Shape ComputeConfiguration, a union of one member so far."""
 
     worker: WorkerComputeConfiguration | None = strawberry.field(description="Workers of one size.")
 
 
-@strawberry.type(
+@strawberry.federation.type(
+    shareable=True,
     description="Where the seed audience of a job comes from. The SQL that selects it is "
-    "sensitive and not shown."
+    "sensitive and not shown.",
 )
 class AudienceGenerationJobDataSource:
     """Shape AudienceGenerationJobDataSource without the sensitive `sqlParameters`."""
@@ -92,7 +95,9 @@ def _compute(raw: Mapping[str, Any]) -> ComputeConfiguration:
     )
 
 
-@strawberry.type(description="How large an audience is, absolutely or in relation.")
+@strawberry.federation.type(
+    shareable=True, description="How large an audience is, absolutely or in relation."
+)
 class AudienceSize:
     """Shape AudienceSize."""
 
@@ -100,7 +105,9 @@ class AudienceSize:
     value: int = strawberry.field(description="The size: a number of people, or percents.")
 
 
-@strawberry.type(description="How relevant an audience of a certain size is.")
+@strawberry.federation.type(
+    shareable=True, description="How relevant an audience of a certain size is."
+)
 class RelevanceMetric:
     """Shape RelevanceMetric."""
 
@@ -108,7 +115,7 @@ class RelevanceMetric:
     score: float | None = strawberry.field(description="How like the seed audience it is: 0 to 10.")
 
 
-@strawberry.type(description="How good the generated audience is.")
+@strawberry.federation.type(shareable=True, description="How good the generated audience is.")
 class AudienceQualityMetrics:
     """Shape AudienceQualityMetrics."""
 
@@ -138,7 +145,7 @@ def _relevance(raw: Mapping[str, Any]) -> RelevanceMetric:
     )
 
 
-@strawberry.type(description="A label on an AWS resource.")
+@strawberry.federation.type(shareable=True, description="A label on an AWS resource.")
 class Tag:
     """An entry of shape TagMap."""
 

@@ -1,7 +1,7 @@
 """From a GraphQL request to its result: read the document, execute it, put errors into words."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -18,12 +18,15 @@ from gateway.errors import (
     BadUserInputError,
     GatewayError,
     InternalError,
+    LimitExceededError,
     UnauthenticatedError,
 )
-from gateway.graph.context import Context
+from gateway.graph.context import Context, Scope
 from gateway.graph.documents import Documents, Rejected
+from gateway.graph.estimate import Estimate, estimate
 from gateway.graph.execution import RowExecutor
 from gateway.logs import crash
+from gateway.upstream.reader import Reader
 
 log = structlog.get_logger()
 
@@ -41,12 +44,15 @@ class GraphRequest:
 
 @dataclass(frozen=True, slots=True)
 class GraphResult:
-    """What came of a request. `data` is None where nothing was executed."""
+    """What came of a request."""
 
     data: dict[str, Any] | None
     errors: list[dict[str, Any]]
+    executed: bool = False
+    """Whether it came to execution; `data` may be None all the same."""
     unauthenticated: bool = False
     """Whether each root field failed for want of a caller."""
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
 class WriteByGetError(Exception):
@@ -77,6 +83,9 @@ class Engine:
             return GraphResult(None, [_shown(error) for error in rejected.errors])
         if operation is None:
             return GraphResult(None, [_shown(_no_operation(name))])
+        asked_for = estimate(document, operation, request.variables)
+        if (refusal := _over(asked_for, context.scope)) is not None:
+            return GraphResult(None, [_shown(GraphQLError("", original_error=refusal))])
         result = execute(
             self._schema,
             document,
@@ -86,7 +95,32 @@ class Engine:
             executor_class=RowExecutor,
             hide_suggestions=self._hide_suggestions,
         )
-        return _summed_up(await result if isinstance(result, Awaitable) else result)
+        summed_up = _summed_up(await result if isinstance(result, Awaitable) else result)
+        return replace(summed_up, extensions=_extensions(context, asked_for))
+
+
+def _over(asked_for: Estimate, scope: Scope) -> LimitExceededError | None:
+    """Refuse a query that asks for more calls than it may make, before any is made."""
+    for calls, limit, what, setting in (
+        (asked_for.pages, scope.max_pages, "pages", "GATEWAY_MAX_UPSTREAM_CALLS"),
+        (asked_for.details, scope.max_details, "single objects", "GATEWAY_MAX_DETAIL_CALLS"),
+    ):
+        if calls > limit:
+            return LimitExceededError(
+                f"The operation asks for {calls} upstream calls for {what}. Accepted: up to "
+                f"{limit} ({setting}). Ask for smaller pages, or for less of each row."
+            )
+    return None
+
+
+def _extensions(context: Context, asked_for: Estimate) -> dict[str, Any]:
+    extensions: dict[str, Any] = {}
+    if context.notes:
+        extensions["stoppedEarly"] = context.notes
+    if context.show_cost and isinstance(context.authenticated, Reader):
+        estimated = {"pages": asked_for.pages, "details": asked_for.details}
+        extensions["cost"] = {"estimate": estimated, **context.authenticated.cost.extensions()}
+    return extensions
 
 
 def _no_operation(name: str | None) -> GraphQLError:
@@ -101,7 +135,9 @@ def _no_operation(name: str | None) -> GraphQLError:
 def _summed_up(result: ExecutionResult) -> GraphResult:
     errors = result.errors or []
     if result.data is None:
-        return GraphResult(None, [_shown(error) for error in errors])
+        # Variables are refused before execution, and have no path.
+        executed = any(error.path for error in errors)
+        return GraphResult(None, [_shown(error) for error in errors], executed=executed)
     refused = {
         error.path[0]
         for error in errors
@@ -112,6 +148,7 @@ def _summed_up(result: ExecutionResult) -> GraphResult:
     return GraphResult(
         result.data,
         [_shown(error) for error in errors],
+        executed=True,
         unauthenticated=bool(refused) and refused >= result.data.keys(),
     )
 

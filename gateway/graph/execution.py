@@ -5,20 +5,17 @@ ten fields. Where a selection holds nothing but plain fields, a row's part of th
 read off the item directly. Both ways give the same answer; a property test holds that.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from graphql import GraphQLList, GraphQLObjectType, GraphQLResolveInfo, get_named_type
 from graphql.execution import Executor
 from graphql.pyutils import Path
 
-from gateway.graph import job
 from gateway.graph.connection import ConnectionSlice, Rows
+from gateway.graph.objects import PLAIN
 from gateway.graph.walk import Spot
 from gateway.upstream.page import Item
-
-PLAIN: Mapping[str, Mapping[str, Callable[[Item], Any]]] = {job.TYPE_NAME: job.PLAIN}
-"""Type -> field -> how to read it off an item."""
 
 Complete = Callable[[Spot], Any]
 

@@ -1,14 +1,13 @@
-"""The audience generation job: a row of the list, with details that a Get adds on demand."""
+"""The audience generation job: a row of the list, with details and links on demand."""
 
-import asyncio
-from collections.abc import Callable, Mapping
-from operator import itemgetter, methodcaller
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.errors import NotFoundError, UpstreamInvalidResponseError
-from gateway.graph.connection import Source
+from gateway.errors import NotFoundError
+from gateway.graph.collaboration import Collaboration
+from gateway.graph.configured_model import ConfiguredAudienceModel
+from gateway.graph.connection import After, Before, Connection, First, Last, Source, connect
 from gateway.graph.context import Info
 from gateway.graph.details import (
     AudienceGenerationJobDataSource,
@@ -16,41 +15,38 @@ from gateway.graph.details import (
     StatusDetails,
     Tag,
 )
-from gateway.graph.enums import AudienceGenerationJobStatus, known
-from gateway.graph.node import Node, to_global_id
+from gateway.graph.enums import AudienceGenerationJobStatus, shown
+from gateway.graph.kind import Details, Kind, as_is, got, optional, region_of, required
+from gateway.graph.node import Node
 from gateway.graph.scalars import DateTime
-from gateway.upstream.model import check_input, row_shape
-from gateway.upstream.page import Item, ItemRequest
-from gateway.upstream.reader import Reader
+from gateway.upstream.page import Item, Listing
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from gateway.graph.export_job import AudienceExportJob
 
-TYPE_NAME = "AudienceGenerationJob"
-ARN = "audienceGenerationJobArn"
-LIST = "ListAudienceGenerationJobs"
-GET = "GetAudienceGenerationJob"
-
-_STATUSES = {member.value: member.value for member in AudienceGenerationJobStatus}
-
-PLAIN: Mapping[str, Callable[[Item], Any]] = {
-    "id": lambda item: to_global_id(TYPE_NAME, item[ARN]),
-    ARN: itemgetter(ARN),
-    "collaborationId": methodcaller("get", "collaborationId"),
-    "configuredAudienceModelArn": itemgetter("configuredAudienceModelArn"),
-    "createTime": itemgetter("createTime"),
-    "description": methodcaller("get", "description"),
-    "name": itemgetter("name"),
-    "startedBy": methodcaller("get", "startedBy"),
-    "status": lambda item: _STATUSES.get(item["status"], "UNKNOWN"),
-    "updateTime": itemgetter("updateTime"),
-}
-"""Field -> how to read it off an item, in the form that it has in an answer."""
+JOB = Kind(
+    type_name="AudienceGenerationJob",
+    lists="ListAudienceGenerationJobs",
+    gets="GetAudienceGenerationJob",
+    arn="audienceGenerationJobArn",
+    members={
+        "collaborationId": optional("collaborationId"),
+        "configuredAudienceModelArn": required("configuredAudienceModelArn"),
+        "createTime": required("createTime"),
+        "description": optional("description"),
+        "name": required("name"),
+        "startedBy": optional("startedBy"),
+        "status": shown(AudienceGenerationJobStatus),
+        "updateTime": required("updateTime"),
+    },
+)
 
 
-@strawberry.type(
+@strawberry.federation.type(
+    keys=["id", "audienceGenerationJobArn"],
     description="A job that generates an audience: people who are like those in a seed audience, "
     "found by a configured audience model. AWS: AudienceGenerationJobSummary, and "
-    "GetAudienceGenerationJob for the details."
+    "GetAudienceGenerationJob for the details.",
 )
 class AudienceGenerationJob(Node):
     """An audience generation job."""
@@ -74,39 +70,18 @@ class AudienceGenerationJob(Node):
         description="How far the job has come. `UNKNOWN` if AWS has added a status since."
     )
     update_time: DateTime = strawberry.field(description="When the job last changed.")
-    details: strawberry.Private["Details"]
+    details: strawberry.Private[Details]
 
     @classmethod
     def from_row(cls, item: Item) -> "AudienceGenerationJob":
         """Make the job of a row of the list; its details are one Get away."""
-        return cls._of(item, Details(item[ARN]))
+        return cls(**JOB.values(item), details=JOB.details(item))
 
     @classmethod
     async def fetch(cls, info: Info, arn: str, *, argument: str) -> "AudienceGenerationJob":
-        """Get the job with this ARN, which is checked already but for its region.
-
-        Raises BadUserInputError naming the argument if that is not served, NotFoundError where
-        there is no such job.
-        """
-        info.context.scope.check(region_of(arn), argument=argument)
-        details = Details(arn)
-        return cls._of(await details.read(info), details)
-
-    @classmethod
-    def _of(cls, item: Item, details: "Details") -> "AudienceGenerationJob":
-        return cls(
-            id=strawberry.ID(to_global_id(TYPE_NAME, item[ARN])),
-            audience_generation_job_arn=item[ARN],
-            collaboration_id=item.get("collaborationId"),
-            configured_audience_model_arn=item["configuredAudienceModelArn"],
-            create_time=item["createTime"],
-            description=item.get("description"),
-            name=item["name"],
-            started_by=item.get("startedBy"),
-            status=known(AudienceGenerationJobStatus, item["status"]),
-            update_time=item["updateTime"],
-            details=details,
-        )
+        """Get the job with this ARN; raises as kind.got does."""
+        item, details = await got(JOB, info, arn, argument=argument)
+        return cls(**JOB.values(item), details=details)
 
     @strawberry.field(description="Why the job is in its status. Costs one upstream call a job.")
     async def status_details(self, info: Info) -> StatusDetails | None:
@@ -126,7 +101,7 @@ class AudienceGenerationJob(Node):
     )
     async def include_seed_in_output(self, info: Info) -> bool | None:
         """Read the detail."""
-        return await self.details.part(info, "includeSeedInOutput", _as_is)
+        return await self.details.part(info, "includeSeedInOutput", as_is)
 
     @strawberry.field(description="How good the audience is. Costs one upstream call a job.")
     async def metrics(self, info: Info) -> AudienceQualityMetrics | None:
@@ -144,69 +119,53 @@ class AudienceGenerationJob(Node):
     )
     async def protected_query_identifier(self, info: Info) -> str | None:
         """Read the detail."""
-        return await self.details.part(info, "protectedQueryIdentifier", _as_is)
+        return await self.details.part(info, "protectedQueryIdentifier", as_is)
 
-
-class Details:
-    """What GetAudienceGenerationJob tells of one job: asked once, when the first part is wanted."""
-
-    def __init__(self, arn: str) -> None:
-        self._arn = arn
-        self._asked: asyncio.Future[Item] | None = None
-
-    async def read(self, info: Info) -> Item:
-        """Return the whole answer."""
-        if self._asked is None:
-            self._asked = asyncio.ensure_future(self._ask(info.context.reader))
-        return await self._asked
-
-    async def _ask(self, reader: Reader) -> Item:
-        item = await reader.item(ItemRequest(GET, region_of(self._arn), ((ARN, self._arn),)))
-        shown = reader.first_seen(self._arn, item)
-        if shown is item:
-            return item
-        # The job has been shown as a row of the list; what the row tells stays as it was.
-        row = row_shape(LIST).texts
-        told = {name: shown[name] for name in row if name in shown}
-        return {name: value for name, value in item.items() if name not in row} | told
-
-    async def part(self, info: Info, member: str, read: Callable[[Any], T]) -> T:
-        """Return one member as `read` makes it.
-
-        Raises UpstreamInvalidResponseError if it has not the form that the model promises.
-        """
-        item = await self.read(info)
+    @strawberry.field(
+        description="The configured audience model that the job uses, null if it is gone. Costs "
+        "one upstream call a model."
+    )
+    async def configured_audience_model(self, info: Info) -> ConfiguredAudienceModel | None:
+        """Follow the link."""
+        arn = self.configured_audience_model_arn
         try:
-            return read(item.get(member))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UpstreamInvalidResponseError(
-                f"Clean Rooms ML's answer made no sense: `{member}` is not as its model says."
-            ) from error
+            return await ConfiguredAudienceModel.fetch(
+                info, arn, argument="configuredAudienceModelArn"
+            )
+        except NotFoundError:
+            return None
+
+    @strawberry.field(
+        description="The exports of the job's audience. Costs one upstream call a job."
+    )
+    async def export_jobs(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> (
+        Connection[Annotated["AudienceExportJob", strawberry.lazy("gateway.graph.export_job")]]
+        | None
+    ):
+        """Page through the exports."""
+        from gateway.graph.export_job import EXPORT_SOURCE, EXPORTS  # noqa: PLC0415  they link back
+
+        arn = self.audience_generation_job_arn
+        listing = Listing(EXPORTS, region_of(arn), ((JOB.arn, arn),))
+        taken = await connect(
+            info, listing, EXPORT_SOURCE, first, after, last, before, a_row_s=True
+        )
+        return Connection(slice=taken)
+
+    @strawberry.field(
+        description="The collaboration that the job belongs to, if it belongs to one: its id "
+        "here, and whatever another part of a federated graph knows of it."
+    )
+    def collaboration(self) -> Collaboration | None:
+        """Name the collaboration."""
+        return None if self.collaboration_id is None else Collaboration(id=self.collaboration_id)
 
 
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def check_arn(arn: str, *, argument: str) -> str:
-    """Return a job's ARN if the upstream would take it.
-
-    Raises BadUserInputError naming the argument.
-    """
-    return check_input(GET, ARN, arn, argument=argument)
-
-
-def region_of(arn: str) -> str:
-    """Read the region that an ARN names."""
-    return arn.split(":", 4)[3]
-
-
-async def refetch(info: Info, arn: str, *, argument: str) -> AudienceGenerationJob | None:
-    """Return the job that an id names, or None where it is gone, as Relay asks."""
-    try:
-        return await AudienceGenerationJob.fetch(info, arn, argument=argument)
-    except NotFoundError:
-        return None
-
-
-SOURCE = Source(key_of=itemgetter(ARN), make=AudienceGenerationJob.from_row)
+JOB_SOURCE = Source(key_of=required(JOB.arn), make=AudienceGenerationJob.from_row)

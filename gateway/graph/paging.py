@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gateway.errors import LimitExceededError
 from gateway.graph.cursor import NO_ITEM, Place
-from gateway.graph.walk import KeyOf, Load, Spot, Walk, refuse_repeated
+from gateway.graph.walk import Listed, Spot, Walk, refuse_repeated
 from gateway.upstream.reader import BudgetSpentError, DeadlineError
 
 ONE_MORE = 1
@@ -35,29 +35,32 @@ class Slice:
     has_previous: bool
     resume: Place | None = None
     """Where to go on if the budget or the time ended the walk before the slice was full."""
+    scanned: int = 0
+    """How many items were looked at."""
 
 
-async def take(window: Window, load: Load, key_of: KeyOf, *, look_around: bool) -> Slice:
+async def take(window: Window, listed: Listed, *, look_around: bool) -> Slice:
     """Cut the slice that `window` asks for out of the list.
 
     Relay's algorithm: `after`, `before`, then `first` from the front, then `last` from the
     back. Without `look_around`, `has_next` and `has_previous` may be wrong, and no call is
     made for their sake.
     """
-    walk = Walk(load, key_of, window.after, window.before)
+    walk = Walk(listed, window.after, window.before)
     if window.last is not None:
         return await _backward(walk, window, window.last, look_around=look_around)
     assert window.first is not None  # noqa: S101  one of the two is always set
     return await _forward(walk, window, window.first, look_around=look_around)
 
 
-async def count(load: Load) -> int | None:
+async def count(listed: Listed) -> int | None:
     """Count the whole list, or return None where the budget or the time does not suffice."""
     total, token, seen = 0, None, set[str]()
     try:
         while True:
-            page = await load(token)
-            total += len(page.items)
+            page = await listed.load(token)
+            kept = page.items if listed.keeps is None else filter(listed.keeps, page.items)
+            total += sum(1 for _ in kept)
             token = page.next_token
             if token is None:
                 return total
@@ -84,6 +87,7 @@ async def _forward(walk: Walk, window: Window, first: int, *, look_around: bool)
         has_next=resume is not None or len(spots) > first,
         has_previous=window.after is not None and window.after.item != NO_ITEM,
         resume=resume,
+        scanned=walk.scanned,
     )
 
 

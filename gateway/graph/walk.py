@@ -1,6 +1,8 @@
 """A walk through an upstream list: page by page, from behind one item up to another."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from gateway.errors import InvalidCursorError, UpstreamInvalidResponseError
@@ -10,6 +12,9 @@ from gateway.upstream.reader import BudgetSpentError, DeadlineError
 
 Load = Callable[[str | None], Awaitable[Page]]
 """Return the page behind a token (None: the first). May raise BudgetSpentError, DeadlineError."""
+
+Keeps = Callable[[Item], bool]
+"""Say whether an item passes a filter."""
 
 KeyOf = Callable[[Item], str]
 """Return what names an item, such as its ARN."""
@@ -36,19 +41,31 @@ class Spot(NamedTuple):
         return Place(self.token, self.at + 1, digest)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list as it is asked for: its pages, what names its items, and which of them count."""
+
+    load: Load
+    key_of: KeyOf
+    keeps: Keeps | None = None
+
+
 class Walk:
     """Goes through a list page by page, from behind `after` up to the item of `before`."""
 
     def __init__(
-        self, load: Load, key_of: KeyOf, after: Place | None = None, before: Place | None = None
+        self, listed: Listed, after: Place | None = None, before: Place | None = None
     ) -> None:
-        self._load = load
-        self._key_of = key_of
+        self._load = listed.load
+        self._key_of = listed.key_of
+        self._keeps = listed.keeps
         self._after = after
         self._before = before
         self._token = after.token if after is not None else None
         self._last_seen = after.item if after is not None else NO_ITEM
         self._seen: set[str] = set() if self._token is None else {self._token}
+        self.scanned = 0
+        """How many items were looked at."""
         self.ended = False
         self.cut = False
         """Whether the walk ended at the item of `before`, which therefore follows."""
@@ -73,14 +90,20 @@ class Walk:
         page = await self._load(self._token)
         stop = await self._stop(page, start)
         end = len(page.items) if stop is None else stop
-        wanted = end if most is None else min(end, start + most)
-        token, items = self._token, page.items
-        spots = [Spot(token, page, at, items[at]) for at in range(start, wanted)]
+        spots = self._spots(page, range(start, end), most)
+        self.scanned += max(end - start, 0)
         self._after = None
         if end > start:
-            self._last_seen = item_digest(self._key_of(items[end - 1]))
+            self._last_seen = item_digest(self._key_of(page.items[end - 1]))
         self._go_on(page, stop)
         return spots
+
+    def _spots(self, page: Page, places: range, most: int | None) -> list[Spot]:
+        token, items, keeps = self._token, page.items, self._keeps
+        found = (
+            Spot(token, page, at, items[at]) for at in places if keeps is None or keeps(items[at])
+        )
+        return list(islice(found, most))
 
     def _go_on(self, page: Page, stop: int | None) -> None:
         if stop is not None:

@@ -13,6 +13,7 @@ from gateway.caller import Caller
 from gateway.errors import UpstreamError
 from gateway.upstream.aws import Aws
 from gateway.upstream.cache import AnswerCache
+from gateway.upstream.cost import Cost
 from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import PAGE_SIZE, Item, ItemRequest, Page, PageRequest
 from gateway.upstream.rows import item_from, page_from
@@ -29,7 +30,7 @@ class Answers:
     An answer lives `seconds` (0: not at all) and is seen by nobody but the caller who got it.
     Only complete successes are kept. `fresh` reads past the cache and refreshes it;
     `before_call` runs before the upstream is asked for this caller's question, and may raise
-    to forbid it; not where the cache answers or a call is under way.
+    to forbid it; not where the cache answers or a call is under way. `cost` counts all that.
     """
 
     def __init__(
@@ -38,9 +39,14 @@ class Answers:
         cache: AnswerCache,
         seconds: float,
         *,
+        origin: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` is the wall's: credentials end by it."""
+        """`origin` says which upstream is asked, where a cache is shared by askers of several.
+
+        `clock` is the wall's: credentials end by it.
+        """
+        self._origin = origin
         self._aws = aws
         self._cache = cache
         self._seconds = seconds
@@ -48,11 +54,19 @@ class Answers:
         self._flights: SingleFlight[Any] = SingleFlight()
 
     async def page(
-        self, caller: Caller, request: PageRequest, *, fresh: bool, before_call: Callable[[], None]
+        self,
+        caller: Caller,
+        request: PageRequest,
+        *,
+        fresh: bool,
+        before_call: Callable[[], None],
+        cost: Cost | None = None,
     ) -> Page:
         """Return a page."""
+        cost = cost or Cost()
         listing = request.listing
-        key = key_of(caller, [listing.operation, listing.region, listing.filters, request.token])
+        what = [listing.operation, listing.region, listing.filters, request.token]
+        key = key_of(caller, [self._origin, *what])
 
         async def ask() -> Page:
             parameters: dict[str, Any] = {"maxResults": PAGE_SIZE, **dict(listing.filters)}
@@ -60,36 +74,48 @@ class Answers:
                 parameters["nextToken"] = request.token
             with failures_logged(listing.operation, listing.region):
                 answer = await self._aws.call(caller, listing.region, listing.operation, parameters)
+                cost.called(answer.get("ResponseMetadata", {}))
                 page = page_from(listing.operation, answer)
             await self._keep(caller, key, [page.items, page.next_token])
             return page
 
         kept = None if fresh else await self._kept(caller, key)
         if kept is not None:
+            cost.cache_hits += 1
             return Page(*kept)
-        page: Page = await self._flight(key, ask, fresh, before_call)
+        page: Page = await self._flight(key, ask, fresh, before_call, cost)
         return page
 
     async def item(
-        self, caller: Caller, request: ItemRequest, *, fresh: bool, before_call: Callable[[], None]
+        self,
+        caller: Caller,
+        request: ItemRequest,
+        *,
+        fresh: bool,
+        before_call: Callable[[], None],
+        cost: Cost | None = None,
     ) -> Item:
         """Return one object."""
-        key = key_of(caller, [request.operation, request.region, request.parameters])
+        cost = cost or Cost()
+        what = [request.operation, request.region, request.parameters]
+        key = key_of(caller, [self._origin, *what])
 
         async def ask() -> Item:
             with failures_logged(request.operation, request.region):
                 answer = await self._aws.call(
                     caller, request.region, request.operation, dict(request.parameters)
                 )
+                cost.called(answer.get("ResponseMetadata", {}))
                 item = item_from(request.operation, answer)
             await self._keep(caller, key, item)
             return item
 
         kept = None if fresh else await self._kept(caller, key)
         if kept is not None:
+            cost.cache_hits += 1
             found: Item = kept
             return found
-        item: Item = await self._flight(key, ask, fresh, before_call)
+        item: Item = await self._flight(key, ask, fresh, before_call, cost)
         return item
 
     async def _kept(self, caller: Caller, key: str) -> Any:
@@ -114,13 +140,20 @@ class Answers:
         ask: Callable[[], Coroutine[Any, Any, Any]],
         fresh: bool,  # noqa: FBT001  private, and named by its callers' own parameter
         before_call: Callable[[], None],
+        cost: Cost,
     ) -> Any:
+        started = False
+
         def start() -> Coroutine[Any, Any, Any]:
+            nonlocal started
             before_call()
+            started = True
             return ask()
 
         # A fresh question must not be answered by a call that began before it was asked.
-        return await self._flights.join(key, start, anew=fresh)
+        answer = await self._flights.join(key, start, anew=fresh)
+        cost.cache_hits += not started
+        return answer
 
 
 @contextmanager

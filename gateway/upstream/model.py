@@ -54,7 +54,16 @@ class Constraint:
 @cache
 def constraint(operation: str, member: str) -> Constraint:
     """Read the constraint on an operation's input member."""
-    metadata: Mapping[str, Any] = _input(operation).members[member].metadata
+    return _constraint(_input(operation).members[member].metadata)
+
+
+@cache
+def output_constraint(operation: str, member: str) -> Constraint:
+    """Read the constraint on a member of the objects that an operation answers with."""
+    return _constraint(_row(operation)[1].members[member].metadata)
+
+
+def _constraint(metadata: Mapping[str, Any]) -> Constraint:
     pattern = metadata.get("pattern")
     return Constraint(
         metadata.get("min", 0), metadata.get("max"), re.compile(pattern) if pattern else None
@@ -84,19 +93,25 @@ class RowShape:
     texts: tuple[str, ...]
     timestamps: tuple[str, ...]
     required: frozenset[str]
+    members: frozenset[str]
 
 
 @cache
 def row_shape(operation: str) -> RowShape:
     """Read what a List or Get operation answers with."""
-    within: str | None = None
-    row: Any = service_model().operation_model(operation).output_shape
-    if operation.startswith("List"):
-        within, row = next((n, s.member) for n, s in row.members.items() if s.type_name == "list")
+    within, row = _row(operation)
     kinds = {name: shape.type_name for name, shape in row.members.items()}
     timestamps = tuple(name for name, kind in kinds.items() if kind == "timestamp")
     texts = tuple(name for name, kind in kinds.items() if kind == "string")
-    return RowShape(within, texts + timestamps, timestamps, frozenset(row.required_members))
+    required = frozenset(row.required_members)
+    return RowShape(within, texts + timestamps, timestamps, required, frozenset(kinds))
+
+
+def _row(operation: str) -> tuple[str | None, Any]:
+    shape: Any = service_model().operation_model(operation).output_shape
+    if not operation.startswith("List"):
+        return None, shape
+    return next((n, s.member) for n, s in shape.members.items() if s.type_name == "list")
 
 
 def _input(operation: str) -> StructureShape:

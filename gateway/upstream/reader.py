@@ -14,6 +14,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.upstream.answers import Answers
+from gateway.upstream.cost import Cost
 from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import Item, ItemRequest, Page, PageRequest
 
@@ -70,6 +71,7 @@ class Reader:
         self._deadline = deadline
         self._page_budget = page_budget
         self._item_budget = item_budget
+        self.cost = Cost()
         self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
         self._items: dict[ItemRequest, Item] = {}
         self._flights: SingleFlight[Any] = SingleFlight()
@@ -77,15 +79,16 @@ class Reader:
         self._seen: dict[str, Item] = {}
         self._refused: GatewayError | None = None
 
-    async def page(self, request: PageRequest) -> Page:
-        """Return a page.
+    async def page(self, request: PageRequest, *, a_row_s: bool = False) -> Page:
+        """Return a page; one that is asked for once per row counts as an object.
 
         Raises BudgetSpentError, DeadlineError, or what the upstream gave cause for.
         """
         page = self._pages.get(request)
         if page is None:
             async with self._time():
-                page = await self._flights.join(request, lambda: self._ask_page(request))
+                ask = self._ask_row_s_page if a_row_s else self._ask_page
+                page = await self._flights.join(request, lambda: ask(request))
         return page
 
     async def item(self, request: ItemRequest) -> Item:
@@ -96,11 +99,20 @@ class Reader:
                 item = await self._flights.join(request, lambda: self._ask_item(request))
         return item
 
-    async def _ask_page(self, request: PageRequest) -> Page:
+    async def _ask_page(self, request: PageRequest, budget: Budget | None = None) -> Page:
+        budget = budget or self._page_budget
         page = self._pages[request] = await self._answers.page(
-            self._caller, request, fresh=self._fresh, before_call=self._page_budget.spend
+            self._caller,
+            request,
+            fresh=self._fresh,
+            before_call=budget.spend,
+            cost=self.cost,
         )
         return page
+
+    async def _ask_row_s_page(self, request: PageRequest) -> Page:
+        async with self._slots:
+            return await self._ask_page(request, self._item_budget)
 
     async def _ask_item(self, request: ItemRequest) -> Item:
         async with self._slots:
@@ -112,7 +124,11 @@ class Reader:
     async def _answer_of(self, request: ItemRequest) -> Item:
         try:
             return await self._answers.item(
-                self._caller, request, fresh=self._fresh, before_call=self._item_budget.spend
+                self._caller,
+                request,
+                fresh=self._fresh,
+                before_call=self._item_budget.spend,
+                cost=self.cost,
             )
         except (UnauthenticatedError, ThrottledError) as error:
             # AWS said it of the caller, not of this object: the other rows need not ask again.

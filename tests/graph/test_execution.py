@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from gateway.caller import Caller
 from gateway.graph import job
 from gateway.graph.context import Context, Scope
-from gateway.graph.execution import PLAIN, RowExecutor
-from gateway.graph.schema import core_schema
+from gateway.graph.execution import RowExecutor
+from gateway.graph.objects import PLAIN
+from gateway.graph.schema import build_schema, core
 from gateway.upstream.answers import Answers
 from gateway.upstream.page import Page
 from gateway.upstream.reader import Budget, Reader
@@ -102,7 +103,7 @@ async def run(query: str, page: Page, executor: type[Executor[Any]]) -> Executio
     """Execute a query by one of the two ways."""
     scope = Scope("us-east-1", frozenset({"us-east-1"}), 500)
     result = execute(
-        core_schema(),
+        core(build_schema()),
         parse(query),
         context_value=Context(scope, reader_over(page)),
         variable_values={"no": False},
@@ -118,9 +119,9 @@ async def test_both_ways_answer_the_same(items: list[dict[str, Any]], selection:
         f"query ($no: Boolean!) {{ audienceGenerationJobs(first: 5) {{ {selection} }}"
         f" _: __typename @skip(if: $no) }} {FRAGMENT}"
     )
-    if validate(core_schema(), parse(query)):
+    if validate(core(build_schema()), parse(query)):
         query = query.replace(FRAGMENT, "")
-    assume(not validate(core_schema(), parse(query)))  # no alias that stands for two fields
+    assume(not validate(core(build_schema()), parse(query)))  # no alias that stands for two fields
     page = Page([*items], None)
 
     short = await run(query, page, RowExecutor)
@@ -138,7 +139,7 @@ async def test_the_short_cut_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(item: Any) -> Any:
         raise AssertionError(item)
 
-    monkeypatch.setattr(job.AudienceGenerationJob, "_of", never)
+    monkeypatch.setattr(job.AudienceGenerationJob, "from_row", never)
     page = Page([row(1, full=True, status="ACTIVE")], None)
     query = "{ audienceGenerationJobs { edges { cursor node { ...F } } nodes { id } } }" + FRAGMENT
     result = await run(query, page, RowExecutor)

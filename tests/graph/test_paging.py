@@ -12,7 +12,8 @@ from gateway.errors import (
 )
 from gateway.graph.cursor import NO_ITEM, Place, item_digest
 from gateway.graph.paging import Slice, Window, count, take
-from gateway.upstream.page import Page
+from gateway.graph.walk import Listed
+from gateway.upstream.page import Item, Page
 from gateway.upstream.reader import Budget, DeadlineError
 from tests.graph.lists import PagedList, key_of, paged_lists, place_behind
 
@@ -26,7 +27,7 @@ def keys(taken: Slice) -> list[str]:
 
 async def cut(paged: PagedList, window: Window, *, look_around: bool = True) -> Slice:
     """Take a slice."""
-    return await take(window, paged.load, key_of, look_around=look_around)
+    return await take(window, Listed(paged.load, key_of), look_around=look_around)
 
 
 @given(paged_lists(), st.lists(amounts.filter(bool), min_size=1))
@@ -203,9 +204,9 @@ async def test_the_deadline_ends_a_walk_only_where_there_is_an_edge(found: int) 
     window = Window(first=5)
     if not found:
         with pytest.raises(UpstreamTimeoutError):
-            await take(window, load, key_of, look_around=True)
+            await take(window, Listed(load, key_of), look_around=True)
         return
-    taken = await take(window, load, key_of, look_around=True)
+    taken = await take(window, Listed(load, key_of), look_around=True)
     assert keys(taken) == ["a"]
     assert taken.has_next
     assert taken.resume == Place("t1", 0, item_digest("a"))
@@ -216,7 +217,7 @@ async def test_the_count_is_of_the_whole_list_or_none(paged: PagedList, calls: i
     """`totalCount` walks all pages, and says nothing where the budget ends first."""
     paged.budget = Budget(calls, "SETTING")
     expected = len(paged.keys) if len(paged.shapes) <= calls else None
-    assert await count(paged.load) == expected
+    assert await count(Listed(paged.load, key_of)) == expected
 
 
 @given(paged_lists(), st.data())
@@ -292,6 +293,49 @@ async def test_a_repeated_token_is_the_upstreams_error() -> None:
 
     for window in (Window(first=5), Window(last=5), Window(first=1, after=Place("x", 0, NO_ITEM))):
         with pytest.raises(UpstreamInvalidResponseError, match="token"):
-            await take(window, load, key_of, look_around=True)
+            await take(window, Listed(load, key_of), look_around=True)
     with pytest.raises(UpstreamInvalidResponseError, match="token"):
-        await count(load)
+        await count(Listed(load, key_of))
+
+
+def keeps(item: Item) -> bool:
+    """Pass every third key, by a rule that knows nothing of pages."""
+    return int(key_of(item)[1:]) % 3 == 0
+
+
+@given(paged_lists(), st.integers(1, 8), amounts.filter(bool), st.booleans())
+async def test_a_filtered_list_pages_as_the_list_of_what_passes(
+    paged: PagedList,
+    calls: int,
+    amount: int,
+    look: bool,  # noqa: FBT001  drawn, not chosen
+) -> None:
+    """Full pages unless the list or the budget ends; every item that passes once, in order."""
+    passing = [key for key in paged.keys if keeps({"key": key})]
+    seen: list[str] = []
+    after: Place | None = None
+    for _ in range(len(paged.keys) + len(paged.shapes) + 1):
+        turn = PagedList(paged.shapes, Budget(calls, "SETTING"))
+        listed = Listed(turn.load, key_of, keeps)
+        taken = await take(Window(first=amount, after=after), listed, look_around=look)
+        seen += keys(taken)
+        assert len(taken.spots) == amount or taken.resume or seen == passing
+        if look and taken.resume is None:
+            assert taken.has_next == (len(seen) < len(passing))
+        if not taken.resume and len(taken.spots) < amount:
+            break
+        after = taken.resume or taken.spots[-1].behind(key_of)
+    assert seen == passing
+
+
+@given(paged_lists(), amounts.filter(bool))
+async def test_a_filtered_list_pages_backwards_and_counts_likewise(
+    paged: PagedList, last: int
+) -> None:
+    """From the end, and as a whole."""
+    passing = [key for key in paged.keys if keeps({"key": key})]
+    listed = Listed(paged.load, key_of, keeps)
+    taken = await take(Window(last=last), listed, look_around=True)
+    assert keys(taken) == passing[-last:]
+    assert taken.has_previous == (len(passing) > last)
+    assert await count(listed) == len(passing)

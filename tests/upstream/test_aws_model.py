@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from gateway.graph import job
+from gateway.graph.job import JOB
 from gateway.sandbox import create_sandbox
 from gateway.sandbox.model import OPERATIONS as EMULATED
 from gateway.upstream.model import row_shape, service_model
@@ -17,7 +17,7 @@ from tests.sandbox.clients import Client, client
 from tests.serving import serve
 from tests.upstream.asking import REGION, caller, opened
 
-OPERATIONS = sorted({*EMULATED, job.LIST, job.GET})
+OPERATIONS = sorted({*EMULATED, JOB.lists, JOB.gets})
 LISTS = [operation for operation in OPERATIONS if operation.startswith("List")]
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 ARNS = {

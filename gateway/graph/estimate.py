@@ -1,0 +1,209 @@
+"""The estimate: how many upstream calls a query asks for, read off its text before any is made.
+
+Page sizes are taken at their word, so a list that turns out shorter costs less; what is shared
+(a model that many jobs use) is taken to be one.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+)
+
+from gateway.graph.connection import DEFAULT_FIRST, MAX_FIRST
+from gateway.graph.node import from_global_id
+from gateway.graph.objects import GOT, PLAIN
+from gateway.upstream.page import PAGE_SIZE
+
+LISTS = {
+    "audienceGenerationJobs": "AudienceGenerationJob",
+    "audienceExportJobs": "AudienceExportJob",
+    "configuredAudienceModels": "ConfiguredAudienceModel",
+    "audienceModels": "AudienceModel",
+    "trainingDatasets": "TrainingDataset",
+}
+"""Root connection -> the type of its nodes."""
+
+SINGLES = {name[0].lower() + name[1:]: name for name in GOT}
+"""Root field -> the type of the object that it gets."""
+
+LINKS = {
+    ("AudienceGenerationJob", "configuredAudienceModel"): "ConfiguredAudienceModel",
+    ("ConfiguredAudienceModel", "audienceModel"): "AudienceModel",
+    ("AudienceModel", "trainingDataset"): "TrainingDataset",
+    ("AudienceExportJob", "audienceGenerationJob"): "AudienceGenerationJob",
+}
+"""Field of a type -> the type of the object that it gets."""
+
+FREE = {
+    "__typename",
+    "exportJobs",
+    "collaboration",
+    "outputConfig",
+    "audienceSize",
+    "statusDetails",
+}
+"""Fields that no Get is made for; `statusDetails` is one of exports' rows alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Calls that a query asks for."""
+
+    pages: int = 0
+    """Of root connections."""
+    details: int = 0
+    """What is asked once per object or row."""
+
+    def __add__(self, other: "Estimate") -> "Estimate":
+        """Sum up."""
+        return Estimate(self.pages + other.pages, self.details + other.details)
+
+
+def estimate(
+    document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+) -> Estimate:
+    """Estimate a valid operation with these variables, which need not be valid."""
+    return _Reading(document, operation, variables).root(operation.selection_set)
+
+
+class _Reading:
+    def __init__(
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, Any],
+    ) -> None:
+        self._fragments = {
+            each.name.value: each
+            for each in document.definitions
+            if isinstance(each, FragmentDefinitionNode)
+        }
+        defaults = {
+            each.variable.name.value: each.default_value
+            for each in operation.variable_definitions or ()
+        }
+        self._named: set[tuple[str, str]] = set()
+        """Objects that ids and representations name: each is got once, however often named."""
+        self._variables = {**{k: v for k, v in defaults.items() if v is not None}, **variables}
+
+    def root(self, selected: SelectionSetNode) -> Estimate:
+        total = Estimate()
+        for field in self._fields([selected]):
+            name = field.name.value
+            if name in LISTS:
+                rows = self._rows(field)
+                pages = math.ceil(rows / PAGE_SIZE)
+                total += Estimate(pages, self._of_nodes(LISTS[name], field, rows))
+            elif name in SINGLES:
+                total += Estimate(0, 1 + self._of(SINGLES[name], [field], 1, got=True))
+            elif name == "node":
+                total += Estimate(0, 1)
+            elif name in {"nodes", "_entities"}:
+                self._named |= set(self._objects(field))
+        return total + Estimate(0, len(self._named))
+
+    def _of_nodes(self, type_name: str, connection: FieldNode, rows: int) -> int:
+        """Estimate what the nodes of a connection cost beside its pages."""
+        below = self._fields([connection.selection_set])
+        edges = [field for field in below if field.name.value == "edges"]
+        nodes = [field for field in below if field.name.value == "nodes"]
+        nodes += [
+            field
+            for field in self._fields(edge.selection_set for edge in edges)
+            if field.name.value == "node"
+        ]
+        return self._of(type_name, nodes, rows, got=False)
+
+    def _of(self, type_name: str, objects: list[FieldNode], count: int, *, got: bool) -> int:
+        """Estimate what is selected of `count` objects of a type, which were `got` or listed."""
+        fields = list(self._fields(each.selection_set for each in objects))
+        if not fields or not count:
+            return 0
+        total = 0 if got or not self._needs_get(type_name, fields) else count
+        linked: dict[str, list[FieldNode]] = {}
+        for field in fields:
+            name = field.name.value
+            if (type_name, name) in LINKS:
+                linked.setdefault(name, []).append(field)
+            elif name == "exportJobs":
+                rows = self._rows(field)
+                total += count * math.ceil(rows / PAGE_SIZE)
+                total += self._of_nodes("AudienceExportJob", field, count * rows)
+        for name, followed in linked.items():
+            total += 1 + self._of(LINKS[type_name, name], followed, 1, got=True)
+        return total
+
+    def _needs_get(self, type_name: str, fields: Iterable[FieldNode]) -> bool:
+        if type_name not in GOT:
+            return False
+        free = PLAIN[type_name].keys() | (FREE - {"statusDetails"})
+        names = {field.name.value for field in fields}
+        return any(name not in free and (type_name, name) not in LINKS for name in names)
+
+    def _fields(self, sets: Iterable[SelectionSetNode | None]) -> list[FieldNode]:
+        return list(self._walk(sets))
+
+    def _walk(self, sets: Iterable[SelectionSetNode | None]) -> Iterator[FieldNode]:
+        visited: set[str] = set()  # a fragment adds its fields once, however often it is spread
+        pending = [selection for each in sets if each for selection in each.selections]
+        while pending:
+            selection = pending.pop()
+            if isinstance(selection, FieldNode):
+                yield selection
+            elif isinstance(selection, InlineFragmentNode):
+                pending.extend(selection.selection_set.selections)
+            elif isinstance(selection, FragmentSpreadNode):
+                fragment = self._fragments.get(selection.name.value)
+                if fragment is not None and selection.name.value not in visited:
+                    visited.add(selection.name.value)
+                    pending.extend(fragment.selection_set.selections)
+
+    def _rows(self, field: FieldNode) -> int:
+        given = {
+            argument.name.value: self._value(argument.value) for argument in field.arguments or ()
+        }
+        amounts = [given[name] for name in ("first", "last") if given.get(name) is not None]
+        if not all(isinstance(amount, int) and 0 <= amount <= MAX_FIRST for amount in amounts):
+            return 0  # its own error says what is wrong with it
+        return min(amounts, default=DEFAULT_FIRST)
+
+    def _objects(self, field: FieldNode) -> Iterator[tuple[str, str]]:
+        (value,) = [self._value(argument.value) for argument in field.arguments or ()] or [None]
+        for each in value if isinstance(value, list) else ():
+            named = each if isinstance(each, dict) else {"id": each}
+            type_name, global_id = named.get("__typename"), named.get("id")
+            found = from_global_id(global_id) if isinstance(global_id, str) else None
+            if found is None and isinstance(type_name, str) and type_name in GOT:
+                found = (type_name, str(named.get(GOT[type_name][0].arn)))
+            if found is not None:
+                yield found
+
+    def _value(self, node: ValueNode) -> Any:
+        if isinstance(node, VariableNode):
+            value = self._variables.get(node.name.value)
+            return self._value(value) if isinstance(value, ValueNode) else value
+        if isinstance(node, IntValueNode):
+            return int(node.value)
+        if isinstance(node, ListValueNode):
+            return [self._value(each) for each in node.values]
+        if isinstance(node, ObjectValueNode):
+            return {field.name.value: self._value(field.value) for field in node.fields}
+        if isinstance(node, StringValueNode):
+            return node.value
+        return None

@@ -1,0 +1,88 @@
+"""The other parts of a federated graph, real ones from npm, run by Node."""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+ROOT = Path(__file__).parents[2]
+NODE = ("scripts/with-node", "node")
+# The first run on a machine without Node fetches one.
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
+
+REVIEWS_SDL = (ROOT / "tests/federation/reviews.graphql").read_text()
+
+
+def compose(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Any:
+    """Compose subgraphs, each given by its URL and its SDL, and tell what came of it."""
+    arguments = []
+    for name, (url, sdl) in subgraphs.items():
+        path = folder / f"{name}.graphql"
+        path.write_text(sdl)
+        arguments.append(f"{name}={url}={path}")
+    done = subprocess.run(  # noqa: S603  a fixed command
+        [*NODE, "tests/federation/compose.mjs", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def running(script: str, *arguments: str) -> Iterator[str]:
+    """Run a server for the length of a `with` block, and yield the URL that it prints.
+
+    It ends when its stdin does; that it then ends well and never complained is asserted.
+    """
+    command = [*NODE, f"tests/federation/{script}", *arguments]
+    with tempfile.TemporaryFile("w+") as complaints:
+        with subprocess.Popen(  # noqa: S603  a fixed command
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            # Its libraries would look for a cloud's metadata service, and complain of none.
+            env={**os.environ, "METADATA_SERVER_DETECTION": "none"},
+            text=True,
+        ) as process:
+            try:
+                yield _url(process, complaints)
+            finally:
+                _end(process)
+        complaint = _read(complaints)
+        if process.returncode or complaint:
+            raise RuntimeError(f"{script} ended with {process.returncode}: {complaint}")
+
+
+def _url(process: subprocess.Popen[str], complaints: TextIO) -> str:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    url = process.stdout.readline().strip() if ready else ""
+    if not url:
+        raise RuntimeError(f"The server did not start: {_read(complaints)}")
+    return url
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _read(file: TextIO) -> str:
+    file.seek(0)
+    return file.read()

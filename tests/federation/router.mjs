@@ -1,0 +1,48 @@
+// A router over a supergraph. One of its subgraphs, the named one, is shown the caller's
+// credentials; the others never are. Ends when its stdin does.
+import { readFileSync } from "node:fs";
+import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
+import { ApolloServer } from "@apollo/server";
+import { startStandaloneServer } from "@apollo/server/standalone";
+
+const PROPAGATED = [
+  "x-aws-access-key-id",
+  "x-aws-secret-access-key",
+  "x-aws-session-token",
+  "authorization",
+];
+
+const [path, trusted] = process.argv.slice(2);
+if (!trusted) {
+  console.error("usage: node router.mjs <path of the supergraph> <subgraph to trust>");
+  process.exit(2);
+}
+
+class TrustedSubgraph extends RemoteGraphQLDataSource {
+  willSendRequest({ request, context }) {
+    for (const name of PROPAGATED) {
+      const value = context.headers?.[name];
+      if (value !== undefined) request.http.headers.set(name, value);
+    }
+  }
+}
+
+const server = new ApolloServer({
+  gateway: new ApolloGateway({
+    supergraphSdl: readFileSync(path, "utf8"),
+    buildService: ({ name, url }) =>
+      new (name === trusted ? TrustedSubgraph : RemoteGraphQLDataSource)({ url }),
+  }),
+  includeStacktraceInErrorResponses: false,
+  // Where a subgraph answers 401, Apollo's gateway would show its address and whole answer.
+  formatError: ({ extensions: { response, ...extensions } = {}, ...error }) => ({
+    ...error,
+    extensions,
+  }),
+});
+const { url } = await startStandaloneServer(server, {
+  listen: { host: "127.0.0.1", port: 0 },
+  context: async ({ req }) => ({ headers: req.headers }),
+});
+console.log(url.replace(/\/$/, ""));
+process.stdin.on("end", () => process.exit(0)).resume();

@@ -1,0 +1,325 @@
+"""A real router over the real gateway and another subgraph: one graph, in both directions.
+
+The router is Apollo's, from npm, and so is the other subgraph.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from gateway.sandbox import CALLERS
+from gateway.welcome import aws_headers
+from tests.federation.parts import REVIEWS_SDL, compose, running
+from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.serving import serve
+
+GET = "GetAudienceGenerationJob"
+SERVICE = "{ _service { sdl } }"
+JOBS = "query J($first: Int!) { audienceGenerationJobs(first: $first) { nodes { %s } } }"
+ROW = "audienceGenerationJobArn name status"
+# The sandbox's newest jobs move; these have come to rest.
+NEWEST, SEEN = 20, 60
+SETTLED = {"ACTIVE", "CREATE_FAILED"}
+
+CANARY = "canaryfortytwo"
+RECENT = """query Recent($first: Int) {
+  recentReviews(first: $first) { text stars job { audienceGenerationJobArn name status } }
+}"""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The whole of it, in running parts."""
+
+    router: Gateway
+    """The router, which is asked as a gateway is."""
+    gateway: Gateway
+    reviews_url: str
+    of_ada: Any
+    """A job of ada's that has come to rest: ARN, name, status."""
+    of_grace: Any
+    gone: str
+    """The ARN of a job that does not exist."""
+
+    @property
+    def reviewed(self) -> list[str]:
+        """The ARNs of the jobs that have reviews, three each."""
+        return [
+            *(job["audienceGenerationJobArn"] for job in (self.of_ada, self.of_grace)),
+            self.gone,
+        ]
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """What lies below our part."""
+        return self.gateway.sandbox
+
+
+def _settled(gateway: Gateway, caller: str) -> Any:
+    jobs = _nodes(gateway, ROW, SEEN, caller)[NEWEST:]
+    return next(job for job in jobs if job["status"] in SETTLED)
+
+
+def _nodes(asked: Gateway, fields: str, first: int = SEEN, caller: str = "ada") -> list[Any]:
+    found = asked.ask(JOBS % fields, {"first": first}, caller=caller).data
+    nodes: list[Any] = found["audienceGenerationJobs"]["nodes"]
+    return nodes
+
+
+@contextlib.contextmanager
+def router_over(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """Compose the subgraphs and run a router over them that trusts the one called `audience`."""
+    supergraph = folder / "supergraph.graphql"
+    supergraph.write_text(compose(folder, subgraphs)["supergraphSdl"])
+    with running("router.mjs", str(supergraph), "audience") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def running_graph(
+    shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Graph]:
+    """Start the gateway without root `node`, the other subgraph, and the router over both."""
+    folder = tmp_path_factory.mktemp("supergraph")
+    with gateway_over(shared_sandbox, root_node=False, cache_seconds=0) as gateway:
+        of_ada, of_grace = (_settled(gateway, caller) for caller in ("ada", "grace"))
+        arn = of_ada["audienceGenerationJobArn"]
+        gone = arn[:-8] + ("00000000" if arn[-8:] != "00000000" else "11111111")
+        reviewed = (arn, of_grace["audienceGenerationJobArn"], gone)
+        with running("reviews.mjs", *reviewed) as reviews_url:
+            sdl = gateway.ask(SERVICE).data["_service"]["sdl"]
+            subgraphs = {
+                "audience": (f"{gateway.url}/graphql", sdl),
+                "reviews": (reviews_url, REVIEWS_SDL),
+            }
+            with router_over(folder, subgraphs) as url:
+                router = Gateway(url, shared_sandbox)
+                yield Graph(router, gateway, reviews_url, of_ada, of_grace, gone)
+
+
+@pytest.fixture
+def graph(running_graph: Graph, sandbox: Sandbox) -> Graph:
+    """Give the running graph over the healthy sandbox."""
+    assert running_graph.sandbox is sandbox
+    return running_graph
+
+
+def test_ours_then_theirs(graph: Graph) -> None:
+    """Our jobs show the other subgraph's reviews, found by ARN, and collaborations, by id."""
+    jobs = _nodes(
+        graph.router,
+        f"{ROW} collaborationId collaboration {{ id name }}"
+        " reviews(first: 1) { edges { node { text job { name } } } }",
+    )
+    assert [job["audienceGenerationJobArn"] for job in jobs] == [
+        job["audienceGenerationJobArn"] for job in _nodes(graph.gateway, ROW)
+    ]
+    for job in jobs:
+        member_of = job["collaborationId"]
+        assert job["collaboration"] == (
+            member_of and {"id": member_of, "name": f"Collaboration {member_of[:8]}"}
+        )
+    reviewed = [job for job in jobs if job["reviews"]["edges"]]
+    assert [job["audienceGenerationJobArn"] for job in reviewed] == graph.reviewed[:1]
+    review = reviewed[0]["reviews"]["edges"][0]["node"]
+    assert review == {"text": "Review 1 of job 1", "job": {"name": graph.of_ada["name"]}}
+
+
+def test_one_job_with_its_details_and_reviews(graph: Graph) -> None:
+    """Details cost one Get also when a router asks, and what the other subgraph adds costs none."""
+    query = """query Job($arn: String!) { audienceGenerationJob(audienceGenerationJobArn: $arn) {
+      name includeSeedInOutput configuredAudienceModel { name } reviews(first: 3) {
+        edges { node { stars } } } } }"""
+    found = graph.router.ask(query, {"arn": graph.reviewed[0]}).data["audienceGenerationJob"]
+    assert found["name"] == graph.of_ada["name"]
+    assert isinstance(found["includeSeedInOutput"], bool)
+    assert found["configuredAudienceModel"]["name"]
+    assert len(found["reviews"]["edges"]) == 3
+    operations = [call["operation"] for call in graph.sandbox.calls]
+    assert operations == [GET, "GetConfiguredAudienceModel"]
+
+
+@pytest.mark.parametrize("caller", ["ada", "grace"])
+def test_theirs_then_ours_under_the_callers_credentials(graph: Graph, caller: str) -> None:
+    """Each sees their own job behind a review, and null where it is another's or is gone."""
+    own = {"ada": graph.of_ada, "grace": graph.of_grace}
+    answer = graph.router.ask(RECENT, {"first": 3}, caller=caller)
+    assert answer.status == 200
+    reviews = answer.data["recentReviews"]
+    assert [review["text"] for review in reviews] == [f"Review 1 of job {n}" for n in (1, 2, 3)]
+    expected = [own[name] if name == caller else None for name in own]
+    assert [review["job"] for review in reviews] == [*expected, None]
+    assert {call["access_key_id"] for call in graph.sandbox.calls} == {
+        CALLERS[caller].access_key_id
+    }
+
+
+def test_many_reviews_of_a_job_are_one_get(graph: Graph) -> None:
+    """Nine reviews name three jobs: three Gets."""
+    reviews = graph.router.ask(RECENT).data["recentReviews"]
+    assert [review["job"] for review in reviews] == [graph.of_ada, None, None] * 3
+    assert [call["operation"] for call in graph.sandbox.calls] == [GET] * 3
+
+
+def test_without_credentials_their_data_stay_whole(graph: Graph) -> None:
+    """Our entities are null, each with an UNAUTHENTICATED error at its own path."""
+    answer = graph.router.ask(RECENT, {"first": 3}, caller=None)
+    assert answer.status == 200
+    reviews = answer.content["data"]["recentReviews"]
+    assert [review["text"] for review in reviews] == [f"Review 1 of job {n}" for n in (1, 2, 3)]
+    assert [review["job"] for review in reviews] == [None, None, None]
+    told = [(error["extensions"]["code"], error["path"]) for error in answer.errors]
+    assert told == [("UNAUTHENTICATED", ["recentReviews", place, "job"]) for place in range(3)]
+    assert graph.sandbox.calls == []
+
+
+def test_without_credentials_our_list_is_null_beside_their_data(graph: Graph) -> None:
+    """A root field of ours fails alone: our 401 reaches the router's caller as the same code."""
+    query = "{ recentReviews(first: 1) { text } audienceGenerationJobs { nodes { name } } }"
+    answer = graph.router.ask(query, caller=None)
+    assert answer.status == 200
+    assert answer.code == "UNAUTHENTICATED"
+    assert answer.content["data"] == {
+        "recentReviews": [{"text": "Review 1 of job 1"}],
+        "audienceGenerationJobs": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Authorization": f"Bearer {CANARY}"}, {"X-Aws-Access-Key-Id": f"ASIA{CANARY.upper()}"}],
+    ids=["a token of nobody's", "half of a key"],
+)
+def test_malformed_credentials_leave_their_data_whole(
+    graph: Graph, headers: dict[str, str]
+) -> None:
+    """The gateway refuses the whole request; the router tells the code, and not our address."""
+    answer = graph.router.ask(RECENT, {"first": 1}, caller=None, headers=headers)
+    assert answer.status == 200
+    assert answer.code == "UNAUTHENTICATED"
+    (review,) = answer.content["data"]["recentReviews"]
+    assert (review["text"], review["job"]) == ("Review 1 of job 1", None)
+    assert graph.gateway.url not in str(answer.content)
+    assert CANARY not in str(answer.content).lower()
+    assert graph.sandbox.calls == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("throttle", "THROTTLED"),
+        ("unavailable", "UPSTREAM_UNAVAILABLE"),
+        ("denied", "FORBIDDEN"),
+        ("expired-token-credentials", "UNAUTHENTICATED"),
+    ],
+)
+def test_a_fault_of_our_upstream_leaves_their_data_whole(
+    graph: Graph, fault: str, code: str
+) -> None:
+    """Our entity is null, and the code says why."""
+    graph.sandbox.fault(fault)
+    answer = graph.router.ask(RECENT, {"first": 1})
+    assert answer.status == 200
+    assert answer.code == code
+    assert answer.errors[0]["path"] == ["recentReviews", 0, "job"]
+    (review,) = answer.content["data"]["recentReviews"]
+    assert (review["text"], review["job"]) == ("Review 1 of job 1", None)
+
+
+def test_paging_through_the_router(graph: Graph) -> None:
+    """Our cursors page through the list, with the other subgraph's part in each row."""
+    query = """query Page($after: String) { audienceGenerationJobs(first: 25, after: $after) {
+      edges { cursor node { name reviews { pageInfo { hasNextPage } } } }
+      pageInfo { hasNextPage hasPreviousPage endCursor } } }"""
+    names: list[str] = []
+    after = None
+    for turn in range(3):
+        page = graph.router.ask(query, {"after": after}).data["audienceGenerationJobs"]
+        names += [edge["node"]["name"] for edge in page["edges"]]
+        after = page["pageInfo"]["endCursor"]
+        assert page["edges"][-1]["cursor"] == after
+        assert page["pageInfo"]["hasNextPage"]
+        assert page["pageInfo"]["hasPreviousPage"] == (turn > 0)
+    assert names == [job["name"] for job in _nodes(graph.gateway, "name", 75)]
+
+
+def test_paging_theirs_within_ours(graph: Graph) -> None:
+    """The other subgraph's cursors work on a job that we found."""
+    query = """query Page($arn: String!, $after: String) {
+      audienceGenerationJob(audienceGenerationJobArn: $arn) { reviews(first: 2, after: $after) {
+        edges { node { text } } pageInfo { hasNextPage endCursor } } } }"""
+    texts: list[str] = []
+    after = None
+    for remains in (True, False):
+        variables = {"arn": graph.reviewed[0], "after": after}
+        page = graph.router.ask(query, variables).data["audienceGenerationJob"]["reviews"]
+        texts += [edge["node"]["text"] for edge in page["edges"]]
+        after = page["pageInfo"]["endCursor"]
+        assert page["pageInfo"]["hasNextPage"] == remains
+    assert texts == [f"Review {n} of job 1" for n in (1, 2, 3)]
+
+
+def test_the_root_node_is_theirs(graph: Graph) -> None:
+    """Without ours in the way, the other subgraph's root `node` leads on to our job."""
+    ids = graph.router.ask("{ recentReviews(first: 1) { id } }").data["recentReviews"]
+    query = "query N($id: ID!) { node(id: $id) { id ... on Review { job { name } } } }"
+    found = graph.router.ask(query, {"id": ids[0]["id"]}).data["node"]
+    assert found == {"id": ids[0]["id"], "job": {"name": graph.of_ada["name"]}}
+
+
+def test_credentials_never_reach_the_other_subgraph(graph: Graph) -> None:
+    """It was asked, in both directions, and holds no header and no value of the caller's."""
+    for query in (RECENT, JOBS % "reviews { edges { node { text } } }"):
+        assert graph.router.ask(query, {"first": 30}).data
+    token = {"Authorization": f"Bearer {CANARY}"}
+    assert graph.router.ask(RECENT, caller=None, headers=token).content["data"]
+    received = httpx.get(graph.reviews_url).json()
+    assert len(received) >= 3
+    names = {name for headers in received for name in headers}
+    assert not {name for name in names if name.startswith("x-") or name == "authorization"}
+    for value in (*aws_headers(CALLERS["ada"]).values(), CANARY):
+        assert value not in json.dumps(received)
+
+
+def test_ours_is_sent_the_four_headers_and_no_others(tmp_path: Path) -> None:
+    """The router hands on what proves the caller, and neither cookies nor anything else."""
+    received: list[dict[str, str]] = []
+
+    async def recorder(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        received.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        kind = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": kind})
+        await send({"type": "http.response.body", "body": b'{"data":{"told":true}}'})
+
+    proof = {**aws_headers(CALLERS["ada"]), "Authorization": "Bearer canary"}
+    others = {"Cookie": "canary=1", "X-Amz-Security-Token": "canary", "X-Other": "canary"}
+    with serve(recorder) as url:
+        subgraphs = {"audience": (url, "type Query { told: Boolean }")}
+        with router_over(tmp_path, subgraphs) as router:
+            answer = httpx.post(router, json={"query": "{ told }"}, headers={**proof, **others})
+    assert answer.json() == {"data": {"told": True}}
+    (headers,) = received
+    assert {name: headers.get(name.lower()) for name in proof} == proof
+    assert not {name.lower() for name in others} & headers.keys()
+
+
+def test_alone_in_a_graph_our_root_node_refetches(gateway: Gateway, tmp_path: Path) -> None:
+    """Where no other subgraph has it, `node` and `nodes` work through a router, in order."""
+    jobs = _nodes(gateway, f"__typename id {ROW}", SEEN)[NEWEST : NEWEST + 2]
+    ids = [jobs[1]["id"], CANARY, jobs[0]["id"], jobs[1]["id"]]
+    query = f"""query N($id: ID!, $ids: [ID!]!) {{
+      node(id: $id) {{ ...Job }} nodes(ids: $ids) {{ ...Job }} }}
+      fragment Job on Node {{ __typename id ... on AudienceGenerationJob {{ {ROW} }} }}"""
+    sdl = gateway.ask(SERVICE).data["_service"]["sdl"]
+    with router_over(tmp_path, {"audience": (f"{gateway.url}/graphql", sdl)}) as url:
+        found = Gateway(url, gateway.sandbox).ask(query, {"id": jobs[0]["id"], "ids": ids}).data
+    assert found == {"node": jobs[0], "nodes": [jobs[1], None, jobs[0], jobs[1]]}

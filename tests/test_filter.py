@@ -1,0 +1,192 @@
+"""The filter of the jobs, through the running gateway: exactly what passes, in full pages."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.gateways import Gateway, Sandbox, gateway_over
+
+ROWS = """query Rows(
+  $filter: AudienceGenerationJobFilter, $first: Int, $after: String, $last: Int
+) {
+  audienceGenerationJobs(filter: $filter, first: $first, after: $after, last: $last) {
+    totalCount
+    nodes { id name status startedBy createTime updateTime }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+
+def ask(gateway: Gateway, caller: str = "grace", **variables: Any) -> Any:
+    """Ask for jobs."""
+    return gateway.ask(ROWS, variables, caller=caller).data["audienceGenerationJobs"]
+
+
+@pytest.fixture
+def everything(gateway: Gateway) -> list[Any]:
+    """Give all of grace's jobs."""
+    jobs: list[Any] = ask(gateway, first=500)["nodes"]
+    return jobs
+
+
+def moment(text: str) -> datetime:
+    """Read a moment."""
+    return datetime.fromisoformat(text)
+
+
+def middle(jobs: list[Any], member: str) -> str:
+    """Give a moment that some jobs are at, some before and some after."""
+    found: str = sorted(job[member] for job in jobs)[len(jobs) // 2]
+    return found
+
+
+CASES: dict[str, tuple[Callable[[list[Any]], Any], Callable[[Any, Any], bool]]] = {
+    "one status": (
+        lambda _: {"status": ["CREATE_FAILED"]},
+        lambda job, _: job["status"] == "CREATE_FAILED",
+    ),
+    "some statuses": (
+        lambda _: {"status": ["CREATE_FAILED", "DELETE_FAILED", "ACTIVE"]},
+        lambda job, asked: job["status"] in asked["status"],
+    ),
+    "no status": (lambda _: {"status": []}, lambda _, __: True),
+    "nulls": (lambda _: {"status": None, "nameContains": None}, lambda _, __: True),
+    "part of a name": (
+        lambda _: {"nameContains": "BUYERS"},
+        lambda job, _: "buyers" in job["name"].casefold(),
+    ),
+    "an account": (
+        lambda jobs: {"startedBy": next(j["startedBy"] for j in jobs if j["startedBy"])},
+        lambda job, asked: job["startedBy"] == asked["startedBy"],
+    ),
+    "made after": (
+        lambda jobs: {"createdAfter": middle(jobs, "createTime")},
+        lambda job, asked: moment(job["createTime"]) > moment(asked["createdAfter"]),
+    ),
+    "made before": (
+        lambda jobs: {"createdBefore": middle(jobs, "createTime")},
+        lambda job, asked: moment(job["createTime"]) < moment(asked["createdBefore"]),
+    ),
+    "changed between": (
+        lambda jobs: {
+            "updatedAfter": "2000-01-01T00:00:00+02:00",
+            "updatedBefore": middle(jobs, "updateTime"),
+        },
+        lambda job, asked: moment(job["updateTime"]) < moment(asked["updatedBefore"]),
+    ),
+    "all at once": (
+        lambda jobs: {
+            "status": ["ACTIVE"],
+            "nameContains": "a",
+            "createdBefore": middle(jobs, "createTime"),
+        },
+        lambda job, asked: (
+            job["status"] == "ACTIVE"
+            and "a" in job["name"].casefold()
+            and moment(job["createTime"]) < moment(asked["createdBefore"])
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_passes_and_nothing_else(gateway: Gateway, everything: list[Any], case: str) -> None:
+    """In the list's order, and the count is of what passes."""
+    make, passes = CASES[case]
+    asked = make(everything)
+    expected = [job["id"] for job in everything if passes(job, asked)]
+    found = ask(gateway, filter=asked, first=500)
+    assert [job["id"] for job in found["nodes"]] == expected
+    assert found["totalCount"] == len(expected)
+    assert expected
+
+
+def test_pages_are_full_and_go_on_exactly(gateway: Gateway, everything: list[Any]) -> None:
+    """Forwards in small pages, and the last ones from the end."""
+    asked = {"status": ["CREATE_FAILED"]}
+    expected = [job["id"] for job in everything if job["status"] == "CREATE_FAILED"]
+    seen: list[str] = []
+    after = None
+    while True:
+        found = ask(gateway, filter=asked, first=3, after=after)
+        seen += [job["id"] for job in found["nodes"]]
+        if not found["pageInfo"]["hasNextPage"]:
+            break
+        assert len(found["nodes"]) == 3
+        after = found["pageInfo"]["endCursor"]
+    assert seen == expected
+    assert [job["id"] for job in ask(gateway, filter=asked, last=2)["nodes"]] == expected[-2:]
+
+
+def test_a_needle_is_found_or_the_answer_says_where_to_go_on(sandbox: Sandbox) -> None:
+    """One job in over a thousand, a budget of three pages: no edge at first, and then the job."""
+    with gateway_over(sandbox, max_upstream_calls=20) as plain:
+        last = plain.ask(ROWS, {"last": 1}).data["audienceGenerationJobs"]["nodes"][0]
+    asked = {"nameContains": last["name"], "createdBefore": "2999-01-01T00:00:00Z"}
+    query = ROWS.replace("    totalCount\n", "")
+    turns = 0
+    with gateway_over(sandbox, max_upstream_calls=3) as gateway:
+        after = None
+        while True:
+            answer = gateway.ask(query, {"filter": asked, "first": 1, "after": after})
+            found = answer.data["audienceGenerationJobs"]
+            turns += 1
+            if found["nodes"] or not found["pageInfo"]["hasNextPage"]:
+                break
+            (note,) = answer.content["extensions"]["stoppedEarly"]
+            assert note == {"path": ["audienceGenerationJobs"], "scanned": 300}
+            after = found["pageInfo"]["endCursor"]
+    assert [job["id"] for job in found["nodes"]] == [last["id"]]
+    assert turns > 3
+
+
+def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
+    """Another filter, or none, is another list; the same in other words is the same."""
+    one = {"status": ["ACTIVE", "CREATE_FAILED"]}
+    after = ask(gateway, filter=one, first=1)["pageInfo"]["endCursor"]
+    same = {"status": ["CREATE_FAILED", "ACTIVE", "ACTIVE"], "nameContains": ""}
+    assert ask(gateway, filter=same, first=1, after=after)["nodes"]
+    for other in ({"status": ["ACTIVE"]}, {**one, "nameContains": "a"}, None):
+        variables = {"filter": other, "after": after}
+        answer = gateway.ask(ROWS, variables, caller="grace")
+        assert answer.code == "INVALID_CURSOR"
+
+
+@pytest.mark.parametrize(
+    ("asked", "named", "accepted"),
+    [
+        ({"startedBy": "1"}, "`filter.startedBy`", "12 characters"),
+        ({"startedBy": ""}, "`filter.startedBy`", "12 characters"),
+        ({"nameContains": "x" * 64}, "`filter.nameContains`", "63 characters"),
+        (
+            {"createdAfter": "2026-01-02T00:00:00Z", "createdBefore": "2026-01-01T00:00:00Z"},
+            "`filter.createdAfter`",
+            "nothing is between",
+        ),
+        (
+            {"updatedAfter": "2026-01-01T01:00:00+01:00", "updatedBefore": "2026-01-01T00:00:00Z"},
+            "`filter.updatedAfter`",
+            "nothing is between",
+        ),
+    ],
+)
+def test_a_wrong_filter_is_named_and_costs_nothing(
+    gateway: Gateway, asked: Any, named: str, accepted: str
+) -> None:
+    """It says which field, and what is accepted."""
+    answer = gateway.ask(ROWS, {"filter": asked})
+    assert answer.code == "BAD_USER_INPUT"
+    assert named in answer.errors[0]["message"]
+    assert accepted in answer.errors[0]["message"]
+    assert gateway.sandbox.calls == []
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2026-01-01", "2026-01-01T00:00:00", 12, "", {}])
+def test_a_moment_needs_its_offset(gateway: Gateway, value: Any) -> None:
+    """A variable that is none is refused before anything is executed."""
+    answer = gateway.ask(ROWS, {"filter": {"createdAfter": value}})
+    assert (answer.status, answer.code) == (400, "BAD_USER_INPUT")
+    assert "RFC 3339" in answer.errors[0]["message"]
+    assert gateway.sandbox.calls == []

@@ -1,0 +1,225 @@
+"""The whole graph through the running gateway: every kind, and the links between them."""
+
+from typing import Any
+
+import pytest
+
+from tests.gateways import Gateway, Sandbox, gateway_over
+
+KINDS: dict[str, tuple[str, str, str]] = {
+    "AudienceGenerationJob": (
+        "audienceGenerationJobs",
+        "audienceGenerationJobArn",
+        (
+            "collaborationId configuredAudienceModelArn createTime description name startedBy "
+            "status updateTime includeSeedInOutput protectedQueryIdentifier tags { key value } "
+            "statusDetails { statusCode message } metrics { recallMetric relevanceMetrics { score "
+            "audienceSize { type value } } } seedAudience { roleArn dataSource { s3Uri } "
+            "sqlComputeConfiguration { worker { type number } } }"
+        ),
+    ),
+    "ConfiguredAudienceModel": (
+        "configuredAudienceModels",
+        "configuredAudienceModelArn",
+        (
+            "audienceModelArn createTime description name status updateTime sharedAudienceMetrics "
+            "minMatchingSeedSize childResourceTagOnCreatePolicy tags { key value } "
+            "outputConfig { roleArn destination { s3Destination { s3Uri } } } "
+            "audienceSizeConfig { audienceSizeType audienceSizeBins }"
+        ),
+    ),
+    "AudienceModel": (
+        "audienceModels",
+        "audienceModelArn",
+        (
+            "createTime description name status trainingDatasetArn updateTime "
+            "trainingDataStartTime trainingDataEndTime kmsKeyArn tags { key value } "
+            "statusDetails { statusCode message }"
+        ),
+    ),
+    "TrainingDataset": (
+        "trainingDatasets",
+        "trainingDatasetArn",
+        (
+            "createTime description name status updateTime roleArn tags { key value } "
+            "trainingData { type inputConfig { schema { columnName columnTypes } dataSource { "
+            "glueDataSource { tableName databaseName catalogId } } } }"
+        ),
+    ),
+}
+EXPORT = (
+    "id name audienceGenerationJobArn createTime description outputLocation status updateTime "
+    "audienceSize { type value } statusDetails { statusCode message }"
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_listed_got_and_fetched_again(gateway: Gateway, kind: str) -> None:
+    """The list, the single field, `node` and the rows of plain fields tell the same."""
+    lists, arn, fields = KINDS[kind]
+    whole = f"id {arn} {fields}"
+    listed = gateway.ask(
+        f"{{ {lists}(first: 5) {{ totalCount nodes {{ {whole} }} }} }}", caller="grace"
+    ).data
+    assert listed[lists]["totalCount"] >= len(listed[lists]["nodes"]) > 0
+    one = listed[lists]["nodes"][0]
+    single = lists.removesuffix("s")
+    query = f"query One($arn: String!, $id: ID!) {{ {single}({arn}: $arn) {{ {whole} }}"
+    query += f" node(id: $id) {{ __typename ... on {kind} {{ {whole} }} }} }}"
+    again = gateway.ask(query, {"arn": one[arn], "id": one["id"]}, caller="grace").data
+    assert again[single] == one
+    assert again["node"] == {"__typename": kind, **one}
+    plain = gateway.ask(
+        f"{{ {lists}(first: 1) {{ nodes {{ id {arn} name status }} }} }}", caller="grace"
+    )
+    assert plain.data[lists]["nodes"][0] == {k: one[k] for k in ("id", arn, "name", "status")}
+
+
+def job_with_exports(gateway: Gateway) -> Any:
+    """Find a job that has exports."""
+    link = "audienceGenerationJob { id name }"
+    query = f"{{ audienceExportJobs(first: 3) {{ nodes {{ {EXPORT} {link} }} }} }}"
+    found: Any = gateway.ask(query, caller="grace").data["audienceExportJobs"]["nodes"][0]
+    return found
+
+
+def test_an_export_is_fetched_again_by_listing(gateway: Gateway) -> None:
+    """It has no ARN; its id finds it in its job's list, and nothing else."""
+    export = job_with_exports(gateway)
+    query = f"query N($id: ID!) {{ node(id: $id) {{ ... on AudienceExportJob {{ {EXPORT} }} }} }}"
+    again = gateway.ask(query, {"id": export["id"]}, caller="grace").data["node"]
+    assert again == {
+        name: value for name, value in export.items() if name != "audienceGenerationJob"
+    }
+    assert gateway.ask(query, {"id": export["id"]}, caller="edith").data["node"] is None
+
+
+def test_the_exports_of_a_job_page_as_any_list(gateway: Gateway) -> None:
+    """One by one they are the exports that the whole list names for it."""
+    arn = job_with_exports(gateway)["audienceGenerationJobArn"]
+    query = """query E($arn: String!, $after: String) {
+      audienceGenerationJob(audienceGenerationJobArn: $arn) {
+        exportJobs(first: 1, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } }
+      }
+      audienceExportJobs(first: 500, audienceGenerationJobArn: $arn) { nodes { id } }
+    }"""
+    seen: list[str] = []
+    after = None
+    while True:
+        data = gateway.ask(query, {"arn": arn, "after": after}, caller="grace").data
+        exports = data["audienceGenerationJob"]["exportJobs"]
+        seen += [node["id"] for node in exports["nodes"]]
+        if not exports["pageInfo"]["hasNextPage"]:
+            break
+        after = exports["pageInfo"]["endCursor"]
+    assert seen == [node["id"] for node in data["audienceExportJobs"]["nodes"]]
+
+
+CHAIN = """query Chain($n: Int) { audienceGenerationJobs(first: $n) { nodes {
+  name collaborationId collaboration { id }
+  configuredAudienceModelArn
+  configuredAudienceModel { configuredAudienceModelArn name
+    audienceModel { name trainingDatasetArn trainingDataset { trainingDatasetArn name } } }
+} } }"""
+
+
+def test_links_lead_to_what_they_name_and_cost_one_call_each(gateway: Gateway) -> None:
+    """Shared models are asked for once, however many jobs use them."""
+    nodes = gateway.ask(CHAIN, {"n": 60}, caller="grace").data["audienceGenerationJobs"]["nodes"]
+    for job in nodes:
+        model = job["configuredAudienceModel"]
+        assert model["configuredAudienceModelArn"] == job["configuredAudienceModelArn"]
+        inner = model["audienceModel"]
+        assert inner["trainingDataset"]["trainingDatasetArn"] == inner["trainingDatasetArn"]
+        assert (job["collaboration"] or {}).get("id") == job["collaborationId"]
+    models = {job["configuredAudienceModelArn"] for job in nodes}
+    assert gateway.sandbox.count("GetConfiguredAudienceModel") == len(models)
+    assert gateway.sandbox.count() == 1
+
+
+def test_a_hundred_rows_with_details_are_a_hundred_gets(gateway: Gateway) -> None:
+    """And the same details twice in one query are no further call."""
+    query = """{ a: audienceGenerationJobs(first: 100) { nodes { id tags { key } } }
+      b: audienceGenerationJobs(first: 100) { nodes { id statusDetails { message } } } }"""
+    answer = gateway.ask(query, caller="grace", headers={"X-Gateway-Cost": "1"})
+    assert gateway.sandbox.count("GetAudienceGenerationJob") == 100
+    assert gateway.sandbox.count() == 1
+    cost = answer.content["extensions"]["cost"]
+    assert cost["upstreamCalls"] == 101
+    assert cost["estimate"] == {"pages": 2, "details": 200}
+    assert cost["scanned"] == 200
+    assert len(cost["awsRequestIds"]) == 100
+    assert cost["retries"] == 0
+
+
+def test_cost_is_told_to_who_asks_alone(sandbox: Sandbox) -> None:
+    """What the cache answers is a hit; without the header there is nothing."""
+    query = "{ audienceGenerationJobs(first: 1) { nodes { id } } }"
+    with gateway_over(sandbox, cache_seconds=60) as gateway:
+        assert "extensions" not in gateway.ask(query).content
+        cost = gateway.ask(query, headers={"X-Gateway-Cost": "1"}).content["extensions"]["cost"]
+    assert (cost["upstreamCalls"], cost["cacheHits"]) == (0, 1)
+
+
+def test_retries_are_told(gateway: Gateway) -> None:
+    """A failure that passed is in the cost, not in the errors."""
+    gateway.sandbox.fault("unavailable", times=1)
+    query = "{ audienceGenerationJobs(first: 1) { nodes { id } } }"
+    cost = gateway.ask(query, headers={"X-Gateway-Cost": "1"}).content["extensions"]["cost"]
+    assert (cost["upstreamCalls"], cost["retries"]) == (1, 1)
+
+
+ROWS_AND_EXPORTS = """{ audienceGenerationJobs(first: 500) { nodes {
+  id exportJobs(first: 1) { nodes { id } } tags { key }
+} } }"""
+ALIASES = """{
+  a: audienceGenerationJobs(first: 300) { nodes { metrics { recallMetric } } }
+  b: audienceGenerationJobs(last: 300) { edges { node { ...F } } }
+} fragment F on AudienceGenerationJob { ... on Node { id } tags { key } }"""
+VARIABLES = """query Q($n: Int = 400) {
+  trainingDatasets(first: $n) { nodes { roleArn } }
+  audienceModels(first: $n) { nodes { kmsKeyArn } }
+}"""
+FIVE_LISTS = " ".join(
+    f"a{n}: audienceGenerationJobs(first: 500) {{ nodes {{ id }} }}" for n in range(5)
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "estimated"),
+    [(ROWS_AND_EXPORTS, 1000), (ALIASES, 600), (VARIABLES, 800), (f"{{ {FIVE_LISTS} }}", 25)],
+)
+def test_a_query_that_asks_for_too_much_is_refused_up_front(
+    gateway: Gateway, query: str, estimated: int
+) -> None:
+    """Estimate and limit are named, and no call is made."""
+    answer = gateway.ask(query)
+    assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
+    assert f" {estimated} upstream calls" in answer.errors[0]["message"]
+    assert gateway.sandbox.calls == []
+
+
+def test_a_region_is_asked_where_it_is_named(sandbox: Sandbox) -> None:
+    """The argument for lists, the ARN's own for objects; a cursor never crosses."""
+    regions = frozenset({"us-east-1", "eu-west-1"})
+    query = """query R($region: String, $after: String) {
+      audienceGenerationJobs(first: 1, region: $region, after: $after) {
+        nodes { id audienceGenerationJobArn tags { key } } pageInfo { endCursor } } }"""
+    with gateway_over(sandbox, regions=regions) as gateway:
+        found = gateway.ask(query, {"region": "eu-west-1"}).data["audienceGenerationJobs"]
+        assert found["nodes"][0]["audienceGenerationJobArn"].split(":")[3] == "eu-west-1"
+        assert {call["region"] for call in sandbox.calls} == {"eu-west-1"}
+        node = "query N($id: ID!) { node(id: $id) { id } }"
+        assert gateway.ask(node, {"id": found["nodes"][0]["id"]}).data["node"]
+        crossing = {"region": "us-east-1", "after": found["pageInfo"]["endCursor"]}
+        assert gateway.ask(query, crossing).code == "INVALID_CURSOR"
+        foreign = "arn:aws:cleanrooms-ml:ap-south-1:111122223333:audience-generation-job/x"
+        sandbox.reset()
+        for field in (
+            f'audienceGenerationJob(audienceGenerationJobArn: "{foreign}") {{ id }}',
+            f'audienceExportJobs(audienceGenerationJobArn: "{foreign}") {{ nodes {{ id }} }}',
+        ):
+            answer = gateway.ask(f"{{ {field} }}")
+            assert answer.code == "BAD_USER_INPUT"
+            assert "eu-west-1, us-east-1" in answer.errors[0]["message"]
+        assert sandbox.calls == []
