@@ -12,6 +12,7 @@ from gateway.caller import Caller
 from gateway.graph.context import Context, Scope
 from gateway.graph.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.schema import build_schema, core
+from gateway.upstream.cost import Cost
 from gateway.upstream.page import Page, PageRequest
 from gateway.upstream.reader import Budget, Reader
 from gateway.upstream.rows import page_from
@@ -34,6 +35,7 @@ class Held:
         *,
         fresh: bool,  # noqa: ARG002
         before_call: Callable[[], None],  # noqa: ARG002
+        cost: Cost | None = None,  # noqa: ARG002
     ) -> Page:
         """Return the page."""
         return self._page
