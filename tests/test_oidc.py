@@ -15,7 +15,8 @@ from tests.entry.issuers import claims_of, curve, sandbox_file, token
 from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, gateway_over
 from tests.sandbox.identities import id_token
 
-JOBS = "{ audienceGenerationJobs(first: 20) { nodes { name status } pageInfo { endCursor } } }"
+# Without the status, which moves between one question and the next.
+JOBS = "{ audienceGenerationJobs(first: 20) { nodes { name } pageInfo { endCursor } } }"
 DETAILS = "{ audienceGenerationJobs(first: 2) { nodes { id name includeSeedInOutput } } }"
 LIST = "ListAudienceGenerationJobs"
 

@@ -289,7 +289,7 @@ async def test_an_sts_that_hangs_is_not_waited_for(
 
     with pytest.raises(UpstreamTimeoutError):
         await sts.exchange(WANTED)
-    assert len(asked(sandbox)) == 1
+    assert len(asked(sandbox)) <= 1
 
 
 async def test_no_setting_of_aws_s_moves_the_exchange(
