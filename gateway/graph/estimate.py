@@ -1,7 +1,7 @@
 """The estimate: how many upstream calls a query asks for, read off its text before any is made.
 
 Page sizes are taken at their word, so a list that turns out shorter costs less; what is shared
-(a model that many jobs use) is taken to be one.
+(a model that many jobs use) is taken to be one. What `@skip` and `@include` leave out counts too.
 """
 
 import math
@@ -13,8 +13,6 @@ from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
-    FragmentSpreadNode,
-    InlineFragmentNode,
     IntValueNode,
     ListValueNode,
     ObjectValueNode,
@@ -28,6 +26,7 @@ from graphql import (
 from gateway.graph.connection import DEFAULT_FIRST, MAX_FIRST
 from gateway.graph.node import from_global_id
 from gateway.graph.objects import GOT, PLAIN
+from gateway.graph.selection import fields_of
 from gateway.upstream.page import PAGE_SIZE
 
 LISTS = {
@@ -50,15 +49,8 @@ LINKS = {
 }
 """Field of a type -> the type of the object that it gets."""
 
-FREE = {
-    "__typename",
-    "exportJobs",
-    "collaboration",
-    "outputConfig",
-    "audienceSize",
-    "statusDetails",
-}
-"""Fields that no Get is made for; `statusDetails` is one of exports' rows alone."""
+FREE = {"__typename", "exportJobs", "collaboration", "outputConfig"}
+"""Fields of what a Get gives that none is made for, beside those of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,27 +144,12 @@ class _Reading:
     def _needs_get(self, type_name: str, fields: Iterable[FieldNode]) -> bool:
         if type_name not in GOT:
             return False
-        free = PLAIN[type_name].keys() | (FREE - {"statusDetails"})
+        free = PLAIN[type_name].keys() | FREE
         names = {field.name.value for field in fields}
         return any(name not in free and (type_name, name) not in LINKS for name in names)
 
     def _fields(self, sets: Iterable[SelectionSetNode | None]) -> list[FieldNode]:
-        return list(self._walk(sets))
-
-    def _walk(self, sets: Iterable[SelectionSetNode | None]) -> Iterator[FieldNode]:
-        visited: set[str] = set()  # a fragment adds its fields once, however often it is spread
-        pending = [selection for each in sets if each for selection in each.selections]
-        while pending:
-            selection = pending.pop()
-            if isinstance(selection, FieldNode):
-                yield selection
-            elif isinstance(selection, InlineFragmentNode):
-                pending.extend(selection.selection_set.selections)
-            elif isinstance(selection, FragmentSpreadNode):
-                fragment = self._fragments.get(selection.name.value)
-                if fragment is not None and selection.name.value not in visited:
-                    visited.add(selection.name.value)
-                    pending.extend(fragment.selection_set.selections)
+        return list(fields_of(sets, self._fragments))
 
     def _rows(self, field: FieldNode) -> int:
         given = {

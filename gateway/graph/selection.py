@@ -1,10 +1,11 @@
-"""What a query selects below the field that is being resolved."""
+"""What a query selects: the fields below some of its fields, through all fragments."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from graphql import (
     FieldNode,
+    FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLIncludeDirective,
     GraphQLResolveInfo,
@@ -20,22 +21,23 @@ def selects(info: GraphQLResolveInfo[Any], *path: str) -> bool:
     """Say whether the field being resolved has this path of field names selected below it."""
     nodes = list(info.field_nodes)
     for name in path:
-        nodes = [
-            child
-            for child in _fields(info, (node.selection_set for node in nodes))
-            if child.name.value == name
-        ]
+        below = (node.selection_set for node in nodes)
+        fields = fields_of(below, info.fragments, lambda each: _included(info, each))
+        nodes = [field for field in fields if field.name.value == name]
     return bool(nodes)
 
 
-def _fields(
-    info: GraphQLResolveInfo[Any], sets: Iterable[SelectionSetNode | None]
+def fields_of(
+    sets: Iterable[SelectionSetNode | None],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    included: Callable[[SelectionNode], bool] = lambda _: True,
 ) -> Iterator[FieldNode]:
+    """Give the fields of selection sets, and of the fragments in them, that are `included`."""
     visited: set[str] = set()  # a fragment adds its fields once, however often it is spread
     pending = [selection for each in sets if each is not None for selection in each.selections]
     while pending:
         selection = pending.pop()
-        if not _included(info, selection):
+        if not included(selection):
             continue
         if isinstance(selection, FieldNode):
             yield selection
@@ -43,7 +45,7 @@ def _fields(
             pending.extend(selection.selection_set.selections)
         elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in visited:
             visited.add(selection.name.value)
-            pending.extend(info.fragments[selection.name.value].selection_set.selections)
+            pending.extend(fragments[selection.name.value].selection_set.selections)
 
 
 def _included(info: GraphQLResolveInfo[Any], selection: SelectionNode) -> bool:
