@@ -2,12 +2,11 @@
 
 import strawberry
 
-from gateway.errors import NotFoundError
 from gateway.graph.connection import Source
 from gateway.graph.context import Info
 from gateway.graph.details import StatusDetails, Tag
 from gateway.graph.enums import AudienceModelStatus, shown
-from gateway.graph.kind import Details, Kind, as_is, got, optional, required
+from gateway.graph.kind import Details, Kind, as_is, got, optional, required, unless_gone
 from gateway.graph.node import Node
 from gateway.graph.scalars import DateTime
 from gateway.graph.training_dataset import TrainingDataset
@@ -102,12 +101,8 @@ class AudienceModel(Node):
     )
     async def training_dataset(self, info: Info) -> TrainingDataset | None:
         """Follow the link."""
-        try:
-            return await TrainingDataset.fetch(
-                info, self.training_dataset_arn, argument="trainingDatasetArn"
-            )
-        except NotFoundError:
-            return None
+        arn = self.training_dataset_arn
+        return await unless_gone(TrainingDataset.fetch(info, arn, argument="trainingDatasetArn"))
 
 
 def _moment(raw: str | None) -> DateTime | None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import strawberry
 
-from gateway.errors import NotFoundError
 from gateway.graph.audience_model import AudienceModel
 from gateway.graph.connection import Source
 from gateway.graph.context import Info
@@ -18,7 +17,7 @@ from gateway.graph.enums import (
     known,
     shown,
 )
-from gateway.graph.kind import Details, Kind, as_is, got, optional, required
+from gateway.graph.kind import Details, Kind, as_is, got, optional, required, unless_gone
 from gateway.graph.node import Node
 from gateway.graph.scalars import DateTime
 from gateway.upstream.page import Item
@@ -164,12 +163,8 @@ class ConfiguredAudienceModel(Node):
     )
     async def audience_model(self, info: Info) -> AudienceModel | None:
         """Follow the link."""
-        try:
-            return await AudienceModel.fetch(
-                info, self.audience_model_arn, argument="audienceModelArn"
-            )
-        except NotFoundError:
-            return None
+        arn = self.audience_model_arn
+        return await unless_gone(AudienceModel.fetch(info, arn, argument="audienceModelArn"))
 
 
 def _shared(raw: list[str]) -> list[SharedAudienceMetrics]:

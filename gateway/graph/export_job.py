@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import orjson
 import strawberry
 
-from gateway.errors import BadUserInputError, NotFoundError, UpstreamInvalidResponseError
+from gateway.errors import BadUserInputError, UpstreamInvalidResponseError
 from gateway.graph.connection import Source
 from gateway.graph.context import Info
 from gateway.graph.details import AudienceSize, StatusDetails
 from gateway.graph.enums import AudienceExportJobStatus, AudienceSizeType, known, shown
 from gateway.graph.job import JOB, AudienceGenerationJob
-from gateway.graph.kind import Read, optional, region_of, required
+from gateway.graph.kind import Read, optional, region_of, required, unless_gone
 from gateway.graph.node import Node, to_global_id
 from gateway.graph.scalars import DateTime
 from gateway.graph.walk import refuse_repeated
@@ -100,10 +100,7 @@ class AudienceExportJob(Node):
     async def audience_generation_job(self, info: Info) -> AudienceGenerationJob | None:
         """Follow the link."""
         arn = self.audience_generation_job_arn
-        try:
-            return await AudienceGenerationJob.fetch(info, arn, argument=JOB.arn)
-        except NotFoundError:
-            return None
+        return await unless_gone(AudienceGenerationJob.fetch(info, arn, argument=JOB.arn))
 
 
 async def refetch_export(info: Info, key: str, *, argument: str) -> AudienceExportJob | None:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.errors import NotFoundError
 from gateway.graph.collaboration import Collaboration
 from gateway.graph.configured_model import ConfiguredAudienceModel
 from gateway.graph.connection import After, Before, Connection, First, Last, Source, connect
@@ -16,7 +15,16 @@ from gateway.graph.details import (
     Tag,
 )
 from gateway.graph.enums import AudienceGenerationJobStatus, shown
-from gateway.graph.kind import Details, Kind, as_is, got, optional, region_of, required
+from gateway.graph.kind import (
+    Details,
+    Kind,
+    as_is,
+    got,
+    optional,
+    region_of,
+    required,
+    unless_gone,
+)
 from gateway.graph.node import Node
 from gateway.graph.scalars import DateTime
 from gateway.upstream.page import Item, Listing
@@ -128,12 +136,9 @@ class AudienceGenerationJob(Node):
     async def configured_audience_model(self, info: Info) -> ConfiguredAudienceModel | None:
         """Follow the link."""
         arn = self.configured_audience_model_arn
-        try:
-            return await ConfiguredAudienceModel.fetch(
-                info, arn, argument="configuredAudienceModelArn"
-            )
-        except NotFoundError:
-            return None
+        return await unless_gone(
+            ConfiguredAudienceModel.fetch(info, arn, argument="configuredAudienceModelArn")
+        )
 
     @strawberry.field(
         description="The exports of the job's audience. Costs one upstream call a job."

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter, methodcaller
 from typing import Any, TypeVar
 
-from gateway.errors import UpstreamInvalidResponseError
+from gateway.errors import NotFoundError, UpstreamInvalidResponseError
 from gateway.graph.context import Info
 from gateway.graph.node import to_global_id
 from gateway.upstream.model import check_input, row_shape
@@ -123,6 +123,14 @@ async def got(kind: Kind, info: Info, arn: str, *, argument: str) -> tuple[Item,
     info.context.scope.check(region_of(arn), argument=argument)
     details = Details(kind, arn)
     return await details.read(info), details
+
+
+async def unless_gone(fetched: Awaitable[T]) -> T | None:
+    """Await what a link or an id leads to: None where it is gone, as the graph has null there."""
+    try:
+        return await fetched
+    except NotFoundError:
+        return None
 
 
 def region_of(arn: str) -> str:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.errors import BadUserInputError, NotFoundError
+from gateway.errors import BadUserInputError
 from gateway.graph.audience_model import AUDIENCE_MODEL, AudienceModel
 from gateway.graph.configured_model import CONFIGURED_MODEL, ConfiguredAudienceModel
 from gateway.graph.context import Info
 from gateway.graph.export_job import EXPORT_PLAIN, TYPE_NAME, AudienceExportJob, refetch_export
 from gateway.graph.job import JOB, AudienceGenerationJob
-from gateway.graph.kind import Kind, Read
+from gateway.graph.kind import Kind, Read, unless_gone
 from gateway.graph.node import Node, from_global_id
 from gateway.graph.training_dataset import TRAINING_DATASET, TrainingDataset
 
@@ -64,10 +64,7 @@ def named_by_arn(type_name: str, arn: str, *, argument: str) -> Named:
     kind.check_arn(arn, argument=argument)
 
     async def fetch(info: Info) -> Node | None:
-        try:
-            found: Node = await of_type.fetch(info, arn, argument=argument)
-        except NotFoundError:
-            return None
+        found: Node | None = await unless_gone(of_type.fetch(info, arn, argument=argument))
         return found
 
     return Named(fetch)
