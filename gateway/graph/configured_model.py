@@ -17,7 +17,16 @@ from gateway.graph.enums import (
     known,
     shown,
 )
-from gateway.graph.kind import Details, Kind, as_is, got, optional, required, unless_gone
+from gateway.graph.kind import (
+    Details,
+    Kind,
+    as_is,
+    got,
+    optional,
+    read_member,
+    required,
+    unless_gone,
+)
 from gateway.graph.node import Node
 from gateway.graph.scalars import DateTime
 from gateway.upstream.page import Item
@@ -119,7 +128,7 @@ class ConfiguredAudienceModel(Node):
     @strawberry.field(description="Where its audiences are exported to.")
     def output_config(self) -> ConfiguredAudienceModelOutputConfig:
         """Read what the row tells already."""
-        return ConfiguredAudienceModelOutputConfig.of(self.item["outputConfig"])
+        return read_member(self.item, "outputConfig", ConfiguredAudienceModelOutputConfig.of)
 
     @strawberry.field(
         description="What a collaborator is shown of an audience's quality. Costs one upstream "

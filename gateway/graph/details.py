@@ -104,6 +104,11 @@ class AudienceSize:
     type: AudienceSizeType = strawberry.field(description="What the value counts.")
     value: int = strawberry.field(description="The size: a number of people, or percents.")
 
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "AudienceSize":
+        """Read the shape."""
+        return cls(type=known(AudienceSizeType, raw["type"]), value=raw["value"])
+
 
 @strawberry.federation.type(
     shareable=True, description="How relevant an audience of a certain size is."
@@ -138,10 +143,8 @@ class AudienceQualityMetrics:
 
 
 def _relevance(raw: Mapping[str, Any]) -> RelevanceMetric:
-    size = raw["audienceSize"]
     return RelevanceMetric(
-        audience_size=AudienceSize(type=known(AudienceSizeType, size["type"]), value=size["value"]),
-        score=raw.get("score"),
+        audience_size=AudienceSize.of(raw["audienceSize"]), score=raw.get("score")
     )
 
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import orjson
 import strawberry
 
-from gateway.errors import BadUserInputError, UpstreamInvalidResponseError
+from gateway.errors import BadUserInputError
 from gateway.graph.connection import Source
 from gateway.graph.context import Info
 from gateway.graph.details import AudienceSize, StatusDetails
-from gateway.graph.enums import AudienceExportJobStatus, AudienceSizeType, known, shown
+from gateway.graph.enums import AudienceExportJobStatus, shown
 from gateway.graph.job import JOB, AudienceGenerationJob
-from gateway.graph.kind import Read, optional, region_of, required, unless_gone
+from gateway.graph.kind import Read, optional, read_member, region_of, required, unless_gone
 from gateway.graph.node import Node, to_global_id
 from gateway.graph.scalars import DateTime
 from gateway.graph.walk import refuse_repeated
@@ -79,19 +79,12 @@ class AudienceExportJob(Node):
     @strawberry.field(description="How much of the audience is exported.")
     def audience_size(self) -> AudienceSize:
         """Read the shape."""
-        try:
-            raw = self.item["audienceSize"]
-            kind = known(AudienceSizeType, raw["type"])
-            return AudienceSize(type=kind, value=raw["value"])
-        except (KeyError, TypeError) as error:
-            raise UpstreamInvalidResponseError(
-                "Clean Rooms ML's answer made no sense: `audienceSize` is not as its model says."
-            ) from error
+        return read_member(self.item, "audienceSize", AudienceSize.of)
 
     @strawberry.field(description="Why the export is in its status.")
     def status_details(self) -> StatusDetails | None:
         """Read the shape."""
-        return StatusDetails.of(self.item.get("statusDetails"))
+        return read_member(self.item, "statusDetails", StatusDetails.of)
 
     @strawberry.field(
         description="The job whose audience is exported, null if it is gone. Costs one upstream "

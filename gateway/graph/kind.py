@@ -89,17 +89,8 @@ class Details:
         return await self._asked
 
     async def part(self, info: Info, member: str, read: Callable[[Any], T]) -> T:
-        """Return one member as `read` makes it.
-
-        Raises UpstreamInvalidResponseError if it has not the form that the model promises.
-        """
-        item = await self.read(info)
-        try:
-            return read(item.get(member))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UpstreamInvalidResponseError(
-                f"Clean Rooms ML's answer made no sense: `{member}` is not as its model says."
-            ) from error
+        """Return one member; raises as read_member does."""
+        return read_member(await self.read(info), member, read)
 
     async def _ask(self, reader: Reader) -> Item:
         kind = self._kind
@@ -112,6 +103,19 @@ class Details:
         row = row_shape(kind.lists).members
         told = {name: shown[name] for name in row if name in shown}
         return {name: value for name, value in item.items() if name not in row} | told
+
+
+def read_member(item: Item, member: str, read: Callable[[Any], T]) -> T:
+    """Return a member of an item as `read` makes it, which is given None where there is none.
+
+    Raises UpstreamInvalidResponseError if it has not the form that the model promises.
+    """
+    try:
+        return read(item.get(member))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UpstreamInvalidResponseError(
+            f"Clean Rooms ML's answer made no sense: `{member}` is not as its model says."
+        ) from error
 
 
 async def got(kind: Kind, info: Info, arn: str, *, argument: str) -> tuple[Item, Details]:
