@@ -1,5 +1,6 @@
 """The whole graph through the running gateway: every kind, and the links between them."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -92,6 +93,18 @@ def test_an_export_is_fetched_again_by_listing(gateway: Gateway) -> None:
         name: value for name, value in export.items() if name != "audienceGenerationJob"
     }
     assert gateway.ask(query, {"id": export["id"]}, caller="edith").data["node"] is None
+
+
+@pytest.mark.parametrize("key", ["x", "[]", '["a","b","c"]', "[1,2,3]", "{}"])
+def test_a_malformed_id_of_an_export_is_one_as_any(gateway: Gateway, key: str) -> None:
+    """`node` says so, `nodes` has null in its place, and nothing is asked."""
+    text = b64encode(f"AudienceExportJob:{key}".encode()).decode()
+    answer = gateway.ask("query N($id: ID!) { node(id: $id) { id } }", {"id": text})
+    assert answer.code == "BAD_USER_INPUT"
+    assert answer.errors[0]["message"].startswith("`id` is not an id of this graph.")
+    query = "query N($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+    assert gateway.ask(query, {"ids": [text]}).data == {"nodes": [None]}
+    assert gateway.sandbox.calls == []
 
 
 def test_the_exports_of_a_job_page_as_any_list(gateway: Gateway) -> None:

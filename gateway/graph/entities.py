@@ -35,10 +35,10 @@ async def _resolve(info: Info, representation: Any) -> Node | None:
         read = from_global_id(value)
         if read is None or read[0] != type_name:
             raise BadUserInputError(f"`id` is not the id of a {type_name}.")
-        named = named_by_id(value, argument="id")
+        fetch = named_by_id(value, argument="id")
     else:
-        named = named_by_arn(type_name, value, argument=key)
-    return await named.fetch(info)
+        fetch = named_by_arn(type_name, value, argument=key)
+    return await fetch(info)
 
 
 def _read(representation: Any) -> tuple[str, str, str]:

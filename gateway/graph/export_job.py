@@ -11,7 +11,15 @@ from gateway.graph.context import Info
 from gateway.graph.details import AudienceSize, StatusDetails
 from gateway.graph.enums import AudienceExportJobStatus, shown
 from gateway.graph.job import JOB, AudienceGenerationJob
-from gateway.graph.kind import Read, optional, read_member, region_of, required, unless_gone
+from gateway.graph.kind import (
+    Read,
+    optional,
+    python_names,
+    read_member,
+    region_of,
+    required,
+    unless_gone,
+)
 from gateway.graph.node import Node, to_global_id
 from gateway.graph.scalars import DateTime
 from gateway.graph.walk import refuse_repeated
@@ -36,6 +44,7 @@ EXPORT_PLAIN: Mapping[str, Read] = {
     "status": shown(AudienceExportJobStatus),
     "updateTime": required("updateTime"),
 }
+_READS = python_names(EXPORT_PLAIN)
 
 
 @strawberry.type(
@@ -63,18 +72,7 @@ class AudienceExportJob(Node):
     @classmethod
     def from_row(cls, item: Item) -> "AudienceExportJob":
         """Make the export of a row of the list, which tells all of it."""
-        read = EXPORT_PLAIN
-        return cls(
-            id=strawberry.ID(read["id"](item)),
-            audience_generation_job_arn=item[JOB.arn],
-            create_time=item["createTime"],
-            description=item.get("description"),
-            name=item["name"],
-            output_location=item.get("outputLocation"),
-            status=read["status"](item),
-            update_time=item["updateTime"],
-            item=item,
-        )
+        return cls(**{name: read(item) for name, read in _READS.items()}, item=item)
 
     @strawberry.field(description="How much of the audience is exported.")
     def audience_size(self) -> AudienceSize:
@@ -96,14 +94,28 @@ class AudienceExportJob(Node):
         return await unless_gone(AudienceGenerationJob.fetch(info, arn, argument=JOB.arn))
 
 
-async def refetch_export(info: Info, key: str, *, argument: str) -> AudienceExportJob | None:
-    """Find the export that an id names in the list of its job's; None where it is gone.
+def job_arn_of(key: str, *, argument: str) -> str:
+    """Read the ARN of its job off an export's key.
 
-    Raises BadUserInputError naming the argument if the id is none of ours.
+    Raises BadUserInputError naming the argument if the text is no such key.
     """
-    arn = _job_arn(key, argument)
-    info.context.scope.check(region_of(arn), argument=argument)
-    listing = Listing(EXPORTS, region_of(arn), ((JOB.arn, arn),))
+    try:
+        arn, name, created = orjson.loads(key)
+    except (ValueError, TypeError):
+        arn = name = created = None
+    if not (isinstance(arn, str) and isinstance(name, str) and isinstance(created, str)):
+        raise BadUserInputError(f"`{argument}` names no export.")
+    return JOB.check_arn(arn, argument=argument)
+
+
+async def find_export(info: Info, *, key: str, arn: str, argument: str) -> AudienceExportJob | None:
+    """Find the export with this key in the list of its job's; None where it is gone.
+
+    Raises BadUserInputError naming the argument if the job's region is not served.
+    """
+    listing = Listing(
+        EXPORTS, info.context.scope.check(region_of(arn), argument=argument), ((JOB.arn, arn),)
+    )
     token, seen = None, set[str]()
     while True:
         page = await info.context.reader.page(PageRequest(listing, token), a_row_s=token is None)
@@ -114,16 +126,6 @@ async def refetch_export(info: Info, key: str, *, argument: str) -> AudienceExpo
             return None
         token = page.next_token
         refuse_repeated(token, seen)
-
-
-def _job_arn(key: str, argument: str) -> str:
-    try:
-        arn, name, created = orjson.loads(key)
-    except (ValueError, TypeError):
-        arn = name = created = None
-    if not (isinstance(arn, str) and isinstance(name, str) and isinstance(created, str)):
-        raise BadUserInputError(f"`{argument}` is not an id of this graph.")
-    return JOB.check_arn(arn, argument=argument)
 
 
 EXPORT_SOURCE = Source(key_of=key_of, make=AudienceExportJob.from_row)

@@ -57,10 +57,7 @@ class Kind:
 
     @cached_property
     def _python_names(self) -> Mapping[str, Read]:
-        return {
-            re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): read
-            for name, read in self.plain.items()
-        }
+        return python_names(self.plain)
 
     def check_arn(self, arn: str, *, argument: str) -> str:
         """Return an ARN if the upstream would take it.
@@ -140,6 +137,14 @@ async def unless_gone(fetched: Awaitable[T]) -> T | None:
 def region_of(arn: str) -> str:
     """Read the region that an ARN names."""
     return arn.split(":", 4)[3]
+
+
+def python_names(reads: Mapping[str, Read]) -> Mapping[str, Read]:
+    """Name what reads fields as the attributes of their type are named."""
+    return {
+        re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): read
+        for name, read in reads.items()
+    }
 
 
 def as_is(value: T) -> T:

@@ -255,7 +255,7 @@ class QueryWithNodes(Query):
         ],
     ) -> Node | None:
         """Fetch one object again."""
-        return await named_by_id(id, argument="id").fetch(info)
+        return await named_by_id(id, argument="id")(info)
 
     @strawberry.field(
         description="The objects with these global ids, one to one and in their order; null in "
@@ -280,7 +280,7 @@ class QueryWithNodes(Query):
 
 async def _node(info: Info, global_id: str) -> Node | None:
     try:
-        named = named_by_id(global_id, argument="ids")
+        fetch = named_by_id(global_id, argument="ids")
     except BadUserInputError:
         return None
-    return await named.fetch(info)
+    return await fetch(info)
