@@ -1,7 +1,6 @@
 """Execution alone: a page that is there already, without HTTP, cache or upstream."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from graphql import ExecutionResult, GraphQLSchema, execute, parse
@@ -12,7 +11,7 @@ from gateway.caller import Caller
 from gateway.graph.context import Context, Scope
 from gateway.graph.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.schema import build_schema, core
-from gateway.upstream.cost import Cost
+from gateway.upstream.answers import Terms
 from gateway.upstream.page import Page, PageRequest
 from gateway.upstream.reader import Budget, Reader
 from gateway.upstream.rows import page_from
@@ -32,13 +31,13 @@ class Held:
         self,
         caller: Caller,  # noqa: ARG002  as Answers has it
         request: PageRequest,  # noqa: ARG002
-        *,
-        fresh: bool,  # noqa: ARG002
-        before_call: Callable[[], None],  # noqa: ARG002
-        cost: Cost | None = None,  # noqa: ARG002
+        terms: Terms,  # noqa: ARG002
     ) -> Page:
         """Return the page."""
         return self._page
+
+    async def stale_page(self, caller: Caller, request: PageRequest) -> None:
+        """Hold nothing old."""
 
 
 class Execution:

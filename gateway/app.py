@@ -27,10 +27,13 @@ from gateway.settings import Settings, read_settings
 from gateway.upstream.answers import Answers
 from gateway.upstream.aws import Aws
 from gateway.upstream.aws_sts import Sts
-from gateway.upstream.cache import AnswerCache, MemoryAnswers
+from gateway.upstream.cache import MemoryAnswers
+from gateway.upstream.calls import Calls
 from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.reader import Budget, Reader
+from gateway.upstream.redis_link import RedisLink
 from gateway.upstream.sealed import SealedRedis
+from gateway.upstream.shares import Shares
 
 EXAMPLE = """\
 # Press the button, or Ctrl-Enter.
@@ -81,10 +84,16 @@ def create_app(
             aws = await parts.enter_async_context(
                 Aws.open(settings.served_regions, settings.upstream_url)
             )
-            cache = _cache(settings)
+            link = None if settings.cache_url == "memory://" else RedisLink(settings.cache_url)
+            cache = SealedRedis(link) if link else _memory(settings)
             parts.push_async_callback(cache.close)
-            origin = settings.upstream_url or ""
-            answers = Answers(aws, cache, settings.cache_seconds, origin=origin)
+            answers = Answers(
+                Calls(aws, Shares(settings.caller_calls_per_second, link)),
+                cache,
+                settings.cache_seconds,
+                stale_seconds=settings.stale_seconds,
+                origin=settings.upstream_url or "",
+            )
             app.state.contexts = Contexts(settings, answers)
             # What is there now stays: a collection that scans it anew stops all requests for
             # 50 ms and more.
@@ -128,10 +137,8 @@ async def _open_door(
     return Door(settings.callers, settings.allow_long_term_keys, oidc)
 
 
-def _cache(settings: Settings) -> AnswerCache:
-    if settings.cache_url == "memory://":
-        return MemoryAnswers(BoundedMemoryCache(settings.cache_bytes))
-    return SealedRedis(settings.cache_url)
+def _memory(settings: Settings) -> MemoryAnswers:
+    return MemoryAnswers(BoundedMemoryCache(settings.cache_bytes))
 
 
 async def _to_the_page(_: Request) -> Response:

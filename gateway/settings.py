@@ -116,6 +116,13 @@ class Settings(BaseSettings):
         description="How long an answer may be served again, also to a caller who has lost "
         "the right to it since. 0: not at all.",
     )
+    stale_seconds: float = Field(
+        0,
+        ge=0,
+        le=86400,
+        description="For how long an answer that is too old may still be served while the "
+        "upstream fails; the answer says so. 0: not at all.",
+    )
     cache_bytes: int = Field(
         64 * 1024 * 1024, ge=0, le=2**40, description="How many bytes the memory cache may hold."
     )
@@ -127,6 +134,13 @@ class Settings(BaseSettings):
     )
     max_detail_calls: int = Field(
         500, ge=1, description="How many single objects one operation may ask the upstream for."
+    )
+    caller_calls_per_second: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description="How many calls to AWS one caller may cause in a second, over 12 seconds; "
+        "so 600 at once. Counted by all replicas that share a Redis. 0: no limit.",
     )
     root_node: bool = Field(
         default=True,

@@ -32,12 +32,14 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.settings import Settings
+from gateway.upstream import redis_link as link_module
 from gateway.upstream import sealed as sealed_module
-from gateway.upstream.answers import Answers
+from gateway.upstream.answers import Answers, Terms
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.cache import AnswerCache, MemoryAnswers
 from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.page import ItemRequest, Listing, PageRequest
+from gateway.upstream.redis_link import RedisLink
 from gateway.upstream.sealed import SealedRedis
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
@@ -45,6 +47,8 @@ from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller
 from tests.upstream.fakes import FakeAws, row
 
 PATIENCE_SECONDS = 20
+
+TERMS = Terms(fresh=False, before_call=lambda: None)
 
 
 class NotedError(Exception):
@@ -68,9 +72,9 @@ def place_of(who: Caller, asked: Asked) -> str:
 
     async def ask() -> None:
         if isinstance(asked, PageRequest):
-            await answers.page(who, asked, fresh=False, before_call=lambda: None)
+            await answers.page(who, asked, TERMS)
         else:
-            await answers.item(who, asked, fresh=False, before_call=lambda: None)
+            await answers.item(who, asked, TERMS)
 
     with pytest.raises(NotedError) as caught:
         asyncio.run(ask())
@@ -187,6 +191,7 @@ def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) ->
     """Give it empty, and wait for it as long as it takes: these are not the tests of its faults."""
     monkeypatch.setattr(sealed_module, "GET_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(link_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
     with shared_server.client() as redis:
         redis.flushall()
     return shared_server
@@ -216,7 +221,7 @@ async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[A
         cache: AnswerCache = MemoryAnswers(BoundedMemoryCache(64_000_000, clock=clock))
     else:
         server: RedisServer = request.getfixturevalue("redis_server")
-        cache = SealedRedis(server.url, clock=clock, breaker=Breaker(1, 3600))
+        cache = SealedRedis(RedisLink(server.url, breaker=Breaker(1, 3600)), clock=clock)
     yield cache
     await cache.close()
 
@@ -224,8 +229,8 @@ async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[A
 async def ask(answers: Answers, who: Caller) -> None:
     """Ask for a page and for an object."""
     item = ItemRequest(GET, REGION, ())
-    await answers.page(who, FIRST_PAGE, fresh=False, before_call=lambda: None)
-    await answers.item(who, item, fresh=False, before_call=lambda: None)
+    await answers.page(who, FIRST_PAGE, TERMS)
+    await answers.item(who, item, TERMS)
 
 
 @pytest.mark.parametrize(("left", "seconds", "life"), [(30, 3600, 30), (3600, 30, 30), (5, 5, 5)])

@@ -34,6 +34,8 @@ DOCUMENTED: dict[str, Any] = {
     "limit_body_bytes": 262144,
     "limit_ids": 500,
     "max_in_flight": 1000,
+    "stale_seconds": 0,
+    "caller_calls_per_second": 50,
     "oidc_file": None,
 }
 """The contract: names are public, and a default is a promise."""
@@ -75,6 +77,8 @@ BAD: dict[str, list[str]] = {
         "redis://:pa?ss@host",
     ],
     "CACHE_SECONDS": ["", "-1", "five", "nan", "inf", "3601", "5s"],
+    "STALE_SECONDS": ["", "-1", "nan", "inf", "86401", "5s"],
+    "CALLER_CALLS_PER_SECOND": ["", "-1", "1.5", "fifty", "1000001"],
     "CACHE_BYTES": ["", "-1", "64MB", "1.5", "1e6"],
     "DEADLINE_SECONDS": ["", "0", "-1", "nan", "inf", "301", "20s"],
     "MAX_UPSTREAM_CALLS": ["", "0", "-1", "many", "1.5"],

@@ -117,9 +117,14 @@ def _extensions(context: Context, asked_for: Estimate) -> dict[str, Any]:
     extensions: dict[str, Any] = {}
     if context.notes:
         extensions["stoppedEarly"] = context.notes
-    if context.show_cost and isinstance(context.authenticated, Reader):
-        estimated = {"pages": asked_for.pages, "details": asked_for.details}
-        extensions["cost"] = {"estimate": estimated, **context.authenticated.cost.extensions()}
+    reader = context.authenticated
+    if isinstance(reader, Reader):
+        if reader.stale:
+            oldest = round(max(reader.stale.values()), 3)
+            extensions["stale"] = {"answers": len(reader.stale), "oldestSeconds": oldest}
+        if context.show_cost:
+            estimated = {"pages": asked_for.pages, "details": asked_for.details}
+            extensions["cost"] = {"estimate": estimated, **reader.cost.extensions()}
     return extensions
 
 

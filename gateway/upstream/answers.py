@@ -1,159 +1,186 @@
 """Answers of the upstream, kept for a few seconds for the caller they were given to."""
 
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
 
 from gateway.caller import Caller
 from gateway.errors import UpstreamError
-from gateway.upstream.aws import Aws
 from gateway.upstream.cache import AnswerCache
 from gateway.upstream.cost import Cost
 from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import PAGE_SIZE, Item, ItemRequest, Page, PageRequest
 from gateway.upstream.rows import item_from, page_from
+from gateway.upstream.shares import ShareSpentError
 
 log = structlog.get_logger()
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: a version that stores another form never reads this one's."""
+
+
+class Asks(Protocol):
+    """Makes a call to the upstream as a caller."""
+
+    async def call(
+        self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the parsed answer; raises a GatewayError for whatever goes wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms a question is asked."""
+
+    fresh: bool
+    """Read past the cache, and refresh it."""
+    before_call: Callable[[], None]
+    """Runs before the upstream is asked for this question, and may raise to forbid it; not
+    where the cache answers or a call is under way."""
+    cost: Cost = field(default_factory=Cost)
+    """Counts all that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    operation: str
+    region: str
+    parameters: dict[str, Any]
+    read: Callable[[str, dict[str, Any]], Any]
+    """Turns the parsed answer into the form that is kept: plain JSON."""
 
 
 class Answers:
     """Asks the upstream as a caller, through the cache and the single flight.
 
     An answer lives `seconds` (0: not at all) and is seen by nobody but the caller who got it.
-    Only complete successes are kept. `fresh` reads past the cache and refreshes it;
-    `before_call` runs before the upstream is asked for this caller's question, and may raise
-    to forbid it; not where the cache answers or a call is under way. `cost` counts all that.
+    Only complete successes are kept. For `stale_seconds` more it is kept for who asks for it
+    because the upstream fails.
     """
 
     def __init__(
         self,
-        aws: Aws,
+        upstream: Asks,
         cache: AnswerCache,
         seconds: float,
         *,
+        stale_seconds: float = 0,
         origin: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`origin` says which upstream is asked, where a cache is shared by askers of several.
 
-        `clock` is the wall's: credentials end by it.
+        `clock` is the wall's: credentials end by it, and replicas share it.
         """
         self._origin = origin
-        self._aws = aws
+        self._upstream = upstream
         self._cache = cache
         self._seconds = seconds
+        self._stale_seconds = stale_seconds if seconds > 0 else 0
         self._clock = clock
         self._flights: SingleFlight[Any] = SingleFlight()
 
-    async def page(
-        self,
-        caller: Caller,
-        request: PageRequest,
-        *,
-        fresh: bool,
-        before_call: Callable[[], None],
-        cost: Cost | None = None,
-    ) -> Page:
+    async def page(self, caller: Caller, request: PageRequest, terms: Terms) -> Page:
         """Return a page."""
-        cost = cost or Cost()
-        listing = request.listing
-        what = [listing.operation, listing.region, listing.filters, request.token]
-        key = key_of(caller, [self._origin, *what])
+        return Page(*await self._answer(caller, _page_question(request), terms))
 
-        async def ask() -> Page:
-            parameters: dict[str, Any] = {"maxResults": PAGE_SIZE, **dict(listing.filters)}
-            if request.token is not None:
-                parameters["nextToken"] = request.token
-            with failures_logged(listing.operation, listing.region):
-                answer = await self._aws.call(caller, listing.region, listing.operation, parameters)
-                cost.called(answer.get("ResponseMetadata", {}))
-                page = page_from(listing.operation, answer)
-            await self._keep(caller, key, [page.items, page.next_token])
-            return page
-
-        kept = None if fresh else await self._kept(caller, key)
-        if kept is not None:
-            cost.cache_hits += 1
-            return Page(*kept)
-        page: Page = await self._flight(key, ask, fresh, before_call, cost)
-        return page
-
-    async def item(
-        self,
-        caller: Caller,
-        request: ItemRequest,
-        *,
-        fresh: bool,
-        before_call: Callable[[], None],
-        cost: Cost | None = None,
-    ) -> Item:
+    async def item(self, caller: Caller, request: ItemRequest, terms: Terms) -> Item:
         """Return one object."""
-        cost = cost or Cost()
-        what = [request.operation, request.region, request.parameters]
-        key = key_of(caller, [self._origin, *what])
-
-        async def ask() -> Item:
-            with failures_logged(request.operation, request.region):
-                answer = await self._aws.call(
-                    caller, request.region, request.operation, dict(request.parameters)
-                )
-                cost.called(answer.get("ResponseMetadata", {}))
-                item = item_from(request.operation, answer)
-            await self._keep(caller, key, item)
-            return item
-
-        kept = None if fresh else await self._kept(caller, key)
-        if kept is not None:
-            cost.cache_hits += 1
-            found: Item = kept
-            return found
-        item: Item = await self._flight(key, ask, fresh, before_call, cost)
+        item: Item = await self._answer(caller, _item_question(request), terms)
         return item
 
-    async def _kept(self, caller: Caller, key: str) -> Any:
-        kept = await self._cache.get(caller, key)
-        return None if kept is None else orjson.loads(kept)
+    async def stale_page(self, caller: Caller, request: PageRequest) -> tuple[Page, float] | None:
+        """Return a page that has outlived its time and how old it is, in seconds; None if none is.
 
-    async def _keep(self, caller: Caller, key: str, answer: Any) -> None:
-        seconds = self._life(caller)
-        # A call that a fresh one has overtaken must not put its older answer over the newer.
-        if seconds > 0 and self._flights.leads(key):
-            await self._cache.set(caller, key, orjson.dumps(answer), seconds)
+        Asks the cache alone.
+        """
+        found = await self._stale(caller, _page_question(request))
+        return None if found is None else (Page(*found[0]), found[1])
 
-    def _life(self, caller: Caller) -> float:
-        """Return how long an answer may be kept: never longer than the right to it lasts."""
-        if caller.expires_at is None:
-            return self._seconds
-        return min(self._seconds, caller.expires_at - self._clock())
+    async def stale_item(self, caller: Caller, request: ItemRequest) -> tuple[Item, float] | None:
+        """Return an object likewise."""
+        return await self._stale(caller, _item_question(request))
 
-    async def _flight(
-        self,
-        key: str,
-        ask: Callable[[], Coroutine[Any, Any, Any]],
-        fresh: bool,  # noqa: FBT001  private, and named by its callers' own parameter
-        before_call: Callable[[], None],
-        cost: Cost,
-    ) -> Any:
+    async def _answer(self, caller: Caller, question: _Question, terms: Terms) -> Any:
+        key = self._key(caller, question)
+        if not terms.fresh:
+            kept = await self._kept(caller, key)
+            # Replicas' clocks are not quite the same: an answer may seem to be of the future.
+            if kept is not None and abs(kept[1]) < self._seconds:
+                terms.cost.cache_hits += 1
+                return kept[0]
         started = False
 
         def start() -> Coroutine[Any, Any, Any]:
             nonlocal started
-            before_call()
+            terms.before_call()
             started = True
-            return ask()
+            return self._ask(caller, question, key, terms.cost)
 
         # A fresh question must not be answered by a call that began before it was asked.
-        answer = await self._flights.join(key, start, anew=fresh)
-        cost.cache_hits += not started
+        answer = await self._flights.join(key, start, anew=terms.fresh)
+        terms.cost.cache_hits += not started
         return answer
+
+    async def _ask(self, caller: Caller, question: _Question, key: str, cost: Cost) -> Any:
+        with failures_logged(question.operation, question.region):
+            answer = await self._upstream.call(
+                caller, question.region, question.operation, question.parameters
+            )
+            cost.called(answer.get("ResponseMetadata", {}))
+            read = question.read(question.operation, answer)
+        seconds = self._life(caller)
+        # A call that a fresh one has overtaken must not put its older answer over the newer.
+        if seconds > 0 and self._flights.leads(key):
+            await self._cache.set(caller, key, orjson.dumps([self._clock(), read]), seconds)
+        return read
+
+    async def _stale(self, caller: Caller, question: _Question) -> tuple[Any, float] | None:
+        return (
+            await self._kept(caller, self._key(caller, question)) if self._stale_seconds else None
+        )
+
+    async def _kept(self, caller: Caller, key: str) -> tuple[Any, float] | None:
+        """Return what is kept and its age."""
+        kept = await self._cache.get(caller, key)
+        if kept is None:
+            return None
+        since, answer = orjson.loads(kept)
+        return answer, self._clock() - since
+
+    def _life(self, caller: Caller) -> float:
+        """Return how long an answer is kept: never longer than the right to it lasts."""
+        seconds = self._seconds + self._stale_seconds
+        if caller.expires_at is None:
+            return seconds
+        return min(seconds, caller.expires_at - self._clock())
+
+    def _key(self, caller: Caller, question: _Question) -> str:
+        what = [self._origin, question.operation, question.region, question.parameters]
+        return key_of(caller, what)
+
+
+def _page_question(request: PageRequest) -> _Question:
+    listing = request.listing
+    parameters: dict[str, Any] = {"maxResults": PAGE_SIZE, **dict(listing.filters)}
+    if request.token is not None:
+        parameters["nextToken"] = request.token
+    return _Question(listing.operation, listing.region, parameters, _kept_page)
+
+
+def _kept_page(operation: str, answer: dict[str, Any]) -> list[Any]:
+    page = page_from(operation, answer)
+    return [page.items, page.next_token]
+
+
+def _item_question(request: ItemRequest) -> _Question:
+    return _Question(request.operation, request.region, dict(request.parameters), item_from)
 
 
 @contextmanager
@@ -161,14 +188,17 @@ def failures_logged(operation: str, region: str) -> Iterator[None]:
     """Log what the upstream did not do; a caller's own mistakes are no news to an operator."""
     try:
         yield
+    except ShareSpentError:
+        raise  # nobody was asked, and whoever floods us must not flood the log
     except UpstreamError as error:
+        cause = error.__cause__
         log.warning(
             "upstream failed",
             operation=operation,
             region=region,
             code=error.code,
             why=error.message,
-            cause=type(error.__cause__).__qualname__,
+            cause=cause and type(cause).__qualname__,
             aws=error.aws and error.aws.extensions(),
         )
         raise

@@ -21,13 +21,18 @@ from botocore.parsers import ResponseParserError
 
 from gateway import __version__
 from gateway.caller import AwsKeys, Caller
-from gateway.upstream.aws_errors import translated
+from gateway.upstream.aws_errors import AnswerTooLargeError, translated
 from gateway.upstream.model import SERVICE, loader
 
 CONNECT_SECONDS = 2.0
 ATTEMPT_SECONDS = 5.0
-ATTEMPTS = 3
 CONNECTIONS = 100
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""More than any answer has: a page of 100 rows takes some 100 KB."""
+
+ONCE = {"mode": "standard", "total_max_attempts": 1}
+"""botocore's retries are off: those of calls.py have one budget for all regions."""
 
 _keys: ContextVar[AwsKeys] = ContextVar("keys of the caller whose call is being made")
 
@@ -59,9 +64,9 @@ class Aws:
     async def call(
         self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Make one call as the caller and return the parsed answer.
+        """Make one attempt as the caller and return the parsed answer.
 
-        At most ATTEMPTS wire attempts. Raises a GatewayError for whatever goes wrong.
+        Raises a GatewayError for whatever goes wrong.
         """
         client = self._clients[region]
         token = _keys.set(caller.keys)
@@ -124,16 +129,15 @@ class _CallersSession(AioSession):
 
 def _config(**options: Any) -> AioConfig:
     return AioConfig(
+        **{"retries": ONCE, **options},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ATTEMPT_SECONDS,
         max_pool_connections=CONNECTIONS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         parameter_validation=False,  # the graph has checked them against the same model
         ignore_configured_endpoint_urls=True,
         # botocore would put one together from the environment, anew for each call.
         user_agent=f"audience-gateway/{__version__}",
         http_session_cls=_HttpSession,
-        **options,
     )
 
 
@@ -159,12 +163,37 @@ class _HttpSession(AIOHTTPSession):
                     skip_auto_headers={"Content-Type"},
                     auto_decompress=False,
                     cookie_jar=aiohttp.DummyCookieJar(),
+                    response_class=_BoundedResponse,
                 )
             )
             # Retries are botocore's: aiohttp's own would double each of them.
             session._retry_connection = False  # noqa: SLF001
             self._sessions[proxy_url] = _Straight(session)
         return self._sessions[proxy_url]
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """Reads no more of a body than any answer has."""
+
+    async def read(self) -> bytes:
+        if self._body is None:
+            try:
+                self._body = await self._bounded()
+            except BaseException:
+                self.close()
+                raise
+        # What follows, the release of the connection included, is as it always is.
+        return await super().read()
+
+    async def _bounded(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.content.iter_any():
+            size += len(part)
+            if size > MAX_ANSWER_BYTES:
+                raise AnswerTooLargeError
+            parts.append(part)
+        return b"".join(parts)
 
 
 class _Straight:

@@ -108,6 +108,14 @@ EXCEPTIONS: dict[type[BaseException], tuple[type[GatewayError], str]] = {
 """Failure on the way -> what it is here, and what to tell the caller."""
 
 
+class AnswerTooLargeError(Exception):
+    """The body of an answer is larger than any there is."""
+
+
+SENSELESS = (AnswerTooLargeError, aiohttp.ClientResponseError)
+"""Answers that cannot be read as HTTP, or not to their end."""
+
+
 @contextmanager
 def translated(operation: str) -> Iterator[None]:
     """Turn whatever AWS, or the way there, raises inside into a GatewayError."""
@@ -116,8 +124,15 @@ def translated(operation: str) -> Iterator[None]:
     except aws.ClientError as error:
         raise _from_answer(operation, error) from error
     except tuple(EXCEPTIONS) as error:
-        kind, message = next(row for known, row in EXCEPTIONS.items() if isinstance(error, known))
-        raise kind(message) from error
+        raise _from_the_way(error) from error
+
+
+def _from_the_way(error: BaseException) -> GatewayError:
+    # aiobotocore wraps what it does not expect of its HTTP client; some of its errors tell nothing.
+    if isinstance(getattr(error, "kwargs", {}).get("error"), SENSELESS):
+        return UpstreamInvalidResponseError("Clean Rooms ML's answer made no sense.")
+    kind, message = next(row for known, row in EXCEPTIONS.items() if isinstance(error, known))
+    return kind(message)
 
 
 def _from_answer(operation: str, error: aws.ClientError) -> GatewayError:

@@ -19,6 +19,9 @@ OPERATION = "AssumeRoleWithWebIdentity"
 EXCHANGE_SECONDS = 10.0
 """In all, with every attempt: a request's own time begins only after it."""
 
+RETRIES = {"mode": "standard", "total_max_attempts": 3}
+"""One client serves all callers, so its own budget is the process's."""
+
 READ_ONLY = orjson.dumps(
     {
         "Version": "2012-10-17",
@@ -64,7 +67,7 @@ class Sts:
     async def open(cls, region: str, url: str | None) -> AsyncIterator["Sts"]:
         """Hold a client until the application ends; `url` None is the region's own endpoint."""
         async with aws_client(
-            aws_session(), "sts", region, url, signature_version=UNSIGNED
+            aws_session(), "sts", region, url, signature_version=UNSIGNED, retries=RETRIES
         ) as client:
             yield cls(client)
 

@@ -1,9 +1,9 @@
 """What one request reads: each page and each object once, within its budgets and its time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.caller import Caller
 from gateway.errors import (
@@ -12,11 +12,15 @@ from gateway.errors import (
     ThrottledError,
     UnauthenticatedError,
     UpstreamTimeoutError,
+    UpstreamUnavailableError,
 )
-from gateway.upstream.answers import Answers
+from gateway.upstream.answers import Answers, Terms
 from gateway.upstream.cost import Cost
 from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import Item, ItemRequest, Page, PageRequest
+
+T = TypeVar("T")
+R = TypeVar("R", PageRequest, ItemRequest)
 
 CONCURRENT_ITEMS = 16
 
@@ -72,6 +76,8 @@ class Reader:
         self._page_budget = page_budget
         self._item_budget = item_budget
         self.cost = Cost()
+        self.stale: dict[PageRequest | ItemRequest, float] = {}
+        """What was answered past its time because the upstream failed, and its age in seconds."""
         self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
         self._items: dict[ItemRequest, Item] = {}
         self._flights: SingleFlight[Any] = SingleFlight()
@@ -86,29 +92,41 @@ class Reader:
         """
         page = self._pages.get(request)
         if page is None:
-            async with self._time():
-                ask = self._ask_row_s_page if a_row_s else self._ask_page
-                page = await self._flights.join(request, lambda: ask(request))
+            ask = self._ask_row_s_page if a_row_s else self._ask_page
+            page = await self._read(request, ask, self._answers.stale_page)
+            self._pages[request] = page
         return page
 
     async def item(self, request: ItemRequest) -> Item:
         """Return an object; raises as `page` does. At most CONCURRENT_ITEMS at a time."""
         item = self._items.get(request)
         if item is None:
-            async with self._time():
-                item = await self._flights.join(request, lambda: self._ask_item(request))
+            item = await self._read(request, self._ask_item, self._answers.stale_item)
+            self._items[request] = item
         return item
+
+    async def _read(
+        self,
+        request: R,
+        ask: Callable[[R], Coroutine[Any, Any, T]],
+        stale: Callable[[Caller, R], Awaitable[tuple[T, float] | None]],
+    ) -> T:
+        try:
+            async with self._time():
+                answer: T = await self._flights.join(request, lambda: ask(request))
+                return answer
+        except (UpstreamTimeoutError, UpstreamUnavailableError):
+            # The caller has done nothing wrong, nor lost a right: what was read before may do.
+            found = None if self._fresh else await stale(self._caller, request)
+            if found is None:
+                raise
+            answer, self.stale[request] = found
+            return answer
 
     async def _ask_page(self, request: PageRequest, budget: Budget | None = None) -> Page:
         budget = budget or self._page_budget
-        page = self._pages[request] = await self._answers.page(
-            self._caller,
-            request,
-            fresh=self._fresh,
-            before_call=budget.spend,
-            cost=self.cost,
-        )
-        return page
+        terms = Terms(self._fresh, budget.spend, self.cost)
+        return await self._answers.page(self._caller, request, terms)
 
     async def _ask_row_s_page(self, request: PageRequest) -> Page:
         async with self._slots:
@@ -118,18 +136,12 @@ class Reader:
         async with self._slots:
             if self._refused is not None:
                 raise self._refused
-            item = self._items[request] = await self._answer_of(request)
-        return item
+            return await self._answer_of(request)
 
     async def _answer_of(self, request: ItemRequest) -> Item:
         try:
-            return await self._answers.item(
-                self._caller,
-                request,
-                fresh=self._fresh,
-                before_call=self._item_budget.spend,
-                cost=self.cost,
-            )
+            terms = Terms(self._fresh, self._item_budget.spend, self.cost)
+            return await self._answers.item(self._caller, request, terms)
         except (UnauthenticatedError, ThrottledError) as error:
             # AWS said it of the caller, not of this object: the other rows need not ask again.
             self._refused = error

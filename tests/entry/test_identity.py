@@ -16,7 +16,7 @@ from gateway.entry.problem import HttpProblem
 from gateway.entry.sessions import Sessions
 from gateway.entry.tokens import TokenVerifier
 from gateway.sandbox import ROLE_ARNS
-from gateway.upstream.answers import Answers
+from gateway.upstream.answers import Answers, Terms
 from gateway.upstream.aws_sts import OPERATION, Sts
 from gateway.upstream.cache import AnswerCache
 from tests.entry.issuers import Clock, curve, sandbox_file, token
@@ -281,7 +281,7 @@ async def test_what_was_read_is_not_kept_beyond_the_token(door: Door, sandbox: S
     for left in (900, 60, 0.5, 0, -10):
         clock = Clock(ends - left)
         answers = Answers(FakeAws(), Noted(), 3600, clock=clock)
-        await answers.page(reader, FIRST_PAGE, fresh=False, before_call=lambda: None)
+        await answers.page(reader, FIRST_PAGE, Terms(fresh=False, before_call=lambda: None))
 
     assert kept[:3] == pytest.approx([900, 60, 0.5])
     assert all(seconds <= 0 for seconds in kept[3:])

@@ -19,7 +19,7 @@ from gateway.errors import (
     UpstreamInvalidResponseError,
 )
 from gateway.sandbox import CALLERS, create_sandbox
-from gateway.upstream.answers import Answers, key_of
+from gateway.upstream.answers import Answers, Terms, key_of
 from gateway.upstream.cache import MemoryAnswers
 from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.page import ItemRequest, Listing, Page, PageRequest
@@ -49,7 +49,7 @@ class Counted:
         self, who: Caller, request: PageRequest = FIRST_PAGE, *, fresh: bool = False
     ) -> Page:
         """Ask for a page."""
-        return await self.answers.page(who, request, fresh=fresh, before_call=self.announce)
+        return await self.answers.page(who, request, Terms(fresh, self.announce))
 
 
 def over(aws: Any, seconds: float = 60) -> Counted:
@@ -266,7 +266,7 @@ async def test_a_forbidden_call_is_not_made() -> None:
         raise PermissionError
 
     with pytest.raises(PermissionError):
-        await kept.answers.page(caller("ada"), FIRST_PAGE, fresh=False, before_call=forbid)
+        await kept.answers.page(caller("ada"), FIRST_PAGE, Terms(fresh=False, before_call=forbid))
 
     assert (aws.asked, kept.cache.size) == ([], 0)
 
@@ -309,7 +309,8 @@ async def test_different_questions_have_different_places() -> None:
         if isinstance(request, PageRequest) and request.listing.operation == LIST:
             await kept.page(caller("ada"), request)
         elif isinstance(request, ItemRequest):
-            await kept.answers.item(caller("ada"), request, fresh=False, before_call=kept.announce)
+            terms = Terms(fresh=False, before_call=kept.announce)
+            await kept.answers.item(caller("ada"), request, terms)
 
     assert kept.announced == len(DISTINCT) - 1
     assert len(kept.cache._entries) == len(DISTINCT) - 1

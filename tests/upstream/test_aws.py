@@ -2,10 +2,8 @@
 
 import asyncio
 import re
-from typing import Any
 
 import pytest
-from starlette.responses import Response
 
 from gateway.caller import Caller
 from gateway.errors import (
@@ -13,7 +11,6 @@ from gateway.errors import (
     ForbiddenError,
     GatewayError,
     NotFoundError,
-    ThrottledError,
     UnauthenticatedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
@@ -179,91 +176,17 @@ async def test_an_object_that_is_not_there_is_not_found(sandbox: Sandbox) -> Non
     assert not PRIVATE.search(str(missing.value))
 
 
-LISTS = {
-    "internal-error": "ListAudienceGenerationJobs",
-    "unavailable": "ListAudienceModels",
-    "reset": "ListTrainingDatasets",
-    "throttle": "ListConfiguredAudienceModels",
-}
-"""Each fault has an operation of its own, so that all can be tried at once."""
-
-
-async def _ask_each(url: str) -> dict[str, dict[str, Any] | BaseException]:
-    async def ask(operation: str) -> dict[str, Any]:
-        # A client each: aiohttp repeats a call once by itself on a connection that was used before.
-        async with opened(url) as aws:
-            return await aws.call(caller("ada"), REGION, operation, {})
-
-    calls = (ask(operation) for operation in LISTS.values())
-    return dict(zip(LISTS, await asyncio.gather(*calls, return_exceptions=True), strict=True))
-
-
-async def test_a_passing_failure_is_tried_again(sandbox: Sandbox) -> None:
-    """A 500, a 503, a closed connection and a throttle, each followed by an answer, are one."""
-    for fault, operation in LISTS.items():
-        sandbox.fault(fault, operation=operation, times=1)
-    answers = await _ask_each(sandbox.url)
-
-    assert [fault for fault, answer in answers.items() if not isinstance(answer, dict)] == []
-    assert [sandbox.count(operation) for operation in LISTS.values()] == [2, 2, 2, 2]
-
-
-async def test_a_lasting_failure_is_tried_three_times_at_most(sandbox: Sandbox) -> None:
-    """Then it is told as what it is, with the hint that AWS gave."""
-    for fault, operation in LISTS.items():
-        settings = {"retry_after": 7} if fault == "throttle" else {}
-        sandbox.fault(fault, operation=operation, **settings)
-    answers = await _ask_each(sandbox.url)
-
-    throttled = answers.pop("throttle")
-    assert isinstance(throttled, ThrottledError)
-    assert throttled.extensions()["retryAfter"] == 7
-    assert {type(error) for error in answers.values()} == {UpstreamUnavailableError}
-    for fault in answers:
-        assert fault == "reset" or sandbox.count(LISTS[fault]) == 3
-    assert sandbox.count(LISTS["throttle"]) == 3
-
-
-async def test_a_connection_that_is_always_closed_is_opened_three_times_at_most(
-    sandbox: Sandbox,
-) -> None:
-    """On the wire, whichever library repeats: no layer multiplies what another one does."""
-    sandbox.fault("reset")
-    async with opened(sandbox.url) as aws:
-        with pytest.raises(UpstreamUnavailableError):
-            await jobs(aws, caller("ada"))
-
-    assert sandbox.count() == 3
-
-
-async def test_retries_have_one_budget_for_all_callers() -> None:
-    """When everything fails, the retries of many callers together stay few."""
-    upstream = Recorder(lambda _: Response(b"{}", 500))
-    with serve(upstream) as url:
-        async with opened(url) as aws:
-            callers = [
-                Caller.from_keys(f"ASIA{number:016}", f"secret-{number}", "token")
-                for number in range(200)
-            ]
-            errors = await asyncio.gather(
-                *(jobs(aws, who) for who in callers), return_exceptions=True
-            )
-
-    assert {type(error) for error in errors} == {UpstreamUnavailableError}
-    assert len(upstream.requests) <= 200 + 100
-
-
 async def test_an_upstream_that_hangs_is_given_up(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each attempt has its own time, there are three at most, and the error says timeout."""
+    """An attempt has its own time, and the error says timeout."""
     monkeypatch.setattr(aws_module, "ATTEMPT_SECONDS", 0.1)
     sandbox.fault("hang")
     async with opened(sandbox.url) as aws:
         with pytest.raises(UpstreamTimeoutError):
             await jobs(aws, caller("ada"))
 
-    assert 2 <= sandbox.count() <= 3
+    assert sandbox.count() == 1
 
 
 async def test_a_dead_address_is_unavailable() -> None:

@@ -13,6 +13,7 @@ from gateway.errors import (
     UpstreamInvalidResponseError,
     UpstreamUnavailableError,
 )
+from gateway.upstream.aws import MAX_ANSWER_BYTES
 from gateway.upstream.aws_errors import CODES
 from tests.gateways import Sandbox
 from tests.serving import serve
@@ -222,3 +223,41 @@ async def test_what_is_hardly_http_is_the_upstream_s_fault() -> None:
     kinds = await asyncio.gather(*map(told, BARELY_HTTP))
 
     assert set(kinds) <= {UpstreamUnavailableError, UpstreamInvalidResponseError}
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_an_answer_that_is_larger_than_any_is_given_up(announced: bool) -> None:  # noqa: FBT001 - a case
+    """No more of it is taken than the limit and what was under way; it makes no sense."""
+    sent = 0
+    ended = asyncio.Event()
+
+    async def pour(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await incoming.readuntil(b"\r\n\r\n")
+        length = b"Content-Length: 1000000000\r\n" if announced else b"Connection: close\r\n"
+        outgoing.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n")
+        with suppress(ConnectionError):
+            while not incoming.at_eof():
+                outgoing.write(bytes(65536))
+                sent += 65536
+                await outgoing.drain()
+        outgoing.close()
+        ended.set()
+
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    async with server, opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as aws:
+        with pytest.raises(UpstreamInvalidResponseError):
+            await jobs(aws, caller("ada"))
+        await ended.wait()
+
+    assert MAX_ANSWER_BYTES <= sent < 4 * MAX_ANSWER_BYTES
+
+
+async def test_an_answer_just_within_the_limit_is_read() -> None:
+    """And the connection serves the next call."""
+    empty = b'{"audienceGenerationJobs": []}'
+    upstream = Recorder(lambda _: Response(empty.ljust(MAX_ANSWER_BYTES)))
+    with serve(upstream) as url:
+        async with opened(url) as aws:
+            for _ in range(2):
+                assert (await jobs(aws, caller("ada")))["audienceGenerationJobs"] == []

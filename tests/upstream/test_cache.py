@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from gateway.upstream import redis_link as link_module
 from gateway.upstream import sealed as sealed_module
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.cache import AnswerCache, MemoryAnswers
 from gateway.upstream.memory import BoundedMemoryCache
+from gateway.upstream.redis_link import RedisLink
 from gateway.upstream.sealed import SealedRedis
 from tests.redis_servers import RedisServer, running_redis
 from tests.upstream.asking import caller
@@ -37,7 +39,8 @@ async def cache(
             redis.flushall()
         monkeypatch.setattr(sealed_module, "GET_SECONDS", PATIENCE_SECONDS)
         monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
-        cache = SealedRedis(server.url, breaker=Breaker(1, 3600))
+        monkeypatch.setattr(link_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
+        cache = SealedRedis(RedisLink(server.url, breaker=Breaker(1, 3600)))
     yield cache
     await cache.close()
 

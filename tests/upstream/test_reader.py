@@ -6,11 +6,21 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import ForbiddenError, LimitExceededError, UpstreamTimeoutError
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    LimitExceededError,
+    ThrottledError,
+    UnauthenticatedError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
 from gateway.upstream import aws as aws_module
 from gateway.upstream.answers import Answers
 from gateway.upstream.aws import Aws
 from gateway.upstream.cache import MemoryAnswers
+from gateway.upstream.calls import Calls
 from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.page import ItemRequest, Listing, PageRequest
 from gateway.upstream.reader import (
@@ -20,6 +30,7 @@ from gateway.upstream.reader import (
     DeadlineError,
     Reader,
 )
+from gateway.upstream.shares import Shares
 from tests.gateways import Sandbox
 from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller, opened
 from tests.upstream.fakes import CrowdedAws, FakeAws
@@ -118,13 +129,17 @@ async def test_a_fresh_request_pays_for_what_it_reads() -> None:
         await reader(answers, pages=0, fresh=True).page(FIRST_PAGE)
 
 
-async def test_retries_are_not_counted(sandbox: Sandbox) -> None:
+async def test_retries_are_not_counted() -> None:
     """They have a budget of their own."""
-    sandbox.fault("unavailable", times=1)
-    async with opened(sandbox.url) as aws:
-        await reader(answers_of(aws), pages=1).page(FIRST_PAGE)
+    aws = FakeAws(UpstreamUnavailableError("No."))
+    answers = Answers(
+        Calls(aws, Shares(0), jitter=lambda: 0.0),
+        MemoryAnswers(BoundedMemoryCache(64_000_000)),
+        60,
+    )
+    await reader(answers, pages=1).page(FIRST_PAGE)
 
-    assert sandbox.count() == 2
+    assert len(aws.asked) == 2
 
 
 async def test_a_refused_call_is_paid_for() -> None:
@@ -264,3 +279,106 @@ async def test_a_failed_object_gives_its_turn_back() -> None:
 
     assert sum(isinstance(result, ForbiddenError) for result in results) == 40
     assert sum(isinstance(result, dict) for result in results) == 20
+
+
+class Clock:
+    """A clock moved by hand."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """Give its time."""
+        return self.now
+
+
+def forgiving(aws: Aws, clock: Clock, stale_seconds: float = 30) -> Answers:
+    """Keep answers for 5 seconds, and for some more in case the upstream fails."""
+    cache = MemoryAnswers(BoundedMemoryCache(64_000_000, clock=clock))
+    return Answers(aws, cache, 5, stale_seconds=stale_seconds, clock=clock)
+
+
+async def warmed(answers: Answers, clock: Clock, age: float) -> None:
+    """Read a page and an object, and let them grow old."""
+    await reader(answers).page(FIRST_PAGE)
+    await reader(answers).item(item_number(1))
+    clock.now += age
+
+
+@pytest.mark.parametrize("error", [UpstreamUnavailableError("No."), UpstreamTimeoutError("No.")])
+async def test_an_old_answer_stands_in_for_an_upstream_that_fails(error: GatewayError) -> None:
+    """The request knows of it, and asks no second time for the same."""
+    aws, clock = FakeAws(), Clock()
+    answers = forgiving(aws, clock)
+    await warmed(answers, clock, 20)
+    aws.failures = [error, error]
+    reading = reader(answers)
+    for _ in range(2):
+        assert len((await reading.page(FIRST_PAGE)).items) == 1
+        assert (await reading.item(item_number(1)))["name"] == "spring"
+
+    assert reading.stale == {FIRST_PAGE: 20, item_number(1): 20}
+    assert len(aws.asked) == 4
+
+
+async def test_an_old_answer_does_not_replace_the_question() -> None:
+    """While the upstream answers, it is asked, and nothing is said to be old."""
+    aws, clock = FakeAws(), Clock()
+    answers = forgiving(aws, clock)
+    await warmed(answers, clock, 20)
+    reading = reader(answers)
+    await reading.page(FIRST_PAGE)
+
+    assert (len(aws.asked), reading.stale) == (3, {})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ForbiddenError, UnauthenticatedError, ThrottledError, UpstreamInvalidResponseError],
+)
+async def test_an_old_answer_never_stands_in_for_a_no(error: type[GatewayError]) -> None:
+    """Who has lost the right to it does not see it."""
+    aws, clock = FakeAws(), Clock()
+    answers = forgiving(aws, clock)
+    await warmed(answers, clock, 20)
+    aws.failures = [error("No.")]
+
+    with pytest.raises(error):
+        await reader(answers).page(FIRST_PAGE)
+
+
+@pytest.mark.parametrize(
+    ("age", "stale_seconds", "fresh"), [(36, 30, False), (20, 0, False), (20, 30, True)]
+)
+async def test_an_answer_that_is_too_old_or_not_wanted_is_not_used(
+    age: float,
+    stale_seconds: float,
+    fresh: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Past its second time, where it is switched off, and for who asks for news."""
+    aws, clock = FakeAws(), Clock()
+    answers = forgiving(aws, clock, stale_seconds)
+    await warmed(answers, clock, age)
+    aws.failures = [UpstreamUnavailableError("No.")]
+
+    with pytest.raises(UpstreamUnavailableError):
+        await reader(answers, fresh=fresh).page(FIRST_PAGE)
+
+
+async def test_an_old_answer_stands_in_where_the_time_is_over() -> None:
+    """An upstream that hangs has failed as well."""
+    aws, clock = FakeAws(), Clock()
+    answers = forgiving(aws, clock)
+    await warmed(answers, clock, 20)
+
+    assert len((await reader(answers, seconds=-1).page(FIRST_PAGE)).items) == 1
+
+
+async def test_no_answer_is_ever_another_caller_s_however_old() -> None:
+    """The upstream fails for grace as for everybody."""
+    aws, clock = FakeAws(), Clock()
+    answers = forgiving(aws, clock)
+    await warmed(answers, clock, 20)
+    aws.failures = [UpstreamUnavailableError("No.")]
+
+    with pytest.raises(UpstreamUnavailableError):
+        await reader(answers, who="grace").page(FIRST_PAGE)

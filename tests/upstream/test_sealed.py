@@ -21,11 +21,11 @@ from structlog.testing import capture_logs
 
 from gateway.caller import Caller
 from gateway.settings import Settings, SettingsError, read_settings
+from gateway.upstream import redis_link as link_module
 from gateway.upstream import sealed as sealed_module
 from gateway.upstream.breaker import Breaker
+from gateway.upstream.redis_link import CONNECT_SECONDS, CONNECTIONS, FAILURES, RedisLink
 from gateway.upstream.sealed import (
-    CONNECTIONS,
-    FAILURES,
     GET_SECONDS,
     PREFIX,
     SET_SECONDS,
@@ -70,6 +70,7 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for Redis as long as it takes: the machines that run the tests are shared."""
     monkeypatch.setattr(sealed_module, "GET_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(link_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -77,6 +78,7 @@ def _haste(_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait no longer than the gateway does."""
     monkeypatch.setattr(sealed_module, "GET_SECONDS", GET_SECONDS)
     monkeypatch.setattr(sealed_module, "SET_SECONDS", SET_SECONDS)
+    monkeypatch.setattr(link_module, "CONNECT_SECONDS", CONNECT_SECONDS)
 
 
 def never_open() -> Breaker:
@@ -176,7 +178,8 @@ def redis(server: RedisServer) -> Iterator[Any]:
 @asynccontextmanager
 async def sealed_redis(url: str, **options: Any) -> AsyncIterator[SealedRedis]:
     """Open a cache over the Redis at a URL."""
-    cache = SealedRedis(url, **options)
+    breaker = options.pop("breaker", None)
+    cache = SealedRedis(RedisLink(url, breaker=breaker), **options)
     try:
         yield cache
     finally:
@@ -376,7 +379,7 @@ async def test_a_password_in_the_url_opens_and_is_not_told(
             async with sealed_redis(url) as cache:
                 for _ in range(FAILURES + 1):
                     await cache.set(ADA, KEY, VALUE, 5)
-                told += [repr(await cache.get(ADA, KEY)), repr(cache), repr(cache._redis.client)]
+                told += [repr(await cache.get(ADA, KEY)), repr(cache), repr(cache._link.client)]
                 settings = Settings(cache_url=url)
                 told += [repr(settings), str(settings)]
 
@@ -404,7 +407,7 @@ async def test_a_redis_that_is_not_there_is_a_miss_and_soon_left_alone() -> None
         async with sealed_redis("redis://127.0.0.1:1/0") as cache:
             await asyncio.gather(*(cache.set(ADA, KEY, VALUE, 5) for _ in range(100)))
             found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(100)))
-            is_open = cache._breaker.open
+            is_open = cache._link.breaker.open
 
     assert found == [None] * 100
     assert is_open
@@ -494,7 +497,7 @@ async def test_no_time_is_redis_py_s_own(cache: SealedRedis) -> None:
 
     A command that was given up would then go on until that time is over: 5 s.
     """
-    assert cache._redis.client.connection_pool.connection_kwargs["socket_timeout"] is None
+    assert cache._link.client.connection_pool.connection_kwargs["socket_timeout"] is None
 
 
 @pytest.mark.usefixtures("_haste")
@@ -502,10 +505,10 @@ async def test_a_crowd_learns_of_a_hanging_redis_from_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who waited for a connection in vain does not try it once more."""
-    monkeypatch.setattr(sealed_module, "CONNECTIONS", 5)
+    monkeypatch.setattr(link_module, "CONNECTIONS", 5)
     talker = Talker(None)
     async with talking(talker) as url, sealed_redis(url) as cache:
-        cache._breaker = Breaker(FAILURES, 3600)
+        cache._link.breaker = Breaker(FAILURES, 3600)
         found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(200)))
 
     assert found == [None] * 200
@@ -519,7 +522,7 @@ async def test_more_than_the_connections_is_no_failure(
 
     The pool alone tells it of an error, and three of those open a breaker.
     """
-    cache._breaker = Breaker(1, 3600)
+    cache._link.breaker = Breaker(1, 3600)
     await cache.set(ADA, KEY, VALUE, 60)
     found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(4 * CONNECTIONS)))
 
@@ -531,7 +534,7 @@ async def test_more_than_the_connections_is_no_failure(
 @pytest.mark.usefixtures("_haste")
 async def test_a_process_that_is_late_does_not_blame_redis(cache: SealedRedis) -> None:
     """Each turn of its loop takes long: the answer is there, it only has not been read yet."""
-    cache._breaker = Breaker(1, 3600)
+    cache._link.breaker = Breaker(1, 3600)
     await cache.set(ADA, KEY, VALUE, 60)
 
     async def hold_up() -> None:
@@ -554,7 +557,7 @@ async def test_after_a_pause_it_is_used_again(own_server: RedisServer) -> None:
         await cache.set(ADA, KEY, VALUE, 60)
         own_server.pause()
         missed = [await cache.get(ADA, KEY) for _ in range(FAILURES + 2)]
-        was_open = cache._breaker.open
+        was_open = cache._link.breaker.open
         own_server.resume()
         while_open = await cache.get(ADA, KEY)
         clock.now += 10
@@ -596,7 +599,7 @@ async def test_one_that_takes_no_more_is_read_all_the_same(
             for number in range(FAILURES + 2):
                 await cache.set(ADA, OTHER_KEY, VALUE, 60 + number)
         found = await cache.get(ADA, KEY)
-        is_open = cache._breaker.open
+        is_open = cache._link.breaker.open
 
     assert (found, is_open) == (VALUE, False)
     assert logs == [
@@ -607,14 +610,14 @@ async def test_one_that_takes_no_more_is_read_all_the_same(
 async def test_a_probe_that_is_refused_shows_that_it_lives(cache: SealedRedis, redis: Any) -> None:
     """A refusal is an answer: the breaker closes."""
     clock = Clock()
-    cache._breaker = Breaker(1, 10, clock=clock)
-    cache._breaker.failed()
+    cache._link.breaker = Breaker(1, 10, clock=clock)
+    cache._link.breaker.failed()
     redis.rpush(PREFIX + KEY, "x")
     clock.now += 10
 
     assert await cache.get(ADA, KEY) is None
-    assert cache._breaker.allows()
-    assert cache._breaker.allows()
+    assert cache._link.breaker.allows()
+    assert cache._link.breaker.allows()
 
 
 @pytest.mark.usefixtures("_haste")
@@ -624,11 +627,11 @@ async def test_closing_does_not_fail_where_redis_hangs(
     """The end of the gateway is not made an error by bytes that nobody takes."""
     monkeypatch.setattr(sealed_module, "MAX_VALUE_BYTES", 128 * MIB)
     monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
-    cache = SealedRedis(own_server.url)
+    cache = SealedRedis(RedisLink(own_server.url))
     await cache.get(ADA, KEY)
     own_server.pause()
     writing = asyncio.create_task(cache.set(ADA, KEY, bytes(32 * MIB), 60))
-    pool = cache._redis.client.connection_pool
+    pool: Any = cache._link.client.connection_pool
     await until(lambda: any(map(_unsent, pool._in_use_connections)))
     (transport,) = (each._writer.transport for each in pool._in_use_connections)
     await cache.close()
@@ -728,7 +731,7 @@ async def test_clients_who_leave_never_leave_an_answer_to_another(server: RedisS
         # A connection that is one answer behind would miss from now on, for ever.
         for one, key in entries * 2:
             assert unseal(one.sealing_key, key, await cache._redis.get(PREFIX + key))
-        pool = cache._redis.client.connection_pool
+        pool = cache._link.client.connection_pool
         assert not pool._in_use_connections
 
     assert outcomes["missed"] == 0
