@@ -2,7 +2,9 @@
 
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -21,6 +23,9 @@ QUIET = (
     "urllib3",
 )
 """Libraries whose lower levels print requests, signed headers or cached values."""
+
+LINES_PER_SECOND = 10
+"""Of one kind; a flood of malformed requests must not become one of log lines."""
 
 
 def configure_logs(level: str) -> None:
@@ -51,6 +56,27 @@ def configure_logs(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.getLogger("uvicorn.error").filters = [Sparing()]
+
+
+class Sparing(logging.Filter):
+    """Lets few lines of a kind pass in a second; the first of the next says how many did not."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line is written."""
+        kind, now = str(record.msg), int(self._clock())
+        second, lines = self._seen.get(kind, (now, 0))
+        if second != now:
+            if lines > LINES_PER_SECOND:
+                record.msg = f"{kind} ({lines - LINES_PER_SECOND} more before were not written.)"
+            lines = 0
+        self._seen[kind] = (now, lines + 1)
+        return lines < LINES_PER_SECOND
 
 
 def crash(error: BaseException) -> dict[str, Any]:

@@ -225,6 +225,21 @@ except ValueError:
     logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
 """
 
+FLOOD = """
+import logging
+from gateway.logs import Sparing, configure_logs
+
+configure_logs("info")
+now = 0.0
+logger = logging.getLogger("uvicorn.error")
+logger.filters = [Sparing(clock=lambda: now)]
+for second in (0.0, 0.9, 1.0, 2.5, 3.0):
+    now = second
+    for _ in range(1 if second == 3.0 else 1000):
+        logger.warning("Malformed.")
+    logger.warning("Another of number %d.", second)
+"""
+
 LINES = """
 import logging, structlog
 from gateway.logs import configure_logs
@@ -278,3 +293,31 @@ def test_each_line_is_one_event() -> None:
 
     assert [event["level"] for event in events] == ["info", "warning", "error"]
     assert events[1]["event"] == 'two a\nb\n{"event": "forged"}'
+
+
+def test_a_flood_of_bad_requests_is_none_of_lines() -> None:
+    """Ten of a kind in a second, then how many more there were; other kinds are heard."""
+    told = [event["event"] for event in _lines(FLOOD)]
+
+    assert sum(line.startswith("Malformed.") for line in told) == 31
+    assert [line for line in told if "more" in line] == [
+        "Malformed. (1990 more before were not written.)",
+        "Malformed. (990 more before were not written.)",
+        "Malformed. (990 more before were not written.)",
+    ]
+    assert sum(line.startswith("Another of number") for line in told) == 5
+
+
+def test_malformed_requests_are_told_of_sparingly(sandbox: Sandbox) -> None:
+    """A hundred connections with nonsense on them: some ten lines, without the nonsense."""
+    with serving({"GATEWAY_UPSTREAM_URL": sandbox.url}) as program:
+        host, port = program.url.removeprefix("http://").split(":")
+        for _ in range(100):
+            with socket.create_connection((host, int(port)), timeout=20) as connection:
+                connection.sendall(f"{CANARY}\r\n\r\n".encode())
+                assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+    warnings = [event for event in map(json.loads, program.said) if event["level"] == "warning"]
+
+    assert 10 <= len(warnings) < 100
+    assert all("malformed" in event["event"] and event["request_id"] for event in warnings)
+    assert CANARY not in "".join(program.said)
