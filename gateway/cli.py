@@ -16,6 +16,9 @@ KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 25
 """How long requests under way may take to end after SIGTERM: less than Kubernetes' 30."""
 
+PROTOCOL = "gateway.entry.protocol:BoundedProtocol"
+"""What reads HTTP: by its name, so that each worker finds it."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gateway")
@@ -65,7 +68,7 @@ def serve(host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=PROTOCOL,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -14,7 +14,7 @@ import click
 import uvicorn
 
 from gateway.app import create_app
-from gateway.cli import settings_explained
+from gateway.cli import PROTOCOL, settings_explained
 from gateway.logs import configure_logs
 from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
 from gateway.sandbox.remote import ask_control
@@ -45,7 +45,7 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
         thread = threading.Thread(target=sandbox.run, args=([its],), name="sandbox")
         thread.start()
         try:
-            _Announced(_config(app), settings, _url(ours), _url(its)).run([ours])
+            _Announced(_config(app, PROTOCOL), settings, _url(ours), _url(its)).run([ours])
         except KeyboardInterrupt:
             pass  # the usual way to end it
         finally:
@@ -107,11 +107,12 @@ def _token(sandbox_url: str) -> str:
     return answer["token"]
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(app: object, http: str = "httptools") -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own type for it is not public
         log_config=None,
         log_level="warning",
+        http=http,
         access_log=False,
         ws="none",
         server_header=False,

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from gateway.app import create_app
+from gateway.entry.protocol import BoundedProtocol
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings
 from gateway.welcome import aws_headers
@@ -104,8 +105,10 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway_over(sandbox: Sandbox, **settings: Any) -> Iterator[Gateway]:
+def gateway_over(
+    sandbox: Sandbox, *, http: type[BoundedProtocol] = BoundedProtocol, **settings: Any
+) -> Iterator[Gateway]:
     """Serve a gateway with these settings over a sandbox."""
     given = {"upstream_url": sandbox.url, "introspection": True, **settings}
-    with serve(create_app(Settings(**given))) as url:
+    with serve(create_app(Settings(**given)), http=http) as url:
         yield Gateway(url, sandbox)

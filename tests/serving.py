@@ -1,5 +1,6 @@
 """Serve any ASGI application over real HTTP for the length of a `with` block."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -36,12 +37,18 @@ class AnnouncedServer(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def serve(app: ASGIApp, *, log_level: str = "warning") -> Iterator[str]:
-    """Yield the base URL of the application, served on a free port of this machine."""
+def serve(
+    app: ASGIApp, *, log_level: str = "warning", http: str | type[asyncio.Protocol] = "auto"
+) -> Iterator[str]:
+    """Yield the base URL of the application, served on a free port of this machine.
+
+    `http` is what reads HTTP, for uvicorn.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,  # the test run's logging stays as pytest set it up
         log_level=log_level,
+        http=http,
         access_log=False,
         ws="none",
         timeout_graceful_shutdown=GRACEFUL_SECONDS,  # a request that hangs must not hold a test

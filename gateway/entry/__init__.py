@@ -1,5 +1,7 @@
 """Stage 1, who is asking? HTTP request -> Caller.
 
+protocol     the connection: deadlines, caps on bytes and numbers
+raw_refusal, open_files    its answers by itself, and how many clients there may be
 access       around each request: its id, its log line, its last-resort answer
 endpoint     /graphql: an HTTP request to an HTTP answer
 accept       which media type the answer has

@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.entry.endpoint import refusal
-from gateway.entry.problem import HttpProblem
+from gateway.entry.problem import HttpProblem, bad_request
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.engine import MASKED
 from gateway.logs import crash
@@ -24,12 +24,21 @@ CLIENT_CLOSED_REQUEST = 499
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request's head: credentials of 12 KiB and a query of some length fit."""
 
-TOO_LARGE = refusal(
-    HttpProblem(
-        431,
-        LimitExceededError(f"The head is too large. Accepted: up to {MAX_HEAD_BYTES} bytes."),
-    )
+MAX_HEADERS = 100
+
+FRAMING_BYTES = 4
+"""Of each header: colon, space, line end."""
+
+REQUEST_ID = "X-Request-Id"
+
+HEAD_TOO_LARGE = HttpProblem(
+    431,
+    LimitExceededError(
+        f"The head is too large. Accepted: up to {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers."
+    ),
 )
+
+TWO_HOSTS = bad_request("The Host header is there twice. Accepted: once.")
 
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -49,7 +58,8 @@ class Access:
             await self.app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        app = self.app if _fits(scope) else TOO_LARGE
+        flaw = _flaw(scope)
+        app = self.app if flaw is None else refusal(flaw)
         status = 0
         started = time.perf_counter()
 
@@ -57,7 +67,7 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -78,9 +88,15 @@ class Access:
                 )
 
 
-def _fits(scope: Scope) -> bool:
-    size = sum(len(name) + len(value) for name, value in scope["headers"])
-    return size + len(scope["path"]) + len(scope["query_string"]) <= MAX_HEAD_BYTES
+def _flaw(scope: Scope) -> HttpProblem | None:
+    headers = scope["headers"]
+    size, hosts = len(scope["path"]) + len(scope["query_string"]), 0
+    for name, value in headers:
+        size += len(name) + len(value) + FRAMING_BYTES
+        hosts += name == b"host"
+    if size > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
+        return HEAD_TOO_LARGE
+    return TWO_HOSTS if hosts > 1 else None
 
 
 def _request_id(scope: Scope) -> str:
