@@ -1,5 +1,7 @@
 """The connection: uvicorn's HTTP/1.1, with the limits on time, bytes and numbers that it lacks."""
 
+import socket
+import sys
 from asyncio import BaseTransport, TimerHandle, Transport
 from typing import Any, ClassVar, cast
 from uuid import uuid4
@@ -15,6 +17,9 @@ from gateway.entry.problem import HttpProblem
 
 READ_SECONDS = 10
 """In which a request, head and body, must have arrived."""
+
+WRITE_SECONDS = 30
+"""In which a client must take something of an answer that waits for it."""
 
 MAX_PIPELINED = 16
 """Requests that wait on one connection. Browsers and load balancers send the next one after the
@@ -39,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     read_seconds: ClassVar[float] = READ_SECONDS
+    write_seconds: ClassVar[float] = WRITE_SECONDS
     max_connections: ClassVar[int] = most_connections()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -59,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._close(raw_refusal.NO_ROOM)
             return
         super().connection_made(cast("Transport", transport))
+        _give_up_after(self.write_seconds, transport.get_extra_info("socket"))
         self._since = self.loop.time()
         self._deadline = self.loop.call_later(self.read_seconds, self._check_deadline)
 
@@ -173,3 +180,10 @@ class BoundedProtocol(HttpToolsProtocol):
             headers = self.server_state.default_headers
             self.transport.write(raw_refusal.as_bytes(problem, request_id, headers))
         self.transport.close()
+
+
+def _give_up_after(seconds: float, connection: socket.socket) -> None:
+    """Let the kernel end a connection whose client takes nothing; uvicorn would wait for ever."""
+    if sys.platform == "linux" and connection.family != socket.AF_UNIX:
+        milliseconds = int(seconds * 1000)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import select
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -133,6 +134,28 @@ def test_a_slow_answer_is_not_the_client_s_fault() -> None:
         (answer,) = answers(read_to_end(connection))
     assert answer.status == 200
     assert passed.is_set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is the kernel that counts")
+def test_who_does_not_take_the_answer_is_left() -> None:
+    """More than the sockets hold waits for a client who reads nothing of it."""
+    left = threading.Event()
+    size = 32 * 1024 * 1024
+
+    class Leaving(Hasty):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            left.set()
+
+    async def much(scope: Scope, _: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        headers = [(b"content-length", b"%d" % size), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(size)})
+
+    with serve(much, http=Leaving) as url, connect(url) as connection:
+        connection.sendall(LIVEZ)
+        assert left.wait(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ class Hasty(BoundedProtocol):
     """Waits for nobody."""
 
     read_seconds = 0.2
+    write_seconds = 0.2
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
