@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.entry.access import Access
+from gateway.entry.cors import cors_for
 from gateway.entry.endpoint import Endpoint
 from gateway.entry.graphiql import GraphiQL
 from gateway.entry.health import livez, readyz
@@ -118,7 +119,8 @@ def create_app(
         Route("/readyz", readyz),
         *([graphiql.assets(), Route("/", _to_the_page)] if graphiql else []),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Access)], lifespan=lifespan)
+    access = Middleware(Access, around=cors_for(settings.cors_origins))
+    app = Starlette(routes=routes, middleware=[access], lifespan=lifespan)
     # Behind a load balancer that ends TLS the redirect would name http://, and clients would
     # repeat the request with its credentials there.
     app.router.redirect_slashes = False

@@ -24,6 +24,15 @@ INJECTED = re.compile(
 
 REDIS = re.compile(r"rediss?://(?:[^\s/?#@]*@)?(\[[0-9a-f:]+\]|[^\s/?#@:]+)(?::(\d+))?(/\d{0,5})?")
 
+ORIGIN = re.compile(
+    r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::([1-9]\d{0,4}))?"
+)
+
+MAX_PORT = 65535
+
+USUAL_PORTS = {("http", "80"), ("https", "443")}
+"""Which browsers leave out of an origin."""
+
 INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 
 
@@ -50,6 +59,17 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _origin(value: str) -> str:
+    found = ORIGIN.fullmatch(value)
+    if not found or int(found[3] or 1) > MAX_PORT or (found[1], found[3]) in USUAL_PORTS:
+        raise ValueError(
+            f"`{value}` is not an origin as browsers send it, such as https://app.example.com or "
+            "http://localhost:3000: in lower case, without a path, a slash at the end, a wildcard "
+            "or the scheme's usual port"
+        )
+    return value
+
+
 def _named(value: Any) -> Any:
     if value == "":
         raise ValueError("it names no file")
@@ -69,6 +89,7 @@ def _cache_address(value: str) -> str:
 
 
 Region = Annotated[str, AfterValidator(_region)]
+Origin = Annotated[str, AfterValidator(_origin)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
@@ -141,6 +162,11 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="How many calls to AWS one caller may cause in a second, over 12 seconds; "
         "so 600 at once. Counted by all replicas that share a Redis. 0: no limit.",
+    )
+    cors_origins: Annotated[frozenset[Origin], BeforeValidator(_listed), NoDecode] = Field(
+        frozenset(),
+        description="The origins whose pages may ask from a browser: a comma list, each exactly "
+        "as browsers send it. None if not set.",
     )
     root_node: bool = Field(
         default=True,

@@ -20,6 +20,8 @@ DOCUMENTED: dict[str, Any] = {
     "deadline_seconds": 20,
     "max_upstream_calls": 20,
     "max_detail_calls": 500,
+    "cors_origins": set(),
+    "router_secret_file": None,
     "root_node": True,
     "graphiql": False,
     "introspection": False,
@@ -83,6 +85,30 @@ BAD: dict[str, list[str]] = {
     "DEADLINE_SECONDS": ["", "0", "-1", "nan", "inf", "301", "20s"],
     "MAX_UPSTREAM_CALLS": ["", "0", "-1", "many", "1.5"],
     "MAX_DETAIL_CALLS": ["", "0", "-1", "many", "1.5"],
+    "CORS_ORIGINS": [
+        "*",
+        "null",
+        "app.example.com",
+        "https://*.example.com",
+        "https://app.example.com/",
+        "https://app.example.com/path",
+        "https://app.example.com?x",
+        "https://APP.example.com",
+        "HTTPS://app.example.com",
+        "https://user@app.example.com",
+        "https://app.example.com:443",
+        "http://app.example.com:80",
+        "http://app.example.com:0",
+        "http://app.example.com:65536",
+        "http://app.example.com:",
+        "https://",
+        "https://app.example.com\nhttps://other.example.com",
+        "https://app.example.com https://other.example.com",
+        "https://app.example.com,*",
+        "https://b\u00fccher.example",
+        "ws://app.example.com",
+        "file://",
+    ],
     "ROOT_NODE": ["", "maybe", "2"],
     "GRAPHIQL": ["", "maybe", "2"],
     "INTROSPECTION": ["", "maybe", "2"],
@@ -217,6 +243,7 @@ def test_good_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "REGION": "eu-west-1",
         "REGIONS": " eu-west-1, us-gov-east-1 ,eu-west-1,",
         "UPSTREAM_URL": "http://[::1]:9000/",
+        "CORS_ORIGINS": "https://app.example.com, http://localhost:3000,http://[::1]:8080",
         "CACHE_SECONDS": "0",
         "CACHE_BYTES": "0",
         "DEADLINE_SECONDS": "0.5",
@@ -229,6 +256,11 @@ def test_good_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert settings.served_regions == {"eu-west-1", "us-gov-east-1"}
     assert settings.upstream_url == "http://[::1]:9000"
+    assert settings.cors_origins == {
+        "https://app.example.com",
+        "http://localhost:3000",
+        "http://[::1]:8080",
+    }
     assert (settings.cache_seconds, settings.cache_bytes) == (0, 0)
     assert (settings.deadline_seconds, settings.log_level) == (0.5, "debug")
     assert settings.introspection

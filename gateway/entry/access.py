@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 import structlog
@@ -40,17 +41,25 @@ HEAD_TOO_LARGE = HttpProblem(
 
 TWO_HOSTS = bad_request("The Host header is there twice. Accepted: once.")
 
+CRASHED = HttpProblem(500, InternalError(MASKED))
+
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class Access:
     """Gives each request an id, taken over if it is short and plain, and one log line.
 
+    `around` is put around the application and around the answers given in its place.
     The line has method, path, status and milliseconds; no header, query or body.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(
+        self, app: ASGIApp, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    ) -> None:
+        self.app = around(app)
+        self._refusals = {
+            problem: around(refusal(problem)) for problem in (HEAD_TOO_LARGE, TWO_HOSTS, CRASHED)
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -59,7 +68,7 @@ class Access:
             return
         request_id = _request_id(scope)
         flaw = _flaw(scope)
-        app = self.app if flaw is None else refusal(flaw)
+        app = self.app if flaw is None else self._refusals[flaw]
         status = 0
         started = time.perf_counter()
 
@@ -76,8 +85,7 @@ class Access:
             except Exception as error:  # noqa: BLE001  the last one who can answer
                 log.error("request crashed", **crash(error))  # noqa: TRY400  without its text
                 if not status:
-                    problem = HttpProblem(500, InternalError(MASKED))
-                    await refusal(problem)(scope, receive, send_with_id)
+                    await self._refusals[CRASHED](scope, receive, send_with_id)
             finally:
                 log.info(
                     "request",
