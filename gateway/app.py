@@ -18,6 +18,7 @@ from gateway.entry.graphiql import GraphiQL
 from gateway.entry.health import livez, readyz
 from gateway.entry.identity import Door, Identity, Oidc
 from gateway.entry.oidc_file import Issuer, read_oidc_file
+from gateway.entry.router import RouterSecrets
 from gateway.entry.sessions import Sessions
 from gateway.entry.tokens import TokenVerifier
 from gateway.graph.context import Context, Scope
@@ -66,12 +67,14 @@ def create_app(
 ) -> Starlette:
     """Build the gateway; `example_headers` fill in GraphiQL's headers editor.
 
-    Raises SettingsError if the OIDC file is not as it must be.
+    Raises SettingsError if a file that the settings name is not as it must be.
     """
     graphiql = (
         GraphiQL.load(query=EXAMPLE, headers=example_headers or {}) if settings.graphiql else None
     )
     issuers = read_oidc_file(settings.oidc_file) if settings.oidc_file else {}
+    file = settings.router_secret_file
+    secrets = RouterSecrets.read(file) if file else None
     engine = Engine(
         core(build_schema(root_node=settings.root_node)),
         introspection=settings.introspection,
@@ -107,11 +110,12 @@ def create_app(
     endpoint = Endpoint(
         engine=engine,
         door=lambda: app.state.door,
-        context_for=lambda identity, fresh, show_cost: app.state.contexts.make(
-            identity, fresh=fresh, show_cost=show_cost
+        context_for=lambda identity, fresh, show_cost, from_router: app.state.contexts.make(
+            identity, fresh=fresh, show_cost=show_cost, from_router=from_router
         ),
         graphiql=graphiql,
         max_body_bytes=settings.limit_body_bytes,
+        router_secrets=secrets,
     )
     routes = [
         Route("/graphql", endpoint),
@@ -161,10 +165,12 @@ class Contexts:
             settings.max_detail_calls,
         )
 
-    def make(self, identity: Identity, *, fresh: bool, show_cost: bool) -> Context:
+    def make(
+        self, identity: Identity, *, fresh: bool, show_cost: bool, from_router: bool
+    ) -> Context:
         """Make one; its time runs from now."""
         if identity.caller is None:
-            return Context(self._scope, identity.problem)
+            return Context(self._scope, identity.problem, from_router=from_router)
         settings = self._settings
         reader = Reader(
             self._answers,
@@ -174,7 +180,7 @@ class Contexts:
             page_budget=Budget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),
             item_budget=Budget(settings.max_detail_calls, "GATEWAY_MAX_DETAIL_CALLS"),
         )
-        return Context(self._scope, reader, show_cost=show_cost)
+        return Context(self._scope, reader, show_cost=show_cost, from_router=from_router)
 
 
 def from_environment() -> Starlette:

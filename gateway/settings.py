@@ -168,6 +168,12 @@ class Settings(BaseSettings):
         description="The origins whose pages may ask from a browser: a comma list, each exactly "
         "as browsers send it. None if not set.",
     )
+    router_secret_file: Annotated[Path, BeforeValidator(_named)] | None = Field(
+        None,
+        description="The file of secrets, one a line, of which a router shows one in "
+        "`X-Router-Secret` to ask for `_service` and `_entities`. Anybody may ask for them if "
+        "not set.",
+    )
     root_node: bool = Field(
         default=True,
         description="Whether the root has `node` and `nodes`. In a federated graph one subgraph "

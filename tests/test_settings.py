@@ -47,6 +47,7 @@ BAD: dict[str, list[str]] = {
     "REGION": ["", "us-east", "US-EAST-1", "us-east-1 ", "us-east-1,eu-west-1", "evil.com/#", ".."],
     "REGIONS": ["us-east-1,..", "us-east-1 eu-west-1", "us-east-1.evil", "us-east-1,EU-WEST-1"],
     "OIDC_FILE": [""],
+    "ROUTER_SECRET_FILE": [""],
     "UPSTREAM_URL": [
         "",
         "localhost:9000",

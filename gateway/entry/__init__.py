@@ -9,6 +9,7 @@ accept       which media type the answer has
 identity     the one door: who asks, by which scheme
 aws_headers  the scheme of the caller's own AWS keys
 tokens, jwks, sessions, oidc_file    the scheme of OIDC tokens
+router       the router of a federated graph
 body, parameters, problem    the GraphQL request, or why there is none
 disconnect   ends the work for a client who leaves
 graphiql     the explorer

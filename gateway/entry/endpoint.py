@@ -19,6 +19,7 @@ from gateway.entry.graphiql import GraphiQL
 from gateway.entry.identity import UNAUTHORIZED, Door, Identity
 from gateway.entry.parameters import from_body, from_query_string
 from gateway.entry.problem import HttpProblem, bad_request
+from gateway.entry.router import RouterSecrets
 from gateway.graph.context import Context
 from gateway.graph.engine import Engine, GraphRequest, GraphResult, WriteByGetError
 
@@ -39,11 +40,13 @@ class Endpoint:
 
     engine: Engine
     door: Callable[[], Door]
-    context_for: Callable[[Identity, bool, bool], Context]
-    """Makes a context from who asks, whether it reads past the cache, and whether it is told
-    what it costs."""
+    context_for: Callable[[Identity, bool, bool, bool], Context]
+    """Makes a context from who asks, whether it reads past the cache, whether it is told what it
+    costs, and whether it comes from the router."""
     graphiql: GraphiQL | None
     max_body_bytes: int
+    router_secrets: RouterSecrets | None = None
+    """What tells the router from others; None if there is nothing to tell."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
@@ -69,7 +72,9 @@ class Endpoint:
             return refusal(problem, media_type or JSON)
 
     async def _result(self, request: Request) -> GraphResult:
-        identity = await self.door().identify(request.scope["headers"])
+        headers = request.scope["headers"]
+        identity = await self.door().identify(headers)
+        from_router = self.router_secrets is None or self.router_secrets.shown_by(headers)
         asked = await self._asked(request)
         show_cost = COST_HEADER in request.headers
         fresh = "no-cache" in _directives(request.headers.getlist("cache-control"))
@@ -77,7 +82,7 @@ class Endpoint:
             async with until_disconnect(request.receive):
                 result = await self.engine.run(
                     asked,
-                    self.context_for(identity, fresh, show_cost),
+                    self.context_for(identity, fresh, show_cost, from_router),
                     read_only=request.method == "GET",
                 )
         except WriteByGetError:

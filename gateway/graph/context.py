@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import strawberry
 
-from gateway.errors import BadUserInputError, GatewayError
+from gateway.errors import BadUserInputError, ForbiddenError, GatewayError
 from gateway.upstream.reader import Reader
 
 
@@ -44,6 +44,8 @@ class Context:
     """What the answer's extensions say of walks that stopped early."""
     show_cost: bool = False
     """Whether the answer's extensions tell what it has cost."""
+    from_router: bool = True
+    """Whether what only the router of a federated graph may ask for may be asked for."""
 
     @property
     def reader(self) -> Reader:
@@ -51,6 +53,14 @@ class Context:
         if isinstance(self.authenticated, GatewayError):
             raise self.authenticated
         return self.authenticated
+
+    def check_router(self) -> None:
+        """Raise ForbiddenError for whoever is not the router of a federated graph."""
+        if not self.from_router:
+            raise ForbiddenError(
+                "`_service` and `_entities` are the router's to ask for. Accepted: its secret in "
+                "the header X-Router-Secret."
+            )
 
     def stopped_early(self, path: list[str | int], scanned: int) -> None:
         """Note that a list was not walked to where its page would have been full."""

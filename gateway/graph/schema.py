@@ -6,9 +6,11 @@ from typing import Any
 import strawberry
 from graphql import (
     GraphQLArgument,
+    GraphQLFieldResolver,
     GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLObjectType,
+    GraphQLResolveInfo,
     GraphQLSchema,
     Undefined,
     print_schema,
@@ -16,7 +18,7 @@ from graphql import (
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
-from gateway.graph.context import Info
+from gateway.graph.context import Context, Info
 from gateway.graph.entities import resolve_entities
 from gateway.graph.objects import TYPES
 from gateway.graph.query import Query, QueryWithNodes
@@ -43,6 +45,9 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
         config=StrawberryConfig(scalar_map=scalars),
         federation_version="2.0",  # nothing newer is used, and older routers compose it
     )
+    for name in ("_service", "_entities"):
+        field = _root(schema).fields[name]
+        field.resolve = _for_the_router(field.resolve)
     # An absent input and a null mean the same; Python's default is not the graph's.
     for each in _inputs(core(schema)):
         if each.default_value is None:
@@ -62,14 +67,27 @@ def subgraph_sdl() -> str:
 
 def client_sdl() -> str:
     """Return the schema as clients see it, without what federation adds, ending in a newline."""
-    ours = core(build_schema())
-    query = ours.type_map["Query"]
-    assert isinstance(query, GraphQLObjectType)  # noqa: S101  each schema has one
+    schema = build_schema()
+    ours, query = core(schema), _root(schema)
     fields = {name: field for name, field in query.fields.items() if not name.startswith("_")}
     root = GraphQLObjectType("Query", fields, description=query.description)
     others = (kind for kind in ours.type_map.values() if kind is not query)
     shown = [kind for kind in others if not kind.name.startswith(("_", "link__", "federation__"))]
     return print_schema(GraphQLSchema(root, types=shown)) + "\n"
+
+
+def _root(schema: strawberry.Schema) -> GraphQLObjectType:
+    root = core(schema).query_type
+    assert root is not None  # noqa: S101  each schema has one
+    return root
+
+
+def _for_the_router(resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
+    def guarded(source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
+        info.context.check_router()
+        return resolve(source, info, **arguments)
+
+    return guarded
 
 
 def _inputs(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
