@@ -52,6 +52,9 @@ LINKS = {
 FREE = {"__typename", "exportJobs", "collaboration", "outputConfig"}
 """Fields of what a Get gives that none is made for, beside those of rows."""
 
+MAX_DIGITS = 10
+"""Of an Int that is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -176,7 +179,8 @@ class _Reading:
             value = self._variables.get(node.name.value)
             return self._value(value) if isinstance(value, ValueNode) else value
         if isinstance(node, IntValueNode):
-            return int(node.value)
+            # Python reads no more than 4,300 digits, and no number of rows has so many.
+            return int(node.value) if len(node.value) <= MAX_DIGITS else None
         if isinstance(node, ListValueNode):
             return [self._value(each) for each in node.values]
         if isinstance(node, ObjectValueNode):
