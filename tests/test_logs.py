@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from gateway.welcome import aws_headers
 from tests.gateways import Sandbox
 
 CANARY = "CANARY"
+ROUTER_SECRET = "CANARY-0123456789"
 ADA = CALLERS["ada"]
 WATCHDOG_SECONDS = 60
 JOBS = """
@@ -115,6 +117,8 @@ def _good_and_bad(program: Program) -> None:
     program.ask(FORGED, json={"query": JOBS})
     program.ask({**FORGED, "X-Aws-Session-Token": "CANARY token"}, json={"query": JOBS})
     program.ask({"Authorization": f"Bearer {CANARY}"}, json={"query": JOBS})
+    program.ask({"X-Router-Secret": CANARY}, json={"query": "{ _service { sdl } }"})
+    program.ask({"X-Router-Secret": ROUTER_SECRET}, json={"query": "{ _service { sdl } }"})
     program.ask({"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": CANARY})
     program.ask(path=f"/nothing?secret={CANARY}", method="GET")
 
@@ -144,9 +148,11 @@ def _with_every_fault(program: Program, sandbox: Sandbox) -> None:
         program.ask({"Cache-Control": "no-cache"}, json={"query": JOBS})
 
 
-def test_no_log_line_holds_a_secret(sandbox: Sandbox) -> None:
+def test_no_log_line_holds_a_secret(sandbox: Sandbox, tmp_path: Path) -> None:
     """Whatever is asked and whatever goes wrong, at the most talkative level too."""
+    (tmp_path / "router").write_text(ROUTER_SECRET)
     environment = {
+        "GATEWAY_ROUTER_SECRET_FILE": str(tmp_path / "router"),
         "GATEWAY_UPSTREAM_URL": sandbox.url,
         "GATEWAY_LOG_LEVEL": "debug",
         "GATEWAY_DEADLINE_SECONDS": "0.5",

@@ -1,5 +1,7 @@
 """/graphql answers each request, however odd, with the right status and one clear error."""
 
+import contextlib
+import select
 import socket
 from typing import Any
 
@@ -9,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.entry.protocol import BoundedProtocol
 from gateway.sandbox import CALLERS
 from gateway.welcome import aws_headers
+from tests.entry.wire import answers, connect, read_to_end
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
 
 JSON = {"Content-Type": "application/json"}
@@ -33,6 +37,18 @@ JOBS = "{ audienceGenerationJobs { nodes { name } } }"
         (b"null", "not a JSON object"),
         (b"[]", "Batches are not served"),
         (b'[{"query": "{ __typename }"}]', "Batches are not served"),
+        (b"[{},{}]", "Batches are not served"),
+        (b"[1]", "Batches are not served"),
+        (b"[null]", "Batches are not served"),
+        (b"[" * 5000 + b"]" * 5000, "not JSON"),
+        (b'{"query": %b}' % (b"1" * 5000), "not JSON"),
+        (b'{"query": "{ __typename }", "variables": {"a": %b}}' % (b"1" * 5000), "not JSON"),
+        (b'{"query": "{ __typename }", "variables": {"a": Infinity}}', "not JSON"),
+        (b'{"query": "{ __typename }", "variables": {"a": "\\udfff"}}', "not JSON"),
+        (b'{"query": "{ __typename }", "operationName": "\\ud800"}', "not JSON"),
+        (b'{"query": "\xed\xa0\x80"}', "not JSON"),
+        (b'{"query": "\xc0\x80"}', "not JSON"),
+        (b'\xef\xbb\xbf{"query": "{ __typename }"}', "not JSON"),
         (b"{}", "`query`"),
         (b'{"query": null}', "`query`"),
         (b'{"query": ""}', "`query`"),
@@ -65,6 +81,12 @@ def test_a_malformed_body_is_400_and_named(gateway: Gateway, body: bytes, named:
         "text/plain; x=application/json",
         "application/json; charset=utf-16",
         "application/json; charset=utf-7",
+        "application/json; charset=utf-8; charset=utf-16",
+        "application/json, application/json",
+        "application/json,text/plain",
+        "; charset=utf-8",
+        "json",
+        "*/*",
         "application/graphql",
     ],
 )
@@ -74,6 +96,22 @@ def test_another_content_type_is_415(gateway: Gateway, content_type: str | None)
     answer = gateway.send("POST", content=b'{"query": "{ __typename }"}', headers=headers)
     assert answer.status == 415
     assert "application/json" in answer.errors[0]["message"]
+
+
+@pytest.mark.parametrize("second", ["application/json", "text/plain", ""])
+def test_two_content_types_are_415(gateway: Gateway, second: str) -> None:
+    """Which of them would count is nobody's guess."""
+    headers = [("Content-Type", "application/json"), ("Content-Type", second), *ADA.items()]
+    answer = gateway.send("POST", content=b'{"query": "{ __typename }"}', headers=headers)
+    assert answer.status == 415
+
+
+@pytest.mark.parametrize("media", ["APPLICATION/JSON", 'application/json;charset="UTF-8"'])
+def test_a_content_type_is_read_as_such(gateway: Gateway, media: str) -> None:
+    """Case and quotes make no difference."""
+    headers = {"Content-Type": media}
+    answer = gateway.send("POST", content=b'{"query": "{ __typename }"}', headers=headers)
+    assert answer.status == 200
 
 
 def test_a_coded_body_is_415(gateway: Gateway) -> None:
@@ -93,6 +131,34 @@ def test_a_body_over_the_limit_is_413(sandbox: Sandbox) -> None:
             assert answer.status == 413
             assert answer.code == "LIMIT_EXCEEDED"
             assert "100 bytes" in answer.errors[0]["message"]
+
+
+def test_a_body_without_end_is_not_taken(sandbox: Sandbox) -> None:
+    """Its pieces are counted as they come: it is refused before twice the limit has been read."""
+    limit = 262_144
+    taken = 0
+
+    class Counting(BoundedProtocol):
+        def data_received(self, data: bytes) -> None:
+            nonlocal taken
+            taken += len(data)
+            super().data_received(data)
+
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with (
+        gateway_over(sandbox, http=Counting, limit_body_bytes=limit) as counted,
+        connect(counted.url) as connection,
+    ):
+        connection.sendall(
+            b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        with contextlib.suppress(ConnectionError):
+            while not select.select([connection], [], [], 0)[0]:
+                connection.sendall(piece)
+        (answer,) = answers(read_to_end(connection))
+    assert answer.status == 413
+    assert limit < taken < 2 * limit
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "QUERY"])
@@ -181,6 +247,56 @@ def test_a_refused_document_has_no_data(gateway: Gateway, query: str, code: str)
     assert plain.status == 200
     assert "data" not in plain.content
     assert gateway.sandbox.calls == []
+
+
+DIGITS = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{{ audienceGenerationJobs(first: {DIGITS}) {{ nodes {{ name }} }} }}",
+        f"{{ nodes(ids: [{DIGITS}]) {{ id }} }}",
+        f"{{ _entities(representations: [{DIGITS}]) {{ __typename }} }}",
+        f"{{ _entities(representations: [{{ id: {DIGITS} }}]) {{ __typename }} }}",
+        f"query($n: Int = {DIGITS}) {{ audienceGenerationJobs(first: $n) {{ nodes {{ id }} }} }}",
+        f"{{ _entities(representations: {'[' * 150 + ']' * 150}) {{ __typename }} }}",
+        '{ node(id: "a\\u0000") { id } }',
+        '{ audienceGenerationJobs(collaborationId: "\\u0000") { nodes { name } } }',
+        "{ __typename \0 }",
+        "{ __typename \u2028 }",
+        '{ node(id: "\\uD800") { id } }',
+        '{ node(id: "\\u{110000}") { id } }',
+    ],
+    ids=range(12),
+)
+def test_odd_literals_are_the_caller_s_mistake(gateway: Gateway, query: str) -> None:
+    """However long or deep or strange; none of it is ours, and none costs a call."""
+    answer = gateway.ask(query)
+    assert answer.status < 500
+    assert {error["extensions"]["code"] for error in answer.errors} <= {
+        "BAD_USER_INPUT", "GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED",
+    }  # fmt: skip
+    assert answer.errors or answer.data == {"nodes": [None]}
+    assert gateway.sandbox.calls == []
+
+
+def test_nobody_is_told_how_long_things_took(gateway: Gateway) -> None:
+    """The trace that Apollo's router may ask for would tell anybody."""
+    answer = gateway.ask(JOBS, headers={"Apollo-Federation-Include-Trace": "ftv1"})
+    assert answer.status == 200
+    assert answer.content.keys() == {"data"}
+
+
+@pytest.mark.parametrize("host", ["a/?x=", "a/livez?", "evil:1@x", "[::1", "x y", "\\", ""])
+def test_a_host_decides_nothing(gateway: Gateway, host: str) -> None:
+    """Whatever it looks like, the path is what follows the method."""
+    headers = {**JSON, "Host": host}
+    query = {"query": JOBS}
+    answer = gateway.send("POST", json=query, headers=headers)
+    assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+    answer = gateway.send("POST", json=query, headers={**headers, **ADA})
+    assert answer.status == 200
 
 
 def test_data_without_a_caller_is_401(gateway: Gateway) -> None:
