@@ -12,10 +12,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.entry.access import Access
+from gateway.entry.admission import Admission
 from gateway.entry.cors import cors_for
 from gateway.entry.endpoint import Endpoint
 from gateway.entry.graphiql import GraphiQL
-from gateway.entry.health import livez, readyz
+from gateway.entry.health import Health, livez
 from gateway.entry.identity import Door, Identity, Oidc
 from gateway.entry.oidc_file import Issuer, read_oidc_file
 from gateway.entry.router import RouterSecrets
@@ -81,6 +82,9 @@ def create_app(
         max_tokens=settings.limit_tokens,
     )
 
+    admission = Admission(settings.max_in_flight)
+    health = Health(admission)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as parts:
@@ -103,12 +107,12 @@ def create_app(
             # 50 ms and more.
             gc.collect()
             gc.freeze()
-            app.state.ready = True
+            health.warm = True
             yield
-            app.state.ready = False
 
     endpoint = Endpoint(
         engine=engine,
+        admission=admission,
         door=lambda: app.state.door,
         context_for=lambda identity, fresh, show_cost, from_router: app.state.contexts.make(
             identity, fresh=fresh, show_cost=show_cost, from_router=from_router
@@ -120,11 +124,13 @@ def create_app(
     routes = [
         Route("/graphql", endpoint),
         Route("/livez", livez),
-        Route("/readyz", readyz),
+        Route("/readyz", health.readyz),
         *([graphiql.assets(), Route("/", _to_the_page)] if graphiql else []),
     ]
     access = Middleware(Access, around=cors_for(settings.cors_origins))
     app = Starlette(routes=routes, middleware=[access], lifespan=lifespan)
+    # What the server looks at when it is told to end.
+    app.state.health, app.state.drain_seconds = health, settings.drain_seconds
     # Behind a load balancer that ends TLS the redirect would name http://, and clients would
     # repeat the request with its credentials there.
     app.router.redirect_slashes = False

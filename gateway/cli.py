@@ -10,15 +10,6 @@ from gateway import __version__
 from gateway.sandbox.command import sandbox
 from gateway.settings import SettingsError, read_settings
 
-KEEP_ALIVE_SECONDS = 75
-"""Longer than load balancers keep an idle connection (60 s at AWS), or they meet closed ones."""
-
-DRAIN_SECONDS = 25
-"""How long requests under way may take to end after SIGTERM: less than Kubernetes' 30."""
-
-PROTOCOL = "gateway.entry.protocol:BoundedProtocol"
-"""What reads HTTP: by its name, so that each worker finds it."""
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gateway")
@@ -52,32 +43,16 @@ port_option = click.option(
 )
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the gateway. Settings are GATEWAY_* variables; README lists them."""
-    import uvicorn  # noqa: PLC0415  the other commands start without it
-
+    # The other commands start without these.
     from gateway.app import create_app  # noqa: PLC0415
     from gateway.logs import configure_logs  # noqa: PLC0415
+    from gateway.serve import serve as serve_app  # noqa: PLC0415
 
     with settings_explained():
         settings = read_settings()
         app = create_app(settings)
     configure_logs(settings.log_level)
-    uvicorn.run(
-        app if workers == 1 else "gateway.app:from_environment",
-        factory=workers > 1,
-        host=host,
-        port=port,
-        workers=workers,
-        loop="uvloop",
-        http=PROTOCOL,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
+    serve_app(app if workers == 1 else "gateway.app:from_environment", host, port, workers)
 
 
 @main.command()

@@ -7,6 +7,7 @@ GatewayError
 ├── ForbiddenError                the caller is known and not allowed
 ├── NotFoundError                 the object asked for by name does not exist
 ├── LimitExceededError            a limit or a budget of the gateway is spent
+├── OverloadedError           the gateway has more to do than it can
 ├── InternalError             the gateway failed; the text is always the same
 └── UpstreamError                 the upstream did not do its part
     ├── ThrottledError            it asked for patience
@@ -86,6 +87,17 @@ class LimitExceededError(GatewayError):
     """A limit or a budget of the gateway is spent."""
 
     code = "LIMIT_EXCEEDED"
+
+
+class OverloadedError(GatewayError):
+    """The gateway has more to do than it can; `retry_after` in seconds."""
+
+    code = "OVERLOADED"
+    retry_after = 1
+
+    def extensions(self) -> dict[str, Any]:
+        """Give what stands in `extensions`, with `retryAfter`."""
+        return {**super().extensions(), "retryAfter": self.retry_after}
 
 
 class InternalError(GatewayError):

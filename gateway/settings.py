@@ -163,6 +163,20 @@ class Settings(BaseSettings):
         description="How many calls to AWS one caller may cause in a second, over 12 seconds; "
         "so 600 at once. Counted by all replicas that share a Redis. 0: no limit.",
     )
+    max_in_flight: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="How many requests are served at once; a quarter of them of one caller. A "
+        "tenth more wait for a moment, the others are OVERLOADED.",
+    )
+    drain_seconds: float = Field(
+        5,
+        ge=0,
+        le=3600,
+        description="For how long after SIGTERM requests are still taken, while `/readyz` says "
+        "that they are better sent elsewhere.",
+    )
     cors_origins: Annotated[frozenset[Origin], BeforeValidator(_listed), NoDecode] = Field(
         frozenset(),
         description="The origins whose pages may ask from a browser: a comma list, each exactly "

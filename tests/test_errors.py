@@ -12,6 +12,7 @@ from gateway.errors import (
     AwsAnswer,
     BadUserInputError,
     GatewayError,
+    OverloadedError,
     ThrottledError,
     UpstreamError,
 )
@@ -80,14 +81,16 @@ def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in OWN if kind not in BRANCHES])
 def test_an_error_shows_its_code_and_where_aws_answered(kind: type[GatewayError]) -> None:
-    """And nothing else, if there is nothing else."""
+    """And nothing else, if there is nothing else; who is full says when to come back."""
     answer = AwsAnswer("ListThings", "SomeException", "r-1")
+    always = {"retryAfter": 1} if kind is OverloadedError else {}
 
-    assert kind("It is so.").extensions() == {"code": kind.code}
+    assert kind("It is so.").extensions() == {"code": kind.code, **always}
     assert str(kind("It is so.")) == kind("It is so.").message == "It is so."
     assert kind("It is so.", aws=answer).extensions() == {
         "code": kind.code,
         "aws": {"operation": "ListThings", "code": "SomeException", "requestId": "r-1"},
+        **always,
     }
 
 

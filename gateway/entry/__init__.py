@@ -4,6 +4,7 @@ protocol     the connection: deadlines, caps on bytes and numbers
 raw_refusal, open_files    its answers by itself, and how many clients there may be
 access       around each request: its id, its log line, its last-resort answer
 cors         pages of other origins
+admission    how many requests at once
 endpoint     /graphql: an HTTP request to an HTTP answer
 accept       which media type the answer has
 identity     the one door: who asks, by which scheme

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.entry.accept import GRAPHQL, JSON, accepted
+from gateway.entry.admission import Admission
 from gateway.entry.body import read_json_body
 from gateway.entry.disconnect import ClientGoneError, until_disconnect
 from gateway.entry.graphiql import GraphiQL
@@ -20,6 +21,7 @@ from gateway.entry.identity import UNAUTHORIZED, Door, Identity
 from gateway.entry.parameters import from_body, from_query_string
 from gateway.entry.problem import HttpProblem, bad_request
 from gateway.entry.router import RouterSecrets
+from gateway.errors import OverloadedError
 from gateway.graph.context import Context
 from gateway.graph.engine import Engine, GraphRequest, GraphResult, WriteByGetError
 
@@ -29,6 +31,7 @@ COST_HEADER = "X-Gateway-Cost"
 """Asks, by any value, for `extensions.cost`."""
 METHOD_NOT_ALLOWED = 405
 NOT_ACCEPTABLE = 406
+SERVICE_UNAVAILABLE = 503
 
 PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 """On each answer: it is for one caller, now."""
@@ -39,6 +42,7 @@ class Endpoint:
     """Serves one engine over HTTP."""
 
     engine: Engine
+    admission: Admission
     door: Callable[[], Door]
     context_for: Callable[[Identity, bool, bool, bool], Context]
     """Makes a context from who asks, whether it reads past the cache, whether it is told what it
@@ -70,8 +74,13 @@ class Endpoint:
             return _answer(await self._result(request), media_type, self.door().challenge)
         except HttpProblem as problem:
             return refusal(problem, media_type or JSON)
+        except OverloadedError as error:
+            headers = {"Retry-After": str(error.retry_after)}
+            return refusal(HttpProblem(SERVICE_UNAVAILABLE, error, headers), media_type or JSON)
 
     async def _result(self, request: Request) -> GraphResult:
+        # Looked at first: to say no must cost nothing.
+        self.admission.check()
         headers = request.scope["headers"]
         identity = await self.door().identify(headers)
         from_router = self.router_secrets is None or self.router_secrets.shown_by(headers)
@@ -79,7 +88,8 @@ class Endpoint:
         show_cost = COST_HEADER in request.headers
         fresh = "no-cache" in _directives(request.headers.getlist("cache-control"))
         try:
-            async with until_disconnect(request.receive):
+            who = identity.caller.fingerprint if identity.caller else None
+            async with until_disconnect(request.receive), self.admission.admit(who):
                 result = await self.engine.run(
                     asked,
                     self.context_for(identity, fresh, show_cost, from_router),

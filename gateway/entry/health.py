@@ -4,20 +4,41 @@ Neither asks anything of the upstream: a gateway that is cut off from AWS still 
 restarting it would help nobody.
 """
 
+from dataclasses import dataclass, field
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from gateway.entry.admission import Admission
+
 NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(slots=True)
+class Health:
+    """How the application does."""
+
+    admission: Admission = field(repr=False)
+    warm: bool = False
+    """Its clients are made, its schema is checked."""
+    draining: bool = False
+    """It has been told to end, and still serves who has not heard of that."""
+
+    @property
+    def state(self) -> str:
+        """One word: `ready`, or why it is not."""
+        if self.draining:
+            return "draining"
+        if not self.warm:
+            return "starting"
+        return "overloaded" if self.admission.overloaded else "ready"
+
+    async def readyz(self, _: Request) -> Response:
+        """Say whether requests should be sent here."""
+        state = self.state
+        return PlainTextResponse(f"{state}\n", 200 if state == "ready" else 503, headers=NO_STORE)
 
 
 async def livez(_: Request) -> Response:
     """Say that the process runs."""
     return PlainTextResponse("ok\n", headers=NO_STORE)
-
-
-async def readyz(request: Request) -> Response:
-    """Say whether the application is warm: its clients made, its schema checked."""
-    ready = getattr(request.app.state, "ready", False)
-    return PlainTextResponse(
-        "ready\n" if ready else "starting or stopping\n", 200 if ready else 503, headers=NO_STORE
-    )

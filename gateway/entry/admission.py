@@ -1,0 +1,94 @@
+"""Admission: how many requests are served at once, in all and of one caller."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from gateway.errors import OverloadedError
+
+WAITING_SHARE = 10
+"""For each ten requests that are served one may wait for its turn."""
+
+WAIT_SECONDS = 0.5
+"""Longer than that it is kinder to say no: the client, or its load balancer, can ask elsewhere."""
+
+CALLER_SHARE = 4
+"""One caller's requests take up a quarter of the room at most."""
+
+REJECTIONS = 100
+REJECTIONS_SECONDS = 5.0
+"""So many within as much time mean that requests are better sent elsewhere."""
+
+
+class Admission:
+    """Lets `most` requests in at once; a few more wait for a moment, the others are refused."""
+
+    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._most_waiting = max(1, most // WAITING_SHARE)
+        self._most_of_caller = max(1, most // CALLER_SHARE)
+        self._clock = clock
+        self._room = asyncio.Semaphore(most)
+        self._waiting = 0
+        self._of_caller: Counter[bytes] = Counter()
+        self._rejected: deque[float] = deque(maxlen=REJECTIONS)
+        self.in_flight = 0
+
+    def check(self) -> None:
+        """Raise OverloadedError where there is no room, not even to wait."""
+        if self._waiting >= self._most_waiting:
+            raise self._rejection("The gateway is busy. Ask again in a moment.")
+
+    @asynccontextmanager
+    async def admit(self, caller: bytes | None) -> AsyncIterator[None]:
+        """Serve a request inside, of the caller with this fingerprint, or of nobody.
+
+        Raises OverloadedError where there is no room, or none in time.
+        """
+        if caller is not None and self._of_caller[caller] >= self._most_of_caller:
+            raise self._rejection(
+                f"The caller has {self._most_of_caller} requests under way, which is the most. "
+                "Ask again in a moment."
+            )
+        self._of_caller[caller or b""] += 1
+        try:
+            await self._enter()
+            self.in_flight += 1
+            try:
+                yield
+            finally:
+                self.in_flight -= 1
+                self._room.release()
+        finally:
+            self._leave(caller or b"")
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether so many were refused lately that requests are better sent elsewhere."""
+        oldest = self._rejected[0] if len(self._rejected) == REJECTIONS else None
+        return oldest is not None and self._clock() - oldest < REJECTIONS_SECONDS
+
+    async def _enter(self) -> None:
+        if not self._room.locked():
+            await self._room.acquire()  # at once: nothing else runs before
+            return
+        self.check()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._room.acquire()
+        except TimeoutError:
+            raise self._rejection("The gateway is busy. Ask again in a moment.") from None
+        finally:
+            self._waiting -= 1
+
+    def _leave(self, caller: bytes) -> None:
+        self._of_caller[caller] -= 1
+        if not self._of_caller[caller]:
+            del self._of_caller[caller]
+
+    def _rejection(self, message: str) -> OverloadedError:
+        self._rejected.append(self._clock())
+        return OverloadedError(message)

@@ -1,0 +1,114 @@
+"""The server: uvicorn, which on SIGTERM says that it is not ready before it stops to serve."""
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import multiprocess
+
+from gateway.entry.health import Health
+
+log = logging.getLogger("gateway.serve")
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than load balancers keep an idle connection (60 s at AWS), or they meet closed ones."""
+
+STOP_SECONDS = 20
+"""How long requests under way may take to end once nothing new is taken. With the default of
+GATEWAY_DRAIN_SECONDS it stays within the 30 seconds that Kubernetes gives."""
+
+PROTOCOL = "gateway.entry.protocol:BoundedProtocol"
+"""What reads HTTP: by its name, so that each worker finds it."""
+
+CLOSE = (b"connection", b"close")
+
+
+class Server(uvicorn.Server):
+    """One process. The first SIGTERM drains it, a second one ends it at once; it leaves with 0."""
+
+    def __init__(self, config: uvicorn.Config, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(config)
+        self._clock = clock
+        self._stop_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  as it is called
+        """Take a signal. It is not raised again in the end, as uvicorn does: that is no failure."""
+        if self.should_exit or self._stop_at is not None:
+            self.should_exit = self.force_exit = True
+        elif sig == signal.SIGINT or not self.started:
+            self.should_exit = True
+        else:
+            self._drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look every tenth of a second whether to go."""
+        if self._stop_at is not None and self._clock() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def _drain(self) -> None:
+        state = self.config.loaded_app.state
+        health: Health = state.health
+        health.draining = True
+        # Who has a connection here is to open the next one elsewhere.
+        self.config.encoded_headers.append(CLOSE)
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+        self._stop_at = self._clock() + state.drain_seconds
+        log.info("draining")
+
+
+class Worker(multiprocess.Process):
+    """One of several processes, with our server in it."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """The server, made in the process itself."""
+        if self._server is None:
+            self._server = Server(self.config)
+        return self._server
+
+
+def serve(app: Any, host: str, port: int, workers: int) -> None:
+    """Serve until told to stop; `app` is the application, or where to find what makes one.
+
+    Ends the program where that cannot be started.
+    """
+    config = uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http=PROTOCOL,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    if workers > 1:
+        _serve_by_several(config)
+        return
+    server = Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _serve_by_several(config: uvicorn.Config) -> None:
+    # uvicorn names no other way to have one's own server in its workers.
+    multiprocess.Process = Worker  # type: ignore[misc]
+    supervisor = multiprocess.Multiprocess(config, sockets=[config.bind_socket()])
+    supervisor.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+        sys.exit(STARTUP_FAILURE)

@@ -1,0 +1,158 @@
+"""Admission: so many at once, a few more wait, and one caller is not everybody."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from gateway.entry import admission as admission_module
+from gateway.entry.admission import REJECTIONS, REJECTIONS_SECONDS, Admission
+from gateway.entry.health import Health
+from gateway.errors import OverloadedError
+
+
+class Clock:
+    """A clock moved by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        """Give its time."""
+        return self.now
+
+
+async def filled(admission: Admission, number: int, stack: AsyncExitStack) -> None:
+    """Let so many in, each another caller."""
+    for each in range(number):
+        await stack.enter_async_context(admission.admit(b"%d" % each))
+
+
+async def test_as_many_as_there_is_room_for_are_in_at_once() -> None:
+    """The next one waits, and is let in as soon as one has left."""
+    admission = Admission(20)
+    async with AsyncExitStack() as stack:
+        await filled(admission, 20, stack)
+        entered = asyncio.Event()
+
+        async def come_late() -> None:
+            async with admission.admit(b"late"):
+                entered.set()
+
+        late = asyncio.create_task(come_late())
+        await asyncio.sleep(0)
+        waited = not entered.is_set()
+        await stack.aclose()
+        await late
+
+    assert waited
+    assert admission.in_flight == 0
+
+
+async def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
+    """Also before anything of the request has been looked at."""
+    admission = Admission(20)
+    async with AsyncExitStack() as stack:
+        await filled(admission, 20, stack)
+        waiting = [asyncio.create_task(_visit(admission, b"w%d" % each)) for each in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError) as at_the_door:
+            admission.check()
+        with pytest.raises(OverloadedError):
+            await _visit(admission, b"one more")
+        await stack.aclose()
+        await asyncio.gather(*waiting)
+
+    assert at_the_door.value.extensions() == {"code": "OVERLOADED", "retryAfter": 1}
+    admission.check()
+
+
+async def _visit(admission: Admission, caller: bytes | None) -> None:
+    async with admission.admit(caller):
+        pass
+
+
+async def test_who_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leaves no trace in the queue."""
+    monkeypatch.setattr(admission_module, "WAIT_SECONDS", 0)
+    admission = Admission(1)
+    async with admission.admit(b"a"):
+        for _ in range(3):
+            with pytest.raises(OverloadedError):
+                await _visit(admission, b"b")
+    await _visit(admission, b"b")
+
+
+async def test_one_caller_takes_a_quarter_of_the_room_at_most() -> None:
+    """The rest is for others, who notice nothing."""
+    admission = Admission(20)
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(admission.admit(b"flood"))
+        with pytest.raises(OverloadedError, match="5 requests"):
+            await _visit(admission, b"flood")
+        for _ in range(15):
+            await stack.enter_async_context(admission.admit(b"%d" % _))
+
+    assert not admission._of_caller
+
+
+async def test_nobody_s_requests_are_no_caller_s() -> None:
+    """They need no data, so they share the whole room."""
+    admission = Admission(20)
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            await stack.enter_async_context(admission.admit(None))
+
+    assert admission.in_flight == 0
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_client_who_leaves_gives_the_place_back(inside: bool) -> None:  # noqa: FBT001 - a case
+    """While being served, or while waiting."""
+    admission = Admission(1)
+
+    async def stay() -> None:
+        async with admission.admit(b"a" if inside else b"b"):
+            await asyncio.Event().wait()
+
+    async with AsyncExitStack() as stack:
+        if not inside:
+            await stack.enter_async_context(admission.admit(b"a"))
+        task = asyncio.create_task(stay())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    await _visit(admission, b"b")
+    assert (admission.in_flight, admission._waiting) == (0, 0)
+
+
+async def test_many_refusals_make_it_overloaded_for_a_while() -> None:
+    """A hundred within five seconds; fewer are nothing to send everybody elsewhere for."""
+    clock = Clock()
+    admission = Admission(1, clock=clock)
+    health = Health(admission, warm=True)
+    async with admission.admit(b"a"):
+        for _ in range(REJECTIONS - 1):
+            with pytest.raises(OverloadedError):
+                await _visit(admission, b"a")
+        before = health.state
+        with pytest.raises(OverloadedError):
+            await _visit(admission, b"a")
+        after = health.state
+        clock.now += REJECTIONS_SECONDS
+        later = health.state
+
+    assert (before, after, later) == ("ready", "overloaded", "ready")
+
+
+def test_health_says_the_one_thing_that_matters_most() -> None:
+    """Draining is for good, so it comes first."""
+    health = Health(Admission(1))
+    states = [health.state]
+    health.warm = True
+    states.append(health.state)
+    health.draining = True
+    states.append(health.state)
+
+    assert states == ["starting", "ready", "draining"]
