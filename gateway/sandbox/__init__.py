@@ -5,7 +5,8 @@ what is asked     model, routes, constraints, inputs, forms, questions
 who signs in      people, issuer, issuer_keys, id_tokens, sts
 what there is     worlds, origin, vocabulary, lifecycle, records, catalog, jobs, exports
 what is answered  answers, operations, outputs, xml_answers, tokens, problems
-what goes wrong   faults (the table), refusals, stalls, odd_*, dose, outbreaks, orders
+what goes wrong   faults (the table), refusals, stalls, deliveries, odd_*
+how it is ordered fault, dose, outbreaks, orders
 how it is served  reception, upstream, calls, application, serving
 how it is steered control, issuer_control, token_orders, manners, remote, command
 """

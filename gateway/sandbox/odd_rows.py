@@ -41,6 +41,16 @@ async def odd_timestamp(question: Question, proceed: Proceed, dose: Dose) -> Ans
     return await _changed(question, proceed, change, 1)
 
 
+async def wrong_type(question: Question, proceed: Proceed, dose: Dose) -> Answer:
+    """Give a member another JSON type: the list itself, its token, or one of the first row's."""
+    member, value = dose.text("member"), dose.settings["value"]
+    if not question.is_list or member not in {"rows", "nextToken"}:
+        return await _changed(question, proceed, lambda row: row.update({member: value}), 1)
+    answer = await proceed(question)
+    name = LISTINGS[question.operation].rows if member == "rows" else member
+    return replace(answer, body=orjson.dumps({**orjson.loads(answer.body), name: value}))
+
+
 async def null_row(question: Question, proceed: Proceed, _dose: Dose) -> Answer:
     """Put a null where the first row was."""
     answer = await proceed(question)

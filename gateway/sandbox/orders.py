@@ -5,7 +5,8 @@ from math import inf
 
 from gateway.sandbox.callers import CALLERS
 from gateway.sandbox.dose import Dose
-from gateway.sandbox.faults import FAULTS, Fault
+from gateway.sandbox.fault import Fault
+from gateway.sandbox.faults import FAULTS
 from gateway.sandbox.model import OPERATIONS, UNSIGNED_OPERATIONS
 from gateway.sandbox.outbreaks import Outbreak
 
@@ -56,10 +57,15 @@ def _settings(fault: Fault, order: Mapping[str, object]) -> dict[str, object]:
     if unknown:
         accepted = _listed(_LIMITS | fault.defaults.keys())
         raise OrderError(f"{unknown[0]!r} is no setting of {fault.name}; accepted: {accepted}.")
-    return {
+    settings = {
         name: _setting(name, given.get(name, default), default)
         for name, default in fault.defaults.items()
     }
+    for name, few in fault.accepted.items():
+        if settings[name] not in few:
+            listed = ", ".join(map(str, few))
+            raise OrderError(f"{name} is {settings[name]!r}; accepted are: {listed}.")
+    return settings
 
 
 def _setting(name: str, value: object, default: object) -> object:

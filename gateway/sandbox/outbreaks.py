@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gateway.sandbox.dose import Dose
-from gateway.sandbox.faults import Fault
+from gateway.sandbox.fault import Fault
 from gateway.sandbox.questions import Answer, Proceed, Question
 
 

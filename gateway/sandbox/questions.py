@@ -1,6 +1,6 @@
 """What is asked, once it is known by whom and found to be well formed."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.types import Receive
@@ -11,6 +11,8 @@ from gateway.sandbox.tokens import ListId, Place, decode_token
 from gateway.sandbox.verification import Identity
 
 DEFAULT_PAGE_SIZE = 100
+
+Deliver = Callable[[bytes], AsyncIterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+    # How the body goes out where that is not at once: piece by piece, and perhaps more than it.
+    deliver: Deliver | None = None
 
 
 Proceed = Callable[[Question], Awaitable[Answer]]

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.sandbox.calls import Call, CallLog
@@ -65,9 +65,15 @@ class _Door:
         except NoAnswerError:
             return
         call.status = answer.status
-        headers = {"x-amzn-RequestId": call.request_id, **answer.headers}
-        response = Response(answer.body, answer.status, headers, answer.media_type)
-        await response(scope, receive, send)
+        await _response(answer, call.request_id)(scope, receive, send)
+
+
+def _response(answer: Answer, request_id: str) -> Response:
+    headers = {"x-amzn-RequestId": request_id, **answer.headers}
+    if answer.deliver is None:
+        return Response(answer.body, answer.status, headers, answer.media_type)
+    pieces = answer.deliver(answer.body)
+    return StreamingResponse(pieces, answer.status, headers, answer.media_type)
 
 
 def json_refusal(refusal: RefusalError) -> Answer:

@@ -17,7 +17,7 @@ from gateway.sandbox.verification import NOBODY
 
 async def throttle(_question: Question, _proceed: Proceed, dose: Dose) -> Answer:
     """Ask the caller to slow down, with a hint when to come back if `retry_after` is over 0."""
-    hint = dose.seconds("retry_after")
+    hint = dose.number("retry_after")
     headers = (
         {"Retry-After": f"{hint:g}", "x-amz-retry-after": f"{hint * 1000:.0f}"} if hint else {}
     )

@@ -1,4 +1,4 @@
-"""Faults of time and connection: the answer comes late, or never."""
+"""Faults of time and connection: the answer comes late, or never, or by chance."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ from starlette.types import Receive
 
 from gateway.sandbox.dose import Dose
 from gateway.sandbox.questions import Answer, Proceed, Question
+from gateway.sandbox.refusals import internal_error, unavailable
 
 
 class NoAnswerError(Exception):
@@ -14,7 +15,7 @@ class NoAnswerError(Exception):
 
 async def slow(question: Question, proceed: Proceed, dose: Dose) -> Answer:
     """Answer rightly, but late."""
-    await asyncio.sleep(dose.seconds("seconds"))
+    await asyncio.sleep(dose.number("seconds"))
     return await proceed(question)
 
 
@@ -42,6 +43,14 @@ async def reset(question: Question, _proceed: Proceed, _dose: Dose) -> Answer:
     # uvicorn would still send a 500 if we returned before it has noticed.
     await _disconnect(question.receive)
     raise NoAnswerError
+
+
+async def flaky(question: Question, proceed: Proceed, dose: Dose) -> Answer:
+    """Fail by chance, each time in another way."""
+    if dose.chance.random() >= dose.number("rate"):
+        return await proceed(question)
+    failures = (internal_error, unavailable, reset, slow)
+    return await failures[next(dose.turns) % len(failures)](question, proceed, dose)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -42,7 +42,7 @@ def test_faults_are_shown_with_their_settings(url: str) -> None:
     ("order", "words"),
     [
         ([], "no JSON object"),
-        ({}, "fault is None; known are: cookie, denied"),
+        ({}, "fault is None; known are: cookie, deep, denied"),
         ({"fault": "flood"}, "fault is 'flood'; known are: cookie"),
         ({"fault": ["slow"]}, "fault is ['slow']; known are"),
         ({"fault": "slow", "seconds": "2"}, "seconds is '2'; accepted is a number from 0"),

@@ -1,9 +1,13 @@
 """Every fault does what its description says, to whom it is meant for, until it is healed."""
 
+import gzip
 import threading
-from http.client import RemoteDisconnected
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
@@ -110,6 +114,92 @@ def test_reset(url: str) -> None:
         ask(url, JOBS)
 
 
+def outcome(url: str) -> int | None:
+    """Give the status of an answer, or None if there is none."""
+    try:
+        return ask(url, JOBS).status
+    except (RemoteDisconnected, ConnectionResetError):
+        return None
+
+
+def test_flaky_fails_in_each_way_in_turn(url: str) -> None:
+    """500, 503, a closed connection, and the right answer late; then from the beginning."""
+    switch_on(url, "flaky", rate=1, seconds=0)
+
+    assert [outcome(url) for _ in range(8)] == [500, 503, None, 200] * 2
+
+
+def test_flaky_fails_by_a_chance_that_is_always_the_same(url: str) -> None:
+    """Some calls fail and some do not, and the same ones again when it is switched on anew."""
+    runs = []
+    for _ in range(2):
+        switch_on(url, "flaky", rate=0.5, seconds=0)
+        runs.append([outcome(url) for _ in range(20)])
+
+    assert runs[0] == runs[1]
+    assert 5 <= runs[0].count(200) <= 17
+    assert {500, 503, None} <= set(runs[0])
+
+
+@contextmanager
+def opened(url: str) -> Iterator[HTTPResponse]:
+    """Give an answer of which the head has been read."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    try:
+        connection.request("GET", JOBS, headers=sign(url, JOBS))
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+def test_drip(url: str) -> None:
+    """The right answer comes a few bytes at a time, and others need not wait for it."""
+    expected = ask(url, JOBS).body
+    switch_on(url, "drip", bytes=900, seconds=0, times=1)
+    with opened(url) as response:
+        pieces = list(iter(response.read1, b""))
+    switch_on(url, "drip", seconds=3600, times=1)
+    with opened(url) as response:
+        first = response.read1()
+        assert ask(url, JOBS).body == expected
+
+    assert b"".join(pieces) == expected
+    assert max(map(len, pieces)) <= 900
+    assert first == expected[:1]
+
+
+def test_half(url: str) -> None:
+    """Half of the body comes, and the other half once it is healed."""
+    expected = ask(url, JOBS).body
+    middle = len(expected) // 2
+    switch_on(url, "half")
+    with opened(url) as response:
+        assert response.read(middle) == expected[:middle]
+        control(url, "DELETE", "/faults")
+        assert response.read() == expected[middle:]
+
+
+def test_huge(url: str) -> None:
+    """The answer is right, of the size that was ordered, and does not say it beforehand."""
+    expected = ask(url, JOBS).body
+    switch_on(url, "huge", megabytes=3)
+    reply = ask(url, JOBS)
+
+    assert reply.body == expected + b" " * 3 * 2**20
+    assert "content-length" not in reply.headers
+
+
+def test_gzip(url: str) -> None:
+    """The answer is small, and right and huge once it is unpacked."""
+    expected = ask(url, JOBS).body
+    switch_on(url, "gzip", megabytes=3)
+    reply = ask(url, JOBS)
+
+    assert reply.headers["content-encoding"] == "gzip"
+    assert len(reply.body) < len(expected)
+    assert gzip.decompress(reply.body) == expected + b" " * 3 * 2**20
+
+
 def test_short_pages(url: str) -> None:
     """Pages are shorter than asked for, and the list is whole all the same."""
     expected = list_jobs(client(url, "edith"))
@@ -181,6 +271,25 @@ def test_odd_timestamp(url: str, value: object) -> None:
     assert jobs_of(ask(url, JOBS))[0]["createTime"] == value
 
 
+@pytest.mark.parametrize("value", [{}, 5, "text", None, [[]]])
+@pytest.mark.parametrize("member", ["rows", "nextToken", "status"])
+def test_wrong_type(url: str, member: str, value: object) -> None:
+    """The list, its token, or a member of the first row is whatever one wants it to be."""
+    switch_on(url, "wrong-type", member=member, value=value)
+    page = ask(url, JOBS).json()
+    holder = page if member != "status" else page["audienceGenerationJobs"][0]
+
+    assert holder["audienceGenerationJobs" if member == "rows" else member] == value
+
+
+def test_wrong_type_of_an_object(url: str) -> None:
+    """An object has such a member itself."""
+    arn = ask(url, "/audience-model").json()["audienceModels"][0]["audienceModelArn"]
+    switch_on(url, "wrong-type")
+
+    assert ask(url, f"/audience-model/{quote(arn, safe='')}").json()["name"] == {}
+
+
 def test_null_row(url: str) -> None:
     """The first row is null, and the others are there."""
     switch_on(url, "null-row")
@@ -207,12 +316,56 @@ def test_truncated(url: str) -> None:
     assert ask(url, JOBS).body == expected[: len(expected) // 2]
 
 
-def test_redirect(url: str) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect(url: str, status: int) -> None:
     """The answer points elsewhere."""
-    switch_on(url, "redirect", location="http://127.0.0.1:9/trap")
+    switch_on(url, "redirect", location="http://127.0.0.1:9/trap", status=status)
     reply = ask(url, JOBS)
 
-    assert (reply.status, reply.headers["location"]) == (302, "http://127.0.0.1:9/trap")
+    assert (reply.status, reply.headers["location"]) == (status, "http://127.0.0.1:9/trap")
+
+
+def test_redirect_by_a_status_that_is_none(url: str) -> None:
+    """It is refused, and what is accepted is listed."""
+    reply = control(url, "POST", "/faults", {"fault": "redirect", "status": 200})
+
+    assert reply.status == 400
+    assert reply.json()["message"] == "status is 200; accepted are: 301, 302, 303, 307, 308."
+
+
+def test_headers(url: str) -> None:
+    """The right answer comes below so many headers, by default more than clients will read."""
+    expected = ask(url, JOBS).body
+    switch_on(url, "headers", count=50, size=10)
+    reply = ask(url, JOBS)
+    switch_on(url, "headers")
+
+    assert [reply.headers[f"x-filler-{number}"] for number in range(50)] == ["x" * 10] * 50
+    assert reply.body == expected
+    with pytest.raises(HTTPException, match="more than 100 headers"):
+        ask(url, JOBS)
+
+
+def test_not_utf8(url: str) -> None:
+    """One byte of the body is none that UTF-8 has; without it the answer is right."""
+    expected = ask(url, JOBS).body
+    switch_on(url, "not-utf8")
+    body = ask(url, JOBS).body
+
+    assert body.replace(b"\xff", b"") == expected
+    with pytest.raises(UnicodeDecodeError):
+        body.decode()
+
+
+def test_deep(url: str) -> None:
+    """The right answer has one member more, nested as deep as was ordered."""
+    expected = ask(url, JOBS).json()
+    switch_on(url, "deep", depth=3)
+    reply = ask(url, JOBS)
+    switch_on(url, "deep")
+
+    assert reply.json() == {"deep": [[[]]], **expected}
+    assert b"[" * 100_000 + b"]" * 100_000 in ask(url, JOBS).body
 
 
 def test_cookie(url: str) -> None:
