@@ -1,0 +1,106 @@
+"""Values for arguments: of the right type, often good, and real where they come from answers."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLScalarType,
+)
+from hypothesis import strategies as st
+
+Values = st.SearchStrategy[Any]
+
+
+class Word(str):
+    """A text that stands in a document without quotes."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What earlier answers have told."""
+
+    cursors: list[str]
+    ids: list[str]
+    arns: list[str]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, texts: list[str]) -> str:
+    """Change a text in one place: a character less, more, or another one."""
+    text = draw(st.sampled_from(texts))
+    place = draw(st.integers(0, len(text) - 1))
+    change = draw(st.text(max_size=2) | st.sampled_from(["", "A", "_", "=", "%", "/"]))
+    return text[:place] + change + text[place + draw(st.integers(0, 1)) :]
+
+
+def values(of: GraphQLInputType, name: str, known: Known) -> Values:
+    """Give values of this type, fit for an argument or a member of this name."""
+    if isinstance(of, GraphQLNonNull):
+        return _some(of.of_type, name, known)
+    return st.none() | _some(of, name, known)
+
+
+def _some(of: Any, name: str, known: Known) -> Values:
+    if isinstance(of, GraphQLList):
+        return st.lists(values(of.of_type, name, known), max_size=4)
+    if isinstance(of, GraphQLEnumType):
+        return st.sampled_from([Word(value) for value in of.values])
+    if isinstance(of, GraphQLInputObjectType):
+        members = {key: values(member.type, key, known) for key, member in of.fields.items()}
+        return st.fixed_dictionaries({}, optional=members)
+    assert isinstance(of, GraphQLScalarType), of
+    return _scalars(of.name, name, known)
+
+
+def _scalars(scalar: str, name: str, known: Known) -> Values:
+    kinds: dict[str, Callable[[], Values]] = {
+        "Int": lambda: st.sampled_from([0, 1, 2, 3, 3, -1, 501, -(2**31), 2**31 - 1]),
+        "Boolean": st.booleans,
+        "DateTime": lambda: st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
+        "_Any": lambda: _representations(known),
+    }
+    return kinds[scalar]() if scalar in kinds else _texts(name, known)
+
+
+def _texts(name: str, known: Known) -> Values:
+    if name in {"after", "before"}:
+        return st.sampled_from(known.cursors) | mutated(known.cursors) | st.text(max_size=20)
+    if name in {"id", "ids"}:
+        return st.sampled_from(known.ids) | mutated(known.ids) | st.text(max_size=20)
+    if name.endswith("Arn"):
+        return st.sampled_from(known.arns) | mutated(known.arns) | st.text(max_size=20)
+    if name == "region":
+        return st.sampled_from(["us-east-1", "eu-west-1", "x.example/#"])
+    return st.text(max_size=20)
+
+
+def _representations(known: Known) -> Values:
+    types = ["AudienceGenerationJob", "AudienceModel", "TrainingDataset", "Query", "x"]
+    return st.fixed_dictionaries(
+        {"__typename": st.sampled_from(types) | st.none()},
+        optional={
+            "id": _texts("id", known) | st.none(),
+            "audienceGenerationJobArn": _texts("xArn", known) | st.integers(),
+            "x": st.lists(st.none(), max_size=2),
+        },
+    )
+
+
+def literal(value: Any) -> str:
+    """Write a value as it stands in a document."""
+    if isinstance(value, Word):
+        return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {literal(member)}' for key, member in value.items())}}}"
+    return json.dumps(value)
