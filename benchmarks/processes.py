@@ -87,6 +87,7 @@ def starting_gateway(upstream: Process, **settings: object) -> Iterator[Process]
     port = _free_port()
     environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
     environment["GATEWAY_UPSTREAM_URL"] = upstream.url
+    environment["GATEWAY_DRAIN_SECONDS"] = "0"
     with _running("-m", "gateway", "serve", "--port", str(port), environment=environment) as popen:
         yield Process(popen, port)
 

@@ -55,7 +55,12 @@ def redis_server() -> Iterator[RedisServer]:
 def served_process(sandbox: Sandbox, log: Path, **settings: object) -> Iterator[Gateway]:
     """Run `gateway serve` in a process of its own; `settings` are GATEWAY_* without the prefix."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    given = {"upstream_url": sandbox.url, "cache_seconds": 600, **settings}
+    given = {
+        "upstream_url": sandbox.url,
+        "cache_seconds": 600,
+        "drain_seconds": 0,
+        **settings,
+    }
     environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in given.items()}
     with log.open("wb") as out:
         process = subprocess.Popen(

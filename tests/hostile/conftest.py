@@ -16,7 +16,10 @@ SESSION_SECONDS = 1800
 def shared_patient(shared_sandbox: Sandbox) -> Iterator[Target]:
     """Run one gateway for the session, that waits as long as it does by default."""
     with gateway_process(
-        shared_sandbox.url, watchdog_seconds=SESSION_SECONDS, cache_seconds=0
+        shared_sandbox.url,
+        watchdog_seconds=SESSION_SECONDS,
+        cache_seconds=0,
+        caller_calls_per_second=0,
     ) as program:
         yield Target(program, shared_sandbox)
 

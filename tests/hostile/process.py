@@ -114,13 +114,19 @@ def running(
 
 @contextmanager
 def gateway_process(
-    upstream_url: str, *, watchdog_seconds: float = WATCHDOG_SECONDS, **settings: object
+    upstream_url: str,
+    *,
+    workers: int = 1,
+    watchdog_seconds: float = WATCHDOG_SECONDS,
+    **settings: object,
 ) -> Iterator[Program]:
     """Run `gateway serve` over an upstream; `settings` are GATEWAY_* without the prefix."""
-    given = {"upstream_url": upstream_url, **settings}
+    given = {"upstream_url": upstream_url, "drain_seconds": 0, **settings}
     environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in given.items()}
     with running(
-        "serve", "--port", "0", environment=environment, watchdog_seconds=watchdog_seconds
+        *("serve", "--port", "0", "--workers", str(workers)),
+        environment=environment,
+        watchdog_seconds=watchdog_seconds,
     ) as program:
         yield program
 
