@@ -13,6 +13,7 @@ from tests.serving import serve
 settings.register_profile(
     "gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
+settings.register_profile("long", settings.get_profile("gateway"), max_examples=5000)
 settings.load_profile("gateway")
 
 
