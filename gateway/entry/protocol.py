@@ -3,6 +3,7 @@
 import socket
 import sys
 from asyncio import BaseTransport, TimerHandle, Transport
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
@@ -182,8 +183,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _give_up_after(seconds: float, connection: socket.socket) -> None:
+def _give_up_after(seconds: float, connection: socket.socket | None) -> None:
     """Let the kernel end a connection whose client takes nothing; uvicorn would wait for ever."""
-    if sys.platform == "linux" and connection.family != socket.AF_UNIX:
+    if sys.platform == "linux" and connection and connection.family != socket.AF_UNIX:
         milliseconds = int(seconds * 1000)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        with suppress(OSError):  # it has ended already
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
