@@ -23,6 +23,8 @@ STOP_SECONDS = 20
 """How long requests under way may take to end once nothing new is taken. With the default of
 GATEWAY_DRAIN_SECONDS it stays within the 30 seconds that Kubernetes gives."""
 
+JOIN_SECONDS = 0.05
+
 PROTOCOL = "gateway.entry.protocol:BoundedProtocol"
 """What reads HTTP: by its name, so that each worker finds it."""
 
@@ -74,6 +76,18 @@ class Worker(multiprocess.Process):
         return self._server
 
 
+class Supervisor(multiprocess.Multiprocess):
+    """Their parent, which hands a second signal on to those that drain."""
+
+    def join_all(self) -> None:
+        """Wait for all to end."""
+        while any(worker.process.is_alive() for worker in self.processes):
+            if self.signal_queue:
+                self.signal_queue.clear()
+                self.terminate_all()
+            time.sleep(JOIN_SECONDS)
+
+
 def serve(app: Any, host: str, port: int, workers: int) -> None:
     """Serve until told to stop; `app` is the application, or where to find what makes one.
 
@@ -108,7 +122,7 @@ def serve(app: Any, host: str, port: int, workers: int) -> None:
 def _serve_by_several(config: uvicorn.Config) -> None:
     # uvicorn names no other way to have one's own server in its workers.
     multiprocess.Process = Worker  # type: ignore[misc]
-    supervisor = multiprocess.Multiprocess(config, sockets=[config.bind_socket()])
+    supervisor = Supervisor(config, sockets=[config.bind_socket()])
     supervisor.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

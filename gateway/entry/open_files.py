@@ -4,7 +4,7 @@ import resource
 
 MAX_CONNECTIONS = 10_000
 
-RESERVED_FILES = 256
+RESERVED_FILES = 512
 """For what a request needs: connections to AWS and to Redis, files, the event loop's own."""
 
 

@@ -7,7 +7,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from gateway.entry.access import HEAD_TOO_LARGE, REQUEST_ID
 from gateway.entry.endpoint import refusal
 from gateway.entry.problem import HttpProblem, bad_request
-from gateway.errors import LimitExceededError
+from gateway.errors import LimitExceededError, OverloadedError
 
 MALFORMED = bad_request("The request is malformed. Accepted: HTTP/1.1.")
 
@@ -17,9 +17,7 @@ TOO_MANY_AT_ONCE = HttpProblem(
     400, LimitExceededError("Too many requests wait on one connection. Accepted: one at a time.")
 )
 
-NO_ROOM = HttpProblem(
-    503, LimitExceededError("Too many clients are connected."), {"Retry-After": "1"}
-)
+NO_ROOM = HttpProblem(503, OverloadedError("Too many clients are connected."), {"Retry-After": "1"})
 
 __all__ = ["HEAD_TOO_LARGE", "MALFORMED", "NO_ROOM", "TOO_MANY_AT_ONCE", "TOO_SLOW", "as_bytes"]
 

@@ -31,6 +31,7 @@ def draining(sandbox: Sandbox, workers: int) -> Iterator[Program]:
     with gateway_process(sandbox.url, workers=workers, **settings) as program:
         until(lambda: _readyz(program) == (200, "ready\n"))
         yield program
+        program.signal(signal.SIGTERM)  # the second one, which ends it
 
 
 def _readyz(program: Program) -> tuple[int, str]:
@@ -75,16 +76,17 @@ def test_a_request_under_way_is_answered_and_the_program_leaves_with_0(
     assert (code, answers) == (0, [200])
 
 
-def test_a_second_signal_ends_it_at_once(sandbox: Sandbox) -> None:
+def test_a_second_signal_ends_it_at_once(sandbox: Sandbox, workers: int) -> None:
     """Whatever is under way; and that is no failure either."""
-    with gateway_process(sandbox.url, drain_seconds=FOR_EVER) as program:
+    with gateway_process(sandbox.url, workers=workers, drain_seconds=FOR_EVER) as program:
+        until(lambda: _readyz(program)[0] == 200)
         sandbox.fault("hang")
         gateway = Gateway(program.url, sandbox)
         asking = threading.Thread(target=lambda: _ask_in_vain(gateway))
         asking.start()
         until(lambda: sandbox.count() == 1)
         program.signal(signal.SIGTERM)
-        until(lambda: _readyz(program)[0] == 503)
+        until(lambda: all(_readyz(program)[0] == 503 for _ in range(10)))
         program.signal(signal.SIGTERM)
         code = program.wait(PATIENCE_SECONDS)
         asking.join()
