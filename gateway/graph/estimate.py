@@ -52,8 +52,8 @@ LINKS = {
 FREE = {"__typename", "exportJobs", "collaboration", "outputConfig"}
 """Fields of what a Get gives that none is made for, beside those of rows."""
 
-MAX_DIGITS = 10
-"""Of an Int that is one."""
+MAX_DIGITS = 11
+"""Of an Int, with its sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,8 @@ class _Reading:
             type_name, global_id = named.get("__typename"), named.get("id")
             found = from_global_id(global_id) if isinstance(global_id, str) else None
             if found is None and isinstance(type_name, str) and type_name in GOT:
-                found = (type_name, str(named.get(GOT[type_name][0].arn)))
+                arn = named.get(GOT[type_name][0].arn)
+                found = (type_name, arn) if isinstance(arn, str) else None
             if found is not None:
                 yield found
 
@@ -179,7 +180,7 @@ class _Reading:
             value = self._variables.get(node.name.value)
             return self._value(value) if isinstance(value, ValueNode) else value
         if isinstance(node, IntValueNode):
-            # Python reads no more than 4,300 digits, and no number of rows has so many.
+            # An id may be written as a number of any length, which Python would not read.
             return int(node.value) if len(node.value) <= MAX_DIGITS else None
         if isinstance(node, ListValueNode):
             return [self._value(each) for each in node.values]
