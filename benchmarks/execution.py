@@ -10,6 +10,7 @@ from benchmarks.questions import EVERY_FIELD, keys
 from gateway.caller import Caller
 from gateway.graph.context import Context, Scope
 from gateway.graph.engine import Engine, GraphRequest, GraphResult
+from gateway.graph.limits import Limits
 from gateway.graph.schema import build_schema, core
 from gateway.upstream.answers import Terms
 from gateway.upstream.page import Page, PageRequest
@@ -48,7 +49,7 @@ class Execution:
         self._caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
         self._held: Any = Held()
         self._schema: GraphQLSchema = core(build_schema())
-        self._engine = Engine(self._schema, introspection=False, max_tokens=2000)
+        self._engine = Engine(self._schema, introspection=False, limits=Limits())
         self._scope = Scope(REGION, frozenset({REGION}), 500)
         self._document = parse(EVERY_FIELD)
 

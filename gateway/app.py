@@ -24,6 +24,7 @@ from gateway.entry.sessions import Sessions
 from gateway.entry.tokens import TokenVerifier
 from gateway.graph.context import Context, Scope
 from gateway.graph.engine import Engine
+from gateway.graph.limits import Limits
 from gateway.graph.schema import build_schema, core
 from gateway.logs import configure_logs
 from gateway.settings import Settings, read_settings
@@ -79,7 +80,7 @@ def create_app(
     engine = Engine(
         core(build_schema(root_node=settings.root_node)),
         introspection=settings.introspection,
-        max_tokens=settings.limit_tokens,
+        limits=_limits(settings),
     )
 
     admission = Admission(settings.max_in_flight)
@@ -135,6 +136,17 @@ def create_app(
     # repeat the request with its credentials there.
     app.router.redirect_slashes = False
     return app
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.limit_tokens,
+        settings.limit_depth,
+        settings.limit_aliases,
+        settings.limit_root_fields,
+        settings.limit_directives,
+        settings.limit_selections,
+    )
 
 
 async def _open_door(

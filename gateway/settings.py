@@ -211,6 +211,25 @@ class Settings(BaseSettings):
     limit_tokens: int = Field(
         2000, ge=1, description="How many tokens a GraphQL document may have."
     )
+    limit_depth: int = Field(
+        15, ge=1, description="How deep the fields of an operation may nest, introspection apart."
+    )
+    limit_aliases: int = Field(
+        30, ge=0, le=10**9, description="How many aliases an operation may have."
+    )
+    limit_root_fields: int = Field(
+        10, ge=1, le=10**9, description="How many fields the root of an operation may have."
+    )
+    limit_directives: int = Field(
+        50, ge=0, le=10**9, description="How many directives an operation may have."
+    )
+    limit_selections: int = Field(
+        10000,
+        ge=1,
+        le=10**9,
+        description="How many selections an operation may have, those of fragments wherever they "
+        "are spread.",
+    )
     limit_body_bytes: int = Field(
         262144, ge=1, description="How many bytes the body of a request may have."
     )

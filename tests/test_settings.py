@@ -119,6 +119,11 @@ BAD: dict[str, list[str]] = {
     "ALLOW_LONG_TERM_KEYS": ["", "maybe", "2"],
     "LOG_LEVEL": ["", "loud", "INFO ", "trace"],
     "LIMIT_TOKENS": ["", "0", "-1", "x"],
+    "LIMIT_DEPTH": ["", "0", "-1", "x"],
+    "LIMIT_ALIASES": ["", "-1", "x", "1e3", "1000000001"],
+    "LIMIT_ROOT_FIELDS": ["", "0", "-1", "x", "1000000001"],
+    "LIMIT_DIRECTIVES": ["", "-1", "x", "1000000001"],
+    "LIMIT_SELECTIONS": ["", "0", "-1", "10,000", "1000000001"],
     "LIMIT_BODY_BYTES": ["", "0", "-1", "256k"],
     "LIMIT_IDS": ["", "0", "-1", "x"],
 }

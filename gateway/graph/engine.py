@@ -22,9 +22,10 @@ from gateway.errors import (
     UnauthenticatedError,
 )
 from gateway.graph.context import Context, Scope
-from gateway.graph.documents import Documents, Rejected
+from gateway.graph.documents import MAX_ERRORS, Documents, Rejected
 from gateway.graph.estimate import Estimate, estimate
 from gateway.graph.execution import RowExecutor
+from gateway.graph.limits import Limits
 from gateway.logs import crash
 from gateway.upstream.reader import Reader
 
@@ -62,10 +63,10 @@ class WriteByGetError(Exception):
 class Engine:
     """Executes requests against one schema."""
 
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool, max_tokens: int) -> None:
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool, limits: Limits) -> None:
         self._schema = schema
         self._hide_suggestions = not introspection
-        self._documents = Documents(schema, introspection=introspection, max_tokens=max_tokens)
+        self._documents = Documents(schema, introspection=introspection, limits=limits)
 
     async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
         """Execute a request; never raises for what the request says.
@@ -94,6 +95,7 @@ class Engine:
             operation_name=name,
             executor_class=RowExecutor,
             hide_suggestions=self._hide_suggestions,
+            max_coercion_errors=MAX_ERRORS - 1,
         )
         summed_up = _summed_up(await result if isinstance(result, Awaitable) else result)
         return replace(summed_up, extensions=_extensions(context, asked_for))
