@@ -30,3 +30,8 @@ def test_what_unpacks_to_a_mountain_is_not_unpacked(patient: Target) -> None:
 def test_what_is_nested_without_end_is_not_followed(patient: Target) -> None:
     """Two million brackets are no answer."""
     assert measured(patient, "deep", depth=MEGABYTE) < SPARE
+
+
+def test_what_does_not_end_is_not_read_to_its_end(patient: Target) -> None:
+    """It is valid, and still no page that anybody would send."""
+    assert measured(patient, "huge", megabytes=MEGABYTES) < SPARE
