@@ -51,6 +51,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             sts_url=sandbox.url,
             cache_url=redis.url,
             cache_seconds=1,
+            stale_seconds=10,
             deadline_seconds=2,
         ) as gateway,
     ):
