@@ -20,6 +20,9 @@ log = structlog.get_logger()
 MIN_GAP_SECONDS = 30.0
 """Between two fetches, whatever tokens claim: unknown key ids are free to invent."""
 
+FIRST_GAP_SECONDS = 1.0
+"""While none are known: nobody is let in before, and the issuer may be back in a moment."""
+
 SOFT_AGE_SECONDS = 3000.0
 """From when keys are fetched anew while they still serve: nobody waits for it."""
 
@@ -81,7 +84,8 @@ class IssuerKeys:
             self._behind = asyncio.create_task(self._refresh())
 
     def _may_try(self) -> bool:
-        return self._clock() - self._tried >= MIN_GAP_SECONDS
+        gap = MIN_GAP_SECONDS if self._keys else FIRST_GAP_SECONDS
+        return self._clock() - self._tried >= gap
 
     async def _fetch(self) -> None:
         self._tried = self._clock()

@@ -33,6 +33,9 @@ class OnePage:
         """Hand the page over."""
         return self._page
 
+    async def stale_page(self, *_: Any) -> None:
+        """Have no older one."""
+
 
 def row(number: int, *, full: bool, status: str) -> dict[str, Any]:
     """Make a row, with or without its optional members."""
