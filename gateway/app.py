@@ -16,7 +16,7 @@ from gateway.entry.admission import Admission
 from gateway.entry.cors import cors_for
 from gateway.entry.endpoint import Endpoint
 from gateway.entry.graphiql import GraphiQL
-from gateway.entry.health import Health, livez
+from gateway.entry.health import Health, livez, metrics
 from gateway.entry.identity import Door, Identity, Oidc
 from gateway.entry.oidc_file import Issuer, read_oidc_file
 from gateway.entry.router import RouterSecrets
@@ -27,6 +27,7 @@ from gateway.graph.engine import Engine
 from gateway.graph.limits import Limits
 from gateway.graph.schema import build_schema, core
 from gateway.logs import configure_logs
+from gateway.loop_watch import watched_loop
 from gateway.settings import Settings, read_settings
 from gateway.upstream.answers import Answers
 from gateway.upstream.aws import Aws
@@ -104,6 +105,7 @@ def create_app(
                 origin=settings.upstream_url or "",
             )
             app.state.contexts = Contexts(settings, answers)
+            parts.enter_context(watched_loop())
             # What is there now stays: a collection that scans it anew stops all requests for
             # 50 ms and more.
             gc.collect()
@@ -126,6 +128,7 @@ def create_app(
         Route("/graphql", endpoint),
         Route("/livez", livez),
         Route("/readyz", health.readyz),
+        Route("/metrics", metrics),
         *([graphiql.assets(), Route("/", _to_the_page)] if graphiql else []),
     ]
     access = Middleware(Access, around=cors_for(settings.cors_origins))

@@ -98,9 +98,14 @@ class Caller:
             expires_at,
         )
 
+    @property
+    def digest(self) -> str:
+        """What names the caller in logs: it leads back to nothing, not even to a cache's keys."""
+        return sha256(b"log:" + self.fingerprint).hexdigest()[:16]
+
     def __repr__(self) -> str:
-        """Show the first bytes of the fingerprint, never a credential."""
-        return f"Caller({self.fingerprint[:6].hex()}…)"
+        """Show the digest, never a credential."""
+        return f"Caller({self.digest})"
 
 
 def derived(secret: str, *material: str | None) -> bytes:

@@ -13,6 +13,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from gateway.entry.health import Health
+from gateway.metrics import forget_worker, shared_by_workers
 
 log = logging.getLogger("gateway.serve")
 
@@ -75,6 +76,12 @@ class Worker(multiprocess.Process):
             self._server = Server(self.config)
         return self._server
 
+    def join(self) -> None:
+        """Wait for its end."""
+        super().join()
+        if self.pid is not None:
+            forget_worker(self.pid)
+
 
 class Supervisor(multiprocess.Multiprocess):
     """Their parent, which hands a second signal on to those that drain."""
@@ -122,7 +129,8 @@ def serve(app: Any, host: str, port: int, workers: int) -> None:
 def _serve_by_several(config: uvicorn.Config) -> None:
     # uvicorn names no other way to have one's own server in its workers.
     multiprocess.Process = Worker  # type: ignore[misc]
-    supervisor = Supervisor(config, sockets=[config.bind_socket()])
-    supervisor.run()
+    with shared_by_workers():
+        supervisor = Supervisor(config, sockets=[config.bind_socket()])
+        supervisor.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

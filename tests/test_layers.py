@@ -15,11 +15,12 @@ STAGES = ("entry", "graph", "upstream")
 MAY_IMPORT = {
     "caller": set[str](),
     "logs": set[str](),
+    "metrics": set[str](),
     "errors": set[str](),
     "settings": set[str](),
-    "upstream": {"caller", "errors", "logs", "settings"},
-    "graph": {"caller", "errors", "logs", "settings", "upstream"},
-    "entry": {"caller", "errors", "logs", "settings", "upstream", "graph"},
+    "upstream": {"caller", "errors", "logs", "metrics", "settings"},
+    "graph": {"caller", "errors", "logs", "metrics", "settings", "upstream"},
+    "entry": {"caller", "errors", "logs", "metrics", "settings", "upstream", "graph"},
     "sandbox": set[str](),
 }
 """Part of the package -> the other parts it may know; what is not listed may know all."""

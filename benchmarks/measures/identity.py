@@ -52,7 +52,7 @@ class OwnSts(Sts):
     """Gives sessions without being asked over a network."""
 
     def __init__(self) -> None:
-        super().__init__(None)
+        super().__init__(None, REGION)
 
     async def exchange(self, wanted: Exchange) -> Session:  # noqa: ARG002  all get one
         """Return an hour's session."""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.entry.endpoint import refusal
 from gateway.entry.problem import HttpProblem, bad_request
+from gateway.entry.report import report_of
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.engine import MASKED
 from gateway.logs import crash
@@ -50,7 +51,9 @@ class Access:
     """Gives each request an id, taken over if it is short and plain, and one log line.
 
     `around` is put around the application and around the answers given in its place.
-    The line has method, path, status and milliseconds; no header, query or body.
+    The line has method, path, status and milliseconds, and of a GraphQL request its outcome,
+    its operation's name, digests of document and caller, and what it cost; no header, no
+    variable, nothing of a body or an answer.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Access:
         flaw = _flaw(scope)
         app = self.app if flaw is None else self._refusals[flaw]
         status = 0
+        report = report_of(scope)
         started = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -83,16 +87,21 @@ class Access:
             try:
                 await app(scope, receive, send_with_id)
             except Exception as error:  # noqa: BLE001  the last one who can answer
+                report.outcome = InternalError.code
                 log.error("request crashed", **crash(error))  # noqa: TRY400  without its text
                 if not status:
                     await self._refusals[CRASHED](scope, receive, send_with_id)
             finally:
+                seconds = time.perf_counter() - started
+                status = status or CLIENT_CLOSED_REQUEST
+                report.count(status, seconds)
                 log.info(
                     "request",
                     method=scope["method"],
                     path=scope["path"][:MAX_LOGGED_PATH],
-                    status=status or CLIENT_CLOSED_REQUEST,
-                    ms=round((time.perf_counter() - started) * 1000, 1),
+                    status=status,
+                    ms=round(seconds * 1000, 1),
+                    **report.told(),
                 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gateway.errors import OverloadedError
+from gateway.metrics import IN_FLIGHT, WAITING
 
 WAITING_SHARE = 10
 """For each ten requests that are served one may wait for its turn."""
@@ -56,10 +57,12 @@ class Admission:
         try:
             await self._enter()
             self.in_flight += 1
+            IN_FLIGHT.inc()
             try:
                 yield
             finally:
                 self.in_flight -= 1
+                IN_FLIGHT.dec()
                 self._room.release()
         finally:
             self._leave(caller or b"")
@@ -76,6 +79,7 @@ class Admission:
             return
         self.check()
         self._waiting += 1
+        WAITING.inc()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._room.acquire()
@@ -83,6 +87,7 @@ class Admission:
             raise self._rejection("The gateway is busy. Ask again in a moment.") from None
         finally:
             self._waiting -= 1
+            WAITING.dec()
 
     def _leave(self, caller: bytes) -> None:
         self._of_caller[caller] -= 1

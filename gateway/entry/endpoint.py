@@ -20,6 +20,7 @@ from gateway.entry.graphiql import GraphiQL
 from gateway.entry.identity import UNAUTHORIZED, Door, Identity
 from gateway.entry.parameters import from_body, from_query_string
 from gateway.entry.problem import HttpProblem, bad_request
+from gateway.entry.report import Report, report_of
 from gateway.entry.router import RouterSecrets
 from gateway.errors import OverloadedError
 from gateway.graph.context import Context
@@ -31,6 +32,10 @@ COST_HEADER = "X-Gateway-Cost"
 """Asks, by any value, for `extensions.cost`."""
 METHOD_NOT_ALLOWED = 405
 NOT_ACCEPTABLE = 406
+
+CLIENT_GONE = "CLIENT_GONE"
+"""The outcome of a request whose client did not wait for it."""
+
 SERVICE_UNAVAILABLE = 503
 
 PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
@@ -54,16 +59,20 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
+        report = report_of(scope)
+        report.is_graphql = True
         try:
-            response = await self.answer(Request(scope, receive))
+            response = await self.answer(Request(scope, receive), report)
         except ClientGoneError:
+            report.outcome = CLIENT_GONE
             return
         await response(scope, receive, send)
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, report: Report) -> Response:
         """Answer a request."""
         wishes = accepted(", ".join(request.headers.getlist("accept")))
         if request.method == "GET" and wishes.html and self.graphiql is not None:
+            report.is_graphql = False
             return self.graphiql.page()
         media_type = wishes.media_type
         try:
@@ -71,30 +80,34 @@ class Endpoint:
                 raise bad_request(
                     f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}.", NOT_ACCEPTABLE
                 )
-            return _answer(await self._result(request), media_type, self.door().challenge)
+            result = await self._result(request, report)
+            report.answers(result.outcome, result.operation)
+            return _answer(result, media_type, self.door().challenge)
         except HttpProblem as problem:
+            report.outcome = problem.error.code
             return refusal(problem, media_type or JSON)
         except OverloadedError as error:
+            report.outcome = error.code
             headers = {"Retry-After": str(error.retry_after)}
             return refusal(HttpProblem(SERVICE_UNAVAILABLE, error, headers), media_type or JSON)
 
-    async def _result(self, request: Request) -> GraphResult:
+    async def _result(self, request: Request, report: Report) -> GraphResult:
         # Looked at first: to say no must cost nothing.
         self.admission.check()
         headers = request.scope["headers"]
         identity = await self.door().identify(headers)
+        report.caller = identity.caller.digest if identity.caller else None
         from_router = self.router_secrets is None or self.router_secrets.shown_by(headers)
         asked = await self._asked(request)
+        report.asks(asked.query)
         show_cost = COST_HEADER in request.headers
         fresh = "no-cache" in _directives(request.headers.getlist("cache-control"))
         try:
             who = identity.caller.fingerprint if identity.caller else None
             async with until_disconnect(request.receive), self.admission.admit(who):
-                result = await self.engine.run(
-                    asked,
-                    self.context_for(identity, fresh, show_cost, from_router),
-                    read_only=request.method == "GET",
-                )
+                context = self.context_for(identity, fresh, show_cost, from_router)
+                report.cost = context.cost
+                result = await self.engine.run(asked, context, read_only=request.method == "GET")
         except WriteByGetError:
             raise _not_allowed("A GET executes queries only.", "POST") from None
         return result

@@ -1,6 +1,6 @@
-"""/livez and /readyz: whether the process runs, and whether it should be sent requests.
+"""/livez, /readyz and /metrics: whether the process runs, should be sent requests, and how it does.
 
-Neither asks anything of the upstream: a gateway that is cut off from AWS still answers, and
+None asks anything of the upstream: a gateway that is cut off from AWS still answers, and
 restarting it would help nobody.
 """
 
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from gateway.entry.admission import Admission
+from gateway.metrics import CONTENT_TYPE, exposition
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -37,6 +38,11 @@ class Health:
         """Say whether requests should be sent here."""
         state = self.state
         return PlainTextResponse(f"{state}\n", 200 if state == "ready" else 503, headers=NO_STORE)
+
+
+async def metrics(_: Request) -> Response:
+    """Give the metrics."""
+    return Response(exposition(), headers=NO_STORE, media_type=CONTENT_TYPE)
 
 
 async def livez(_: Request) -> Response:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import strawberry
 
 from gateway.errors import BadUserInputError, ForbiddenError, GatewayError
+from gateway.upstream.cost import Cost
 from gateway.upstream.reader import Reader
 
 
@@ -61,6 +62,12 @@ class Context:
                 "`_service` and `_entities` are the router's to ask for. Accepted: its secret in "
                 "the header X-Router-Secret."
             )
+
+    @property
+    def cost(self) -> Cost | None:
+        """What the request has cost so far; None for nobody's."""
+        reader = self.authenticated
+        return reader.cost if isinstance(reader, Reader) else None
 
     def stopped_early(self, path: list[str | int], scanned: int) -> None:
         """Note that a list was not walked to where its page would have been full."""

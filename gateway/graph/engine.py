@@ -27,6 +27,7 @@ from gateway.graph.estimate import Estimate, estimate
 from gateway.graph.execution import RowExecutor
 from gateway.graph.limits import Limits
 from gateway.logs import crash
+from gateway.metrics import OK
 from gateway.upstream.reader import Reader
 
 log = structlog.get_logger()
@@ -54,6 +55,14 @@ class GraphResult:
     unauthenticated: bool = False
     """Whether each root field failed for want of a caller."""
     extensions: dict[str, Any] = field(default_factory=dict)
+    operation: str | None = None
+    """The name of the operation that was executed, if it has one."""
+
+    @property
+    def outcome(self) -> str:
+        """OK, or the code of the first error."""
+        code: str = self.errors[0]["extensions"]["code"] if self.errors else OK
+        return code
 
 
 class WriteByGetError(Exception):
@@ -98,7 +107,11 @@ class Engine:
             max_coercion_errors=MAX_ERRORS - 1,
         )
         summed_up = _summed_up(await result if isinstance(result, Awaitable) else result)
-        return replace(summed_up, extensions=_extensions(context, asked_for))
+        return replace(
+            summed_up,
+            extensions=_extensions(context, asked_for),
+            operation=operation.name.value if operation.name else None,
+        )
 
 
 def _over(asked_for: Estimate, scope: Scope) -> LimitExceededError | None:

@@ -12,6 +12,7 @@ import structlog
 
 from gateway.caller import Caller
 from gateway.errors import UpstreamError
+from gateway.metrics import ANSWERS
 from gateway.upstream.cache import AnswerCache
 from gateway.upstream.cost import Cost
 from gateway.upstream.flight import SingleFlight
@@ -114,6 +115,7 @@ class Answers:
             # Replicas' clocks are not quite the same: an answer may seem to be of the future.
             if kept is not None and abs(kept[1]) < self._seconds:
                 terms.cost.cache_hits += 1
+                ANSWERS.labels("cache").inc()
                 return kept[0]
         started = False
 
@@ -126,6 +128,7 @@ class Answers:
         # A fresh question must not be answered by a call that began before it was asked.
         answer = await self._flights.join(key, start, anew=terms.fresh)
         terms.cost.cache_hits += not started
+        ANSWERS.labels("upstream" if started else "flight").inc()
         return answer
 
     async def _ask(self, caller: Caller, question: _Question, key: str, cost: Cost) -> Any:

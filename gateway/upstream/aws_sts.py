@@ -11,6 +11,7 @@ from botocore import UNSIGNED
 
 from gateway.caller import AwsKeys
 from gateway.errors import UpstreamInvalidResponseError
+from gateway.upstream.audit import audited
 from gateway.upstream.aws import aws_client, aws_session
 from gateway.upstream.aws_errors import translated
 
@@ -59,8 +60,9 @@ class Session:
 class Sts:
     """AssumeRoleWithWebIdentity at one endpoint."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, region: str) -> None:
         self._client = client
+        self._region = region
 
     @classmethod
     @asynccontextmanager
@@ -69,7 +71,7 @@ class Sts:
         async with aws_client(
             aws_session(), "sts", region, url, signature_version=UNSIGNED, retries=RETRIES
         ) as client:
-            yield cls(client)
+            yield cls(client, region)
 
     async def exchange(self, wanted: Exchange) -> Session:
         """Return a session; raises a GatewayError for whatever goes wrong."""
@@ -82,9 +84,11 @@ class Sts:
         if wanted.read_only:
             parameters["Policy"] = READ_ONLY
         try:
-            with translated(OPERATION):
-                async with asyncio.timeout(EXCHANGE_SECONDS):
-                    answer = await self._client.assume_role_with_web_identity(**parameters)
+            with audited(OPERATION, wanted.session_name, self._region) as audit:
+                with translated(OPERATION):
+                    async with asyncio.timeout(EXCHANGE_SECONDS):
+                        answer = await self._client.assume_role_with_web_identity(**parameters)
+                audit.answered(answer["ResponseMetadata"].get("RequestId"))
             return _session(answer["Credentials"])
         # botocore reads times as it finds them, and fails as it happens to.
         except (LookupError, AttributeError, TypeError, ValueError, RuntimeError):

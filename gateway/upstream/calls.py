@@ -15,6 +15,8 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
+from gateway.metrics import BREAKER_OPEN
+from gateway.upstream.audit import audited
 from gateway.upstream.aws import Aws
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.retries import ATTEMPTS, Retries
@@ -85,9 +87,12 @@ class Calls:
         if not breaker.allows():
             raise UpstreamUnavailableError(LEFT_ALONE)
         try:
-            answer = await self._aws.call(caller, region, operation, parameters)
+            with audited(operation, caller.digest, region) as audit:
+                answer = await self._aws.call(caller, region, operation, parameters)
+                audit.answered(answer.get("ResponseMetadata", {}).get("RequestId"))
         except (UpstreamTimeoutError, UpstreamUnavailableError):
             if breaker.failed():
+                BREAKER_OPEN.labels(region).set(1)
                 log.warning("region left alone", region=region, seconds=REST_SECONDS)
             raise
         except UpstreamInvalidResponseError:
@@ -100,6 +105,7 @@ class Calls:
 
     def _works(self, breaker: Breaker, region: str) -> None:
         if breaker.succeeded():
+            BREAKER_OPEN.labels(region).set(0)
             log.info("region works again", region=region)
 
     def _breaker(self, region: str) -> Breaker:

@@ -14,6 +14,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
+from gateway.metrics import ANSWERS
 from gateway.upstream.answers import Answers, Terms
 from gateway.upstream.cost import Cost
 from gateway.upstream.flight import SingleFlight
@@ -121,6 +122,7 @@ class Reader:
             if found is None:
                 raise
             answer, self.stale[request] = found
+            ANSWERS.labels("stale").inc()
             return answer
 
     async def _ask_page(self, request: PageRequest, budget: Budget | None = None) -> Page:

@@ -13,9 +13,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.metrics import BREAKER_OPEN
 from gateway.upstream.breaker import Breaker
 
 log = structlog.get_logger()
+
+REDIS = "redis"
+"""What the metrics call it."""
 
 CONNECT_SECONDS = 0.1
 FAILURES = 3
@@ -65,9 +69,11 @@ class RedisLink:
             answer = None
         except Exception as error:  # noqa: BLE001  what is no Redis fails its parser in any way
             if asked and self.breaker.failed():
+                BREAKER_OPEN.labels(REDIS).set(1)
                 log.warning("redis left alone", cause=type(error).__qualname__)
             return None
         if self.breaker.succeeded():
+            BREAKER_OPEN.labels(REDIS).set(0)
             log.info("redis works again")
         return answer
 

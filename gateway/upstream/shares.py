@@ -10,6 +10,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from gateway.caller import Caller
 from gateway.errors import ThrottledError
+from gateway.metrics import SHARES_SPENT
 from gateway.upstream.redis_link import RedisLink
 from gateway.upstream.windows import BoundedWindows
 
@@ -54,6 +55,7 @@ class Shares:
         if free_at is None:
             free_at = await self._free_at(self._own, name)
         if free_at:
+            SHARES_SPENT.inc()
             raise self._spent(free_at)
 
     async def _free_at_shared(self, name: str) -> float | None:

@@ -230,7 +230,7 @@ async def test_without_keys_a_token_is_no_fault_of_the_caller() -> None:
     with pytest.raises(UpstreamUnavailableError):
         await verifier.verify(text)
 
-    sessions = Sessions(Sts(None), "us-east-1")  # it is never reached
+    sessions = Sessions(Sts(None, "us-east-1"), "us-east-1")  # it is never reached
     oidc = Oidc(verifier, sessions, "us-east-1")
     door = Door(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
     identity = await door.identify([(b"authorization", f"Bearer {text}".encode())])

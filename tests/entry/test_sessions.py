@@ -283,7 +283,7 @@ async def test_not_all_are_renewed_at_once(
 
 def test_chance_is_drawn_anew_for_each() -> None:
     """Replicas that start together do not stay together."""
-    drawn = {Sessions(Sts(None), REGION)._jitter() for _ in range(3)}
+    drawn = {Sessions(Sts(None, REGION), REGION)._jitter() for _ in range(3)}
 
     assert len(drawn) == 3
     assert all(0 <= each < 1 for each in drawn)

@@ -78,7 +78,7 @@ class Desk:
         self.verifier = TokenVerifier(
             {ISSUER: self.issuer}, clock=self.clock, keys_of=lambda _: self.keys
         )
-        sessions = Sessions(Sts(None), "us-east-1")  # it is never reached
+        sessions = Sessions(Sts(None, "us-east-1"), "us-east-1")  # it is never reached
         oidc = Oidc(self.verifier, sessions, "us-east-1")
         self.door = Door(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
 

@@ -1,0 +1,67 @@
+"""What is told of a request beside its answer: in its log line, and in the metrics."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from starlette.types import Scope
+
+from gateway.metrics import OK, REQUEST_SECONDS, REQUESTS
+from gateway.upstream.cost import Cost
+
+KEY: Final = "audience-gateway.report"
+"""Of an ASGI scope."""
+
+MAX_NAME = 64
+"""Characters that are told of an operation's name, which whoever asks makes up."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Filled in on the way. Holds nothing that must not be logged."""
+
+    is_graphql: bool = False
+    operation: str | None = None
+    """The operation's name, or its beginning."""
+    document: str | None = None
+    """A digest of the document: the same query has the same."""
+    caller: str | None = None
+    """The caller's digest."""
+    outcome: str = OK
+    """OK, or the code of the first error."""
+    cost: Cost | None = None
+
+    def asks(self, query: str) -> None:
+        """Note what is asked."""
+        self.document = sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def answers(self, outcome: str, operation: str | None) -> None:
+        """Note how it ended, and the name of the operation that was executed."""
+        self.outcome = outcome
+        self.operation = operation[:MAX_NAME] if operation else None
+
+    def told(self) -> dict[str, Any]:
+        """Give what the log line has of it."""
+        if not self.is_graphql:
+            return {}
+        told = {
+            "outcome": self.outcome,
+            "operation": self.operation,
+            "document": self.document,
+            "caller": self.caller,
+        }
+        if self.cost is not None:
+            told |= self.cost.told()
+        return told
+
+    def count(self, status: int, seconds: float) -> None:
+        """Count the request."""
+        if self.is_graphql:
+            REQUESTS.labels(status, self.outcome).inc()
+            REQUEST_SECONDS.observe(seconds)
+
+
+def report_of(scope: Scope) -> Report:
+    """Return the report of a request; one that nobody reads where nobody has begun one."""
+    report: Report = scope.setdefault(KEY, Report())
+    return report
