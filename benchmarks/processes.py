@@ -74,22 +74,46 @@ def stock(upstream: Process) -> Iterator[Process]:
 def gateway(upstream: Process, **settings: object) -> Iterator[Process]:
     """Run `gateway serve` over an upstream; `settings` are GATEWAY_* without the prefix."""
     with starting_gateway(upstream, **settings) as process:
-        deadline = time.monotonic() + START_SECONDS
-        while not _listens(process.port):
-            assert time.monotonic() < deadline, "the gateway did not start"
-            time.sleep(0.01)
+        _await(process)
         yield process
+
+
+@contextmanager
+def untold(upstream: Process, **settings: object) -> Iterator[Process]:
+    """Run a gateway that writes no line and counts nothing likewise."""
+    port = _free_port()
+    arguments = ("-m", "benchmarks.untold", "--port", str(port))
+    with _running(*arguments, environment=_environment(upstream, settings)) as popen:
+        process = Process(popen, port)
+        _await(process)
+        yield process
+
+
+def _await(process: Process) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _listens(process.port):
+        assert time.monotonic() < deadline, "the gateway did not start"
+        time.sleep(0.01)
 
 
 @contextmanager
 def starting_gateway(upstream: Process, **settings: object) -> Iterator[Process]:
     """Run `gateway serve` likewise, and do not wait until it answers."""
     port = _free_port()
-    environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
-    environment["GATEWAY_UPSTREAM_URL"] = upstream.url
-    environment["GATEWAY_DRAIN_SECONDS"] = "0"
-    with _running("-m", "gateway", "serve", "--port", str(port), environment=environment) as popen:
+    arguments = ("-m", "gateway", "serve", "--port", str(port))
+    with _running(*arguments, environment=_environment(upstream, settings)) as popen:
         yield Process(popen, port)
+
+
+def _environment(upstream: Process, settings: Mapping[str, object]) -> dict[str, str]:
+    """Count callers' calls as ever, but let one caller have as many as can be made."""
+    given = {
+        "upstream_url": upstream.url,
+        "drain_seconds": 0,
+        "caller_calls_per_second": 1_000_000,
+        **settings,
+    }
+    return {f"GATEWAY_{name.upper()}": str(value) for name, value in given.items()}
 
 
 @contextmanager

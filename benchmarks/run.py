@@ -14,7 +14,18 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from benchmarks.measures import call, cold, flight, identity, latency, memory, start, walk, warm
+from benchmarks.measures import (
+    call,
+    cold,
+    flight,
+    identity,
+    latency,
+    memory,
+    start,
+    telemetry,
+    walk,
+    warm,
+)
 from benchmarks.table import Row, text
 
 MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
@@ -28,6 +39,7 @@ MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
     "flight": flight.measure,
     "walk": walk.measure,
     "identity": identity.measure,
+    "telemetry": telemetry.measure,
 }
 
 
