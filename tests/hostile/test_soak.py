@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import httpx
 import pytest
 
 from tests.hostile.gauge import Gauge
@@ -23,6 +24,7 @@ SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
 WATCHDOG_SECONDS = SOAK_SECONDS + 120
 SEED = 20260102
 SPARE_FILES = 100
+SPARE_TASKS = 20
 SESSION_TOKEN = "IQoJb3JpZ2luX2VjE"
 """How the token of each session begins that the sandbox's STS gives."""
 STATUSES = {200, 400, 401, 413, 503}
@@ -58,6 +60,12 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield Stage(gateway, sandbox, everybody(sandbox.url))
 
 
+def figure(program: Program, name: str) -> float:
+    """Read one of the program's own metrics."""
+    lines = httpx.get(f"{program.url}/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+
 async def soaked(stage: Stage, gauge: Gauge) -> Soak:
     """Let everybody ask while faults come and go."""
     soak = Soak(stage.gateway.url, stage.askers, Random(SEED))  # noqa: S311 - moments
@@ -82,6 +90,8 @@ async def test_a_gateway_stays_well_in_bad_weather(stage: Stage) -> None:
     files = stage.gateway.files()
     soak = await soaked(stage, gauge)
     until(lambda: stage.gateway.files() <= files + SPARE_FILES)
+    until(lambda: figure(stage.gateway, "gateway_in_flight_requests") == 0)
+    until(lambda: figure(stage.gateway, "gateway_tasks") <= SPARE_TASKS)
     stage.gateway.end()
     said = "".join(stage.gateway.said)
 
