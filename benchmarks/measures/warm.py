@@ -4,7 +4,7 @@ from benchmarks import load
 from benchmarks.cost import cpu_ms
 from benchmarks.execution import Execution
 from benchmarks.processes import canned, gateway
-from benchmarks.questions import EVERY_FIELD, question
+from benchmarks.questions import EVERY_FIELD, TWO_FIELDS, question
 from benchmarks.table import Row, at_most, beside, middle
 
 SECONDS = 1.0
@@ -20,6 +20,7 @@ async def measure() -> list[Row]:
     bare: list[float] = []
     stock: list[float] = []
     added: list[float] = []
+    small: list[float] = []
     request = [question(EVERY_FIELD)]
     execution = Execution()
     with canned() as upstream, gateway(upstream, cache_seconds=CACHE_SECONDS) as ours:
@@ -32,6 +33,8 @@ async def measure() -> list[Row]:
             bare.append(await cpu_ms(execution.ours))
             added.append(warm[-1] - bare[-1])
             stock.append(await cpu_ms(execution.stock))
+            few = await load.ask(ours, [question(TWO_FIELDS, first=20)], seconds=SECONDS)
+            small.append(few.cpu_ms)
         assert await load.calls(upstream) == 1
     return [
         at_most("Warm request of 100 rows: CPU beside execution", middle(added), TARGET_MS, "ms"),
@@ -39,4 +42,5 @@ async def measure() -> list[Row]:
         beside("  execution of it alone", middle(bare), "ms"),
         beside("  the same by graphql-core as it comes", middle(stock), "ms"),
         beside("  rate, one at a time", middle(rates), "/s", 0),
+        beside("  20 rows and 2 fields", middle(small), "ms"),
     ]
