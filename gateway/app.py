@@ -78,6 +78,7 @@ def create_app(
     issuers = read_oidc_file(settings.oidc_file) if settings.oidc_file else {}
     file = settings.router_secret_file
     secrets = RouterSecrets.read(file) if file else None
+    cache_url = settings.read_cache_url()
     engine = Engine(
         core(build_schema(root_node=settings.root_node)),
         introspection=settings.introspection,
@@ -94,7 +95,7 @@ def create_app(
             aws = await parts.enter_async_context(
                 Aws.open(settings.served_regions, settings.upstream_url)
             )
-            link = None if settings.cache_url == "memory://" else RedisLink(settings.cache_url)
+            link = None if cache_url == "memory://" else RedisLink(cache_url)
             cache = SealedRedis(link) if link else _memory(settings)
             parts.push_async_callback(cache.close)
             answers = Answers(

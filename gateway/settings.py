@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         description="Where answers are cached: `memory://`, in the process, or `redis://…` or "
         "`rediss://…`, shared by replicas.",
     )
+    cache_url_file: Annotated[Path, BeforeValidator(_named)] | None = Field(
+        None,
+        description="The file that holds what `GATEWAY_CACHE_URL` would, which is then not set: "
+        "for one with a password.",
+    )
     cache_seconds: float = Field(
         5,
         ge=0,
@@ -248,6 +253,30 @@ class Settings(BaseSettings):
                 "GATEWAY_OIDC_FILE goes with oidc in GATEWAY_CALLERS, and only with it"
             )
         return self
+
+    @model_validator(mode="after")
+    def _know_one_cache(self) -> Self:
+        if self.cache_url_file is not None and "cache_url" in self.model_fields_set:
+            raise ValueError("GATEWAY_CACHE_URL and GATEWAY_CACHE_URL_FILE exclude each other")
+        return self
+
+    def read_cache_url(self) -> str:
+        """Return where answers are cached, from the file if there is one.
+
+        Raises SettingsError that names the file, never what is in it.
+        """
+        path = self.cache_url_file
+        if path is None:
+            return self.cache_url
+        try:
+            return _cache_address(path.read_text(encoding="utf-8").rstrip("\r\n"))
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        except UnicodeDecodeError:
+            reason = "is not text in UTF-8"
+        except ValueError as error:
+            reason = f"is not one line with an address: {error}"
+        raise SettingsError(f"{PREFIX}CACHE_URL_FILE: {path} {reason}.")
 
     @property
     def served_regions(self) -> frozenset[str]:

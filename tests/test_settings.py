@@ -1,6 +1,7 @@
 """Settings: read once, checked at start; what is wrong is named, and stops it."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ DOCUMENTED: dict[str, Any] = {
     "upstream_url": None,
     "sts_url": None,
     "cache_url": "memory://",
+    "cache_url_file": None,
     "cache_seconds": 5,
     "cache_bytes": 64 * 1024 * 1024,
     "deadline_seconds": 20,
@@ -49,6 +51,7 @@ BAD: dict[str, list[str]] = {
     "REGIONS": ["us-east-1,..", "us-east-1 eu-west-1", "us-east-1.evil", "us-east-1,EU-WEST-1"],
     "OIDC_FILE": [""],
     "ROUTER_SECRET_FILE": [""],
+    "CACHE_URL_FILE": [""],
     "UPSTREAM_URL": [
         "",
         "localhost:9000",
@@ -321,7 +324,7 @@ def test_settings_do_not_change() -> None:
         read_settings().region = "eu-west-1"  # type: ignore[misc]  # which is the point
 
 
-def test_no_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_no_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A `.env` that lies about is somebody else's."""
     (tmp_path / ".env").write_text("GATEWAY_REGION=eu-west-1\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -342,3 +345,59 @@ def test_oidc_and_its_file_go_together(
         monkeypatch.setenv("GATEWAY_OIDC_FILE", oidc_file)
     with pytest.raises(SettingsError, match=r"GATEWAY_OIDC_FILE.*GATEWAY_CALLERS"):
         read_settings()
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_address_of_the_cache_may_be_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str
+) -> None:
+    """So that its password is in no variable; editors end the line."""
+    (tmp_path / "url").write_bytes(f"redis://:hunter2@host:6379/0{end}".encode())
+    monkeypatch.setenv("GATEWAY_CACHE_URL_FILE", str(tmp_path / "url"))
+    settings = read_settings()
+
+    assert settings.read_cache_url() == "redis://:hunter2@host:6379/0"
+    assert "hunter2" not in repr(settings)
+
+
+def test_without_a_file_the_variable_says_where_the_cache_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it always did."""
+    monkeypatch.setenv("GATEWAY_CACHE_URL", "redis://host")
+
+    assert read_settings().read_cache_url() == "redis://host"
+
+
+def test_there_is_one_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable and a file for the same: which of them counts would be chance."""
+    monkeypatch.setenv("GATEWAY_CACHE_URL", "memory://")
+    monkeypatch.setenv("GATEWAY_CACHE_URL_FILE", "url")
+    with pytest.raises(SettingsError, match=r"GATEWAY_CACHE_URL and GATEWAY_CACHE_URL_FILE"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hunter2",
+        b"redis://:hun#ter2@host",
+        b"redis://:hunter2@host\n\n# the old one",
+        b"redis://:hunter2@host extra",
+        b"redis://:hunter2\xff@host",
+        None,
+    ],
+)
+def test_a_bad_file_is_named_and_not_shown(tmp_path: Path, content: bytes | None) -> None:
+    """Its message is logged, and it may hold a password."""
+    path = tmp_path / "url"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        Settings(cache_url_file=path).read_cache_url()
+
+    assert str(caught.value).startswith(f"GATEWAY_CACHE_URL_FILE: {path} ")
+    assert "hun" not in str(caught.value).replace(str(path), "")
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None

@@ -107,6 +107,7 @@ BROKEN = {
     "CACHE_URL": "redis://:hunter2hunter2@a b",
     "MAX_IN_FLIGHT": "0",
     "CORS_ORIGINS": "*",
+    "CACHE_URL_FILE": "/nowhere/url",
     "OIDC_FILE": "/nowhere/oidc.toml",
     "ROUTER_SECRET_FILE": "/nowhere/secrets",
 }
