@@ -1,0 +1,45 @@
+{{- define "gateway.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "gateway.fullname" -}}
+{{- $name := include "gateway.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "gateway.selector" -}}
+app.kubernetes.io/name: {{ include "gateway.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "gateway.labels" -}}
+{{ include "gateway.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "gateway.serviceAccount" -}}
+{{- $own := ternary (include "gateway.fullname" .) "default" .Values.serviceAccount.create }}
+{{- default $own .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "gateway.image" -}}
+{{- $image := .Values.image }}
+{{- if $image.digest }}
+{{- printf "%s@%s" $image.repository $image.digest }}
+{{- else }}
+{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* What is to be known of each secret file: its setting, and the folder it is mounted at. */ -}}
+{{- define "gateway.files" -}}
+oidcFile: {setting: GATEWAY_OIDC_FILE, volume: oidc}
+routerSecretFile: {setting: GATEWAY_ROUTER_SECRET_FILE, volume: router-secret}
+cacheUrlFile: {setting: GATEWAY_CACHE_URL_FILE, volume: cache-url}
+{{- end }}

@@ -1,0 +1,236 @@
+"""The Helm chart, rendered by Helm: Kubernetes takes it, the gateway takes it, no right is left."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from gateway import __version__
+from gateway.serve import STOP_SECONDS
+from gateway.settings import PREFIX, Settings, read_settings
+from tests.deploy.helm import ALL_ON, CACHED, CHART, ChartError, Helm, Manifests
+
+FILES = {"oidc_file", "router_secret_file", "cache_url_file"}
+"""Settings that are made of `secrets`."""
+
+ALL_OFF: dict[str, Any] = {
+    "serviceAccount": {"create": False},
+    "autoscaling": {"enabled": False},
+    "podDisruptionBudget": {"enabled": False},
+    "networkPolicy": {"enabled": False},
+    "topologySpreadConstraints": [],
+    "replicas": 3,
+}
+
+
+def pod(manifests: Manifests) -> Any:
+    """Return what a pod is made of."""
+    return manifests["Deployment"]["spec"]["template"]["spec"]
+
+
+def container(manifests: Manifests) -> Any:
+    """Return the one container."""
+    (only,) = pod(manifests)["containers"]
+    return only
+
+
+def environment(manifests: Manifests) -> dict[str, str]:
+    """Return the variables that the program gets."""
+    return {each["name"]: each["value"] for each in container(manifests)["env"]}
+
+
+@pytest.mark.parametrize("values", [{}, ALL_ON, ALL_OFF], ids=["plain", "all", "none"])
+def test_helm_finds_no_fault(helm: Helm, values: dict[str, Any]) -> None:
+    """Not a warning either."""
+    assert "0 chart(s) failed" in helm.lint(**values)
+
+
+@pytest.mark.parametrize("kubernetes", ["1.30", "1.37"])
+@pytest.mark.parametrize("values", [{}, ALL_ON, ALL_OFF, CACHED], ids=["plain", "all", "none", "c"])
+def test_kubernetes_takes_what_is_rendered(
+    helm: Helm, values: dict[str, Any], kubernetes: str
+) -> None:
+    """Each manifest is as the API's own schema has it, with no field that it does not know."""
+    manifests = helm.render(kubernetes=f"{kubernetes}.0", **values)
+    for manifest in manifests.values():
+        kubernetes_validate.validate(manifest, kubernetes, strict=True)
+
+    assert {"Deployment", "Service"} <= manifests.keys()
+
+
+def test_a_wrong_manifest_would_be_noticed(plain: Manifests) -> None:
+    """The schemas are strict: this is what the test before rests on."""
+    broken = json.loads(json.dumps(plain["Deployment"]))
+    broken["spec"]["template"]["spec"]["containers"][0]["readOnlyRootFilesystem"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, "1.37", strict=True)
+
+
+def test_nothing_is_rendered_that_is_off(helm: Helm) -> None:
+    """And so many pods as are asked for, where nothing scales them."""
+    manifests = helm.render(**ALL_OFF)
+
+    assert manifests.keys() == {"Deployment", "Service"}
+    assert manifests["Deployment"]["spec"]["replicas"] == 3
+    assert pod(manifests)["serviceAccountName"] == "default"
+
+
+def test_a_pod_has_no_rights(full: Manifests) -> None:
+    """Not root, nothing to write to, no capability, no token; the image says the same user."""
+    dockerfile = (CHART.parents[2] / "Dockerfile").read_text(encoding="utf-8")
+    of_pod, of_container = pod(full)["securityContext"], container(full)["securityContext"]
+
+    assert of_pod["runAsNonRoot"]
+    assert of_pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert f"USER {of_pod['runAsUser']}:{of_pod['runAsGroup']}\n" in dockerfile
+    assert of_container == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod(full)["automountServiceAccountToken"] is False
+    assert full["ServiceAccount"]["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod(full).keys()
+
+
+def test_a_pod_is_replaced_before_it_ends_and_ends_in_its_own_time(
+    plain: Manifests, full: Manifests
+) -> None:
+    """The drain, the requests under way, and some seconds to spare."""
+    strategy = plain["Deployment"]["spec"]["strategy"]
+    drain = Settings.model_fields["drain_seconds"].default
+
+    assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+    assert environment(plain)["GATEWAY_DRAIN_SECONDS"] == str(drain)
+    assert pod(plain)["terminationGracePeriodSeconds"] > drain + STOP_SECONDS
+    assert pod(full)["terminationGracePeriodSeconds"] > 7.5 + STOP_SECONDS
+
+
+def test_the_probes_ask_what_each_is_for(plain: Manifests) -> None:
+    """A gateway that is full or drains is not restarted for it."""
+    asked = {
+        name: each["httpGet"]["path"]
+        for name, each in container(plain).items()
+        if name.endswith("Probe")
+    }
+
+    assert asked == {
+        "startupProbe": "/readyz",
+        "readinessProbe": "/readyz",
+        "livenessProbe": "/livez",
+    }
+
+
+def test_the_settings_are_ones_that_the_gateway_takes(
+    full: Manifests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole numbers as such, however large, and a value that is refused elsewhere unchanged."""
+    given = environment(full)
+    quoted = given.pop("GATEWAY_CORS_ORIGINS")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+
+    assert quoted == ALL_ON["settings"]["cors_origins"]
+    assert (settings.cache_bytes, settings.cache_seconds) == (67108864, 2.5)
+    assert settings.introspection is True
+    assert {name for name in FILES if getattr(settings, name)} == FILES
+
+
+def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
+    """Each is mounted where its setting points, for the group that the pod runs as."""
+    mounts = {each["name"]: each["mountPath"] for each in container(full)["volumeMounts"]}
+    files = {
+        f"{mounts[each['name']]}/{each['secret']['items'][0]['path']}": each["secret"]
+        for each in pod(full)["volumes"]
+    }
+
+    assert set(files) == {environment(full)[f"{PREFIX}{name.upper()}"] for name in FILES}
+    assert {each["defaultMode"] for each in files.values()} == {0o440}
+    assert pod(full)["securityContext"]["fsGroup"] == pod(full)["securityContext"]["runAsGroup"]
+    assert "valueFrom" not in str(container(full))
+
+
+def test_the_values_know_every_setting() -> None:
+    """And no other: one that is spelt wrong stops the installation, not the pod."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+    assert schema["properties"]["settings"]["properties"].keys() == (
+        Settings.model_fields.keys() - FILES
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"settings": {"regoin": "x"}}, "regoin"),
+        ({"settings": {"cache_url": "redis://:hunter2@redis"}}, "cache_url"),
+        ({"settings": {"drain_seconds": None}}, "drain_seconds"),
+        ({"image": {"digest": "latest"}}, "digest"),
+        ({"replica": 3}, "replica"),
+        ({"workers": 0}, "workers"),
+        ({"secrets": {"oidcFile": {"value": "x"}}}, "oidcFile"),
+        ({"service": {"port": 70000}}, "port"),
+    ],
+)
+def test_a_bad_value_stops_the_installation(helm: Helm, values: dict[str, Any], named: str) -> None:
+    """It is named, and a password is not repeated."""
+    with pytest.raises(ChartError) as caught:
+        helm.render(**values)
+
+    assert named in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_version_is_the_gateway_s(plain: Manifests) -> None:
+    """The image of that version is what runs, unless a digest says which."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+
+    assert chart["appVersion"] == __version__
+    assert container(plain)["image"] == f"audience-gateway:{__version__}"
+
+
+def test_a_digest_goes_before_a_tag(helm: Helm) -> None:
+    """It names one image for ever."""
+    digest = f"sha256:{'0' * 64}"
+    manifests = helm.render(image={"tag": "latest", "digest": digest})
+
+    assert container(manifests)["image"] == f"audience-gateway@{digest}"
+
+
+def test_what_selects_the_pods_finds_them(full: Manifests) -> None:
+    """Service, budget, policy and spread name labels that pods have; the port has its name."""
+    labels = full["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        full["Service"]["spec"]["selector"],
+        full["Deployment"]["spec"]["selector"]["matchLabels"],
+        full["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        full["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        *(each["labelSelector"]["matchLabels"] for each in pod(full)["topologySpreadConstraints"]),
+    ]
+    (port,) = full["Service"]["spec"]["ports"]
+
+    assert len(selectors) == 6
+    assert all(each.items() <= labels.items() for each in selectors)
+    assert port["targetPort"] == container(full)["ports"][0]["name"]
+    target = full["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+    assert target["name"] == full["Deployment"]["metadata"]["name"]
+
+
+def test_the_notes_say_what_is_open(helm: Helm) -> None:
+    """Who may ask, and whether anything is shared, as it was installed."""
+    assert "Any pod may ask it" in helm.notes()
+    assert "cache of its own" in helm.notes()
+    assert not re.search("Any pod may|cache of its own", helm.notes(**ALL_ON))
+
+
+def test_every_value_is_used() -> None:
+    """Each value is used, and each value that is used is there."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    templates = "".join(path.read_text() for path in sorted(Path(CHART / "templates").iterdir()))
+
+    assert set(re.findall(r"\.Values\.(\w+)", templates)) == values.keys()
