@@ -23,6 +23,7 @@ check: .venv/dev.stamp  ## lint and types
 	.venv/bin/mypy
 
 test: .venv/dev.stamp gateway/entry/explorer/index.html $(NPM_TESTS)  ## the whole test suite
+	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || { echo "The tests need haproxy; on Debian: apt install haproxy"; exit 1; }
 	.venv/bin/pytest -n 2
 
 schema: .venv/runtime.stamp  ## write schema.graphql anew

@@ -90,12 +90,16 @@ class Program:
 @contextmanager
 def running(
     *arguments: str,
+    module: str = "gateway",
     environment: Mapping[str, str] | None = None,
     watchdog_seconds: float = WATCHDOG_SECONDS,
 ) -> Iterator[Program]:
-    """Run `gateway` with these arguments; it ends with the block, or is killed if that hangs."""
+    """Run `gateway` with these arguments; it ends with the block, or is killed if that hangs.
+
+    `module` is what is run as `gateway`, where that is a double.
+    """
     with subprocess.Popen(  # noqa: S603 - our own words
-        [sys.executable, "-m", "gateway", *arguments],
+        [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -116,6 +120,7 @@ def running(
 def gateway_process(
     upstream_url: str,
     *,
+    port: int = 0,
     workers: int = 1,
     watchdog_seconds: float = WATCHDOG_SECONDS,
     **settings: object,
@@ -124,7 +129,7 @@ def gateway_process(
     given = {"upstream_url": upstream_url, "drain_seconds": 0, **settings}
     environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in given.items()}
     with running(
-        *("serve", "--port", "0", "--workers", str(workers)),
+        *("serve", "--port", str(port), "--workers", str(workers)),
         environment=environment,
         watchdog_seconds=watchdog_seconds,
     ) as program:

@@ -1,0 +1,11 @@
+"""A double: `gateway` of a version that writes its cursors and cached answers another way."""
+
+from gateway.cli import main
+from gateway.graph import cursor
+from gateway.upstream import answers
+
+cursor.VERSION = cursor.VERSION + 1
+answers.FORMAT = answers.FORMAT + 1
+
+if __name__ == "__main__":
+    main()
