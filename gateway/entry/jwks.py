@@ -39,6 +39,10 @@ _PUBLIC = ("kty", "kid", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
 """What is read of a key. Not what is private, nor where else it says that keys are."""
 
 
+FETCH_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+"""What goes wrong in a fetch; a ValueError says what was wrong with the answer."""
+
+
 class KeysUnavailableError(Exception):
     """No keys are known, and the issuer cannot be asked for any."""
 
@@ -90,15 +94,10 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         self._tried = self._clock()
         try:
-            timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
-            async with aiohttp.ClientSession(
-                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
-            ) as session:
-                url = self._issuer.jwks_url or await self._discover(session)
-                self._keys = _keys_of(await _get_json(session, url))
-                self._fetched = self._clock()
-                self._failed = -float("inf")
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            self._keys = await fetch_keys(self._issuer)
+            self._fetched = self._clock()
+            self._failed = -float("inf")
+        except FETCH_ERRORS as error:
             self._failed = self._clock()
             log.warning(
                 "issuer's keys not fetched",
@@ -107,29 +106,42 @@ class IssuerKeys:
                 known=len(self._keys),
             )
 
-    async def _discover(self, session: aiohttp.ClientSession) -> str:
-        issuer = self._issuer.issuer
-        found = await _get_json(session, issuer.rstrip("/") + "/.well-known/openid-configuration")
-        address = found.get("jwks_uri")
-        if found.get("issuer") != issuer or not isinstance(address, str):
-            raise ValueError("the discovery document is another issuer's")
-        if issuer.startswith("https://") and not address.startswith("https://"):
-            raise ValueError("the keys' address is not https://")
-        return trusted_address(address)
+
+async def fetch_keys(issuer: Issuer) -> Mapping[str, Key]:
+    """Ask an issuer for its keys, by their ids. Raises one of FETCH_ERRORS."""
+    timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+    async with aiohttp.ClientSession(
+        timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        url = issuer.jwks_url or await _discover(session, issuer.issuer)
+        return _keys_of(await _get_json(session, url))
+
+
+async def _discover(session: aiohttp.ClientSession, issuer: str) -> str:
+    found = await _get_json(session, issuer.rstrip("/") + "/.well-known/openid-configuration")
+    address = found.get("jwks_uri")
+    if found.get("issuer") != issuer or not isinstance(address, str):
+        raise ValueError("the discovery document is another issuer's")
+    if issuer.startswith("https://") and not address.startswith("https://"):
+        raise ValueError("the keys' address is not https://")
+    return trusted_address(address)
 
 
 async def _get_json(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     body = b""
     async with session.get(url, allow_redirects=False) as response:
         if response.status != 200:  # noqa: PLR2004  anything else holds no keys
-            raise ValueError(f"answered {response.status}")
+            raise ValueError(f"{url} answered {response.status}")
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
-                raise ValueError("answered too much")
-    found = orjson.loads(body)
+                raise ValueError(f"{url} answered too much")
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ValueError(f"{url} answered no JSON") from None
     if not isinstance(found, dict):
-        raise ValueError("answered no object")  # noqa: TRY004  all of these are one to the caller
+        raise ValueError(f"{url} answered no object")  # noqa: TRY004  all are one to the caller
     return found
 
 
@@ -137,10 +149,10 @@ def _keys_of(found: dict[str, Any]) -> Mapping[str, Key]:
     """Read a JWK set; what is no key to verify signatures with, or has no id, is left out."""
     listed = found.get("keys")
     if not isinstance(listed, list):
-        raise ValueError("answered no key set")  # noqa: TRY004  as above
+        raise ValueError("the keys' address answered no key set")  # noqa: TRY004  as above
     keys = {key.kid: key for key in map(_key_of, listed[:MAX_KEYS]) if key and key.kid}
     if not keys:
-        raise ValueError("answered no usable key")
+        raise ValueError("the keys' address answered no usable key")
     return keys
 
 

@@ -61,6 +61,11 @@ class Aws:
                 }
             )
 
+    def address(self, region: str) -> str:
+        """Say where a region is asked."""
+        address: str = self._clients[region].meta.endpoint_url
+        return address
+
     async def call(
         self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:

@@ -20,8 +20,8 @@ OPERATION = "AssumeRoleWithWebIdentity"
 EXCHANGE_SECONDS = 10.0
 """In all, with every attempt: a request's own time begins only after it."""
 
-RETRIES = {"mode": "standard", "total_max_attempts": 3}
-"""One client serves all callers, so its own budget is the process's."""
+ATTEMPTS = 3
+"""At most. One client serves all callers, so its own budget is the process's."""
 
 READ_ONLY = orjson.dumps(
     {
@@ -66,12 +66,21 @@ class Sts:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, region: str, url: str | None) -> AsyncIterator["Sts"]:
+    async def open(
+        cls, region: str, url: str | None, *, attempts: int = ATTEMPTS
+    ) -> AsyncIterator["Sts"]:
         """Hold a client until the application ends; `url` None is the region's own endpoint."""
+        retries = {"mode": "standard", "total_max_attempts": attempts}
         async with aws_client(
-            aws_session(), "sts", region, url, signature_version=UNSIGNED, retries=RETRIES
+            aws_session(), "sts", region, url, signature_version=UNSIGNED, retries=retries
         ) as client:
             yield cls(client, region)
+
+    @property
+    def address(self) -> str:
+        """Where it is asked."""
+        address: str = self._client.meta.endpoint_url
+        return address
 
     async def exchange(self, wanted: Exchange) -> Session:
         """Return a session; raises a GatewayError for whatever goes wrong."""

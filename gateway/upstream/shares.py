@@ -43,7 +43,7 @@ class Shares:
         self._own = SlidingWindowCounterRateLimiter(BoundedWindows(MAX_CALLERS))
         self._link = link
         # Without a link it is not asked.
-        self._shared = SlidingWindowCounterRateLimiter(_storage(link)) if link else self._own
+        self._shared = shared_counts(link) if link else self._own
 
     async def take(self, caller: Caller) -> None:
         """Count one call of the caller; raises ShareSpentError if it is one too many."""
@@ -81,9 +81,11 @@ class Shares:
         )
 
 
-def _storage(link: RedisLink) -> RedisStorage:
+def shared_counts(link: RedisLink) -> SlidingWindowCounterRateLimiter:
+    """Count in the Redis that replicas share, by its scripts."""
     pool: Any = link.client.connection_pool  # the library's types know no pools
     # No address: the connections are the link's own.
-    return RedisStorage(
+    storage = RedisStorage(
         "async+redis://", implementation="redispy", key_prefix=PREFIX, connection_pool=pool
     )
+    return SlidingWindowCounterRateLimiter(storage)
