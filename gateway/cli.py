@@ -1,8 +1,9 @@
-"""The command line: gateway serve | dev | sandbox | schema."""
+"""The command line: gateway serve | check | dev | sandbox | schema."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -53,6 +54,27 @@ def serve(host: str, port: int, workers: int) -> None:
         app = create_app(settings)
     configure_logs(settings.log_level)
     serve_app(app if workers == 1 else "gateway.app:from_environment", host, port, workers)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="A file with a JWT to try, all the way to a call.",
+)
+def check(token_file: Path | None, *, as_json: bool) -> None:
+    """Try what the gateway depends on, with the settings of `serve`, and serve nothing.
+
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, if set, are used for one list
+    call in each region. This command alone reads them: the gateway itself never does.
+
+    Ends with 0 if all works (warnings count as that), 1 if something does not, 2 if the settings
+    are wrong.
+    """
+    from gateway.check.command import run  # noqa: PLC0415  the other commands start without it
+
+    sys.exit(run(token_file, as_json=as_json))
 
 
 @main.command()

@@ -121,10 +121,10 @@ def test_a_bad_setting_stops_the_start(
 
 
 def test_the_version_and_the_commands_are_shown() -> None:
-    """`--help` names all four, `-h` is the same."""
+    """`--help` names all five, `-h` is the same."""
     shown = run("--help").output
 
-    assert all(f"\n  {name} " in shown for name in ("serve", "dev", "sandbox", "schema"))
+    assert all(f"\n  {name} " in shown for name in ("serve", "check", "dev", "sandbox", "schema"))
     assert run("-h").output == shown
     assert re.fullmatch(r"gateway, version \d+\.\d+\.\d+\n", run("--version").output)
 

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "upstream": {"caller", "errors", "logs", "metrics", "settings"},
     "graph": {"caller", "errors", "logs", "metrics", "settings", "upstream"},
     "entry": {"caller", "errors", "logs", "metrics", "settings", "upstream", "graph"},
+    "check": {"caller", "errors", "settings", "upstream", "entry"},
     "sandbox": set[str](),
 }
 """Part of the package -> the other parts it may know; what is not listed may know all."""

@@ -1,0 +1,23 @@
+"""What the tests of the check share."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        upper = name.upper()
+        if upper.startswith(("GATEWAY_", "AWS_")) or upper.endswith("_PROXY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """Give a port that is bound and refuses: nobody listens there, nor can anybody come to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
