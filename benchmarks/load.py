@@ -4,9 +4,21 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from benchmarks.client import Connection, get
 from benchmarks.processes import Process
+
+
+class Server(Protocol):
+    """What is asked: a process, or several behind one port."""
+
+    @property
+    def port(self) -> int:
+        """Where it answers."""
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that it has used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class Run:
 
 
 async def ask(
-    server: Process, requests: Sequence[bytes], *, seconds: float, apart: float = 0
+    server: Server, requests: Sequence[bytes], *, seconds: float, apart: float = 0
 ) -> Run:
     """Ask each request again and again on a connection of its own, for so many seconds.
 

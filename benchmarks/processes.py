@@ -33,7 +33,7 @@ class Process:
 
     def cpu(self) -> float:
         """Return the seconds of CPU that it has used."""
-        return time.clock_gettime((~self._popen.pid << 3) | CPU_CLOCK)
+        return cpu_of(self._popen.pid)
 
     def resident(self) -> int:
         """Return the bytes of memory that it holds."""
@@ -51,6 +51,11 @@ class Process:
     def hear(self) -> str:
         """Wait for a line of its standard output."""
         return cast("IO[str]", self._popen.stdout).readline().strip()
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    return time.clock_gettime((~pid << 3) | CPU_CLOCK)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from benchmarks.measures import (
     identity,
     latency,
     memory,
+    replicas,
     start,
     telemetry,
     walk,
@@ -40,6 +41,7 @@ MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
     "walk": walk.measure,
     "identity": identity.measure,
     "telemetry": telemetry.measure,
+    "replicas": replicas.measure,
 }
 
 

@@ -26,6 +26,7 @@ class Balancer:
 
     url: str
     stats: str
+    pid: int
 
     def servers(self) -> dict[str, Mapping[str, str]]:
         """Say how it sees each replica, by the letter of it."""
@@ -60,7 +61,7 @@ def balancer(ports: Sequence[int]) -> Iterator[Balancer]:
             stderr=log,
         )
         try:
-            running = Balancer(_url(front), _url(stats))
+            running = Balancer(_url(front), _url(stats), process.pid)
             until(lambda: process.poll() is not None or _answers(running))
             log.seek(0)
             assert process.poll() is None, log.read()

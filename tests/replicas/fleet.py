@@ -14,6 +14,7 @@ from tests.redis_servers import until
 from tests.replicas.balancer import NAMES, Balancer, balancer
 
 END_SECONDS = 60.0
+WATCHDOG_SECONDS = 1800.0
 
 
 @dataclass
@@ -27,9 +28,12 @@ class Replica:
 
     def start(self, **settings: Any) -> None:
         """Serve, from when this returns; `settings` are the process's own."""
+        given = {"watchdog_seconds": WATCHDOG_SECONDS, **self.settings, **settings}
         self.program: Program = self._running.enter_context(
-            gateway_process(self.sandbox.url, port=self.port, **{**self.settings, **settings})
+            gateway_process(self.sandbox.url, port=self.port, **given)
         )
+        # In the end nobody asks any more, so it need not drain.
+        self._running.callback(self.program.signal, signal.SIGKILL)
 
     @property
     def port(self) -> int:
@@ -52,10 +56,8 @@ class Replica:
         return self.program.wait(END_SECONDS)
 
     def close(self) -> None:
-        """End it for good, at once: nobody asks any more."""
-        self.program.signal(signal.SIGKILL)
+        """End it for good."""
         self._running.close()
-        self.place.close()
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,19 @@ class Fleet:
 
 
 @contextmanager
-def fleet(sandbox: Sandbox, **settings: Any) -> Iterator[Fleet]:
-    """Run one over a sandbox; `settings` are GATEWAY_* without the prefix."""
+def fleet(sandbox: Sandbox, *, names: str = NAMES, **settings: Any) -> Iterator[Fleet]:
+    """Run one over a sandbox; `settings` are GATEWAY_* without the prefix.
+
+    Where there are fewer `names`, nobody is at the other places.
+    """
     with ExitStack() as stack:
-        replicas = {}
-        for name in NAMES:
-            replicas[name] = Replica(_place(), settings, sandbox)
-            stack.callback(replicas[name].close)
+        places = {name: stack.enter_context(_place()) for name in NAMES}
+        replicas = {name: Replica(places[name], settings, sandbox) for name in names}
         with ThreadPoolExecutor() as threads:
-            for started in [threads.submit(replica.start) for replica in replicas.values()]:
-                started.result()
-        front = stack.enter_context(balancer([each.port for each in replicas.values()]))
+            for replica in replicas.values():
+                stack.callback(replica.close)
+            list(threads.map(Replica.start, replicas.values()))
+        front = stack.enter_context(balancer([place.getsockname()[1] for place in places.values()]))
         whole = Fleet(replicas, front, sandbox)
         whole.settle()
         yield whole

@@ -12,13 +12,12 @@ from tests.gateways import Gateway, Sandbox
 from tests.hostile.process import sandbox_process
 from tests.redis_servers import running_redis, until
 from tests.replicas.crowd import Crowd
-from tests.replicas.fleet import END_SECONDS, Fleet, fleet
+from tests.replicas.fleet import END_SECONDS, WATCHDOG_SECONDS, Fleet, fleet
 
 PAGE = """query($after: String) { audienceGenerationJobs(first: 5, after: $after) {
   nodes { name } pageInfo { endCursor } } }"""
 PAGES = 8
 FOR_EVER = 3600
-SESSION_SECONDS = 1800
 UPSTREAM_SECONDS = 0.2
 """How long a call takes, so that requests are under way at any moment."""
 
@@ -28,7 +27,7 @@ def shared() -> Iterator[Fleet]:
     """Run one fleet for all, over a sandbox that the callers do not slow down."""
     with (
         running_redis() as redis,
-        sandbox_process(watchdog_seconds=SESSION_SECONDS) as upstream,
+        sandbox_process(watchdog_seconds=WATCHDOG_SECONDS) as upstream,
         fleet(
             Sandbox(upstream.url),
             cache_url=redis.url,
