@@ -1,0 +1,92 @@
+"""The compose file and the balancer's: each is what its own program takes, and no right is left."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator, ValidationError
+
+from gateway.serve import STOP_SECONDS
+from gateway.settings import Settings, read_settings
+from tests.replicas.balancer import CONFIG, binary
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, Any] = COMPOSE["services"]
+GATEWAYS = sorted(name for name in SERVICES if name.startswith("gateway"))
+SCHEMA = Path(__file__).parent / "node_modules/dclint/schemas/compose.schema.json"
+
+
+def test_it_is_a_compose_file() -> None:
+    """By the schema of the Compose specification, which knows no field that is not in it."""
+    schema = Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    schema.validate(COMPOSE)
+    wrong = {**COMPOSE, "services": {"one": {"image": "x", "readonly": True}}}
+    with pytest.raises(ValidationError):
+        schema.validate(wrong)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_no_rights_and_is_watched(name: str) -> None:
+    """Not root, nothing to write to, no capability; and it says whether it is well."""
+    service = SERVICES[name]
+
+    assert service["user"] == "65532:65532"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & service.keys()
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_a_gateway_takes_its_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has the time that it needs to end."""
+    for variable, value in SERVICES[name]["environment"].items():
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
+    settings = read_settings()
+    grace = float(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+
+    assert settings == Settings(region="us-east-1", cache_url="redis://valkey:6379/0")
+    assert grace > settings.drain_seconds + STOP_SECONDS
+
+
+def test_only_the_balancer_is_reached_and_only_gateways_reach_the_cache() -> None:
+    """The network of the cache has no way out."""
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["balancer"]
+    assert networks["valkey"] == {"inside"}
+    assert "inside" not in networks["balancer"]
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+
+
+def test_haproxy_takes_its_configuration_as_compose_gives_it() -> None:
+    """Each gateway is one of its servers."""
+    places: dict[str, str] = SERVICES["balancer"]["environment"]
+    done = subprocess.run(  # noqa: S603 - our own words
+        [binary(), "-c", "-f", str(CONFIG)],
+        env={"PATH": os.environ["PATH"], **places},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    wanted = {places[name].partition(":")[0] for name in places if name.startswith("GATEWAY")}
+
+    assert done.returncode == 0, done.stderr
+    assert wanted == set(GATEWAYS)
+    assert f"./{CONFIG.name}:" in SERVICES["balancer"]["volumes"][0]
+
+
+def test_haproxy_has_files_for_its_connections() -> None:
+    """Two for each that it takes."""
+    found = re.search(r"maxconn (\d+)", CONFIG.read_text(encoding="utf-8"))
+
+    assert found is not None
+    assert SERVICES["balancer"]["ulimits"]["nofile"] > 2 * int(found[1])
