@@ -7,7 +7,7 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --pyt
 NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federation deploy)
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev check test schema bench lock clean
+.PHONY: help install dev check audit test schema bench lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +17,14 @@ install: .venv/runtime.stamp gateway/entry/explorer/index.html  ## set up the pr
 dev: install  ## start the sandbox and the gateway, print what to open
 	@.venv/bin/gateway dev
 
-check: .venv/dev.stamp  ## lint and types
+check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# AUDIT=required: what cannot be audited is a failure. For CI that reaches the advisories.
+audit: .venv/dev.stamp  ## ask whether a locked version is known to be vulnerable
+	@.venv/bin/python scripts/audit.py $(AUDIT)
 
 test: .venv/dev.stamp gateway/entry/explorer/index.html $(NPM_TESTS)  ## the whole test suite
 	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || { echo "The tests need haproxy; on Debian: apt install haproxy"; exit 1; }
