@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -22,13 +23,14 @@ from gateway.entry.oidc_file import Issuer, read_oidc_file
 from gateway.entry.router import RouterSecrets
 from gateway.entry.sessions import Sessions
 from gateway.entry.tokens import TokenVerifier
+from gateway.entry.traced import Traced
 from gateway.graph.context import Context, Scope
 from gateway.graph.engine import Engine
 from gateway.graph.limits import Limits
 from gateway.graph.schema import build_schema, core
 from gateway.logs import configure_logs
 from gateway.loop_watch import watched_loop
-from gateway.settings import Settings, read_settings
+from gateway.settings import Settings, SettingsError, read_settings
 from gateway.upstream.answers import Answers
 from gateway.upstream.aws import Aws
 from gateway.upstream.aws_sts import Sts
@@ -39,6 +41,9 @@ from gateway.upstream.reader import Budget, Reader
 from gateway.upstream.redis_link import RedisLink
 from gateway.upstream.sealed import SealedRedis
 from gateway.upstream.shares import Shares
+
+if TYPE_CHECKING:
+    from gateway.otel import OtelTracer
 
 EXAMPLE = """\
 # Press the button, or Ctrl-Enter.
@@ -70,7 +75,8 @@ def create_app(
 ) -> Starlette:
     """Build the gateway; `example_headers` fill in GraphiQL's headers editor.
 
-    Raises SettingsError if a file that the settings name is not as it must be.
+    Raises SettingsError if a file that the settings name is not as it must be, or what they ask
+    for is not installed.
     """
     graphiql = (
         GraphiQL.load(query=EXAMPLE, headers=example_headers or {}) if settings.graphiql else None
@@ -85,12 +91,15 @@ def create_app(
         limits=_limits(settings),
     )
 
+    tracer = _tracer(settings.trace_ratio) if settings.trace_ratio else None
     admission = Admission(settings.max_in_flight)
     health = Health(admission)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as parts:
+            if tracer is not None:
+                await parts.enter_async_context(tracer.open())
             app.state.door = await _open_door(settings, issuers, parts)
             aws = await parts.enter_async_context(
                 Aws.open(settings.served_regions, settings.upstream_url)
@@ -132,14 +141,27 @@ def create_app(
         Route("/metrics", metrics),
         *([graphiql.assets(), Route("/", _to_the_page)] if graphiql else []),
     ]
-    access = Middleware(Access, around=cors_for(settings.cors_origins))
-    app = Starlette(routes=routes, middleware=[access], lifespan=lifespan)
+    middleware = [Middleware(Access, around=cors_for(settings.cors_origins))]
+    if tracer is not None:
+        middleware.insert(0, Middleware(Traced, tracer=tracer))
+    app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
     # What the server looks at when it is told to end.
     app.state.health, app.state.drain_seconds = health, settings.drain_seconds
     # Behind a load balancer that ends TLS the redirect would name http://, and clients would
     # repeat the request with its credentials there.
     app.router.redirect_slashes = False
     return app
+
+
+def _tracer(share: float) -> "OtelTracer":
+    try:
+        from gateway.otel import OtelTracer  # noqa: PLC0415  who traces nothing starts without it
+    except ImportError:
+        raise SettingsError(
+            "GATEWAY_TRACE_RATIO is not 0, and what traces need is not installed: "
+            "pip install 'audience-gateway[otel]'"
+        ) from None
+    return OtelTracer(share)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -21,6 +21,7 @@ QUIET = (
     "aiocache",
     "aiohttp",
     "asyncio",
+    "opentelemetry",
     "urllib3",
 )
 """Libraries whose lower levels print requests, signed headers or cached values."""

@@ -213,6 +213,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe kind of log line that is written."
     )
+    trace_ratio: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="The share of requests that are traced, 1 being all; the spans go where "
+        "OpenTelemetry's own variables say. Needs the extra `otel`. 0: none.",
+    )
     limit_tokens: int = Field(
         2000, ge=1, description="How many tokens a GraphQL document may have."
     )

@@ -16,11 +16,13 @@ MAY_IMPORT = {
     "caller": set[str](),
     "logs": set[str](),
     "metrics": set[str](),
+    "traces": set[str](),
+    "otel": {"traces"},
     "errors": set[str](),
     "settings": set[str](),
-    "upstream": {"caller", "errors", "logs", "metrics", "settings"},
-    "graph": {"caller", "errors", "logs", "metrics", "settings", "upstream"},
-    "entry": {"caller", "errors", "logs", "metrics", "settings", "upstream", "graph"},
+    "upstream": {"caller", "errors", "logs", "metrics", "settings", "traces"},
+    "graph": {"caller", "errors", "logs", "metrics", "settings", "traces", "upstream"},
+    "entry": {"caller", "errors", "logs", "metrics", "settings", "traces", "upstream", "graph"},
     "check": {"caller", "errors", "settings", "upstream", "entry"},
     "sandbox": set[str](),
 }
@@ -111,6 +113,17 @@ def test_the_aws_libraries_are_in_one_place() -> None:
 
     assert using
     assert all(path.match("gateway/upstream/aws*.py") for path in using), using
+
+
+def test_opentelemetry_is_in_one_place() -> None:
+    """The rule: what traces need is an extra, and gateway/otel.py alone imports it."""
+    using = {
+        path.name
+        for path in MODULES
+        if "opentelemetry" in {name.partition(".")[0] for name in imports_of(path)}
+    }
+
+    assert using == {"otel.py"}
 
 
 def test_the_web_framework_is_not_needed_below_the_entry() -> None:

@@ -72,14 +72,13 @@ class Access:
         request_id = _request_id(scope)
         flaw = _flaw(scope)
         app = self.app if flaw is None else self._refusals[flaw]
-        status = 0
         report = report_of(scope)
+        report.request_id = request_id
         started = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                report.status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
@@ -89,17 +88,17 @@ class Access:
             except Exception as error:  # noqa: BLE001  the last one who can answer
                 report.outcome = InternalError.code
                 log.error("request crashed", **crash(error))  # noqa: TRY400  without its text
-                if not status:
+                if not report.status:
                     await self._refusals[CRASHED](scope, receive, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
-                status = status or CLIENT_CLOSED_REQUEST
-                report.count(status, seconds)
+                report.status = report.status or CLIENT_CLOSED_REQUEST
+                report.count(seconds)
                 log.info(
                     "request",
                     method=scope["method"],
                     path=scope["path"][:MAX_LOGGED_PATH],
-                    status=status,
+                    status=report.status,
                     ms=round(seconds * 1000, 1),
                     **report.told(),
                 )

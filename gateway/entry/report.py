@@ -1,4 +1,4 @@
-"""What is told of a request beside its answer: in its log line, and in the metrics."""
+"""What is told of a request beside its answer: in its log line, in the metrics, in its span."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -6,11 +6,15 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
+from gateway.errors import InternalError
 from gateway.metrics import OK, REQUEST_SECONDS, REQUESTS
+from gateway.traces import OUTCOME, Attributes
 from gateway.upstream.cost import Cost
 
 KEY: Final = "audience-gateway.report"
 """Of an ASGI scope."""
+
+SERVER_ERROR = 500
 
 MAX_NAME = 64
 """Characters that are told of an operation's name, which whoever asks makes up."""
@@ -30,6 +34,14 @@ class Report:
     outcome: str = OK
     """OK, or the code of the first error."""
     cost: Cost | None = None
+    request_id: str | None = None
+    status: int = 0
+    """Of the answer; 0 before there is one."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is us, or what we depend on, who failed."""
+        return self.status >= SERVER_ERROR or self.outcome == InternalError.code
 
     def asks(self, query: str) -> None:
         """Note what is asked."""
@@ -54,10 +66,25 @@ class Report:
             told |= self.cost.told()
         return told
 
-    def count(self, status: int, seconds: float) -> None:
+    def traced(self) -> Attributes:
+        """Give what the span has of it."""
+        told: Attributes = {
+            "http.response.status_code": self.status,
+            "gateway.request_id": self.request_id,
+        }
+        if not self.is_graphql:
+            return told
+        return {
+            **told,
+            OUTCOME: self.outcome,
+            "graphql.operation.name": self.operation,
+            "gateway.document": self.document,
+        }
+
+    def count(self, seconds: float) -> None:
         """Count the request."""
         if self.is_graphql:
-            REQUESTS.labels(status, self.outcome).inc()
+            REQUESTS.labels(self.status, self.outcome).inc()
             REQUEST_SECONDS.observe(seconds)
 
 

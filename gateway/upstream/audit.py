@@ -1,4 +1,4 @@
-"""The audit: one line, and a count, for each attempt to call AWS."""
+"""The audit: one line, a count, and a span, for each attempt to call AWS."""
 
 import time
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import structlog
 
 from gateway.errors import GatewayError, InternalError
 from gateway.metrics import OK, UPSTREAM_CALLS, UPSTREAM_SECONDS
+from gateway.traces import CLEAN_ROOMS_ML, begun_call, end_call
 
 log = structlog.get_logger()
 
@@ -35,9 +36,12 @@ class Audit:
 
 
 @contextmanager
-def audited(operation: str, caller: str, region: str) -> Iterator[Audit]:
+def audited(
+    operation: str, caller: str, region: str, *, service: str = CLEAN_ROOMS_ML
+) -> Iterator[Audit]:
     """Tell of the attempt inside who made it, by their digest, and what came of it."""
     audit = Audit()
+    span = begun_call(service, operation, region)
     started = time.perf_counter()
     try:
         yield audit
@@ -57,3 +61,6 @@ def audited(operation: str, caller: str, region: str) -> Iterator[Audit]:
             aws_request_id=audit.aws_request_id,
             ms=round(seconds * 1000, 1),
         )
+        if span is not None:
+            failed = audit.outcome not in {OK, CANCELLED}
+            end_call(span, audit.outcome, audit.aws_request_id, failed=failed)

@@ -11,6 +11,7 @@ from botocore import UNSIGNED
 
 from gateway.caller import AwsKeys
 from gateway.errors import UpstreamInvalidResponseError
+from gateway.traces import STS
 from gateway.upstream.audit import audited
 from gateway.upstream.aws import aws_client, aws_session
 from gateway.upstream.aws_errors import translated
@@ -93,7 +94,7 @@ class Sts:
         if wanted.read_only:
             parameters["Policy"] = READ_ONLY
         try:
-            with audited(OPERATION, wanted.session_name, self._region) as audit:
+            with audited(OPERATION, wanted.session_name, self._region, service=STS) as audit:
                 with translated(OPERATION):
                     async with asyncio.timeout(EXCHANGE_SECONDS):
                         answer = await self._client.assume_role_with_web_identity(**parameters)

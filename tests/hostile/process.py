@@ -17,7 +17,7 @@ WATCHDOG_SECONDS = 120.0
 
 _ADDRESS = re.compile(r"(?:running on|Clean Rooms ML at) (http://[\w.:]+)")
 _RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
-_FOREIGN = re.compile(r"(GATEWAY|AWS)_.*|.*_PROXY", re.IGNORECASE)
+_FOREIGN = re.compile(r"(GATEWAY|AWS|OTEL)_.*|.*_PROXY", re.IGNORECASE)
 
 
 class Program:
