@@ -1,0 +1,40 @@
+"""What a PromQL expression asks for: metrics, and labels of them."""
+
+from dataclasses import dataclass, field
+
+import promql_parser
+from promql_parser import AggregateExpr, Expr, VectorSelector
+
+VARIABLES = {"$__rate_interval": "5m", "$instance": ".*"}
+"""What Grafana puts in, and something that it might be."""
+
+
+@dataclass
+class Asked:
+    """Metrics, the labels that are named in the whole expression, and what they are matched to."""
+
+    metrics: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)
+    matchers: list[tuple[str, str, str]] = field(default_factory=list)
+    """Label, operator, value."""
+
+
+def asked(expression: str) -> Asked:
+    """Read an expression; raises ValueError if it is none."""
+    for variable, value in VARIABLES.items():
+        expression = expression.replace(variable, value)
+    found = Asked()
+
+    def note(node: Expr) -> bool:
+        if isinstance(node, VectorSelector):
+            assert node.name is not None
+            found.metrics.add(node.name)
+            for matcher in node.matchers.matchers:
+                found.labels.add(matcher.name)
+                found.matchers.append((matcher.name, str(matcher.op), matcher.value))
+        elif isinstance(node, AggregateExpr) and node.modifier is not None:
+            found.labels.update(node.modifier.labels)
+        return True
+
+    promql_parser.walk(promql_parser.parse(expression), pre_visit=note)
+    return found

@@ -1,0 +1,144 @@
+"""The dashboard and the alerts: they ask for what /metrics has."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway import errors
+from gateway.metrics import OK
+from gateway.sandbox import create_sandbox
+from tests.deploy.promql import asked
+from tests.gateways import Gateway, Sandbox
+from tests.hostile.process import gateway_process
+from tests.redis_servers import until
+from tests.serving import serve
+
+ROOT = Path(__file__).parents[2] / "deploy"
+DASHBOARD: dict[str, Any] = json.loads(
+    (ROOT / "grafana/audience-gateway.json").read_text(encoding="utf-8")
+)
+RULES: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((ROOT / "prometheus/alerts.yaml").read_text(encoding="utf-8"))[
+        "groups"
+    ]
+    for rule in group["rules"]
+]
+PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+ASKED = [target["expr"] for panel in PANELS for target in panel.get("targets", [])]
+ALERTED = [rule["expr"] for rule in RULES]
+
+JOBS = "{ audienceGenerationJobs(first: 1) { nodes { name } } }"
+
+CODES = {
+    value.code
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, errors.GatewayError) and "code" in vars(value)
+}
+VALUES = {
+    "outcome": CODES | {OK},
+    "status": {"200", "503"},
+    "source": {"cache", "flight", "upstream", "stale"},
+    "of": {"us-east-1", "redis"},
+}
+
+OF_PROMETHEUS = {"job", "instance"}
+"""Labels that it puts on whatever it reads."""
+
+
+@pytest.fixture(scope="module")
+def exposed() -> Iterator[dict[str, set[str]]]:
+    """Give what /metrics of a gateway that has seen something has: names, and their labels."""
+    with serve(create_sandbox()) as url, gateway_process(url, cache_seconds=0) as program:
+        gateway = Gateway(program.url, Sandbox(url))
+        assert gateway.ask(JOBS).data
+        gateway.sandbox.fault("unavailable")
+        until(lambda: gateway.ask(JOBS).errors and "breaker_open{" in _figures(program.url))
+        found: dict[str, set[str]] = {}
+        for family in text_string_to_metric_families(_figures(program.url)):
+            for sample in family.samples:
+                found.setdefault(sample.name, set()).update(sample.labels)
+        yield found
+
+
+def _figures(url: str) -> str:
+    return httpx.get(f"{url}/metrics").text
+
+
+@pytest.mark.parametrize("expression", ASKED + ALERTED)
+def test_what_is_asked_for_is_there(expression: str, exposed: dict[str, set[str]]) -> None:
+    """Each metric, with each label that is named beside it."""
+    found = asked(expression)
+
+    assert found.metrics
+    for metric in found.metrics:
+        assert metric in exposed
+        assert found.labels <= exposed[metric] | OF_PROMETHEUS
+
+
+@pytest.mark.parametrize("expression", ASKED + ALERTED)
+def test_values_are_those_that_there_can_be(expression: str) -> None:
+    """A code that is not one would be a line that is always empty, an alert that never comes."""
+    for label, _, value in asked(expression).matchers:
+        for alternative in value.split("|") if label not in OF_PROMETHEUS else ():
+            assert any(re.fullmatch(alternative, each) for each in VALUES[label]), alternative
+
+
+def test_all_of_our_metrics_are_shown(exposed: dict[str, set[str]]) -> None:
+    """One that nobody looks at need not be counted."""
+    ours = {name for name in exposed if name.startswith("gateway_")}
+    shown = {metric for expression in ASKED for metric in asked(expression).metrics}
+
+    made_of = re.compile(r"_(bucket|count|sum|created)$")
+    assert {made_of.sub("", name) for name in ours if not name.endswith("_created")} == {
+        made_of.sub("", name) for name in shown if name.startswith("gateway_")
+    }
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    """Into any Grafana: no id of another, and its data source is asked for."""
+    assert "id" not in DASHBOARD
+    assert DASHBOARD["schemaVersion"] == 42
+    ids = Counter(panel["id"] for panel in PANELS)
+    assert [panel for panel, times in ids.items() if times > 1] == []
+    charts = [panel for panel in PANELS if panel["type"] != "row"]
+    sources = [each["datasource"] for panel in charts for each in [panel, *panel["targets"]]]
+    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in sources)
+    variables = {variable["name"]: variable["type"] for variable in DASHBOARD["templating"]["list"]}
+    assert variables == {"datasource": "datasource", "instance": "query"}
+
+
+def test_panels_do_not_overlap() -> None:
+    """Each has a title, says what it shows, and has a place of its own."""
+    taken = Counter(
+        (place["x"] + x, place["y"] + y)
+        for place in (panel["gridPos"] for panel in PANELS)
+        for x in range(place["w"])
+        for y in range(place["h"])
+    )
+
+    assert [place for place, times in taken.items() if times > 1] == []
+    assert max(x for x, _ in taken) < 24
+    assert all(panel["title"] for panel in PANELS)
+    assert all(panel.get("description") for panel in PANELS if panel["type"] != "row")
+
+
+def test_each_alert_says_where_to_read_on() -> None:
+    """Under the code that callers see meanwhile."""
+    assert len({rule["alert"] for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        found = re.search(
+            r"See docs/operations\.md#([a-z_]+)\.$", rule["annotations"]["description"]
+        )
+        assert found is not None, rule["alert"]
+        assert found[1].upper() in CODES
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in {"critical", "warning"}
