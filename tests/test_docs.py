@@ -69,3 +69,14 @@ def test_each_link_leads_somewhere(page: Path) -> None:
 
 def _anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_each_alert_is_in_the_table() -> None:
+    """And sends whoever is woken to a heading that is there."""
+    rules = (ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8")
+    headings = set(map(_anchor, re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE)))
+
+    assert set(re.findall(r"alert: (\w+)", rules)) == set(
+        re.findall(r"`(Gateway[A-Z]\w+)`", OPERATIONS)
+    )
+    assert set(re.findall(r"docs/operations\.md#([a-z_]+)", rules)) <= headings
