@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from gateway.entry.turns import Turns
 from gateway.errors import OverloadedError
 from gateway.metrics import IN_FLIGHT, WAITING
 
@@ -17,6 +18,10 @@ WAIT_SECONDS = 0.5
 
 CALLER_SHARE = 4
 """One caller's requests take up a quarter of the room at most."""
+
+REFUSALS_A_ROUND = 4
+"""In each round of the event loop, so that those who are served get theirs too: clients who ask
+again at once would have it say nothing but no."""
 
 REJECTIONS = 100
 REJECTIONS_SECONDS = 5.0
@@ -32,15 +37,17 @@ class Admission:
         self._most_of_caller = max(1, most // CALLER_SHARE)
         self._clock = clock
         self._room = asyncio.Semaphore(most)
+        self._turns = Turns()
+        self._refusals = Turns(REFUSALS_A_ROUND)
         self._waiting = 0
         self._of_caller: Counter[bytes] = Counter()
         self._rejected: deque[float] = deque(maxlen=REJECTIONS)
         self.in_flight = 0
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Raise OverloadedError where there is no room, not even to wait."""
         if self._waiting >= self._most_waiting:
-            raise self._rejection("The gateway is busy. Ask again in a moment.")
+            raise await self._rejection("The gateway is busy. Ask again in a moment.")
 
     @asynccontextmanager
     async def admit(self, caller: bytes | None) -> AsyncIterator[None]:
@@ -49,12 +56,13 @@ class Admission:
         Raises OverloadedError where there is no room, or none in time.
         """
         if caller is not None and self._of_caller[caller] >= self._most_of_caller:
-            raise self._rejection(
+            raise await self._rejection(
                 f"The caller has {self._most_of_caller} requests under way, which is the most. "
                 "Ask again in a moment."
             )
         self._of_caller[caller or b""] += 1
         try:
+            await self._turns.take(caller or b"")
             await self._enter()
             self.in_flight += 1
             IN_FLIGHT.inc()
@@ -77,14 +85,14 @@ class Admission:
         if not self._room.locked():
             await self._room.acquire()  # at once: nothing else runs before
             return
-        self.check()
+        await self.check()
         self._waiting += 1
         WAITING.inc()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._room.acquire()
         except TimeoutError:
-            raise self._rejection("The gateway is busy. Ask again in a moment.") from None
+            raise await self._rejection("The gateway is busy. Ask again in a moment.") from None
         finally:
             self._waiting -= 1
             WAITING.dec()
@@ -94,6 +102,7 @@ class Admission:
         if not self._of_caller[caller]:
             del self._of_caller[caller]
 
-    def _rejection(self, message: str) -> OverloadedError:
+    async def _rejection(self, message: str) -> OverloadedError:
         self._rejected.append(self._clock())
+        await self._refusals.take(b"")
         return OverloadedError(message)

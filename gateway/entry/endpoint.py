@@ -93,7 +93,7 @@ class Endpoint:
 
     async def _result(self, request: Request, report: Report) -> GraphResult:
         # Looked at first: to say no must cost nothing.
-        self.admission.check()
+        await self.admission.check()
         headers = request.scope["headers"]
         identity = await self.door().identify(headers)
         report.caller = identity.caller.digest if identity.caller else None

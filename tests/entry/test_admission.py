@@ -6,7 +6,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 from gateway.entry import admission as admission_module
-from gateway.entry.admission import REJECTIONS, REJECTIONS_SECONDS, Admission
+from gateway.entry.admission import (
+    REFUSALS_A_ROUND,
+    REJECTIONS,
+    REJECTIONS_SECONDS,
+    Admission,
+)
 from gateway.entry.health import Health
 from gateway.errors import OverloadedError
 
@@ -56,14 +61,14 @@ async def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
         waiting = [asyncio.create_task(_visit(admission, b"w%d" % each)) for each in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError) as at_the_door:
-            admission.check()
+            await admission.check()
         with pytest.raises(OverloadedError):
             await _visit(admission, b"one more")
         await stack.aclose()
         await asyncio.gather(*waiting)
 
     assert at_the_door.value.extensions() == {"code": "OVERLOADED", "retryAfter": 1}
-    admission.check()
+    await admission.check()
 
 
 async def _visit(admission: Admission, caller: bytes | None) -> None:
@@ -94,6 +99,33 @@ async def test_one_caller_takes_a_quarter_of_the_room_at_most() -> None:
             await stack.enter_async_context(admission.admit(b"%d" % _))
 
     assert not admission._of_caller
+
+
+async def test_one_caller_s_crowd_begins_one_by_one() -> None:
+    """Somebody else who comes after it is in before it."""
+    admission = Admission(40)
+    entered: list[bytes] = []
+
+    async def visit(caller: bytes) -> None:
+        async with admission.admit(caller):
+            entered.append(caller)
+
+    await asyncio.gather(*(visit(caller) for caller in [b"a"] * 5 + [b"b"]))
+
+    assert entered == [b"a", b"b", *[b"a"] * 4]
+
+
+async def test_a_few_are_refused_in_a_round() -> None:
+    """So that those who are served get their turns too."""
+    admission = Admission(1)
+    async with admission.admit(b"a"):
+        crowd = [asyncio.create_task(_visit(admission, b"a")) for _ in range(2 * REFUSALS_A_ROUND)]
+        await asyncio.sleep(0)
+        at_first = sum(task.done() for task in crowd)
+        results = await asyncio.gather(*crowd, return_exceptions=True)
+
+    assert at_first == REFUSALS_A_ROUND
+    assert {type(result) for result in results} == {OverloadedError}
 
 
 async def test_nobody_s_requests_are_no_caller_s() -> None:
