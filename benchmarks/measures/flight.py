@@ -9,6 +9,8 @@ from benchmarks.questions import EVERY_FIELD, question
 from benchmarks.table import Row
 
 QUESTIONS = 500
+ROOM = 4 * QUESTIONS
+"""One caller gets a quarter of it."""
 DELAY_MS = 1000
 """Long enough that all have asked before the one answer is there."""
 
@@ -24,7 +26,7 @@ async def measure() -> list[Row]:
 async def _counted(how: str, *, cache_seconds: int) -> Row:
     with (
         canned(delay_ms=DELAY_MS) as upstream,
-        gateway(upstream, cache_seconds=cache_seconds) as ours,
+        gateway(upstream, cache_seconds=cache_seconds, max_in_flight=ROOM) as ours,
     ):
         connections = [await Connection.to(ours.port) for _ in range(QUESTIONS)]
         request = question(EVERY_FIELD)
