@@ -2,10 +2,33 @@
 
 import asyncio
 import re
+import socket
+import struct
+from dataclasses import dataclass
 from typing import cast
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of any status."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def status(self) -> int:
+        """Its status."""
+        return int(self.head[9:12])
+
+    @property
+    def retry_after(self) -> float:
+        """For how many seconds it asks to be left alone."""
+        found = RETRY_AFTER.search(self.head)
+        return float(found[1]) if found else 0.0
 
 
 class Connection(asyncio.Protocol):
@@ -14,7 +37,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._missing: int | None = None
-        self._answer: asyncio.Future[bytes] | None = None
+        self._answer: asyncio.Future[Answer] | None = None
 
     @classmethod
     async def to(cls, port: int) -> "Connection":
@@ -24,6 +47,12 @@ class Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> bytes:
         """Send a whole request and return the body of its answer, which must be a 200."""
+        answer = await self.exchange(request)
+        assert answer.status == 200, f"{answer.head.decode()}: {answer.body[:500].decode()}"
+        return answer.body
+
+    async def exchange(self, request: bytes) -> Answer:
+        """Send a whole request and return its answer."""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer
@@ -31,6 +60,17 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Hang up."""
         self._transport.close()
+
+    def say(self, data: bytes) -> None:
+        """Send what may be no whole request."""
+        self._transport.write(data)
+
+    def abort(self) -> None:
+        """Be gone, with a reset."""
+        linger = struct.pack("ii", 1, 0)
+        connection = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to write."""
@@ -61,13 +101,8 @@ class Connection(asyncio.Protocol):
     def _done(self) -> None:
         head, _, body = b"".join(self._parts).partition(HEAD_END)
         self._parts, self._missing = [], None
-        answer = self._answer
-        if answer is None or answer.done():
-            return
-        if head.startswith(b"HTTP/1.1 200 "):
-            answer.set_result(body)
-        else:
-            answer.set_exception(RuntimeError(f"{head.decode()}: {body[:500].decode()}"))
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(Answer(head, body))
 
 
 def get(path: str) -> bytes:

@@ -42,6 +42,10 @@ class Process:
         assert found is not None
         return int(found[1]) * 1024
 
+    def files(self) -> int:
+        """Count its open files and sockets."""
+        return len(list(Path(f"/proc/{self._popen.pid}/fd").iterdir()))
+
     def tell(self, line: str) -> None:
         """Write a line to its standard input."""
         stdin = cast("IO[str]", self._popen.stdin)
@@ -66,6 +70,22 @@ def canned(*, pages: int = 1, delay_ms: float = 0) -> Iterator[Process]:
         process = Process(popen, 0)
         process.port = int(process.hear().rpartition(":")[2])
         yield process
+
+
+@contextmanager
+def ill(manner: str) -> Iterator[Process]:
+    """Run an upstream that fails in a manner of benchmarks/ill.py."""
+    with _running("-m", "benchmarks.ill", manner, talks=True) as popen:
+        process = Process(popen, 0)
+        process.port = int(process.hear().rpartition(":")[2])
+        yield process
+
+
+@contextmanager
+def stock_limits() -> Iterator[Process]:
+    """Run Strawberry's own limiters; benchmarks/stock_limits.py says how to talk to them."""
+    with _running("-m", "benchmarks.stock_limits", talks=True) as popen:
+        yield Process(popen, 0)
 
 
 @contextmanager

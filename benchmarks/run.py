@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
+from benchmarks.hostile import aborts, failing, fragments, halfopen, hung, neighbour, overload
 from benchmarks.measures import (
     call,
     cold,
@@ -29,7 +30,9 @@ from benchmarks.measures import (
 )
 from benchmarks.table import Row, text
 
-MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
+Measure = Callable[[], Awaitable[list[Row]]]
+
+SPEED: dict[str, Measure] = {
     "call": call.measure,
     "cold": cold.measure,
     "few": cold.measure_few,
@@ -43,6 +46,18 @@ MEASURES: dict[str, Callable[[], Awaitable[list[Row]]]] = {
     "telemetry": telemetry.measure,
     "replicas": replicas.measure,
 }
+HOSTILE: dict[str, Measure] = {
+    "fragments": fragments.measure,
+    "overload": overload.measure,
+    "halfopen": halfopen.measure,
+    "hung": hung.measure,
+    "failing": failing.measure,
+    "neighbour": neighbour.measure,
+    "aborts": aborts.measure,
+}
+MEASURES = SPEED | HOSTILE
+GROUPS = {"speed": SPEED, "hostile": HOSTILE} | {name: (name,) for name in MEASURES}
+"""What `--only` takes."""
 
 
 async def measured(names: Sequence[str]) -> list[Row]:
@@ -60,12 +75,12 @@ async def measured(names: Sequence[str]) -> list[Row]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=MEASURES, help="take this measure alone")
+    parser.add_argument("--only", choices=GROUPS, help="take this measure, or group, alone")
     only = parser.parse_args().only
     for name in [name for name in os.environ if name.upper().startswith("AWS_")]:
         del os.environ[name]  # the stock client would read it
     try:
-        rows = uvloop.run(measured([only] if only else list(MEASURES)))
+        rows = uvloop.run(measured(list(GROUPS[only] if only else MEASURES)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("ended early")
     print(text(rows))
