@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from benchmarks.hostile import aborts, failing, fragments, halfopen, hung, neighbour, overload
+from benchmarks.hostile import aborts, failing, fragments, fuzz, halfopen, hung, neighbour, overload
 from benchmarks.measures import (
     call,
     cold,
@@ -48,6 +48,7 @@ SPEED: dict[str, Measure] = {
 }
 HOSTILE: dict[str, Measure] = {
     "fragments": fragments.measure,
+    "fuzz": fuzz.measure,
     "overload": overload.measure,
     "halfopen": halfopen.measure,
     "hung": hung.measure,

@@ -1,0 +1,85 @@
+"""Documents grown from the schema, damaged, or thrown together: none holds the loop for long."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from benchmarks.client import Connection, get, post
+from benchmarks.processes import canned, gateway
+from benchmarks.questions import keys
+from benchmarks.table import Row, at_most, beside
+from gateway.graph.schema import build_schema, core
+from tests.hostile.documents import Document, damaged, grown, soups
+from tests.hostile.values import Known
+
+DOCUMENTS = 3000
+HELD_MS = 100.0
+KNOWN = Known(["AAAA"], ["QXVkaWVuY2VNb2RlbDp4"], ["arn:aws:cleanrooms-ml:us-east-1:1:x/y"])
+
+
+async def measure() -> list[Row]:
+    """Send each once, while somebody asks without end whether the gateway lives."""
+    documents = await asyncio.to_thread(_documents)
+    late: list[float] = []
+    statuses: set[int] = set()
+    with canned() as upstream, gateway(upstream, introspection=True) as ours:
+        asker, prober = await Connection.to(ours.port), await Connection.to(ours.port)
+        probe = asyncio.create_task(_probe(prober, late))
+        started = time.perf_counter()
+        for document in documents:
+            statuses.add((await asker.exchange(_request(document))).status)
+        seconds = time.perf_counter() - started
+        probe.cancel()
+        asker.close()
+        prober.close()
+    assert max(statuses) < 500, statuses
+    return [
+        at_most(
+            f"{len(documents)} documents of any kind: /livez meanwhile, slowest",
+            max(late),
+            HELD_MS,
+            "ms",
+        ),
+        beside("  a document, in the middle", 1000 * seconds / len(documents), "ms"),
+    ]
+
+
+async def _probe(connection: Connection, late: list[float]) -> None:
+    while True:
+        began = time.perf_counter()
+        await connection.exchange(get("/livez"))
+        late.append(1000 * (time.perf_counter() - began))
+
+
+def _documents() -> list[Document]:
+    schema = core(build_schema())
+    found: list[Document] = []
+
+    @settings(
+        max_examples=DOCUMENTS,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(grown(schema, KNOWN) | damaged(schema, KNOWN) | soups)
+    def collect(document: Document) -> None:
+        found.append(document)
+
+    collect()
+    return found
+
+
+def _request(document: Document) -> bytes:
+    own = keys()
+    headers = {
+        "X-Aws-Access-Key-Id": own.access_key,
+        "X-Aws-Secret-Access-Key": own.secret_key,
+        "X-Aws-Session-Token": own.token or "",
+    }
+    body: dict[str, Any] = {"query": document.query, "variables": document.variables}
+    return post("/graphql", json.dumps(body).encode(), headers)
