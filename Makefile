@@ -27,7 +27,7 @@ audit: .venv/dev.stamp  ## ask whether a locked version is known to be vulnerabl
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
 test: .venv/dev.stamp gateway/entry/explorer/index.html $(NPM_TESTS)  ## the whole test suite
-	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || { echo "The tests need haproxy; on Debian: apt install haproxy"; exit 1; }
+	@PATH="$$PATH:/usr/sbin"; command -v haproxy >/dev/null && command -v bwrap >/dev/null || { echo "The tests need haproxy and bubblewrap; on Debian: apt install haproxy bubblewrap"; exit 1; }
 	.venv/bin/pytest -n 2
 
 schema: .venv/runtime.stamp  ## write schema.graphql anew

@@ -75,6 +75,8 @@ TASKS = Gauge("gateway_tasks", "Tasks of the event loop.", multiprocess_mode="li
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  no name in it is guessed
+
 
 def exposition() -> bytes:
     """Write all metrics as Prometheus reads them: of all workers, where there are several."""
@@ -93,9 +95,14 @@ def forget_worker(pid: int) -> None:
 @contextmanager
 def shared_by_workers() -> Iterator[None]:
     """Let the processes started inside add their figures up."""
-    with TemporaryDirectory(prefix="audience-gateway-") as folder:
+    with TemporaryDirectory(prefix="audience-gateway-", dir=_memory()) as folder:
         os.environ[SHARED_FOLDER] = folder  # noqa: TID251  as above
         try:
             yield
         finally:
             del os.environ[SHARED_FOLDER]  # noqa: TID251  as above
+
+
+def _memory() -> str | None:
+    """Name the folder for shared memory, if there is one. A container may have no other."""
+    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None

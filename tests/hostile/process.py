@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -98,12 +98,26 @@ def running(
 
     `module` is what is run as `gateway`, where that is a double.
     """
+    command = [sys.executable, "-m", module, *arguments]
+    given = {**_plain_environment(), **(environment or {})}
+    with running_command(command, given, watchdog_seconds=watchdog_seconds) as program:
+        yield program
+
+
+@contextmanager
+def running_command(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    watchdog_seconds: float = WATCHDOG_SECONDS,
+) -> Iterator[Program]:
+    """Run what is or becomes `gateway`, likewise."""
     with subprocess.Popen(  # noqa: S603 - our own words
-        [sys.executable, "-m", module, *arguments],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**_plain_environment(), **(environment or {})},
+        env=environment,
     ) as popen:
         watchdog = threading.Timer(watchdog_seconds, popen.kill)
         watchdog.start()

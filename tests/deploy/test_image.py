@@ -1,0 +1,146 @@
+"""What is in the image, without Docker: the wheel and its locked packages, confined likewise.
+
+They are installed as the Dockerfile does, and run by another user who has no capability, over a
+file system that nobody can write to.
+"""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.gateways import Gateway, Sandbox
+from tests.hostile.process import Program, running_command
+from tests.hostile.target import JOBS
+from tests.redis_servers import until
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+USER = "65532"
+INSTALL_SECONDS = 300
+MOST_MEGABYTES = 200
+"""What the program adds to its base. It is a guard against what comes along unnoticed."""
+
+
+def run(*command: str | Path) -> str:
+    """Run what must go well."""
+    done = subprocess.run(  # noqa: S603 - our own words
+        command, cwd=ROOT, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install it: the folder that the image would have as /opt/gateway."""
+    folder = tmp_path_factory.mktemp("image")
+    program, wheels = folder / "gateway", folder / "wheels"
+    run(sys.executable, "-m", "venv", program)
+    pip = (program / "bin/python", "-m", "pip", "--disable-pip-version-check", "install")
+    run(*pip, "--require-hashes", "-r", "requirements/runtime.txt")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels)
+    run(*pip, "--no-deps", *wheels.glob("*.whl"))
+    run(program / "bin/python", "-m", "compileall", "-q", program / "lib")
+    run(program / "bin/python", "-m", "pip", "uninstall", "--yes", "pip")
+    return program
+
+
+def confined(*command: str) -> list[str]:
+    """Write the command that runs another one as the image does under --read-only."""
+    bubblewrap = shutil.which("bwrap")
+    assert bubblewrap, "These tests need bubblewrap; on Debian: apt install bubblewrap"
+    # In a process space of its own, so that all that it starts ends with it.
+    apart = f"--unshare-pid --unshare-user --uid {USER} --gid {USER} --cap-drop ALL"
+    options = f"--ro-bind / / --dev /dev --proc /proc {apart} --die-with-parent --"
+    return [bubblewrap, *options.split(), *command]
+
+
+def environment(program: Path) -> dict[str, str]:
+    """Return the variables that the image sets."""
+    (line,) = re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)
+    variables = dict(each.split("=", 1) for each in line.split())
+    return {**variables, "PATH": f"{program / 'bin'}:{os.environ['PATH']}"}
+
+
+@contextmanager
+def image(program: Path, *options: str, settings: Mapping[str, str]) -> Iterator[Program]:
+    """Run it as the image would be run."""
+    command = confined(str(program / "bin/gateway"), "serve", "--port", "0", *options)
+    with running_command(command, {**environment(program), **settings}) as running:
+        yield running
+
+
+def answers(gateway: Gateway) -> bool:
+    """Say whether it is ready; its workers may not listen as yet."""
+    try:
+        return gateway.send("GET", "/readyz").status == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_serves_without_rights_and_without_a_place_to_write(
+    installed: Path, sandbox: Sandbox, workers: int
+) -> None:
+    """By one process or several, over a file system that is read only."""
+    settings = {"GATEWAY_UPSTREAM_URL": sandbox.url, "GATEWAY_DRAIN_SECONDS": "0"}
+    with image(installed, f"--workers={workers}", settings=settings) as program:
+        gateway = Gateway(program.url, sandbox)
+        until(lambda: answers(gateway))
+        assert gateway.ask(JOBS).errors == []
+
+
+def test_it_is_confined_indeed(installed: Path, tmp_path: Path) -> None:
+    """What the test before rests on: another user, no capability, nothing that can be written."""
+    script = (
+        "import os, pathlib; print(os.getuid(), os.getgid());"
+        "print(*[l for l in open('/proc/self/status') if l.startswith(('CapEff', 'NoNewPrivs'))]);"
+        f"pathlib.Path({str(tmp_path / 'it')!r}).write_text('x')"
+    )
+    tried = subprocess.run(  # noqa: S603 - our own words
+        confined(str(installed / "bin/python"), "-c", script),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert tried.stdout.split() == [USER, USER, "CapEff:", "0" * 16, "NoNewPrivs:", "1"]
+    assert "Read-only file system" in tried.stderr
+
+
+def test_it_is_what_the_image_needs_and_no_more(installed: Path) -> None:
+    """Readable by any user, no build tool, the explorer in it, and of a size that is watched."""
+    files = [path for path in installed.rglob("*") if not path.is_symlink()]
+    size = sum(path.stat().st_size for path in files if path.is_file()) / 2**20
+    hidden = [path for path in files if not path.stat().st_mode & stat.S_IROTH]
+    packages = {path.name for path in installed.glob("lib/python*/site-packages/*")}
+
+    assert hidden == []
+    assert not packages & {"pip", "hatchling", "pytest", "moto", "playwright"}
+    assert list(installed.glob("lib/python*/site-packages/gateway/entry/explorer/index.html"))
+    assert size < MOST_MEGABYTES, f"{size:.0f} MB"
+
+
+def test_the_dockerfile_installs_so() -> None:
+    """What is done here by hand is done there; what it copies is there, and is not ignored."""
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    copied = [
+        name
+        for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
+        for name in line.split()[:-1]
+    ]
+
+    assert [name for name in copied if not (ROOT / name).exists() or name in ignored] == []
+    assert "--require-hashes -r requirements/runtime.txt" in DOCKERFILE
+    assert "--no-deps /tmp/wheel/*.whl" in DOCKERFILE
+    assert "-m compileall -q /opt/gateway/lib" in DOCKERFILE
+    assert f"USER {USER}:{USER}\n" in DOCKERFILE
