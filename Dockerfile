@@ -10,8 +10,10 @@ FROM python:3.13-slim AS program
 WORKDIR /src
 RUN python -m venv /opt/gateway
 COPY requirements requirements
+COPY scripts scripts
 # Before the sources: a change of ours leaves this layer as it is.
 RUN /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt \
+ && scripts/shrink /opt/gateway \
  && python -m venv /opt/build \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md schema.graphql ./
