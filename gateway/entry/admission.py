@@ -47,7 +47,7 @@ class Admission:
     async def check(self) -> None:
         """Raise OverloadedError where there is no room, not even to wait."""
         if self._waiting >= self._most_waiting:
-            raise await self._rejection("The gateway is busy. Ask again in a moment.")
+            raise await self._rejection()
 
     @asynccontextmanager
     async def admit(self, caller: bytes | None) -> AsyncIterator[None]:
@@ -56,7 +56,8 @@ class Admission:
         Raises OverloadedError where there is no room, or none in time.
         """
         if caller is not None and self._of_caller[caller] >= self._most_of_caller:
-            raise await self._rejection(
+            # No sign of want of room: one caller must not have everybody sent elsewhere.
+            raise await self._refusal(
                 f"The caller has {self._most_of_caller} requests under way, which is the most. "
                 "Ask again in a moment."
             )
@@ -77,7 +78,7 @@ class Admission:
 
     @property
     def overloaded(self) -> bool:
-        """Whether so many were refused lately that requests are better sent elsewhere."""
+        """Whether so many found no room lately that requests are better sent elsewhere."""
         oldest = self._rejected[0] if len(self._rejected) == REJECTIONS else None
         return oldest is not None and self._clock() - oldest < REJECTIONS_SECONDS
 
@@ -92,7 +93,7 @@ class Admission:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._room.acquire()
         except TimeoutError:
-            raise await self._rejection("The gateway is busy. Ask again in a moment.") from None
+            raise await self._rejection() from None
         finally:
             self._waiting -= 1
             WAITING.dec()
@@ -102,7 +103,10 @@ class Admission:
         if not self._of_caller[caller]:
             del self._of_caller[caller]
 
-    async def _rejection(self, message: str) -> OverloadedError:
+    async def _rejection(self) -> OverloadedError:
         self._rejected.append(self._clock())
+        return await self._refusal("The gateway is busy. Ask again in a moment.")
+
+    async def _refusal(self, message: str) -> OverloadedError:
         await self._refusals.take(b"")
         return OverloadedError(message)

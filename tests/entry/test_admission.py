@@ -159,23 +159,38 @@ async def test_a_client_who_leaves_gives_the_place_back(inside: bool) -> None:  
     assert (admission.in_flight, admission._waiting) == (0, 0)
 
 
-async def test_many_refusals_make_it_overloaded_for_a_while() -> None:
+async def test_many_refusals_make_it_overloaded_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A hundred within five seconds; fewer are nothing to send everybody elsewhere for."""
     clock = Clock()
     admission = Admission(1, clock=clock)
     health = Health(admission, warm=True)
+    monkeypatch.setattr(admission_module, "WAIT_SECONDS", 0)
     async with admission.admit(b"a"):
         for _ in range(REJECTIONS - 1):
             with pytest.raises(OverloadedError):
-                await _visit(admission, b"a")
+                await _visit(admission, b"b")
         before = health.state
         with pytest.raises(OverloadedError):
-            await _visit(admission, b"a")
+            await _visit(admission, b"b")
         after = health.state
         clock.now += REJECTIONS_SECONDS
         later = health.state
 
     assert (before, after, later) == ("ready", "overloaded", "ready")
+
+
+async def test_one_caller_s_refusals_do_not_make_it_overloaded() -> None:
+    """There is room for others, who would find no replica if each that one floods fell out."""
+    admission = Admission(8)
+    health = Health(admission, warm=True)
+    async with admission.admit(b"flood"), admission.admit(b"flood"):
+        for _ in range(2 * REJECTIONS):
+            with pytest.raises(OverloadedError):
+                await _visit(admission, b"flood")
+
+    assert health.state == "ready"
 
 
 def test_health_says_the_one_thing_that_matters_most() -> None:
