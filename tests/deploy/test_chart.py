@@ -97,6 +97,18 @@ def test_a_pod_has_no_rights(full: Manifests) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod(full).keys()
 
 
+def test_several_workers_have_where_to_write_their_figures(helm: Helm, plain: Manifests) -> None:
+    """And nothing else is written to; a worker alone writes nothing."""
+    workers = helm.render(workers=2)
+    (mount,) = container(workers)["volumeMounts"]
+    (volume,) = pod(workers)["volumes"]
+
+    kubernetes_validate.validate(workers["Deployment"], "1.37", strict=True)
+    assert mount == {"name": volume["name"], "mountPath": "/tmp"}  # noqa: S108 - where Python writes
+    assert volume["emptyDir"]["medium"] == "Memory"
+    assert "volumes" not in pod(plain)
+
+
 def test_a_pod_is_replaced_before_it_ends_and_ends_in_its_own_time(
     plain: Manifests, full: Manifests
 ) -> None:

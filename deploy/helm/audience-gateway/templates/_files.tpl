@@ -1,4 +1,4 @@
-{{- /* The secret files that are named, as mounts and as volumes. */ -}}
+{{- /* The secret files that are named, and where workers write, as mounts and as volumes. */ -}}
 {{- define "gateway.mounts" -}}
 {{- range $name, $file := include "gateway.files" . | fromYaml }}
 {{- if (index $.Values.secrets $name).name }}
@@ -6,6 +6,10 @@
   mountPath: /etc/gateway/{{ $file.volume }}
   readOnly: true
 {{- end }}
+{{- end }}
+{{- if gt (int .Values.workers) 1 }}
+- name: figures
+  mountPath: /tmp
 {{- end }}
 {{- end }}
 
@@ -21,5 +25,10 @@
       - {key: {{ .key | quote }}, path: {{ .key | quote }}}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- if gt (int .Values.workers) 1 }}
+# Several workers add their figures up in files.
+- name: figures
+  emptyDir: {medium: Memory, sizeLimit: 64Mi}
 {{- end }}
 {{- end }}
