@@ -207,6 +207,7 @@ class Contexts:
             settings.limit_ids,
             settings.max_upstream_calls,
             settings.max_detail_calls,
+            settings.limit_fields,
         )
 
     def make(

@@ -242,6 +242,12 @@ class Settings(BaseSettings):
         description="How many selections an operation may have, those of fragments wherever they "
         "are spread.",
     )
+    limit_fields: int = Field(
+        50000,
+        ge=1,
+        description="How many fields an answer may have by what is asked for, those of each row "
+        "counted.",
+    )
     limit_body_bytes: int = Field(
         262144, ge=1, description="How many bytes the body of a request may have."
     )

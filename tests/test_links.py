@@ -212,6 +212,39 @@ def test_a_query_that_asks_for_too_much_is_refused_up_front(
     assert gateway.sandbox.calls == []
 
 
+COPIES = " ".join(f"c{n}: configuredAudienceModel {{ ...M }}" for n in range(29))
+COPIED = f"""{{ audienceGenerationJobs(first: 100) {{ edges {{ node {{ id {COPIES} }} }} }} }}
+  fragment M on ConfiguredAudienceModel {{ id name audienceModel {{ name }} }}"""
+EXPORTED = """query E($n: Int = 500) { audienceGenerationJobs(first: $n) { nodes {
+  exportJobs(first: 50) { edges { cursor node { ...X } } nodes { ...X } }
+} } } fragment X on AudienceExportJob { id name ... { name status } }"""
+NAMED = """query N($ids: [ID!]! = ["a", "b", "c"]) { nodes(ids: $ids) { id } x: __typename }"""
+
+
+@pytest.mark.parametrize(
+    ("query", "most", "estimated"),
+    [
+        (COPIED, 10_000, 2 + 100 * (2 + 29 * 5)),
+        (EXPORTED, 50_000, 2 + 500 * (1 + (1 + 50 * 5) + (1 + 50 * 3))),
+        (NAMED, 4, 1 + 3 + 1),
+        ("{ nodes(ids: []) { id } a: __typename b: __typename }", 2, 3),
+    ],
+)
+def test_a_query_whose_answer_would_be_too_large_is_refused_up_front(
+    sandbox: Sandbox, query: str, most: int, estimated: int
+) -> None:
+    """Few calls may bring an answer that takes seconds of everybody's, and much memory."""
+    with gateway_over(sandbox, limit_fields=most) as gateway:
+        answer = gateway.ask(query)
+    with gateway_over(sandbox, limit_fields=estimated) as gateway:
+        allowed = gateway.ask(query, {"n": 1})
+
+    assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
+    assert f" {estimated} fields" in answer.errors[0]["message"]
+    assert "LIMIT_EXCEEDED" not in str(allowed.errors)
+    assert allowed.status == 200
+
+
 def test_a_region_is_asked_where_it_is_named(sandbox: Sandbox) -> None:
     """The argument for lists, the ARN's own for objects; a cursor never crosses."""
     regions = frozenset({"us-east-1", "eu-west-1"})

@@ -36,6 +36,7 @@ DOCUMENTED: dict[str, Any] = {
     "limit_root_fields": 10,
     "limit_directives": 50,
     "limit_selections": 10000,
+    "limit_fields": 50000,
     "limit_body_bytes": 262144,
     "limit_ids": 500,
     "max_in_flight": 1000,
@@ -130,6 +131,7 @@ BAD: dict[str, list[str]] = {
     "LIMIT_DIRECTIVES": ["", "-1", "x", "1000000001"],
     "LIMIT_SELECTIONS": ["", "0", "-1", "10,000", "1000000001"],
     "LIMIT_BODY_BYTES": ["", "0", "-1", "256k"],
+    "LIMIT_FIELDS": ["", "0", "-1", "x"],
     "LIMIT_IDS": ["", "0", "-1", "x"],
 }
 

@@ -24,6 +24,8 @@ class Scope:
     """How many pages of root connections one operation may ask for."""
     max_details: int = 500
     """How many single objects, and first pages of nested connections, likewise."""
+    max_fields: int = 50_000
+    """How many fields its answer may show."""
 
     def check(self, region: str, *, argument: str) -> str:
         """Return the region if it may be asked; raises BadUserInputError naming the argument."""

@@ -115,7 +115,7 @@ class Engine:
 
 
 def _over(asked_for: Estimate, scope: Scope) -> LimitExceededError | None:
-    """Refuse a query that asks for more calls than it may make, before any is made."""
+    """Refuse a query that asks for more than it may, before any call is made."""
     for calls, limit, what, setting in (
         (asked_for.pages, scope.max_pages, "pages", "GATEWAY_MAX_UPSTREAM_CALLS"),
         (asked_for.details, scope.max_details, "single objects", "GATEWAY_MAX_DETAIL_CALLS"),
@@ -125,6 +125,12 @@ def _over(asked_for: Estimate, scope: Scope) -> LimitExceededError | None:
                 f"The operation asks for {calls} upstream calls for {what}. Accepted: up to "
                 f"{limit} ({setting}). Ask for smaller pages, or for less of each row."
             )
+    if asked_for.fields > scope.max_fields:
+        return LimitExceededError(
+            f"The answer would have {asked_for.fields} fields, those of each row counted. "
+            f"Accepted: up to {scope.max_fields} (GATEWAY_LIMIT_FIELDS). Ask for smaller pages, or "
+            "for less of each row."
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""The estimate: how many upstream calls a query asks for, read off its text before any is made.
+"""The estimate: what a query asks for, read off its text: upstream calls, fields of its answer.
 
 Page sizes are taken at their word, so a list that turns out shorter costs less; what is shared
 (a model that many jobs use) is taken to be one. What `@skip` and `@include` leave out counts too.
@@ -64,10 +64,14 @@ class Estimate:
     """Of root connections."""
     details: int = 0
     """What is asked once per object or row."""
+    fields: int = 0
+    """That the answer shows, those of a row once for each row."""
 
     def __add__(self, other: "Estimate") -> "Estimate":
         """Sum up."""
-        return Estimate(self.pages + other.pages, self.details + other.details)
+        return Estimate(
+            self.pages + other.pages, self.details + other.details, self.fields + other.fields
+        )
 
 
 def estimate(
@@ -111,7 +115,29 @@ class _Reading:
                 total += Estimate(0, 1)
             elif name in {"nodes", "_entities"}:
                 self._named |= set(self._objects(field))
-        return total + Estimate(0, len(self._named))
+        return total + Estimate(0, len(self._named), self._shown([selected]))
+
+    def _shown(self, sets: Iterable[SelectionSetNode | None], rows: int | None = None) -> int:
+        """Count the fields that selections show; those of a connection have so many `rows`.
+
+        What is selected twice under one name is shown once.
+        """
+        shown: dict[str, list[FieldNode]] = {}
+        for field in self._fields(sets):
+            shown.setdefault((field.alias or field.name).value, []).append(field)
+        total = 0
+        for fields in shown.values():
+            name = fields[0].name.value
+            below = [field.selection_set for field in fields]
+            if name in LISTS or name == "exportJobs":
+                total += 1 + self._shown(below, self._rows(fields[0]))
+            elif name in {"edges", "nodes"} and rows is not None:
+                total += 1 + rows * self._shown(below)
+            elif name in {"nodes", "_entities"}:
+                total += 1 + len(self._entries(fields[0])) * self._shown(below)
+            else:
+                total += 1 + self._shown(below)
+        return total
 
     def _of_nodes(self, type_name: str, connection: FieldNode, rows: int) -> int:
         """Estimate what the nodes of a connection cost beside its pages."""
@@ -163,9 +189,12 @@ class _Reading:
             return 0  # its own error says what is wrong with it
         return min(amounts, default=DEFAULT_FIRST)
 
-    def _objects(self, field: FieldNode) -> Iterator[tuple[str, str]]:
+    def _entries(self, field: FieldNode) -> list[Any]:
         (value,) = [self._value(argument.value) for argument in field.arguments or ()] or [None]
-        for each in value if isinstance(value, list) else ():
+        return value if isinstance(value, list) else [value]
+
+    def _objects(self, field: FieldNode) -> Iterator[tuple[str, str]]:
+        for each in self._entries(field):
             named = each if isinstance(each, dict) else {"id": each}
             type_name, global_id = named.get("__typename"), named.get("id")
             found = from_global_id(global_id) if isinstance(global_id, str) else None
