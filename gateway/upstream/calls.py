@@ -70,8 +70,10 @@ class Calls:
                 try:
                     answer = await self._attempt(caller, region, operation, parameters)
                 except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
+                    if self._breaker(region).open:
+                        raise  # and pays nothing: what is left is for regions that are asked
                     pause = self._retries.pause_after(error, retries)
-                    if pause is None or self._breaker(region).open:
+                    if pause is None:
                         raise
                     await self._sleep(pause)
                 else:

@@ -207,6 +207,20 @@ async def test_a_region_that_fails_is_left_alone_and_the_others_are_not() -> Non
     assert len(aws.asked) == FAILURES + 1
 
 
+async def test_a_region_that_is_left_alone_takes_no_retries_from_the_others() -> None:
+    """However many ask for it meanwhile: nothing is tried again there, so nothing is paid."""
+    aws = FakeAws(*[UpstreamUnavailableError("No.")] * FAILURES)
+    calls = calls_over(aws)
+    while aws.failures:
+        await failure(calls, caller("ada"), "us-east-1")
+    for _ in range(100):
+        assert "left alone" in (await failure(calls, caller("ada"), "us-east-1")).message
+    aws.failures.append(UpstreamUnavailableError("No."))
+    answer = await calls.call(caller("ada"), "eu-west-1", LIST, {})
+
+    assert answer["ResponseMetadata"]["RetryAttempts"] == 1
+
+
 @pytest.mark.parametrize(
     "error",
     [
