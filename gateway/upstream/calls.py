@@ -11,6 +11,7 @@ from gateway.caller import Caller
 from gateway.errors import (
     GatewayError,
     ThrottledError,
+    UpstreamError,
     UpstreamInvalidResponseError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
@@ -66,6 +67,7 @@ class Calls:
         """
         await self._shares.take(caller)
         async with self._slots.one_of((caller.fingerprint, region)):
+            failure: UpstreamError | None = None
             for retries in range(ATTEMPTS):
                 try:
                     answer = await self._attempt(caller, region, operation, parameters)
@@ -76,8 +78,9 @@ class Calls:
                     if pause is None:
                         raise
                     await self._sleep(pause)
+                    failure = error
                 else:
-                    self._retries.succeeded(retries)
+                    self._retries.succeeded(failure)
                     answer.setdefault("ResponseMetadata", {})["RetryAttempts"] = retries
                     return answer
         raise AssertionError("the last attempt has no pause after it")

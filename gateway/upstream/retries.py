@@ -58,14 +58,17 @@ class Retries:
             return None
         hint = error.retry_after or 0.0 if isinstance(error, ThrottledError) else 0.0
         throttled = isinstance(error, ThrottledError)
-        budget = self._throttles if throttled else self._failures
-        if hint > MAX_HINT_SECONDS or not budget.spend():
+        if hint > MAX_HINT_SECONDS or not self._budget_for(error).spend():
             return None
         base = THROTTLE_BASE_SECONDS if throttled else FAILURE_BASE_SECONDS
         backoff: float = min(base * 2**retries, MAX_PAUSE_SECONDS)
         return max(hint, self._jitter() * backoff)
 
-    def succeeded(self, retries: int) -> None:
-        """Note that a call succeeded, after so many retries."""
+    def succeeded(self, after: UpstreamError | None) -> None:
+        """Note that a call succeeded, at once or as a retry after this failure."""
+        paid = after and self._budget_for(after)
         for budget in (self._failures, self._throttles):
-            budget.succeeded(retried=retries > 0)
+            budget.succeeded(retried=budget is paid)
+
+    def _budget_for(self, error: UpstreamError) -> Budget:
+        return self._throttles if isinstance(error, ThrottledError) else self._failures

@@ -21,6 +21,7 @@ from gateway.errors import (
 )
 from gateway.upstream import aws as aws_module
 from gateway.upstream.calls import CALLER_SLOTS, FAILURES, Calls
+from gateway.upstream.retries import Retries
 from gateway.upstream.shares import Shares
 from tests.gateways import Sandbox
 from tests.serving import serve
@@ -262,6 +263,21 @@ async def test_one_caller_s_throttles_leave_the_others_their_retries() -> None:
         await failure(calls, caller("grace"))
 
     assert (await jobs(calls))["ResponseMetadata"]["RetryAttempts"] == 1
+
+
+def test_throttles_that_pass_pay_for_no_failure() -> None:
+    """What a retry has cost comes back to the budget that it was taken from."""
+    retries = Retries(lambda: 1.0)
+    throttled, down = ThrottledError("Wait."), UpstreamUnavailableError("No.")
+    while retries.pause_after(down, 0) is not None:
+        pass
+    assert retries.pause_after(throttled, 0) is not None
+    retries.succeeded(throttled)
+    after_a_throttle = retries.pause_after(down, 0)
+    retries.succeeded(down)
+
+    assert after_a_throttle is None
+    assert retries.pause_after(down, 0) is not None
 
 
 async def test_a_caller_has_so_many_calls_under_way_and_no_more() -> None:
