@@ -6,6 +6,7 @@ They end each way that a replica ends, under load.
 import signal
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.gateways import Gateway, Sandbox
@@ -81,6 +82,15 @@ def test_replicas_are_one_gateway(whole: Fleet) -> None:
     assert read(each) == names
     assert read([whole.gateway]) == names
     assert whole.sandbox.count() == 0
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?x", "/%6detric%73"])
+def test_callers_see_no_metrics(whole: Fleet, path: str) -> None:
+    """Which a replica gives to who reaches it past the balancer, however the path is written."""
+    through = httpx.get(f"{whole.balancer.url}{path}", trust_env=False)
+
+    assert (through.status_code, through.content) == (404, b"")
+    assert httpx.get(f"{whole.balancer.url}/livez", trust_env=False).status_code == 200
 
 
 def test_one_that_is_killed_is_not_missed(whole: Fleet, crowd: Crowd) -> None:
