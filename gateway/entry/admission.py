@@ -6,9 +6,9 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from gateway.entry.turns import Turns
 from gateway.errors import OverloadedError
 from gateway.metrics import IN_FLIGHT, WAITING
+from gateway.upstream.turns import Turns
 
 WAITING_SHARE = 10
 """For each ten requests that are served one may wait for its turn."""
@@ -19,7 +19,7 @@ WAIT_SECONDS = 0.5
 CALLER_SHARE = 4
 """One caller's requests take up a quarter of the room at most."""
 
-REFUSALS_A_ROUND = 4
+REFUSALS_A_ROUND = 8
 """In each round of the event loop, so that those who are served get theirs too: clients who ask
 again at once would have it say nothing but no."""
 

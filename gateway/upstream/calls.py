@@ -23,6 +23,7 @@ from gateway.upstream.breaker import Breaker
 from gateway.upstream.retries import ATTEMPTS, Retries
 from gateway.upstream.shares import Shares
 from gateway.upstream.slots import Slots
+from gateway.upstream.turns import Turns
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class Calls:
         self._sleep = sleep
         self._retries = Retries(jitter)
         self._slots: Slots[tuple[bytes, str]] = Slots(CALLER_SLOTS)
+        self._turns = Turns()
         self.breakers: dict[str, Breaker] = {}
 
     async def call(
@@ -82,6 +84,8 @@ class Calls:
                 else:
                     self._retries.succeeded(failure)
                     answer.setdefault("ResponseMetadata", {})["RetryAttempts"] = retries
+                    # What is made of a page takes a millisecond, and they may come all at once.
+                    await self._turns.take(caller.fingerprint)
                     return answer
         raise AssertionError("the last attempt has no pause after it")
 

@@ -296,3 +296,17 @@ async def test_a_caller_has_so_many_calls_under_way_and_no_more() -> None:
     assert crowd.most == 2 * CALLER_SLOTS + 1
     assert len(crowd.asked) == 8 * CALLER_SLOTS + 1
     assert calls._slots._doors == {}
+
+
+async def test_a_caller_s_answers_that_come_at_once_are_read_on_one_by_one() -> None:
+    """Another caller's, which comes behind them, is not kept waiting by them."""
+    calls = calls_over(CrowdedAws(6))
+    read: list[str] = []
+
+    async def read_on(name: str) -> None:
+        await jobs(calls, caller(name))
+        read.append(name)
+
+    await asyncio.gather(*(read_on(name) for name in ["ada"] * 4 + ["grace", "ada"]))
+
+    assert read == ["ada", "grace", *["ada"] * 4]

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.entry.turns import Turns
+from gateway.upstream.turns import Turns
 
 
 async def begun_in_rounds(turns: Turns, callers: str) -> list[str]:
