@@ -77,7 +77,7 @@ class Upstream:
         if not judged(error):
             return fail(what, *_sentences(address, error))
         if anonymous:
-            return ok(what, f"{address} answers, and refuses nobody's keys ({code_of(error)}).")
+            return ok(what, f"{address} answers, and refuses made-up keys ({code_of(error)}).")
         return ok(what, f"{address} answers.")
 
 
