@@ -1,19 +1,60 @@
-"""The body of a request, up to a limit of bytes."""
+"""The body of a request, up to a limit of bytes, and no more of all that arrive at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.entry.problem import HttpProblem, bad_request
-from gateway.errors import LimitExceededError
+from gateway.errors import LimitExceededError, OverloadedError
 
 UNSUPPORTED_MEDIA_TYPE = 415
 CONTENT_TOO_LARGE = 413
 
 
-async def read_json_body(request: Request, limit: int) -> bytes:
+SMALL_BYTES = 16 * 1024
+"""A body of so many finds room whatever others send: nearly all are smaller."""
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Of all others that arrive, beside which a larger one finds room: clients who begin them by the
+thousand, and wait, would take all memory."""
+
+
+class Arriving:
+    """What is held of bodies that have not arrived as a whole."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    @contextmanager
+    def one(self) -> Iterator["_Arriving"]:
+        """Hold what arrives of one body inside."""
+        body = _Arriving(self)
+        try:
+            yield body
+        finally:
+            self.bytes -= body.bytes
+
+
+class _Arriving:
+    def __init__(self, others: Arriving) -> None:
+        self._all = others
+        self.bytes = 0
+
+    def take(self, size: int) -> None:
+        """Count a part; raises OverloadedError if there is no room for it."""
+        self.bytes += size
+        self._all.bytes += size
+        if self.bytes > SMALL_BYTES and self._all.bytes - self.bytes > MOST_BYTES:
+            raise OverloadedError("The gateway is busy. Ask again in a moment.")
+
+
+async def read_json_body(request: Request, limit: int, arriving: Arriving) -> bytes:
     """Return the bytes of a JSON body.
 
-    Raises HttpProblem 415 for another media type, charset or coding, 413 past the limit; it is
-    counted as it arrives, so no more than the limit is ever held.
+    Raises HttpProblem 415 for another media type, charset or coding, 413 past the limit, and
+    OverloadedError if too many others arrive; it is counted as it arrives, so no more than the
+    limit is ever held.
     """
     _check_media_type(request)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -24,13 +65,13 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
-    size = 0
     try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
+        with arriving.one() as body:
+            async for part in request.stream():
+                body.take(len(part))
+                if body.bytes > limit:
+                    raise _too_large(limit)
+                parts.append(part)
     except ClientDisconnect:
         raise bad_request("The body ended early.") from None
     return b"".join(parts)

@@ -4,7 +4,7 @@ Source: GraphQL over HTTP; where its drafts differ, the public audit suite decid
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.entry.accept import GRAPHQL, JSON, accepted
 from gateway.entry.admission import Admission
-from gateway.entry.body import read_json_body
+from gateway.entry.body import Arriving, read_json_body
 from gateway.entry.disconnect import ClientGoneError, until_disconnect
 from gateway.entry.graphiql import GraphiQL
 from gateway.entry.identity import UNAUTHORIZED, Door, Identity
@@ -56,6 +56,7 @@ class Endpoint:
     max_body_bytes: int
     router_secrets: RouterSecrets | None = None
     """What tells the router from others; None if there is nothing to tell."""
+    arriving: Arriving = field(default_factory=Arriving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
@@ -114,7 +115,8 @@ class Endpoint:
 
     async def _asked(self, request: Request) -> GraphRequest:
         if request.method == "POST":
-            return from_body(await read_json_body(request, self.max_body_bytes))
+            body = await read_json_body(request, self.max_body_bytes, self.arriving)
+            return from_body(body)
         if request.method == "GET":
             return from_query_string(request.scope["query_string"])
         raise _not_allowed(f"{request.method[:20]} is not served here.", METHODS)

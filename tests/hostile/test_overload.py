@@ -1,14 +1,17 @@
 """More than there is room for: some are served, the others know at once, nobody is forgotten."""
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
+from gateway.entry.body import MOST_BYTES
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway, Sandbox
 from tests.hostile.process import Program, gateway_process
@@ -113,6 +116,31 @@ def test_a_caller_who_asks_too_much_of_aws_is_told_when_to_come_back(sandbox: Sa
     assert {answer.code for answer in refused} == {"THROTTLED"}
     assert all(answer.errors[0]["extensions"]["retryAfter"] > 0 for answer in refused)
     assert other.data
+
+
+def test_bodies_that_do_not_end_are_not_all_held(sandbox: Sandbox) -> None:
+    """Nobody needs credentials to begin one; who has a small one is served meanwhile."""
+    body = b"{" + b" " * 250_000
+    head = (
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body) + 1}\r\n\r\n"
+    )
+    with gateway_process(sandbox.url) as program, ExitStack() as stack:
+        gateway, address = Gateway(program.url, sandbox), httpx.URL(program.url)
+        for _ in range(MOST_BYTES // len(body) + 20):
+            client = socket.create_connection((address.host, address.port), timeout=30)
+            stack.enter_context(client)
+            client.sendall(head.encode() + body)
+        refused = client.recv(1000)
+        small = gateway.ask(JOBS)
+        large = gateway.ask(JOBS + " " * 100_000)
+        stack.close()
+        until(lambda: gateway.ask(JOBS + " " * 100_000).status == 200)
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in refused
+    assert len(small.data["audienceGenerationJobs"]["nodes"]) == 2
+    assert (large.status, large.code) == (503, "OVERLOADED")
 
 
 def test_an_old_answer_stands_in_and_says_so(sandbox: Sandbox) -> None:
