@@ -11,9 +11,10 @@ import orjson
 import structlog
 
 from gateway.caller import Caller
-from gateway.errors import UpstreamError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.metrics import ANSWERS
 from gateway.upstream.cache import AnswerCache
+from gateway.upstream.calls import LeftAloneError
 from gateway.upstream.cost import Cost
 from gateway.upstream.flight import SingleFlight
 from gateway.upstream.page import PAGE_SIZE, Item, ItemRequest, Page, PageRequest
@@ -133,9 +134,15 @@ class Answers:
 
     async def _ask(self, caller: Caller, question: _Question, key: str, cost: Cost) -> Any:
         with failures_logged(question.operation, question.region):
-            answer = await self._upstream.call(
-                caller, question.region, question.operation, question.parameters
-            )
+            try:
+                answer = await self._upstream.call(
+                    caller, question.region, question.operation, question.parameters
+                )
+            except (ShareSpentError, LeftAloneError):
+                raise  # nobody was asked
+            except GatewayError:
+                cost.upstream_calls += 1
+                raise
             cost.called(answer.get("ResponseMetadata", {}))
             read = question.read(question.operation, answer)
         seconds = self._life(caller)

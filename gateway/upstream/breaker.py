@@ -17,22 +17,30 @@ class Breaker:
         self._retry_at = 0.0
 
     @property
+    def tripped(self) -> bool:
+        """Whether the thing has failed so often, and not worked since."""
+        return self._failed >= self._allowed
+
+    @property
     def open(self) -> bool:
         """Whether the thing is left alone now."""
-        return self._failed >= self._allowed and self._clock() < self._retry_at
+        return self.tripped and self._clock() < self._retry_at
 
-    def allows(self) -> bool:
-        """Say whether to try. When the rest is over, whoever asks first is the probe."""
-        if self._failed < self._allowed:
+    def allows(self, *, patience: float = 0.0) -> bool:
+        """Say whether to try. When the rest is over, whoever asks first is the probe.
+
+        Who has `patience` lets others be first for so many seconds more.
+        """
+        if not self.tripped:
             return True
-        if self._clock() < self._retry_at:
+        if self._clock() < self._retry_at + patience:
             return False
         self._retry_at = self._clock() + self._rest
         return True
 
     def succeeded(self) -> bool:
         """Note that it works; says whether that is news."""
-        was_open = self._failed >= self._allowed
+        was_open = self.tripped
         self._failed = 0
         return was_open
 

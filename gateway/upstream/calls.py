@@ -5,8 +5,6 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import structlog
-
 from gateway.caller import Caller
 from gateway.errors import (
     GatewayError,
@@ -16,28 +14,25 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.metrics import BREAKER_OPEN
 from gateway.upstream.audit import audited
 from gateway.upstream.aws import Aws
-from gateway.upstream.breaker import Breaker
+from gateway.upstream.region import Region
 from gateway.upstream.retries import ATTEMPTS, Retries
 from gateway.upstream.shares import Shares
 from gateway.upstream.slots import Slots
 from gateway.upstream.turns import Turns
 
-log = structlog.get_logger()
-
 CALLER_SLOTS = 25
 """Calls that one caller has under way in a region at once: a quarter of its connections."""
-
-FAILURES = 10
-REST_SECONDS = 2.0
-"""A region that failed FAILURES times in a row is left alone for so long, but for one probe."""
 
 LEFT_ALONE = (
     "Clean Rooms ML has failed again and again in this region, and is left alone for a moment. "
     "Ask again later."
 )
+
+
+class LeftAloneError(UpstreamUnavailableError):
+    """No call was made: the region, or this caller's part of it, fails again and again."""
 
 
 class Calls:
@@ -58,7 +53,7 @@ class Calls:
         self._retries = Retries(jitter)
         self._slots: Slots[tuple[bytes, str]] = Slots(CALLER_SLOTS)
         self._turns = Turns()
-        self.breakers: dict[str, Breaker] = {}
+        self._regions: dict[str, Region] = {}
 
     async def call(
         self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
@@ -67,14 +62,15 @@ class Calls:
 
         Raises a GatewayError for whatever goes wrong.
         """
+        asked = self._regions.setdefault(region, Region(region))
         await self._shares.take(caller)
         async with self._slots.one_of((caller.fingerprint, region)):
             failure: UpstreamError | None = None
             for retries in range(ATTEMPTS):
                 try:
-                    answer = await self._attempt(caller, region, operation, parameters)
+                    answer = await self._attempt(caller, asked, operation, parameters)
                 except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
-                    if self._breaker(region).open:
+                    if asked.open_for(caller.fingerprint):
                         raise  # and pays nothing: what is left is for regions that are asked
                     pause = self._retries.pause_after(error, retries)
                     if pause is None:
@@ -90,32 +86,22 @@ class Calls:
         raise AssertionError("the last attempt has no pause after it")
 
     async def _attempt(
-        self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
+        self, caller: Caller, region: Region, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        breaker = self._breaker(region)
-        if not breaker.allows():
-            raise UpstreamUnavailableError(LEFT_ALONE)
+        who = caller.fingerprint
+        if not region.allows(who):
+            raise LeftAloneError(LEFT_ALONE)
         try:
-            with audited(operation, caller.digest, region) as audit:
-                answer = await self._aws.call(caller, region, operation, parameters)
+            with audited(operation, caller.digest, region.name) as audit:
+                answer = await self._aws.call(caller, region.name, operation, parameters)
                 audit.answered(answer.get("ResponseMetadata", {}).get("RequestId"))
         except (UpstreamTimeoutError, UpstreamUnavailableError):
-            if breaker.failed():
-                BREAKER_OPEN.labels(region).set(1)
-                log.warning("region left alone", region=region, seconds=REST_SECONDS)
+            region.failed(who)
             raise
         except UpstreamInvalidResponseError:
             raise  # it may be a proxy's: no sign of health, nor of illness
         except GatewayError:
-            self._works(breaker, region)  # it answers, though not what this caller would like
+            region.works(who)  # it answers, though not what this caller would like
             raise
-        self._works(breaker, region)
+        region.works(who)
         return answer
-
-    def _works(self, breaker: Breaker, region: str) -> None:
-        if breaker.succeeded():
-            BREAKER_OPEN.labels(region).set(0)
-            log.info("region works again", region=region)
-
-    def _breaker(self, region: str) -> Breaker:
-        return self.breakers.setdefault(region, Breaker(FAILURES, REST_SECONDS))

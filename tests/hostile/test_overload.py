@@ -143,6 +143,19 @@ def test_bodies_that_do_not_end_are_not_all_held(sandbox: Sandbox) -> None:
     assert (large.status, large.code) == (503, "OVERLOADED")
 
 
+def test_one_caller_s_failures_are_nobody_else_s(sandbox: Sandbox) -> None:
+    """AWS fails all they ask, and they ask without end; the region stays open for the others."""
+    with gateway_process(sandbox.url, cache_seconds=0) as program:
+        gateway = Gateway(program.url, sandbox)
+        sandbox.fault("unavailable", access_key_id=CALLERS["ada"].access_key_id)
+        codes: Counter[str] = Counter()
+        for _ in range(20):
+            codes.update([gateway.ask(JOBS).code, gateway.ask(JOBS).code])
+            assert gateway.ask(JOBS, caller="grace").data
+
+    assert codes == {"UPSTREAM_UNAVAILABLE": 40}
+
+
 def test_an_old_answer_stands_in_and_says_so(sandbox: Sandbox) -> None:
     """Seconds after its time, while the upstream is down; not for who asks for news."""
     settings: dict[str, Any] = {"cache_seconds": 0.001, "stale_seconds": 600}

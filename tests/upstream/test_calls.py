@@ -20,7 +20,8 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.upstream import aws as aws_module
-from gateway.upstream.calls import CALLER_SLOTS, FAILURES, Calls
+from gateway.upstream.calls import CALLER_SLOTS, Calls
+from gateway.upstream.region import FAILURES
 from gateway.upstream.retries import Retries
 from gateway.upstream.shares import Shares
 from tests.gateways import Sandbox
@@ -173,7 +174,7 @@ async def test_retries_have_one_budget_for_all_callers() -> None:
         async with calling(url) as calls:
             errors = [await failure(calls, stranger(number)) for number in range(200)]
 
-    assert {type(error) for error in errors} == {UpstreamUnavailableError}
+    assert all(isinstance(error, UpstreamUnavailableError) for error in errors)
     assert len(upstream.requests) < 200 / 2
 
 
