@@ -26,6 +26,9 @@ GATEWAY_DRAIN_SECONDS it stays within the 30 seconds that Kubernetes gives."""
 
 JOIN_SECONDS = 0.05
 
+ECHO_SECONDS = 2.0
+"""Who signals the whole group, as systemd does, reaches a worker twice: by its parent, too."""
+
 PROTOCOL = "gateway.entry.protocol:BoundedProtocol"
 """What reads HTTP: by its name, so that each worker finds it."""
 
@@ -39,15 +42,19 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._clock = clock
         self._stop_at: float | None = None
+        self._told_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  as it is called
         """Take a signal. It is not raised again in the end, as uvicorn does: that is no failure."""
+        if self._told_at is not None and self._clock() - self._told_at < ECHO_SECONDS:
+            return
         if self.should_exit or self._stop_at is not None:
             self.should_exit = self.force_exit = True
         elif sig == signal.SIGINT or not self.started:
             self.should_exit = True
         else:
             self._drain()
+        self._told_at = self._clock()
 
     async def on_tick(self, counter: int) -> bool:
         """Look every tenth of a second whether to go."""
@@ -89,9 +96,9 @@ class Supervisor(multiprocess.Multiprocess):
     def join_all(self) -> None:
         """Wait for all to end."""
         while any(worker.process.is_alive() for worker in self.processes):
-            if self.signal_queue:
-                self.signal_queue.clear()
+            if {signal.SIGTERM, signal.SIGINT} & set(self.signal_queue):
                 self.terminate_all()
+            self.signal_queue.clear()
             time.sleep(JOIN_SECONDS)
 
 
@@ -120,6 +127,8 @@ def serve(app: Any, host: str, port: int, workers: int) -> None:
     if workers > 1:
         _serve_by_several(config)
         return
+    # What the handler is set back to in the end: a late signal must not make it a failure.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     server = Server(config)
     server.run()
     if not server.started:
@@ -132,5 +141,6 @@ def _serve_by_several(config: uvicorn.Config) -> None:
     with shared_by_workers():
         supervisor = Supervisor(config, sockets=[config.bind_socket()])
         supervisor.run()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as above
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

@@ -50,9 +50,18 @@ class Program:
         """Count its threads."""
         return len(list(self._proc("task").iterdir()))
 
+    def children(self) -> list[int]:
+        """List the process ids of its workers."""
+        listed = self._proc(f"task/{self.pid}/children").read_text(encoding="ascii").split()
+        return [int(pid) for pid in listed]
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._popen.send_signal(number)
+
+    def has_ended(self) -> bool:
+        """Say whether it has."""
+        return self._popen.poll() is not None
 
     def wait(self, seconds: float) -> int:
         """Wait for its end, and return its exit code; all it has said has been read then."""
