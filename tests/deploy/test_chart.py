@@ -109,6 +109,13 @@ def test_several_workers_have_where_to_write_their_figures(helm: Helm, plain: Ma
     assert "volumes" not in pod(plain)
 
 
+def test_other_variables_reach_the_program(helm: Helm) -> None:
+    """Where traces go, which way out there is; as Kubernetes has them."""
+    given = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
+
+    assert given[0] in container(helm.render(extraEnv=given))["env"]
+
+
 def test_a_pod_is_replaced_before_it_ends_and_ends_in_its_own_time(
     plain: Manifests, full: Manifests
 ) -> None:
