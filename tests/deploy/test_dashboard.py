@@ -18,7 +18,6 @@ from gateway.sandbox import create_sandbox
 from tests.deploy.promql import asked
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.process import gateway_process
-from tests.redis_servers import until
 from tests.serving import serve
 
 ROOT = Path(__file__).parents[2] / "deploy"
@@ -61,7 +60,9 @@ def exposed() -> Iterator[dict[str, set[str]]]:
         gateway = Gateway(program.url, Sandbox(url))
         assert gateway.ask(JOBS).data
         gateway.sandbox.fault("unavailable")
-        until(lambda: gateway.ask(JOBS).errors and "breaker_open{" in _figures(program.url))
+        for caller in ("ada", "grace", "edith"):
+            assert [gateway.ask(JOBS, caller=caller).code for _ in range(2)]
+        assert "breaker_open{" in _figures(program.url)
         found: dict[str, set[str]] = {}
         for family in text_string_to_metric_families(_figures(program.url)):
             for sample in family.samples:
