@@ -93,7 +93,7 @@ class OverloadedError(GatewayError):
     """The gateway has more to do than it can; `retry_after` in seconds."""
 
     code = "OVERLOADED"
-    retry_after = 1
+    retry_after = 2
 
     def extensions(self) -> dict[str, Any]:
         """Give what stands in `extensions`, with `retryAfter`."""

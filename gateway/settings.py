@@ -173,7 +173,7 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
         description="How many requests are served at once; a quarter of them of one caller. A "
-        "tenth more wait for a moment, the others are OVERLOADED.",
+        "quarter more wait for a moment, the others are OVERLOADED.",
     )
     drain_seconds: float = Field(
         5,

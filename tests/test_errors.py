@@ -83,7 +83,7 @@ def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
 def test_an_error_shows_its_code_and_where_aws_answered(kind: type[GatewayError]) -> None:
     """And nothing else, if there is nothing else; who is full says when to come back."""
     answer = AwsAnswer("ListThings", "SomeException", "r-1")
-    always = {"retryAfter": 1} if kind is OverloadedError else {}
+    always = {"retryAfter": 2} if kind is OverloadedError else {}
 
     assert kind("It is so.").extensions() == {"code": kind.code, **always}
     assert str(kind("It is so.")) == kind("It is so.").message == "It is so."

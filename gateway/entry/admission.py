@@ -10,8 +10,9 @@ from gateway.errors import OverloadedError
 from gateway.metrics import IN_FLIGHT, WAITING
 from gateway.upstream.turns import Turns
 
-WAITING_SHARE = 10
-"""For each ten requests that are served one may wait for its turn."""
+WAITING_SHARE = 4
+"""For each four requests that are served one may wait for its turn: a slot that is given back must
+not stay empty until its client has heard of it."""
 
 WAIT_SECONDS = 0.5
 """Longer than that it is kinder to say no: the client, or its load balancer, can ask elsewhere."""

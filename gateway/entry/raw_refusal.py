@@ -17,7 +17,11 @@ TOO_MANY_AT_ONCE = HttpProblem(
     400, LimitExceededError("Too many requests wait on one connection. Accepted: one at a time.")
 )
 
-NO_ROOM = HttpProblem(503, OverloadedError("Too many clients are connected."), {"Retry-After": "1"})
+NO_ROOM = HttpProblem(
+    503,
+    OverloadedError("Too many clients are connected."),
+    {"Retry-After": str(OverloadedError.retry_after)},
+)
 
 __all__ = ["HEAD_TOO_LARGE", "MALFORMED", "NO_ROOM", "TOO_MANY_AT_ONCE", "TOO_SLOW", "as_bytes"]
 

@@ -58,7 +58,7 @@ async def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
     admission = Admission(20)
     async with AsyncExitStack() as stack:
         await filled(admission, 20, stack)
-        waiting = [asyncio.create_task(_visit(admission, b"w%d" % each)) for each in range(2)]
+        waiting = [asyncio.create_task(_visit(admission, b"w%d" % each)) for each in range(5)]
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError) as at_the_door:
             await admission.check()
@@ -67,7 +67,7 @@ async def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
         await stack.aclose()
         await asyncio.gather(*waiting)
 
-    assert at_the_door.value.extensions() == {"code": "OVERLOADED", "retryAfter": 1}
+    assert at_the_door.value.extensions() == {"code": "OVERLOADED", "retryAfter": 2}
     await admission.check()
 
 

@@ -257,7 +257,7 @@ def test_one_connection_too_many_is_closed(sandbox: Sandbox) -> None:
             with connect(narrow.url) as third:
                 answer = the_answer(third)
             assert answer.status == 503
-            assert answer.headers["retry-after"] == "1"
+            assert answer.headers["retry-after"] == "2"
             assert served(first)
         while not served_anew(narrow.url):
             pass  # the server has yet to hear that the second has left

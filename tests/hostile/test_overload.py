@@ -60,7 +60,7 @@ def test_one_caller_s_flood_leaves_room_for_others(small: Program, sandbox: Sand
     assert Counter(answer.status for answer in answers) == {200: ONE_CALLER_S, 503: 18}
     for answer in answers:
         if answer.status == 503:
-            assert (answer.code, answer.headers["retry-after"]) == ("OVERLOADED", "1")
+            assert (answer.code, answer.headers["retry-after"]) == ("OVERLOADED", "2")
 
 
 def test_a_gateway_that_has_no_room_for_many_asks_for_none(sandbox: Sandbox) -> None:
@@ -138,7 +138,7 @@ def test_bodies_that_do_not_end_are_not_all_held(sandbox: Sandbox) -> None:
         until(lambda: gateway.ask(JOBS + " " * 100_000).status == 200)
 
     assert refused.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after: 1" in refused
+    assert b"retry-after: 2" in refused
     assert len(small.data["audienceGenerationJobs"]["nodes"]) == 2
     assert (large.status, large.code) == (503, "OVERLOADED")
 
