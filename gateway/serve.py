@@ -38,15 +38,23 @@ CLOSE = (b"connection", b"close")
 class Server(uvicorn.Server):
     """One process. The first SIGTERM drains it, a second one ends it at once; it leaves with 0."""
 
-    def __init__(self, config: uvicorn.Config, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        echo_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take a signal within `echo_seconds` of another one for its echo."""
         super().__init__(config)
+        self._echo_seconds = echo_seconds
         self._clock = clock
         self._stop_at: float | None = None
         self._told_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  as it is called
         """Take a signal. It is not raised again in the end, as uvicorn does: that is no failure."""
-        if self._told_at is not None and self._clock() - self._told_at < ECHO_SECONDS:
+        if self._told_at is not None and self._clock() - self._told_at < self._echo_seconds:
             return
         if self.should_exit or self._stop_at is not None:
             self.should_exit = self.force_exit = True
@@ -80,7 +88,7 @@ class Worker(multiprocess.Process):
     def server(self) -> uvicorn.Server:
         """The server, made in the process itself."""
         if self._server is None:
-            self._server = Server(self.config)
+            self._server = Server(self.config, echo_seconds=ECHO_SECONDS)
         return self._server
 
     def join(self) -> None:
