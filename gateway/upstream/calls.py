@@ -62,7 +62,9 @@ class Calls:
 
         Raises a GatewayError for whatever goes wrong.
         """
-        asked = self._regions.setdefault(region, Region(region))
+        asked = self._regions.get(region)
+        if asked is None:
+            asked = self._regions[region] = Region(region)
         await self._shares.take(caller)
         async with self._slots.one_of((caller.fingerprint, region)):
             failure: UpstreamError | None = None

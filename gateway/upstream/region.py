@@ -54,9 +54,9 @@ class Region:
 
     def failed(self, caller: bytes) -> None:
         """Note that a call of the caller's failed, and not by what it asked."""
-        own = self._of_callers.setdefault(
-            caller, Breaker(FAILURES, REST_SECONDS, clock=self._clock)
-        )
+        own = self._of_callers.get(caller)
+        if own is None:
+            own = self._of_callers[caller] = Breaker(FAILURES, REST_SECONDS, clock=self._clock)
         self._of_callers.move_to_end(caller)
         if len(self._of_callers) > MAX_CALLERS:
             self._of_callers.popitem(last=False)

@@ -56,11 +56,11 @@ class Retries:
         """Return the seconds until the next attempt; None if this failure, after so many, is it."""
         if retries + 1 >= ATTEMPTS:
             return None
-        hint = error.retry_after or 0.0 if isinstance(error, ThrottledError) else 0.0
-        throttled = isinstance(error, ThrottledError)
+        hint, base = 0.0, FAILURE_BASE_SECONDS
+        if isinstance(error, ThrottledError):
+            hint, base = error.retry_after or 0.0, THROTTLE_BASE_SECONDS
         if hint > MAX_HINT_SECONDS or not self._budget_for(error).spend():
             return None
-        base = THROTTLE_BASE_SECONDS if throttled else FAILURE_BASE_SECONDS
         backoff: float = min(base * 2**retries, MAX_PAUSE_SECONDS)
         return max(hint, self._jitter() * backoff)
 

@@ -22,7 +22,9 @@ class Slots(Generic[K]):
     @asynccontextmanager
     async def one_of(self, key: K) -> AsyncIterator[None]:
         """Wait for a slot, and hold it."""
-        door = self._doors.setdefault(key, asyncio.Semaphore(self._number))
+        door = self._doors.get(key)
+        if door is None:
+            door = self._doors[key] = asyncio.Semaphore(self._number)
         self._present[key] = self._present.get(key, 0) + 1
         try:
             async with door:
