@@ -41,6 +41,7 @@ from gateway.upstream.memory import BoundedMemoryCache
 from gateway.upstream.page import ItemRequest, Listing, PageRequest
 from gateway.upstream.redis_link import RedisLink
 from gateway.upstream.sealed import SealedRedis
+from tests.clock import Clock
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller
@@ -195,17 +196,6 @@ def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) ->
     with shared_server.client() as redis:
         redis.flushall()
     return shared_server
-
-
-class Clock:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
 
 
 @pytest.fixture

@@ -14,16 +14,7 @@ from gateway.entry.admission import (
 )
 from gateway.entry.health import Health
 from gateway.errors import OverloadedError
-
-
-class Clock:
-    """A clock moved by hand."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
+from tests.clock import Clock
 
 
 async def filled(admission: Admission, number: int, stack: AsyncExitStack) -> None:
@@ -163,7 +154,7 @@ async def test_many_refusals_make_it_overloaded_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A hundred within five seconds; fewer are nothing to send everybody elsewhere for."""
-    clock = Clock()
+    clock = Clock(100.0)
     admission = Admission(1, clock=clock)
     health = Health(admission, warm=True)
     monkeypatch.setattr(admission_module, "WAIT_SECONDS", 0)

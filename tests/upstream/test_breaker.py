@@ -5,26 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.breaker import Breaker
+from tests.clock import Clock
 
 FAILURES = 3
 REST = 10.0
 
 
-class Clock:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock to be moved by hand."""
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
@@ -124,7 +114,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_what_is_down_is_tried_once_a_rest(steps: list[tuple[str, float]]) -> None:
     """Whatever happens: while open, two tries are a whole rest apart, and one always comes."""
-    clock = Clock()
+    clock = Clock(1000.0)
     breaker = Breaker(FAILURES, REST, clock=clock)
     failed, last_try = 0, clock.now
     for what, pause in steps:

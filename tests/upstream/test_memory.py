@@ -9,22 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.upstream.memory import ENTRY_OVERHEAD, BoundedMemoryCache
+from tests.clock import Clock
 
 CAPACITY = 4 * ENTRY_OVERHEAD
 KEYS = st.sampled_from("abcdefgh")
 VALUES = st.sampled_from([0, 1, 50, 300, ENTRY_OVERHEAD, 2 * ENTRY_OVERHEAD, CAPACITY]).map(bytes)
 TTLS = st.sampled_from([0.001, 1, 5, 60])
-
-
-class Clock:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
 
 
 def weight(key: str, value: bytes) -> int:
@@ -38,7 +28,7 @@ class CacheMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.clock = Clock()
+        self.clock = Clock(1000.0)
         self.cache = BoundedMemoryCache(CAPACITY, clock=self.clock)
         self.model: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
@@ -123,7 +113,7 @@ TestCacheAgainstItsModel = CacheMachine.TestCase
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock to be moved by hand."""
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from gateway.upstream.reader import (
     Reader,
 )
 from gateway.upstream.shares import Shares
+from tests.clock import Clock
 from tests.gateways import Sandbox
 from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller, opened
 from tests.upstream.fakes import CrowdedAws, FakeAws
@@ -279,16 +280,6 @@ async def test_a_failed_object_gives_its_turn_back() -> None:
 
     assert sum(isinstance(result, ForbiddenError) for result in results) == 40
     assert sum(isinstance(result, dict) for result in results) == 20
-
-
-class Clock:
-    """A clock moved by hand."""
-
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
 
 
 def forgiving(aws: Aws, clock: Clock, stale_seconds: float = 30) -> Answers:

@@ -3,24 +3,15 @@
 import pytest
 
 from gateway.upstream.region import FAILURES, FAILURES_OF_ONE, MAX_CALLERS, REST_SECONDS, Region
+from tests.clock import Clock
 
 ADA, GRACE, EDITH = b"ada", b"grace", b"edith"
-
-
-class Clock:
-    """A clock moved by hand."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock to be moved by hand."""
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

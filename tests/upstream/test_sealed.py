@@ -33,6 +33,7 @@ from gateway.upstream.sealed import (
     seal,
     unseal,
 )
+from tests.clock import Clock
 from tests.redis_servers import (
     PASSWORD,
     PASSWORD_IN_URLS,
@@ -52,17 +53,6 @@ sealing_keys = st.binary(min_size=32, max_size=32)
 keys = st.text("0123456789abcdef", min_size=64, max_size=64)
 times = st.floats(allow_nan=False)
 values = st.binary(max_size=300)
-
-
-class Clock:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
 
 
 @pytest.fixture(autouse=True)

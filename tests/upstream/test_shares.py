@@ -16,21 +16,12 @@ from gateway.upstream.breaker import Breaker
 from gateway.upstream.redis_link import RedisLink
 from gateway.upstream.shares import PREFIX, WINDOW_SECONDS, Shares, ShareSpentError
 from gateway.upstream.windows import BoundedWindows
+from tests.clock import Clock
 from tests.redis_servers import RedisServer, running_redis
 from tests.upstream.asking import caller
 
 RATE = 2
 AT_ONCE = RATE * WINDOW_SECONDS
-
-
-class Clock:
-    """A clock moved by hand."""
-
-    now = 1_800_000_000.0 // WINDOW_SECONDS * WINDOW_SECONDS
-
-    def __call__(self) -> float:
-        """Give its time."""
-        return self.now
 
 
 @pytest.fixture(scope="module")
