@@ -3,7 +3,7 @@ FROM node:24-slim AS explorer
 WORKDIR /src
 COPY scripts scripts
 COPY explorer explorer
-RUN mkdir -p gateway/entry && explorer/build.sh
+RUN mkdir -p gateway/http && explorer/build.sh
 
 # The program, into a virtual environment that is copied as a whole.
 FROM python:3.13-slim AS program
@@ -18,7 +18,7 @@ RUN /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements
  && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md schema.graphql ./
 COPY gateway gateway
-COPY --from=explorer /src/gateway/entry/explorer gateway/entry/explorer
+COPY --from=explorer /src/gateway/http/explorer gateway/http/explorer
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/wheel \
  && /opt/gateway/bin/pip install --no-cache-dir --no-deps /tmp/wheel/*.whl \
  && /opt/gateway/bin/python -m compileall -q /opt/gateway/lib \

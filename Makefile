@@ -12,7 +12,7 @@ NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federati
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: .venv/runtime.stamp gateway/entry/explorer/index.html  ## set up the program: .venv/bin/gateway
+install: .venv/runtime.stamp gateway/http/explorer/index.html  ## set up the program: .venv/bin/gateway
 
 dev: install  ## start the sandbox and the gateway, print what to open
 	@.venv/bin/gateway dev
@@ -26,7 +26,7 @@ check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
 audit: .venv/dev.stamp  ## ask whether a locked version is known to be vulnerable
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
-test: .venv/dev.stamp gateway/entry/explorer/index.html $(NPM_TESTS)  ## the whole test suite
+test: .venv/dev.stamp gateway/http/explorer/index.html $(NPM_TESTS)  ## the whole test suite
 	@PATH="$$PATH:/usr/sbin"; command -v haproxy >/dev/null && command -v bwrap >/dev/null || { echo "The tests need haproxy and bubblewrap; on Debian: apt install haproxy bubblewrap"; exit 1; }
 	.venv/bin/pytest -n 2
 
@@ -44,7 +44,7 @@ lock: .venv/dev.stamp  ## resolve the lock files anew
 	$(COMPILE) requirements/node.in -o requirements/node.txt
 
 clean:  ## remove all that was set up or built
-	rm -rf .venv gateway/entry/explorer explorer/node_modules tests/*/node_modules
+	rm -rf .venv gateway/http/explorer explorer/node_modules tests/*/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -62,7 +62,7 @@ clean:  ## remove all that was set up or built
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-gateway/entry/explorer/index.html: explorer/package-lock.json explorer/build.sh $(wildcard explorer/*.ts explorer/*.json explorer/*.html explorer/src/*) | .venv/bin/python
+gateway/http/explorer/index.html: explorer/package-lock.json explorer/build.sh $(wildcard explorer/*.ts explorer/*.json explorer/*.html explorer/src/*) | .venv/bin/python
 	@echo "Building the explorer (about 15 s) ..."
 	@explorer/build.sh
 	@touch $@

@@ -7,15 +7,15 @@ from graphql import ExecutionResult, GraphQLSchema, execute, parse
 
 from benchmarks import canned
 from benchmarks.questions import EVERY_FIELD, keys
-from gateway.caller import Caller
+from gateway.auth.credentials import Caller
 from gateway.graph.context import Context, Scope
-from gateway.graph.engine import Engine, GraphRequest, GraphResult
-from gateway.graph.limits import Limits
+from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
+from gateway.graph.execution.limits import Limits
 from gateway.graph.schema import build_schema, core
-from gateway.upstream.answers import Terms
-from gateway.upstream.page import Page, PageRequest
-from gateway.upstream.reader import Budget, Reader
+from gateway.upstream.cache.cached_client import FetchOptions
+from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.rows import page_from
+from gateway.upstream.values import Page, PageRequest
 
 REGION = "us-east-1"
 VARIABLES = {"first": 100}
@@ -32,7 +32,7 @@ class Held:
         self,
         caller: Caller,  # noqa: ARG002  as Answers has it
         request: PageRequest,  # noqa: ARG002
-        terms: Terms,  # noqa: ARG002
+        terms: FetchOptions,  # noqa: ARG002
     ) -> Page:
         """Return the page."""
         return self._page
@@ -73,12 +73,12 @@ class Execution:
         return executed
 
     def _context(self) -> Context:
-        reader = Reader(
+        reader = RequestLoader(
             self._held,
             self._caller,
             fresh=False,
             deadline=float("inf"),
-            page_budget=Budget(20, ""),
-            item_budget=Budget(500, ""),
+            page_budget=CallBudget(20, ""),
+            item_budget=CallBudget(500, ""),
         )
         return Context(self._scope, reader)

@@ -3,7 +3,7 @@
 import json
 
 from benchmarks.client import post
-from gateway.caller import AwsKeys
+from gateway.auth.credentials import AwsCredentials
 
 TOKEN_CHARACTERS = 1000
 """About what the token of an assumed role has."""
@@ -32,9 +32,9 @@ query Few($first: Int) { audienceGenerationJobs(first: $first) { nodes { name st
 """
 
 
-def keys(number: int = 0) -> AwsKeys:
+def keys(number: int = 0) -> AwsCredentials:
     """Make the temporary credentials of caller `number`."""
-    return AwsKeys(
+    return AwsCredentials(
         f"ASIA{number:016d}",
         f"{number:040d}",
         f"{number:08d}" * (TOKEN_CHARACTERS // 8),

@@ -10,10 +10,10 @@ import argparse
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.app import create_app
-from gateway.entry.report import Report
-from gateway.logs import configure_logs
-from gateway.serve import serve
+from gateway.http.request_log import RequestLog
+from gateway.server.lifecycle import serve
 from gateway.settings import read_settings
+from gateway.telemetry.logging import configure_logs
 
 
 def nothing(*_: object) -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         Counter: ("inc",),
         Gauge: ("inc", "dec", "set"),
         Histogram: ("observe",),
-        Report: ("count", "asks"),
+        RequestLog: ("count", "asks"),
     }
     for kind, methods in silent.items():
         for method in methods:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Build the explorer into gateway/entry/explorer/. A build that fails leaves the one before it in place.
+# Build the explorer into gateway/http/explorer/. A build that fails leaves the one before it in place.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-target=$here/../gateway/entry/explorer
+target=$here/../gateway/http/explorer
 
 cd "$here"
 ../scripts/with-node npm ci --no-audit --no-fund --loglevel=error >/dev/null

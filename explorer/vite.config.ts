@@ -1,4 +1,4 @@
-// Builds GraphiQL into gateway/entry/explorer/, which gateway/entry/graphiql.py serves. Everything comes along
+// Builds GraphiQL into gateway/http/explorer/, which gateway/http/graphiql.py serves. Everything comes along
 // (editor workers, fonts, icons), so that the page never asks another host and a strict policy can say so.
 import { defineConfig } from "vite";
 

@@ -12,38 +12,38 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.entry.access import Access
-from gateway.entry.admission import Admission
-from gateway.entry.cors import cors_for
-from gateway.entry.endpoint import Endpoint
-from gateway.entry.graphiql import GraphiQL
-from gateway.entry.health import Health, livez, metrics
-from gateway.entry.identity import Door, Identity, Oidc
-from gateway.entry.oidc_file import Issuer, read_oidc_file
-from gateway.entry.router import RouterSecrets
-from gateway.entry.sessions import Sessions
-from gateway.entry.tokens import TokenVerifier
-from gateway.entry.traced import Traced
+from gateway.auth.authenticator import Authenticator, Identity, Oidc
+from gateway.auth.oidc_file import Issuer, read_oidc_file
+from gateway.auth.router_secret import RouterSecrets
+from gateway.auth.sessions import Sessions
+from gateway.auth.sts import Sts
+from gateway.auth.tokens import TokenVerifier
 from gateway.graph.context import Context, Scope
-from gateway.graph.engine import Engine
-from gateway.graph.limits import Limits
+from gateway.graph.execution.engine import Engine
+from gateway.graph.execution.limits import Limits
 from gateway.graph.schema import build_schema, core
-from gateway.logs import configure_logs
-from gateway.loop_watch import watched_loop
+from gateway.http.concurrency import ConcurrencyLimiter
+from gateway.http.cors import cors_for
+from gateway.http.endpoint import Endpoint
+from gateway.http.graphiql import GraphiQL
+from gateway.http.health import Health, livez, metrics
+from gateway.http.middleware import AccessLogMiddleware
+from gateway.http.tracing import TracingMiddleware
 from gateway.settings import Settings, SettingsError, read_settings
-from gateway.upstream.answers import Answers
-from gateway.upstream.aws import Aws
-from gateway.upstream.aws_sts import Sts
-from gateway.upstream.cache import MemoryAnswers
-from gateway.upstream.calls import Calls
-from gateway.upstream.memory import BoundedMemoryCache
-from gateway.upstream.reader import Budget, Reader
-from gateway.upstream.redis_link import RedisLink
-from gateway.upstream.sealed import SealedRedis
-from gateway.upstream.shares import Shares
+from gateway.telemetry.logging import configure_logs
+from gateway.telemetry.loop_lag import watched_loop
+from gateway.upstream.cache.backend import MemoryAnswers
+from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.cache.encrypted_redis import EncryptedRedisCache
+from gateway.upstream.cache.memory import BoundedMemoryCache
+from gateway.upstream.cache.redis_client import RedisClient
+from gateway.upstream.client import CleanRoomsClient
+from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.resilience.client import ResilientClient
+from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 
 if TYPE_CHECKING:
-    from gateway.otel import OtelTracer
+    from gateway.telemetry.otel import OtelTracer
 
 EXAMPLE = """\
 # Press the button, or Ctrl-Enter.
@@ -92,7 +92,7 @@ def create_app(
     )
 
     tracer = _tracer(settings.trace_ratio) if settings.trace_ratio else None
-    admission = Admission(settings.max_in_flight)
+    admission = ConcurrencyLimiter(settings.max_in_flight)
     health = Health(admission)
 
     @asynccontextmanager
@@ -100,15 +100,15 @@ def create_app(
         async with AsyncExitStack() as parts:
             if tracer is not None:
                 await parts.enter_async_context(tracer.open())
-            app.state.door = await _open_door(settings, issuers, parts)
+            app.state.door = await _build_authenticator(settings, issuers, parts)
             aws = await parts.enter_async_context(
-                Aws.open(settings.served_regions, settings.upstream_url)
+                CleanRoomsClient.open(settings.served_regions, settings.upstream_url)
             )
-            link = None if cache_url == "memory://" else RedisLink(cache_url)
-            cache = SealedRedis(link) if link else _memory(settings)
+            link = None if cache_url == "memory://" else RedisClient(cache_url)
+            cache = EncryptedRedisCache(link) if link else _memory(settings)
             parts.push_async_callback(cache.close)
-            answers = Answers(
-                Calls(aws, Shares(settings.caller_calls_per_second, link)),
+            answers = CachedClient(
+                ResilientClient(aws, CallerRateLimiter(settings.caller_calls_per_second, link)),
                 cache,
                 settings.cache_seconds,
                 stale_seconds=settings.stale_seconds,
@@ -120,7 +120,7 @@ def create_app(
             # 50 ms and more.
             gc.collect()
             gc.freeze()
-            health.warm = True
+            health.started = True
             yield
 
     endpoint = Endpoint(
@@ -141,9 +141,9 @@ def create_app(
         Route("/metrics", metrics),
         *([graphiql.assets(), Route("/", _to_the_page)] if graphiql else []),
     ]
-    middleware = [Middleware(Access, around=cors_for(settings.cors_origins))]
+    middleware = [Middleware(AccessLogMiddleware, around=cors_for(settings.cors_origins))]
     if tracer is not None:
-        middleware.insert(0, Middleware(Traced, tracer=tracer))
+        middleware.insert(0, Middleware(TracingMiddleware, tracer=tracer))
     app = Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
     # What the server looks at when it is told to end.
     app.state.health, app.state.drain_seconds = health, settings.drain_seconds
@@ -155,7 +155,7 @@ def create_app(
 
 def _tracer(share: float) -> "OtelTracer":
     try:
-        from gateway.otel import OtelTracer  # noqa: PLC0415  who traces nothing starts without it
+        from gateway.telemetry.otel import OtelTracer  # noqa: PLC0415  who traces nothing starts without it
     except ImportError:
         raise SettingsError(
             "GATEWAY_TRACE_RATIO is not 0, and what traces need is not installed: "
@@ -175,16 +175,16 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-async def _open_door(
+async def _build_authenticator(
     settings: Settings, issuers: Mapping[str, Issuer], parts: AsyncExitStack
-) -> Door:
+) -> Authenticator:
     if not issuers:
-        return Door(settings.callers, settings.allow_long_term_keys)
+        return Authenticator(settings.callers, settings.allow_long_term_keys)
     sts = await parts.enter_async_context(Sts.open(settings.region, settings.sts_url))
     sessions = Sessions(sts, settings.region)
     parts.push_async_callback(sessions.close)
     oidc = Oidc(TokenVerifier(issuers), sessions, settings.region)
-    return Door(settings.callers, settings.allow_long_term_keys, oidc)
+    return Authenticator(settings.callers, settings.allow_long_term_keys, oidc)
 
 
 def _memory(settings: Settings) -> MemoryAnswers:
@@ -198,7 +198,7 @@ async def _to_the_page(_: Request) -> Response:
 class Contexts:
     """Makes the context of each request."""
 
-    def __init__(self, settings: Settings, answers: Answers) -> None:
+    def __init__(self, settings: Settings, answers: CachedClient) -> None:
         self._settings = settings
         self._answers = answers
         self._scope = Scope(
@@ -217,13 +217,13 @@ class Contexts:
         if identity.caller is None:
             return Context(self._scope, identity.problem, from_router=from_router)
         settings = self._settings
-        reader = Reader(
+        reader = RequestLoader(
             self._answers,
             identity.caller,
             fresh=fresh,
             deadline=asyncio.get_running_loop().time() + settings.deadline_seconds,
-            page_budget=Budget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),
-            item_budget=Budget(settings.max_detail_calls, "GATEWAY_MAX_DETAIL_CALLS"),
+            page_budget=CallBudget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),
+            item_budget=CallBudget(settings.max_detail_calls, "GATEWAY_MAX_DETAIL_CALLS"),
         )
         return Context(self._scope, reader, show_cost=show_cost, from_router=from_router)
 

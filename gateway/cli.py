@@ -46,8 +46,8 @@ def serve(host: str, port: int, workers: int) -> None:
     """Serve the gateway. Settings are GATEWAY_* variables; README lists them."""
     # The other commands start without these.
     from gateway.app import create_app  # noqa: PLC0415
-    from gateway.logs import configure_logs  # noqa: PLC0415
-    from gateway.serve import serve as serve_app  # noqa: PLC0415
+    from gateway.server.lifecycle import serve as serve_app  # noqa: PLC0415
+    from gateway.telemetry.logging import configure_logs  # noqa: PLC0415
 
     with settings_explained():
         settings = read_settings()
@@ -72,7 +72,7 @@ def check(token_file: Path | None, *, as_json: bool) -> None:
     Ends with 0 if all works (warnings count as that), 1 if something does not, 2 if the settings
     are wrong.
     """
-    from gateway.check.command import run  # noqa: PLC0415  the other commands start without it
+    from gateway.doctor.command import run  # noqa: PLC0415  the other commands start without it
 
     sys.exit(run(token_file, as_json=as_json))
 

@@ -15,11 +15,11 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.cli import settings_explained
-from gateway.logs import configure_logs
 from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
 from gateway.sandbox.remote import ask_control
-from gateway.serve import PROTOCOL
+from gateway.server.lifecycle import PROTOCOL
 from gateway.settings import Settings, read_settings
+from gateway.telemetry.logging import configure_logs
 from gateway.welcome import SHOWN_CALLERS, aws_headers, welcome, welcome_by_token
 
 USUAL_PORT = 8000

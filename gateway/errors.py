@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
-class AwsAnswer:
+class AwsErrorDetails:
     """Where and how AWS answered; shown as `extensions.aws`."""
 
     operation: str
@@ -40,7 +40,7 @@ class GatewayError(Exception):
 
     code: ClassVar[str]
 
-    def __init__(self, message: str, *, aws: AwsAnswer | None = None) -> None:
+    def __init__(self, message: str, *, aws: AwsErrorDetails | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.aws = aws
@@ -116,7 +116,7 @@ class ThrottledError(UpstreamError):
     code = "THROTTLED"
 
     def __init__(
-        self, message: str, *, aws: AwsAnswer | None = None, retry_after: float | None = None
+        self, message: str, *, aws: AwsErrorDetails | None = None, retry_after: float | None = None
     ) -> None:
         super().__init__(message, aws=aws)
         self.retry_after = retry_after

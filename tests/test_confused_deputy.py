@@ -12,10 +12,10 @@ import pytest
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.auth.sts import OPERATION
 from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
-from gateway.upstream.aws_sts import OPERATION
 from gateway.welcome import aws_headers
-from tests.entry.issuers import claims_of, curve, sandbox_file, token
+from tests.auth.issuers import claims_of, curve, sandbox_file, token
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.sandbox.identities import id_token
 from tests.serving import serve

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from gateway import metrics
 from gateway.errors import GatewayError
-from gateway.graph import documents
+from gateway.graph.execution import documents
 from gateway.settings import Settings
+from gateway.telemetry import metrics
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 import gateway.errors
-import gateway.graph.engine
-import gateway.upstream.reader
+import gateway.graph.execution.engine
+import gateway.upstream.loader
 from gateway.errors import (
-    AwsAnswer,
+    AwsErrorDetails,
     BadUserInputError,
     GatewayError,
     OverloadedError,
@@ -37,9 +37,9 @@ DOCUMENTED = {
 
 def below(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
     """Give every error derived from this one."""
-    for derived in kind.__subclasses__():
-        yield derived
-        yield from below(derived)
+    for derive_key in kind.__subclasses__():
+        yield derive_key
+        yield from below(derive_key)
 
 
 ALL = sorted(set(below(GatewayError)), key=lambda kind: kind.__qualname__)
@@ -82,7 +82,7 @@ def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in OWN if kind not in BRANCHES])
 def test_an_error_shows_its_code_and_where_aws_answered(kind: type[GatewayError]) -> None:
     """And nothing else, if there is nothing else; who is full says when to come back."""
-    answer = AwsAnswer("ListThings", "SomeException", "r-1")
+    answer = AwsErrorDetails("ListThings", "SomeException", "r-1")
     always = {"retryAfter": 2} if kind is OverloadedError else {}
 
     assert kind("It is so.").extensions() == {"code": kind.code, **always}

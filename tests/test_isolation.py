@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from gateway.app import create_app
-from gateway.caller import AwsKeys, Caller
+from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.errors import (
     ForbiddenError,
     GatewayError,
@@ -32,15 +32,15 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.settings import Settings
-from gateway.upstream import redis_link as link_module
-from gateway.upstream import sealed as sealed_module
-from gateway.upstream.answers import Answers, Terms
-from gateway.upstream.breaker import Breaker
-from gateway.upstream.cache import AnswerCache, MemoryAnswers
-from gateway.upstream.memory import BoundedMemoryCache
-from gateway.upstream.page import ItemRequest, Listing, PageRequest
-from gateway.upstream.redis_link import RedisLink
-from gateway.upstream.sealed import SealedRedis
+from gateway.upstream.cache import encrypted_redis as sealed_module
+from gateway.upstream.cache import redis_client as link_module
+from gateway.upstream.cache.backend import AnswerCache, MemoryAnswers
+from gateway.upstream.cache.cached_client import CachedClient, FetchOptions
+from gateway.upstream.cache.encrypted_redis import EncryptedRedisCache
+from gateway.upstream.cache.memory import BoundedMemoryCache
+from gateway.upstream.cache.redis_client import RedisClient
+from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
+from gateway.upstream.values import ItemRequest, Listing, PageRequest
 from tests.clock import Clock
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
@@ -49,7 +49,7 @@ from tests.upstream.fakes import FakeAws, row
 
 PATIENCE_SECONDS = 20
 
-TERMS = Terms(fresh=False, before_call=lambda: None)
+TERMS = FetchOptions(fresh=False, before_call=lambda: None)
 
 
 class NotedError(Exception):
@@ -69,7 +69,7 @@ Asked = PageRequest | ItemRequest
 
 def place_of(who: Caller, asked: Asked) -> str:
     """Give the key under which the caller's answer is kept and joined."""
-    answers = Answers(FakeAws(), Noting(BoundedMemoryCache(0)), 60)
+    answers = CachedClient(FakeAws(), Noting(BoundedMemoryCache(0)), 60)
 
     async def ask() -> None:
         if isinstance(asked, PageRequest):
@@ -103,7 +103,7 @@ def by_keys(parts: tuple[str, str, str | None]) -> Caller:
 def by_token(parts: tuple[str, str, str | None]) -> Caller:
     """Make a caller of a token in a role and a region."""
     token, role_arn, region = parts
-    return Caller.from_token(AwsKeys("A", "B", None), token, role_arn, region or "", 1e10)
+    return Caller.from_token(AwsCredentials("A", "B", None), token, role_arn, region or "", 1e10)
 
 
 materials = cut_in_three() | st.tuples(texts, texts, texts | st.none())
@@ -139,7 +139,7 @@ def test_callers_whose_parts_collide_share_nothing(
         one, other = ((*each[:2], each[2] or "") for each in (one, other))
     assume((make, one) != (make_other, other))
     first, second = make(one), make_other(other)
-    material = {first.fingerprint, first.sealing_key, second.fingerprint, second.sealing_key}
+    material = {first.fingerprint, first.encryption_key, second.fingerprint, second.encryption_key}
 
     assert len(material) == 4
     assert place_of(first, FIRST_PAGE) != place_of(second, FIRST_PAGE)
@@ -211,12 +211,14 @@ async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[A
         cache: AnswerCache = MemoryAnswers(BoundedMemoryCache(64_000_000, clock=clock))
     else:
         server: RedisServer = request.getfixturevalue("redis_server")
-        cache = SealedRedis(RedisLink(server.url, breaker=Breaker(1, 3600)), clock=clock)
+        cache = EncryptedRedisCache(
+            RedisClient(server.url, breaker=CircuitBreaker(1, 3600)), clock=clock
+        )
     yield cache
     await cache.close()
 
 
-async def ask(answers: Answers, who: Caller) -> None:
+async def ask(answers: CachedClient, who: Caller) -> None:
     """Ask for a page and for an object."""
     item = ItemRequest(GET, REGION, ())
     await answers.page(who, FIRST_PAGE, TERMS)
@@ -229,7 +231,7 @@ async def test_an_entry_ends_with_the_setting_or_the_right_whichever_is_first(
 ) -> None:
     """Until then it is served; from then on the upstream is asked."""
     aws = FakeAws()
-    answers = Answers(aws, cache, seconds, clock=clock)
+    answers = CachedClient(aws, cache, seconds, clock=clock)
     who = replace(caller("ada"), expires_at=clock.now + left)
     asked = []
     for pause in (0, life - 0.01, 0.01):
@@ -246,7 +248,7 @@ async def test_no_entry_is_made_for_a_right_that_is_over(
 ) -> None:
     """Not even one that would end at once."""
     aws = FakeAws()
-    answers = Answers(aws, cache, 3600, clock=clock)
+    answers = CachedClient(aws, cache, 3600, clock=clock)
     who = replace(caller("ada"), expires_at=clock.now + left)
     await ask(answers, who)
     clock.now += 0.001
@@ -265,7 +267,7 @@ async def test_an_error_is_never_kept(
 ) -> None:
     """The next one who asks is answered."""
     aws = FakeAws(error("No."))
-    answers = Answers(aws, cache, 3600, clock=clock)
+    answers = CachedClient(aws, cache, 3600, clock=clock)
     with pytest.raises(error):
         await ask(answers, caller("ada"))
     await ask(answers, caller("ada"))
@@ -280,7 +282,7 @@ async def test_half_of_the_credentials_open_no_entry(
 ) -> None:
     """Whoever lacks a part of them is another caller."""
     aws = FakeAws()
-    answers = Answers(aws, cache, 3600, clock=clock)
+    answers = CachedClient(aws, cache, 3600, clock=clock)
     await ask(answers, Caller.from_keys("ASIA", "secret", "token"))
     await ask(answers, Caller.from_keys("ASIA", "secret", token))
     await ask(answers, Caller.from_keys("ASIA", "guess", "token"))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gateway import errors
-from gateway.entry.oidc_file import read_oidc_file
+from gateway.auth.oidc_file import read_oidc_file
 from gateway.errors import GatewayError
-from gateway.graph import documents
+from gateway.graph.execution import documents
 from gateway.settings import PREFIX, Settings
 from tests.gateways import Gateway
 

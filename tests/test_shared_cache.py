@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from gateway.sandbox import CALLERS, create_sandbox
-from gateway.upstream.sealed import PREFIX
+from gateway.upstream.cache.encrypted_redis import PREFIX
 from gateway.welcome import aws_headers
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
 from tests.redis_servers import (
@@ -34,7 +34,7 @@ ANNOUNCED = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
 STOP_SECONDS = 30
 
 COUNTS = re.compile(rb"audience-gateway:share:1:\{caller/[0-9a-f]{64}/600/12/second\}(/-1)?")
-ANSWERS = f"{PREFIX}*"
+CACHE_LOOKUPS = f"{PREFIX}*"
 """The keys of answers; those that count callers' calls are beside them."""
 PATIENCE_SECONDS = 60.0
 
@@ -193,7 +193,7 @@ def test_an_entry_ends_in_redis_too(sandbox: Sandbox, redis_server: RedisServer)
         redis_server.client() as redis,
     ):
         gateway.ask(WITH_DETAILS)
-        lives = [redis.pttl(key) for key in redis.scan_iter(ANSWERS)]
+        lives = [redis.pttl(key) for key in redis.scan_iter(CACHE_LOOKUPS)]
 
     assert len(lives) == 4
     assert all(0 < life <= 7000 for life in lives)
@@ -211,7 +211,7 @@ def test_what_went_wrong_is_not_shared(
         redis_server.client() as redis,
     ):
         failed = first.ask(QUERY)
-        kept = len(list(redis.scan_iter(ANSWERS)))
+        kept = len(list(redis.scan_iter(CACHE_LOOKUPS)))
         sandbox.reset()
         answer = second.ask(QUERY)
 
@@ -246,14 +246,14 @@ def test_the_password_is_nowhere_in_the_log(sandbox: Sandbox, tmp_path: Path) ->
     ):
         gateway.ask(QUERY)
         with server.client() as redis:
-            kept = len(list(redis.scan_iter(ANSWERS)))
+            kept = len(list(redis.scan_iter(CACHE_LOOKUPS)))
         server.kill()
         for name in ("ada", "grace", "edith", "ada_again"):
             assert gateway.ask(QUERY, caller=name).data
     text = log.read_text()
 
     assert kept == 1
-    assert "redis left alone" in text
+    assert "redis circuit opened" in text
     assert PASSWORD not in text
     assert PASSWORD_IN_URLS not in text
 

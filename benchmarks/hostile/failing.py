@@ -17,7 +17,7 @@ ATTEMPTS = 1.2
 QUIET_SECONDS = 3.0
 TARGET_MS = 20.0
 P99 = 0.99
-LEFT_ALONE = b"left alone for a moment"
+CIRCUIT_OPEN = b"left alone for a moment"
 
 
 async def measure() -> list[Row]:
@@ -73,7 +73,7 @@ async def _refusals(ours: Process) -> list[float]:
     until = time.perf_counter() + QUIET_SECONDS
     while (started := time.perf_counter()) < until:
         answer = await connection.exchange(cold(1)[0])
-        if LEFT_ALONE in answer.body:
+        if CIRCUIT_OPEN in answer.body:
             took.append(1000 * (time.perf_counter() - started))
     connection.close()
     return took

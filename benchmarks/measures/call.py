@@ -8,8 +8,8 @@ from benchmarks.processes import canned
 from benchmarks.questions import keys
 from benchmarks.stock import stock_client
 from benchmarks.table import Row, at_most, beside, middle
-from gateway.caller import Caller
-from gateway.upstream.aws import Aws
+from gateway.auth.credentials import Caller
+from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.rows import page_from
 
 REGION = "us-east-1"
@@ -23,7 +23,7 @@ async def measure() -> list[Row]:
     caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
     with canned() as upstream:
         async with (
-            Aws.open(frozenset({REGION}), upstream.url) as aws,
+            CleanRoomsClient.open(frozenset({REGION}), upstream.url) as aws,
             stock_client(upstream.url) as client,
             aiohttp.ClientSession() as session,
         ):

@@ -12,16 +12,16 @@ from joserfc.jwk import ECKey, Key, RSAKey
 from benchmarks.canned import ROWS, row
 from benchmarks.cost import cpu_ms
 from benchmarks.table import Row, at_most, beside
-from gateway.caller import AwsKeys, Caller
-from gateway.entry.identity import Door, Oidc
-from gateway.entry.jwks import IssuerKeys
-from gateway.entry.oidc_file import Issuer, Role
-from gateway.entry.sessions import Sessions
-from gateway.entry.tokens import TokenVerifier
-from gateway.upstream.aws_sts import Exchange, Session, Sts
-from gateway.upstream.cache import MemoryAnswers
-from gateway.upstream.memory import BoundedMemoryCache
-from gateway.upstream.sealed import seal, unseal
+from gateway.auth.authenticator import Authenticator, Oidc
+from gateway.auth.credentials import AwsCredentials, Caller
+from gateway.auth.jwks import IssuerKeys
+from gateway.auth.oidc_file import Issuer, Role
+from gateway.auth.sessions import Sessions
+from gateway.auth.sts import Exchange, Session, Sts
+from gateway.auth.tokens import TokenVerifier
+from gateway.upstream.cache.backend import MemoryAnswers
+from gateway.upstream.cache.encrypted_redis import decrypt, encrypt
+from gateway.upstream.cache.memory import BoundedMemoryCache
 
 REGION = "us-east-1"
 NAME = "https://issuer.example"
@@ -56,7 +56,7 @@ class OwnSts(Sts):
 
     async def exchange(self, wanted: Exchange) -> Session:  # noqa: ARG002  all get one
         """Return an hour's session."""
-        return Session(AwsKeys("ASIA" + "0" * 16, "s" * 40, "t" * 800), time.time() + HOUR)
+        return Session(AwsCredentials("ASIA" + "0" * 16, "s" * 40, "t" * 800), time.time() + HOUR)
 
 
 def token(key: RSAKey | ECKey, algorithm: str, subject: str) -> str:
@@ -65,12 +65,12 @@ def token(key: RSAKey | ECKey, algorithm: str, subject: str) -> str:
     return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
 
 
-def door(*keys: RSAKey | ECKey) -> Door:
+def door(*keys: RSAKey | ECKey) -> Authenticator:
     """Make a door that trusts these keys."""
     own: dict[str, Key] = {str(key.kid): key for key in keys}
     verifier = TokenVerifier({NAME: ISSUER}, keys_of=lambda _: OwnKeys(own))
     oidc = Oidc(verifier, Sessions(OwnSts(), REGION), REGION)
-    return Door(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
+    return Authenticator(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
 
 
 async def measure() -> list[Row]:
@@ -104,10 +104,10 @@ def _sealing() -> list[Row]:
     secret, key, times = os.urandom(32), "k" * 64, 1000
     before = time.process_time()
     for _ in range(times):
-        sealed = seal(secret, key, 0.0, page)
+        sealed = encrypt(secret, key, 0.0, page)
     between = time.process_time()
     for _ in range(times):
-        unseal(secret, key, sealed)
+        decrypt(secret, key, sealed)
     after = time.process_time()
     return [
         at_most(

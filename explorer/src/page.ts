@@ -1,4 +1,4 @@
-// What the server says about this page: gateway/entry/graphiql.py fills the meta element in.
+// What the server says about this page: gateway/http/graphiql.py fills the meta element in.
 export type Page = {
   query: string; // the example, shown on a first visit
   headers: string; // JSON for the headers editor, or nothing

@@ -7,7 +7,7 @@ import strawberry
 
 from gateway.errors import BadUserInputError, ForbiddenError, GatewayError
 from gateway.upstream.cost import Cost
-from gateway.upstream.reader import Reader
+from gateway.upstream.loader import RequestLoader
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Context:
     """One request: its scope, and its reader or why there is none."""
 
     scope: Scope
-    authenticated: Reader | GatewayError
+    authenticated: RequestLoader | GatewayError
     notes: list[dict[str, Any]] = field(default_factory=list)
     """What the answer's extensions say of walks that stopped early."""
     show_cost: bool = False
@@ -51,7 +51,7 @@ class Context:
     """Whether what only the router of a federated graph may ask for may be asked for."""
 
     @property
-    def reader(self) -> Reader:
+    def loader(self) -> RequestLoader:
         """The way to data; raises what is wrong with the caller if there is none."""
         if isinstance(self.authenticated, GatewayError):
             raise self.authenticated
@@ -69,7 +69,7 @@ class Context:
     def cost(self) -> Cost | None:
         """What the request has cost so far; None for nobody's."""
         reader = self.authenticated
-        return reader.cost if isinstance(reader, Reader) else None
+        return reader.cost if isinstance(reader, RequestLoader) else None
 
     def stopped_early(self, path: list[str | int], scanned: int) -> None:
         """Note that a list was not walked to where its page would have been full."""

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.errors import BadUserInputError, LimitExceededError
 from gateway.graph.context import Info
 from gateway.graph.node import Node, from_global_id
-from gateway.graph.objects import GOT, named_by_arn, named_by_id
+from gateway.graph.objects import ENTITY_TYPES, named_by_arn, named_by_id
 
 ARGUMENT = "representations"
 
@@ -46,11 +46,11 @@ def _read(representation: Any) -> tuple[str, str, str]:
     if not isinstance(representation, dict):
         raise BadUserInputError("A representation is not an object.")
     type_name = representation.get("__typename")
-    if not isinstance(type_name, str) or type_name not in GOT:
+    if not isinstance(type_name, str) or type_name not in ENTITY_TYPES:
         raise BadUserInputError(
-            f"`__typename` is not that of an entity. Accepted: {', '.join(sorted(GOT))}."
+            f"`__typename` is not that of an entity. Accepted: {', '.join(sorted(ENTITY_TYPES))}."
         )
-    keys = ("id", GOT[type_name][0].arn)
+    keys = ("id", ENTITY_TYPES[type_name][0].arn)
     given = representation.keys() - {"__typename"}
     if len(given) != 1 or not given <= set(keys):
         raise BadUserInputError(

@@ -5,25 +5,25 @@ from functools import partial
 from typing import Any
 
 from gateway.errors import BadUserInputError
-from gateway.graph.audience_model import AUDIENCE_MODEL, AudienceModel
-from gateway.graph.configured_model import CONFIGURED_MODEL, ConfiguredAudienceModel
 from gateway.graph.context import Info
-from gateway.graph.export_job import (
+from gateway.graph.node import Node, from_global_id
+from gateway.graph.types.audience_export_job import (
     EXPORT_PLAIN,
     TYPE_NAME,
     AudienceExportJob,
     find_export,
     job_arn_of,
 )
-from gateway.graph.job import JOB, AudienceGenerationJob
-from gateway.graph.kind import Kind, Read, unless_gone
-from gateway.graph.node import Node, from_global_id
-from gateway.graph.training_dataset import TRAINING_DATASET, TrainingDataset
+from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJob
+from gateway.graph.types.audience_model import AUDIENCE_MODEL, AudienceModel
+from gateway.graph.types.configured_audience_model import CONFIGURED_MODEL, ConfiguredAudienceModel
+from gateway.graph.types.resource_type import Read, ResourceType, none_if_not_found
+from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDataset
 
 Fetch = Callable[[Info], Awaitable[Node | None]]
 """Ask for an object that an id or ARN of the right form names; None where it is gone."""
 
-GOT: Mapping[str, tuple[Kind, type[Any]]] = {
+ENTITY_TYPES: Mapping[str, tuple[ResourceType, type[Any]]] = {
     kind.type_name: (kind, of_type)
     for kind, of_type in (
         (JOB, AudienceGenerationJob),
@@ -34,11 +34,11 @@ GOT: Mapping[str, tuple[Kind, type[Any]]] = {
 }
 """Type name -> kind and class of what is got by an ARN: the entities of a federated graph."""
 
-TYPES = (*(of_type for _, of_type in GOT.values()), AudienceExportJob)
+TYPES = (*(of_type for _, of_type in ENTITY_TYPES.values()), AudienceExportJob)
 
-PLAIN: Mapping[str, Mapping[str, Read]] = {
+SCALAR_FIELDS: Mapping[str, Mapping[str, Read]] = {
     TYPE_NAME: EXPORT_PLAIN,
-    **{name: kind.plain for name, (kind, _) in GOT.items()},
+    **{name: kind.plain for name, (kind, _) in ENTITY_TYPES.items()},
 }
 """Type name -> field -> how to read it off a row."""
 
@@ -50,7 +50,7 @@ def named_by_id(global_id: str, *, argument: str) -> Fetch:
         if type_name == TYPE_NAME:
             arn = job_arn_of(key, argument=argument)
             return partial(find_export, key=key, arn=arn, argument=argument)
-        if type_name in GOT:
+        if type_name in ENTITY_TYPES:
             return named_by_arn(type_name, key, argument=argument)
     except BadUserInputError:
         pass  # what an id is made of is not the caller's to know
@@ -61,11 +61,11 @@ def named_by_id(global_id: str, *, argument: str) -> Fetch:
 
 def named_by_arn(type_name: str, arn: str, *, argument: str) -> Fetch:
     """Check the ARN of an object of a type in GOT; raises BadUserInputError for another."""
-    kind, of_type = GOT[type_name]
+    kind, of_type = ENTITY_TYPES[type_name]
     kind.check_arn(arn, argument=argument)
 
     async def fetch(info: Info) -> Node | None:
-        found: Node | None = await unless_gone(of_type.fetch(info, arn, argument=argument))
+        found: Node | None = await none_if_not_found(of_type.fetch(info, arn, argument=argument))
         return found
 
     return fetch

@@ -5,27 +5,27 @@ from typing import Annotated
 import strawberry
 
 from gateway.errors import BadUserInputError, LimitExceededError
-from gateway.graph.audience_model import AUDIENCE_MODEL, AUDIENCE_MODEL_SOURCE, AudienceModel
-from gateway.graph.configured_model import (
+from gateway.graph.context import Info
+from gateway.graph.node import Node
+from gateway.graph.objects import named_by_id
+from gateway.graph.pagination.connection import After, Before, Connection, First, Last, connect
+from gateway.graph.types.audience_export_job import EXPORT_SOURCE, EXPORTS, AudienceExportJob
+from gateway.graph.types.audience_generation_job import JOB, JOB_SOURCE, AudienceGenerationJob
+from gateway.graph.types.audience_model import AUDIENCE_MODEL, AUDIENCE_MODEL_SOURCE, AudienceModel
+from gateway.graph.types.configured_audience_model import (
     CONFIGURED_MODEL,
     CONFIGURED_MODEL_SOURCE,
     ConfiguredAudienceModel,
 )
-from gateway.graph.connection import After, Before, Connection, First, Last, connect
-from gateway.graph.context import Info
-from gateway.graph.export_job import EXPORT_SOURCE, EXPORTS, AudienceExportJob
-from gateway.graph.job import JOB, JOB_SOURCE, AudienceGenerationJob
-from gateway.graph.job_filter import AudienceGenerationJobFilter, checked
-from gateway.graph.kind import region_of
-from gateway.graph.node import Node
-from gateway.graph.objects import named_by_id
-from gateway.graph.training_dataset import (
+from gateway.graph.types.job_filter import AudienceGenerationJobFilter, checked
+from gateway.graph.types.resource_type import region_of
+from gateway.graph.types.training_dataset import (
     TRAINING_DATASET,
     TRAINING_DATASET_SOURCE,
     TrainingDataset,
 )
 from gateway.upstream.model import check_input
-from gateway.upstream.page import Listing
+from gateway.upstream.values import Listing
 
 Region = Annotated[
     str | None,
@@ -90,8 +90,8 @@ class Query:
             collaborationId=collaboration_id,
             configuredAudienceModelArn=configured_audience_model_arn,
         )
-        narrowed = checked(filter)
-        taken = await connect(info, jobs, JOB_SOURCE, first, after, last, before, narrowed)
+        item_filter = checked(filter)
+        taken = await connect(info, jobs, JOB_SOURCE, first, after, last, before, item_filter)
         return Connection(slice=taken)
 
     @strawberry.field(
@@ -273,7 +273,7 @@ class QueryWithNodes(Query):
         most = info.context.scope.max_ids
         if len(ids) > most:
             raise LimitExceededError(f"`ids` has {len(ids)} ids. Accepted: up to {most}.")
-        info.context.reader  # noqa: B018  without a caller the whole field fails, not each id
+        info.context.loader  # noqa: B018  without a caller the whole field fails, not each id
         # Awaitables, not objects: each id fails or is null in its own place.
         return [_node(info, each) for each in ids]  # type: ignore[misc]
 

@@ -22,7 +22,7 @@ from gateway.graph.context import Context, Info
 from gateway.graph.entities import resolve_entities
 from gateway.graph.objects import TYPES
 from gateway.graph.query import Query, QueryWithNodes
-from gateway.graph.scalars import DATE_TIME, DateTime
+from gateway.graph.types.scalars import DATE_TIME, DateTime
 
 
 class Subgraph(strawberry.federation.Schema):

@@ -26,7 +26,7 @@ class Cost:
         if request_id and len(self.aws_request_ids) < MAX_REQUEST_IDS:
             self.aws_request_ids.append(request_id)
 
-    def told(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Give what a log line has of it."""
         return {
             "upstream_calls": self.upstream_calls,

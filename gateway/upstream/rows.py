@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.errors import UpstreamInvalidResponseError
 from gateway.upstream.model import RowShape, row_shape
-from gateway.upstream.page import Item, Page
+from gateway.upstream.values import Item, Page
 
 TEXT = frozenset({str})
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gateway import __version__
-from gateway.serve import STOP_SECONDS
+from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import PREFIX, Settings, read_settings
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ChartError, Helm, Manifests
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator, ValidationError
 
-from gateway.serve import STOP_SECONDS
+from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings
 from tests.replicas.balancer import CONFIG, binary
 

@@ -13,8 +13,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import errors
-from gateway.metrics import OK
 from gateway.sandbox import create_sandbox
+from gateway.telemetry.metrics import OK
 from tests.deploy.promql import asked
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.process import gateway_process
@@ -45,8 +45,8 @@ CODES = {
 VALUES = {
     "outcome": CODES | {OK},
     "status": {"200", "503"},
-    "source": {"cache", "flight", "upstream", "stale"},
-    "of": {"us-east-1", "redis"},
+    "result": {"cache", "flight", "upstream", "stale"},
+    "target": {"us-east-1", "redis"},
 }
 
 OF_PROMETHEUS = {"job", "instance"}

@@ -127,7 +127,7 @@ def test_it_is_what_the_image_needs_and_no_more(installed: Path) -> None:
 
     assert hidden == []
     assert not packages & {"pip", "hatchling", "pytest", "moto", "playwright"}
-    assert list(installed.glob("lib/python*/site-packages/gateway/entry/explorer/index.html"))
+    assert list(installed.glob("lib/python*/site-packages/gateway/http/explorer/index.html"))
     assert size < MOST_MEGABYTES, f"{size:.0f} MB"
 
 

@@ -194,7 +194,10 @@ def test_without_credentials_our_list_is_null_beside_their_data(graph: Graph) ->
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Authorization": f"Bearer {CANARY}"}, {"X-Aws-Access-Key-Id": f"ASIA{CANARY.upper()}"}],
+    [
+        {"Authorization": f"Bearer {CANARY}"},
+        {"X-Aws-Access-Key-Id": f"ASIA{CANARY.upper()}"},
+    ],
     ids=["a token of nobody's", "half of a key"],
 )
 def test_malformed_credentials_leave_their_data_whole(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.app import create_app
-from gateway.entry.router import RouterSecrets
+from gateway.auth.router_secret import RouterSecrets
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings, SettingsError
 from gateway.welcome import aws_headers

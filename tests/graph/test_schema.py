@@ -16,7 +16,8 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from gateway.graph.enums import (
+from gateway.graph.schema import build_schema, core, subgraph_sdl
+from gateway.graph.types.enums import (
     AudienceExportJobStatus,
     AudienceGenerationJobStatus,
     AudienceModelStatus,
@@ -29,7 +30,6 @@ from gateway.graph.enums import (
     TrainingDatasetStatus,
     WorkerComputeType,
 )
-from gateway.graph.schema import build_schema, core, subgraph_sdl
 from gateway.upstream.model import service_model
 
 FEDERATION = ("_", "link__", "federation__")

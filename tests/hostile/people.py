@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.sandbox import CALLERS, ROLE_ARNS
 from gateway.sandbox.people import PEOPLE
 from gateway.welcome import aws_headers
-from tests.entry.issuers import sandbox_file
+from tests.auth.issuers import sandbox_file
 from tests.sandbox.identities import id_token
 
 WITH_KEYS = ("ada", "grace", "edith", "ada_again", "expired", "denied")

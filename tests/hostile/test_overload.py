@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.entry.body import MOST_BYTES
+from gateway.http.body import MOST_BYTES
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway, Sandbox
 from tests.hostile.process import Program, gateway_process

@@ -1,8 +1,8 @@
 """A double: `gateway` of a version that writes its cursors and cached answers another way."""
 
 from gateway.cli import main
-from gateway.graph import cursor
-from gateway.upstream import answers
+from gateway.graph.pagination import cursor
+from gateway.upstream.cache import cached_client as answers
 
 cursor.VERSION = cursor.VERSION + 1
 answers.FORMAT = answers.FORMAT + 1

@@ -3,10 +3,10 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from gateway.caller import Caller
+from gateway.auth.credentials import Caller
 from gateway.sandbox import CALLERS
-from gateway.upstream.aws import Aws
-from gateway.upstream.page import Listing, PageRequest
+from gateway.upstream.client import CleanRoomsClient
+from gateway.upstream.values import Listing, PageRequest
 
 REGION = "us-east-1"
 LIST = "ListAudienceGenerationJobs"
@@ -20,11 +20,11 @@ def caller(name: str) -> Caller:
     return Caller.from_keys(known.access_key_id, known.secret_access_key, known.session_token)
 
 
-def opened(url: str | None) -> AbstractAsyncContextManager[Aws]:
+def opened(url: str | None) -> AbstractAsyncContextManager[CleanRoomsClient]:
     """Open the one client there is, for this address."""
-    return Aws.open(frozenset({REGION}), url)
+    return CleanRoomsClient.open(frozenset({REGION}), url)
 
 
-async def jobs(aws: Aws, who: Caller, **parameters: Any) -> dict[str, Any]:
+async def jobs(aws: CleanRoomsClient, who: Caller, **parameters: Any) -> dict[str, Any]:
     """List generation jobs."""
     return await aws.call(who, REGION, LIST, parameters)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.caller import Caller
-from gateway.upstream.aws import Aws
+from gateway.auth.credentials import Caller
+from gateway.upstream.client import CleanRoomsClient
 
 TIME = "2026-01-02T03:04:05Z"
 
@@ -22,7 +22,7 @@ def row(name: str = "spring") -> dict[str, Any]:
     }
 
 
-class FakeAws(Aws):
+class FakeAws(CleanRoomsClient):
     """Answers every call with a page of one job, which is an object by itself as well.
 
     Remembers the calls, and fails first with the failures it was given.

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import UpstreamInvalidResponseError
 from gateway.upstream.model import row_shape
-from gateway.upstream.page import Page
 from gateway.upstream.rows import item_from, page_from, timestamp
+from gateway.upstream.values import Page
 from tests.upstream.asking import GET, LIST
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)

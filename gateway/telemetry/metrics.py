@@ -1,0 +1,108 @@
+"""What is counted and measured: Prometheus metrics, whose labels are from fixed sets only."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the workers of one program write their figures; the library's own name for it."""
+
+OK = "OK"
+"""The outcome that is no error code."""
+
+REQUESTS = Counter(
+    "gateway_requests",
+    "GraphQL requests, by HTTP status and by outcome: OK, or the code of the first error.",
+    ["status", "outcome"],
+)
+REQUEST_SECONDS = Histogram(
+    "gateway_request_duration_seconds", "How long GraphQL requests took.", buckets=SECONDS
+)
+IN_FLIGHT = Gauge(
+    "gateway_in_flight_requests", "Requests being served.", multiprocess_mode="livesum"
+)
+WAITING = Gauge(
+    "gateway_waiting_requests",
+    "Requests that wait for room to be served.",
+    multiprocess_mode="livesum",
+)
+UPSTREAM_CALLS = Counter(
+    "gateway_upstream_calls",
+    "Attempts to call AWS, by operation and by outcome: OK, or the code of the error.",
+    ["operation", "outcome"],
+)
+UPSTREAM_SECONDS = Histogram(
+    "gateway_upstream_call_duration_seconds",
+    "How long attempts to call AWS took, by operation.",
+    ["operation"],
+    buckets=SECONDS,
+)
+CACHE_LOOKUPS = Counter(
+    "gateway_cache_lookups",
+    "Where answers came from: `cache`, `flight` (a call that was under way), `upstream`, or "
+    "`stale` (an old one, because the upstream failed).",
+    ["result"],
+)
+RATE_LIMITED_CALLS = Counter(
+    "gateway_rate_limited_calls", "Calls not made because their caller had had their share."
+)
+CIRCUIT_BREAKER_OPEN = Gauge(
+    "gateway_circuit_breaker_open",
+    "1 while a region of AWS, or the Redis, is left alone because it fails.",
+    ["target"],
+    multiprocess_mode="livemax",
+)
+LOOP_LAG_SECONDS = Histogram(
+    "gateway_loop_lag_seconds",
+    "By how much the event loop was late, looked at twice a second.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+)
+TASKS = Gauge("gateway_tasks", "Tasks of the event loop.", multiprocess_mode="livesum")
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  no name in it is guessed
+
+
+def exposition() -> bytes:
+    """Write all metrics as Prometheus reads them: of all workers, where there are several."""
+    if SHARED_FOLDER not in os.environ:  # noqa: TID251  no setting of ours: the library reads it
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def forget_worker(pid: int) -> None:
+    """Take a worker that has ended out of what is summed up of the living."""
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def shared_by_workers() -> Iterator[None]:
+    """Let the processes started inside add their figures up."""
+    with TemporaryDirectory(prefix="audience-gateway-", dir=_memory()) as folder:
+        os.environ[SHARED_FOLDER] = folder  # noqa: TID251  as above
+        try:
+            yield
+        finally:
+            del os.environ[SHARED_FOLDER]  # noqa: TID251  as above
+
+
+def _memory() -> str | None:
+    """Name the folder for shared memory, if there is one. A container may have no other."""
+    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None

@@ -1,0 +1,214 @@
+"""Who is asking: a value whose secrets do not come out, and whose fingerprint is its own."""
+
+import copy
+import dataclasses
+import json
+import logging
+import pickle
+import pprint
+import traceback
+from collections.abc import Callable
+
+import orjson
+import pytest
+import structlog
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from gateway.auth.credentials import AwsCredentials, Caller, derive_key
+
+KEY_ID = "ASIACANARYKEYID00000"
+SECRET = "canary/secret+access/key"
+TOKEN = "canary//session+token=="
+ADA = Caller.from_keys(KEY_ID, SECRET, TOKEN)
+
+
+def _traceback_with_locals(value: object) -> str:
+    def fail(caller: object) -> None:  # noqa: ARG001 - it is there to be shown
+        raise RuntimeError("no")
+
+    try:
+        fail(value)
+    except RuntimeError as error:
+        return "".join(
+            traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        )
+    return ""
+
+
+def _log_record(value: object) -> str:
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "%s %r", (value, value), None)
+    return record.getMessage()
+
+
+SHOWN: dict[str, Callable[[object], object]] = {
+    "repr": repr,
+    "str": str,
+    "f-string": lambda value: f"{value} {value!r} {value!s} {value!a}",
+    "format": "{0} {0!r}".format,
+    "percent": lambda value: "%s %r" % (value, value),  # noqa: UP031 - as logging does
+    "in a list": lambda value: str([value, {"caller": value}]),
+    "pretty": pprint.pformat,
+    "exception": lambda value: repr(ValueError("bad", value)),
+    "traceback": _traceback_with_locals,
+    "log record": _log_record,
+    "structlog": lambda value: structlog.dev.ConsoleRenderer(colors=False)(
+        None, "info", {"event": "x", "caller": value}
+    ),
+    "structlog json": lambda value: structlog.processors.JSONRenderer()(
+        None, "info", {"event": "x", "caller": value}
+    ),
+    "orjson": lambda value: orjson.dumps({"caller": value}, default=str),
+    "copy": lambda value: repr(copy.copy(value)),
+    "deep copy": lambda value: repr(copy.deepcopy(value)),
+}
+
+
+@pytest.mark.parametrize("show", SHOWN.values(), ids=SHOWN)
+@pytest.mark.parametrize("value", [ADA, ADA.keys], ids=["caller", "keys"])
+def test_no_way_of_printing_shows_a_secret(value: object, show: Callable[[object], object]) -> None:
+    """Neither a caller nor the keys in it, which travel through libraries that print."""
+    shown = str(show(value))
+
+    assert shown
+    assert SECRET not in shown
+    assert TOKEN not in shown
+    assert KEY_ID not in shown
+    assert ADA.fingerprint.hex() not in shown
+
+
+def test_a_caller_as_a_dictionary_prints_no_secret() -> None:
+    """`asdict` goes into the parts of a dataclass."""
+    shown = repr(dataclasses.asdict(ADA)) + str(dataclasses.astuple(ADA))
+
+    assert "canary" not in shown.lower()
+
+
+def test_a_caller_as_json_has_no_secret() -> None:
+    """The standard library writes any tuple as a list, so keys must not be one, or must refuse."""
+    for value in (ADA.keys, dataclasses.asdict(ADA), {"caller": ADA}):
+        try:
+            shown = json.dumps(value, default=str)
+        except TypeError:
+            continue
+        assert "canary" not in shown.lower()
+
+
+@pytest.mark.parametrize("value", [ADA, ADA.keys], ids=["caller", "keys"])
+def test_a_caller_cannot_be_pickled(value: object) -> None:
+    """A pickle in a cache, a queue or a crash report would hold the secret in clear."""
+    try:
+        pickled = pickle.dumps(value)
+    except TypeError:
+        return
+    assert SECRET.encode() not in pickled
+    assert TOKEN.encode() not in pickled
+
+
+def test_a_signer_finds_what_it_reads() -> None:
+    """By the names that botocore's credentials have."""
+    assert ADA.keys.access_key == KEY_ID
+    assert ADA.keys.secret_key == SECRET
+    assert ADA.keys.token == TOKEN
+    assert Caller.from_keys(KEY_ID, SECRET, None).keys.token is None
+
+
+def test_a_caller_cannot_be_changed() -> None:
+    """It is the same from the door to the signature."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ADA.keys = AwsCredentials("a", "b", None)  # type: ignore[misc]  # which is the point
+    with pytest.raises(AttributeError):
+        ADA.keys.secret_key = "b"
+
+
+def test_equal_credentials_are_equal_callers() -> None:
+    """Replicas agree on a fingerprint without having anything in common."""
+    again = Caller.from_keys(KEY_ID, SECRET, TOKEN)
+
+    assert again == ADA
+    assert hash(again) == hash(ADA)
+    assert again.fingerprint == ADA.fingerprint
+    assert len(ADA.fingerprint) == 32
+
+
+def test_the_fingerprint_of_known_credentials_never_changes() -> None:
+    """Another value would empty every replica's shared cache, and split a fleet in two."""
+    known = Caller.from_keys("A", "B", "C")
+    assert known.fingerprint.hex() == (
+        "6429107b5e91530938a46db80534654b2c7662070de30f32abab6429e1753d4c"
+    )
+    assert known.encryption_key.hex() == (
+        "1d8de0b2cf4bad45127ebe30ec15c89599b9e3ce316d2f64951ffac856413b1a"
+    )
+
+
+texts = st.text(max_size=12) | st.sampled_from(
+    ["", "-", "0:1:-", "1:0:", "a", "ab", "b", "é", "\0"]
+)
+tokens = st.none() | texts
+
+
+@given(one=st.tuples(texts, texts, tokens), other=st.tuples(texts, texts, tokens))
+@example(("ab", "c", "d"), ("a", "bc", "d"))
+@example(("a", "b", "cd"), ("a", "bc", "d"))
+@example(("a", "b", None), ("a", "b", ""))
+@example(("a", "b", None), ("a", "b", "-"))
+@example(("a", "b", None), ("a", "b", "None"))
+@example(("a", "b", "c"), ("a", "b\0", "c"))
+@example(("a", "b", "c"), ("b", "a", "c"))
+@example(("é", "b", "c"), ("e\u0301", "b", "c"))
+def test_a_fingerprint_differs_when_any_part_does(
+    one: tuple[str, str, str | None], other: tuple[str, str, str | None]
+) -> None:
+    """Parts that collide when joined do not, and no token is not an empty token."""
+    assume(one != other)
+
+    assert Caller.from_keys(*one).fingerprint != Caller.from_keys(*other).fingerprint
+
+
+@given(one=st.lists(tokens, max_size=4), other=st.lists(tokens, max_size=4))
+@example(["ab", "c"], ["a", "bc"])
+@example([None], ["-"])
+@example([None], [""])
+@example([], [None])
+@example([], [""])
+@example(["a", ""], ["a"])
+@example(["a1:1:b"], ["a", "b"])
+def test_material_is_framed(one: list[str | None], other: list[str | None]) -> None:
+    """However many parts there are, no text in one can look like the next."""
+    assume(one != other)
+
+    assert derive_key("secret", *one) != derive_key("secret", *other)
+
+
+@given(one=texts, other=texts)
+def test_a_fingerprint_needs_the_secret(one: str, other: str) -> None:
+    """Who knows the public part alone cannot make it."""
+    assume(one.rstrip("\0") != other.rstrip("\0"))  # a key's padding: HMAC's own, RFC 2104
+
+    assert derive_key(one, "public") != derive_key(other, "public")
+
+
+def test_what_names_a_caller_does_not_open_what_is_theirs() -> None:
+    """The fingerprint is in keys that others may see; the sealing key is in none."""
+    assert ADA.fingerprint != ADA.encryption_key
+
+
+def test_a_token_s_caller_stays_who_it_is_when_its_session_is_renewed() -> None:
+    """The keys change every hour; what was read as this caller is still theirs."""
+    role = "arn:aws:iam::123456789012:role/reader"
+    renewed = [
+        Caller.from_token(AwsCredentials(f"ASIA{n}", "s", "t"), "a.b.c", role, "us-east-1", 1.0)
+        for n in range(2)
+    ]
+    assert len({(caller.fingerprint, caller.encryption_key) for caller in renewed}) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [("a.b.d", "role", "r"), ("a.b.c", "other", "r"), ("a.b.c", "role", "s")]
+)
+def test_another_token_role_or_region_is_another_caller(other: tuple[str, str, str]) -> None:
+    """None of them may read what the other has read."""
+    keys = AwsCredentials("ASIA", "s", "t")
+    one = Caller.from_token(keys, "a.b.c", "role", "r", 1.0)
+    assert Caller.from_token(keys, *other, 1.0).fingerprint != one.fingerprint

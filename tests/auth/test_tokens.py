@@ -1,0 +1,545 @@
+"""A token is believed if its issuer signed it, for us, now; anything else is refused alike."""
+
+import hmac
+import json
+import string
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from joserfc.jwk import Key, RSAKey
+
+from gateway.auth import tokens
+from gateway.auth.authenticator import Authenticator, Oidc
+from gateway.auth.jwks import IssuerKeys
+from gateway.auth.oidc_file import Issuer
+from gateway.auth.sessions import Sessions
+from gateway.auth.sts import Sts
+from gateway.auth.tokens import LEEWAY_SECONDS, TokenVerifier
+from gateway.errors import UnauthenticatedError
+from tests.auth.issuers import (
+    AUDIENCE,
+    MISSING,
+    NOW,
+    Clock,
+    claims_of,
+    curve,
+    public,
+    rsa,
+    segment,
+    token,
+    trusted,
+)
+
+ISSUER = "https://issuer.example"
+ATTACKER = curve("attacker")
+
+
+class CountedKey(RSAKey):
+    """Counts the signatures that are checked with it."""
+
+    checked = 0
+
+    def get_op_key(self, operation: Any) -> Any:
+        """Give the key to check one."""
+        self.checked += 1
+        return super().get_op_key(operation)
+
+
+def counted() -> CountedKey:
+    """Give the public half of the RSA key, its count at 0."""
+    return CountedKey.import_key(public(rsa()))
+
+
+class KnownKeys(IssuerKeys):
+    """Keys that need no fetching; counts how often one is looked for."""
+
+    def __init__(self, issuer: Issuer, *keys: Key) -> None:
+        super().__init__(issuer)
+        self.known = {str(key.kid): key for key in keys or (counted(), curve())}
+        self.asked = 0
+
+    async def find(self, key_id: str) -> Key | None:
+        """Give a key."""
+        self.asked += 1
+        return self.known.get(key_id)
+
+
+class Desk:
+    """A verifier of one issuer's tokens, its keys and its clock."""
+
+    def __init__(self, *keys: Key, **trust: Any) -> None:
+        self.issuer = trusted(ISSUER, **trust)
+        self.keys = KnownKeys(self.issuer, *keys)
+        self.clock = Clock()
+        self.verifier = TokenVerifier(
+            {ISSUER: self.issuer}, clock=self.clock, keys_of=lambda _: self.keys
+        )
+        sessions = Sessions(Sts(None, "us-east-1"), "us-east-1")  # it is never reached
+        oidc = Oidc(self.verifier, sessions, "us-east-1")
+        self.door = Authenticator(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
+
+    async def refusal(self, text: str) -> str:
+        """Have a token refused, and give the words."""
+        with pytest.raises(UnauthenticatedError) as caught:
+            await self.verifier.verify(text)
+        return caught.value.message
+
+
+def good(key: Key | None = None, header: object | None = None, **claims: object) -> str:
+    """Make a token that is good, but for what is changed."""
+    return token(claims_of(ISSUER, **claims), key or rsa(), header)
+
+
+def headed(key: Key | None = None, *, sign: str = "", **header: object) -> str:
+    """Make a token whose header says this besides, or instead; MISSING parts are left out."""
+    chosen = key or rsa()
+    usual = {"alg": "RS256" if chosen.key_type == "RSA" else "ES256", "kid": chosen.kid}
+    said = {name: value for name, value in {**usual, **header}.items() if value is not MISSING}
+    return token(claims_of(ISSUER), chosen, said, sign=sign)
+
+
+def by_secret(secret: bytes, alg: str = "HS256") -> str:
+    """Sign with a secret that everybody knows, as if it were a shared one."""
+    text = f"{segment({'alg': alg, 'kid': 'rsa'})}.{segment(claims_of(ISSUER))}"
+    return f"{text}.{segment(hmac.digest(secret, text.encode(), 'sha256'))}"
+
+
+def raw(text: str) -> str:
+    """Make a token whose claims are this text, whatever that is."""
+    return token(text.encode(), rsa())
+
+
+def timed(text: str) -> str:
+    """Make a token whose `exp` is this text."""
+    claims = json.dumps(claims_of(ISSUER, exp=MISSING))
+    return raw(f'{claims[:-1]}, "exp": {text}}}')
+
+
+GOOD = good()
+HEADER, CLAIMS, SIGNATURE = GOOD.split(".")
+PEM = rsa().as_pem(private=False)
+DER = rsa().as_der(private=False)
+NONE = segment({"alg": "none"})
+
+FORMS: dict[str, str] = {
+    "nothing": "",
+    "a dot": ".",
+    "two dots": "..",
+    "four dots": "....",
+    "garbage": "canary garbage canary",
+    "no token": "canarycanary",
+    "not ASCII": f"{HEADER}.{CLAIMS}.{SIGNATURE[:-1]}é",
+    "two parts": f"{HEADER}.{CLAIMS}",
+    "four parts": f"{GOOD}.{SIGNATURE}",
+    "five parts, as an encrypted token": f"{HEADER}.{CLAIMS}.{SIGNATURE}.{CLAIMS}.{SIGNATURE}",
+    "an empty header": f".{CLAIMS}.{SIGNATURE}",
+    "empty claims": f"{HEADER}..{SIGNATURE}",
+    "no signature": f"{HEADER}.{CLAIMS}.",
+    "a dot before": f".{GOOD}",
+    "a dot after": f"{GOOD}.",
+    "a dot doubled": GOOD.replace(".", "..", 1),
+    "a space before": f" {GOOD}",
+    "a space after": f"{GOOD} ",
+    "a line break after": f"{GOOD}\n",
+    "a space within": f"{HEADER} .{CLAIMS}.{SIGNATURE}",
+    "a tab within": f"{HEADER}.{CLAIMS}\t.{SIGNATURE}",
+    "a null after": f"{GOOD}\0",
+    "padding": f"{GOOD}==",
+    "two tokens": f"{GOOD},{GOOD}",
+    "two tokens and a space": f"{GOOD} {GOOD}",
+    "a quoted token": f'"{GOOD}"',
+    "1 MB of claims": good(more="x" * 1_000_000),
+    "1 MB of letters": "A" * 1_000_000,
+    "1 MB of dots": "." * 1_000_000,
+    "a character more than the longest": "x" * (tokens.MAX_TOKEN_CHARACTERS + 1),
+    "another token's signature": f"{HEADER}.{CLAIMS}.{good(sub='grace').split('.')[2]}",
+    "another token's claims": f"{HEADER}.{good(sub='grace').split('.')[1]}.{SIGNATURE}",
+    "claims that are a list": raw("[]"),
+    "claims that are a text": raw('"canary"'),
+    "claims that are null": raw("null"),
+    "claims that are no JSON": raw("{canary}"),
+    "claims that are not UTF-8": token(b'{"iss":"\xff"}', rsa()),
+    "claims that are deep": raw("[" * 5000),
+    "a header that is a list": token(claims_of(ISSUER), rsa(), ["alg", "kid"]),
+    "a header that is a text": token(claims_of(ISSUER), rsa(), "alg kid crit b64"),
+    "a header that is null": token(claims_of(ISSUER), rsa(), b"null"),
+    "a header that is no JSON": token(claims_of(ISSUER), rsa(), b"{canary}"),
+    "a deep header": token(claims_of(ISSUER), rsa(), b"[" * 380),
+    "a long header": headed(more="x" * 600),
+}
+
+HEADERS: dict[str, str] = {
+    "alg none and no signature": f"{NONE}.{CLAIMS}.",
+    "alg none and the old signature": f"{NONE}.{CLAIMS}.{SIGNATURE}",
+    "alg NONE": f"{segment({'alg': 'NONE', 'kid': 'rsa'})}.{CLAIMS}.",
+    "alg nOnE": f"{segment({'alg': 'nOnE', 'kid': 'rsa'})}.{CLAIMS}.",
+    "the PEM of the public key as a secret": by_secret(PEM),
+    "the PEM without its last line break": by_secret(PEM.rstrip()),
+    "the DER of the public key as a secret": by_secret(DER),
+    "the JWK of the public key as a secret": by_secret(json.dumps(public(rsa())).encode()),
+    "the modulus as a secret": by_secret(public(rsa())["n"].encode()),
+    "a secret under RS256": by_secret(PEM, "RS256"),
+    "RS384": headed(alg="RS384", sign="RS384"),
+    "PS256": headed(alg="PS256", sign="PS256"),
+    "RS256 made as PS256": headed(sign="PS256"),
+    "RS256 made as RS512": headed(sign="RS512"),
+    "ES256 by the RSA key": headed(alg="ES256", sign="RS256"),
+    "RS256 by the curve's key": headed(curve(), alg="RS256", sign="ES256"),
+    "ES256 under the RSA key's id": headed(curve(), kid="rsa"),
+    "RS256 under the curve's id": headed(kid="curve"),
+    "lower-case alg": headed(alg="rs256"),
+    "alg that is a list": headed(alg=["RS256"]),
+    "alg that is an object": headed(alg={"RS256": True}),
+    "alg that is null": headed(alg=None),
+    "alg that is a number": headed(alg=256),
+    "no alg": headed(alg=MISSING),
+    "no key id": headed(kid=MISSING),
+    "a key id that is null": headed(kid=None),
+    "an empty key id": headed(kid=""),
+    "an unknown key id": headed(kid="canary"),
+    "a key id that is a number": headed(kid=1),
+    "a key id that is a list": headed(kid=["rsa"]),
+    "a key id that is an object": headed(kid={}),
+    "an unknown extension": headed(crit=["canary"], canary=1),
+    "a known extension": headed(crit=["b64"], b64=True),
+    "an unencoded payload": headed(crit=["b64"], b64=False),
+    "no extension": headed(crit=[]),
+    "crit that is no list": headed(crit="exp"),
+    "crit that is null": headed(crit=None),
+    "a key of its own": headed(ATTACKER, jwk=public(ATTACKER)),
+    "a key of its own under a known id": headed(ATTACKER, kid="curve", jwk=public(ATTACKER)),
+    "a private key of its own": headed(ATTACKER, kid="curve", jwk={"kty": "RSA"}),
+    "keys elsewhere": headed(ATTACKER, jku="https://canary.example/jwks"),
+    "keys elsewhere under a known id": headed(ATTACKER, kid="curve", jku="https://canary.example"),
+    "a certificate elsewhere": headed(ATTACKER, kid="curve", x5u="https://canary.example/x"),
+    "a certificate of its own": headed(ATTACKER, kid="curve", x5c=["canary"]),
+    "another key under a known id": headed(ATTACKER, kid="curve"),
+}
+
+SAID: dict[str, str] = {
+    "another issuer": good(iss="https://canary.example"),
+    "the issuer and a slash": good(iss=f"{ISSUER}/"),
+    "the issuer in capitals": good(iss=ISSUER.upper()),
+    "the issuer and a space": good(iss=f"{ISSUER} "),
+    "a list of issuers": good(iss=[ISSUER]),
+    "an issuer that is null": good(iss=None),
+    "an issuer that is an object": good(iss={"iss": ISSUER}),
+    "no issuer": good(iss=MISSING),
+    "another audience": good(aud="canary"),
+    "the audience in capitals": good(aud=AUDIENCE.upper()),
+    "the audience as a part": good(aud=f"{AUDIENCE}-canary"),
+    "the audience among others in one text": good(aud=f"canary {AUDIENCE}"),
+    "other audiences": good(aud=["canary", "other"]),
+    "no audience": good(aud=MISSING),
+    "an empty list of audiences": good(aud=[]),
+    "an empty audience": good(aud=""),
+    "an audience that is null": good(aud=None),
+    "an audience that is an object": good(aud={AUDIENCE: True}),
+    "an audience in a list in a list": good(aud=[[AUDIENCE]]),
+    "nobody": good(sub=MISSING),
+    "an empty subject": good(sub=""),
+    "a subject that is null": good(sub=None),
+    "a subject that is a number": good(sub=7),
+    "subjects": good(sub=["ada"]),
+    "a subject that is an object": good(sub={"sub": "ada"}),
+    "expired": good(exp=NOW - 1),
+    "expired long ago": good(exp=0),
+    "expires now": good(exp=NOW),
+    "expired within the leeway": good(exp=NOW - LEEWAY_SECONDS / 2),
+    "expires before the beginning of time": good(exp=-1e300),
+    "never expires": good(exp=MISSING),
+    "expires as a text": good(exp=str(NOW + 60)),
+    "expires never, as null": good(exp=None),
+    "expires true": good(exp=True),
+    "expires in a list": good(exp=[NOW + 60]),
+    "expires in an object": good(exp={}),
+    "expires NaN": timed("NaN"),
+    "expires at infinity": timed("Infinity"),
+    "expires beyond numbers": timed("1e999"),
+    "begins beyond the leeway": good(nbf=NOW + LEEWAY_SECONDS + 1),
+    "begins as a text": good(nbf=str(NOW)),
+    "begins true": good(nbf=True),
+    "begins at null": good(nbf=None),
+    "issued beyond the leeway": good(iat=NOW + LEEWAY_SECONDS + 1),
+    "issued as a text": good(iat="now"),
+    "issued true": good(iat=True),
+    "issued in a list": good(iat=[NOW]),
+}
+
+REFUSED = {**FORMS, **HEADERS, **SAID}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+async def test_a_token_that_proves_nothing_is_refused(text: str) -> None:
+    """In a sentence that has nothing of it; and it is not remembered."""
+    desk = Desk()
+    words = await desk.refusal(text)
+
+    assert words.startswith("The bearer token ")
+    assert ("too long" in words) == (len(text) > tokens.MAX_TOKEN_CHARACTERS)
+    assert words.endswith(".")
+    assert "canary" not in words
+    assert not [part for part in text.split(".") if len(part) > 8 and part in words]
+    assert await desk.refusal(text) == words
+    assert desk.verifier._remembered == {}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+async def test_a_request_with_it_is_refused_with_a_challenge(text: str) -> None:
+    """HTTP 401, as RFC 9110 wants it; spaces around a token are HTTP's own and none of it."""
+    if text.strip(" ") == GOOD:
+        return
+    sent = [(b"authorization", f"Bearer {text}".encode("latin-1"))]
+    with pytest.raises(UnauthenticatedError) as caught:
+        await Desk().door.identify(sent)
+
+    assert "canary" not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        *((rsa(), name) for name in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
+        (curve(), "ES256"),
+        (curve("p384", "P-384"), "ES384"),
+        (curve("p521", "P-521"), "ES512"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_every_algorithm_that_can_be_trusted_is_verified(key: Key, algorithm: str) -> None:
+    """If the issuer may use it; a token by any other is refused, whatever its signature."""
+    text = headed(key, alg=algorithm, sign=algorithm)
+
+    assert (await Desk(key, algorithms=[algorithm]).verifier.verify(text)).subject == "ada"
+    other = "ES256" if algorithm == "RS256" else "RS256"
+    assert "algorithm" in await Desk(key, algorithms=[other]).refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        good(exp=NOW + 1),
+        good(exp=NOW + 0.5),
+        good(exp=int(NOW) + 1),
+        good(exp=1e30),
+        good(nbf=NOW + LEEWAY_SECONDS),
+        good(iat=NOW + LEEWAY_SECONDS),
+        good(iat=MISSING, nbf=MISSING),
+        good(nbf=-1e300),
+        good(aud=[AUDIENCE]),
+        good(aud=["other", AUDIENCE, 7, None]),
+        good(sub="ada", email="ada@example.com", groups=["eu"], deep={"a": [1]}),
+        headed(typ="at+jwt", cty="x"),
+        headed(cat="of this provider's own", tid=7),
+        headed(jku="https://canary.example", x5u="https://canary.example", jwk=public(ATTACKER)),
+        good(curve()),
+    ],
+)
+async def test_a_good_token_says_who_comes(text: str) -> None:
+    """Also at the edges of its time, and with what is not ours to read."""
+    token_ = await Desk().verifier.verify(text)
+
+    assert token_.subject == "ada"
+    assert AUDIENCE in token_.audiences
+    assert token_.text == text
+    assert token_.expires_at == token_.claims["exp"]
+    assert token_.issuer.issuer == ISSUER
+
+
+async def test_a_token_is_not_shown() -> None:
+    """Neither its text nor what it says of a person."""
+    shown = repr(await Desk().verifier.verify(good(email="canary@example.com")))
+
+    assert "canary" not in shown
+    assert SIGNATURE not in shown
+
+
+@pytest.mark.parametrize(
+    "text", [good(nbf=NOW + 60), good(iat=NOW + 60)], ids=["begins later", "issued later"]
+)
+async def test_a_token_is_in_force_from_the_leeway_on(text: str) -> None:
+    """Clocks are never quite the same."""
+    desk = Desk()
+    await desk.refusal(text)
+    desk.clock.advance(60 - LEEWAY_SECONDS)
+
+    assert (await desk.verifier.verify(text)).subject == "ada"
+
+
+LETTERS = string.ascii_letters + string.digits + "-_"
+REAL = (good(), good(curve()))
+
+
+@pytest.mark.parametrize("text", REAL, ids=["RS256", "ES256"])
+async def test_no_character_can_be_another(text: str) -> None:
+    """Each one in turn, by its neighbour in the alphabet: bits that no byte needs as well."""
+    desk = Desk()
+    await desk.verifier.verify(text)
+    for place, letter in enumerate(text):
+        other = "A" if letter == "." else LETTERS[LETTERS.index(letter) ^ 1]
+        await desk.refusal(f"{text[:place]}{other}{text[place + 1 :]}")
+
+
+@given(
+    text=st.sampled_from(REAL),
+    place=st.integers(0, 2000),
+    length=st.integers(0, 3),
+    other=st.text(st.sampled_from(f"{LETTERS}.=+/ \n"), max_size=3) | st.text(max_size=2),
+)
+@example(REAL[0], len(REAL[0]), 0, "=")
+@example(REAL[0], len(REAL[0]) - 1, 1, "B")
+async def test_no_change_of_a_token_is_believed(
+    text: str, place: int, length: int, other: str
+) -> None:
+    """Whatever is put in the place of whatever part, it is refused, and nothing else happens."""
+    place %= len(text) + 1
+    changed = f"{text[:place]}{other}{text[place + length :]}"
+    if changed != text:
+        await Desk().refusal(changed)
+
+
+odd = st.sampled_from(
+    [MISSING, None, True, 0, 7, -1, 1e300, NOW, NOW + 1, "", "ada", AUDIENCE, ISSUER, [], {}]
+) | st.lists(st.sampled_from([AUDIENCE, ISSUER, "", 1, None]), max_size=2)
+
+
+@given(said=st.fixed_dictionaries({}, optional=dict.fromkeys(claims_of(ISSUER, nbf=0), odd)))
+async def test_what_an_issuer_signs_must_make_sense(said: dict[str, object]) -> None:
+    """Of odd claims under a good signature only those that say who, for whom and when pass."""
+    claims = claims_of(ISSUER, **said)
+    try:
+        found = await Desk(curve()).verifier.verify(token(claims, curve()))
+    except UnauthenticatedError:
+        return
+    audience = claims["aud"]
+    assert found.issuer.issuer == claims["iss"]
+    assert claims["sub"] in {"ada", AUDIENCE, ISSUER}
+    assert AUDIENCE in (audience if isinstance(audience, list) else [audience])
+    assert type(claims["exp"]) in {int, float}
+    assert claims["exp"] > NOW
+
+
+@given(
+    header=st.dictionaries(
+        st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "jku", "x5c", "x5u", "zip"]),
+        odd.filter(lambda value: value is not MISSING) | st.sampled_from(["RS256", "rsa", "none"]),
+    )
+)
+async def test_no_header_is_too_odd(header: dict[str, object]) -> None:
+    """It is refused, unless it names the algorithm and the key and demands nothing."""
+    try:
+        await Desk().verifier.verify(token(claims_of(ISSUER), rsa(), header))
+    except UnauthenticatedError:
+        return
+    assert (header["alg"], header["kid"]) == ("RS256", "rsa")
+    assert "crit" not in header
+
+
+async def test_a_token_is_verified_once() -> None:
+    """From then on it costs no signature check."""
+    key = counted()
+    desk = Desk(key)
+    first = await desk.verifier.verify(GOOD)
+    assert key.checked == 1
+
+    assert all([await desk.verifier.verify(GOOD) is first for _ in range(10)])
+    assert key.checked == 1
+    await desk.verifier.verify(good(sub="grace"))
+    assert key.checked == 2
+
+
+async def test_a_remembered_token_ends_when_it_says() -> None:
+    """To the moment, without leeway, and though the clock be turned back afterwards, once."""
+    key = counted()
+    desk = Desk(key)
+    await desk.verifier.verify(GOOD)
+    desk.clock.advance(3599.9)
+    await desk.verifier.verify(GOOD)
+    desk.clock.advance(0.1)
+
+    assert "expired" in await desk.refusal(GOOD)
+    assert key.checked == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict[str, Key], "a key that its issuer does not have"),
+        (lambda: {"rsa": rsa("attacker")}, "a signature that is not its issuer's"),
+    ],
+    ids=["withdrawn", "replaced"],
+)
+async def test_a_token_is_remembered_no_longer_than_its_key(
+    change: Callable[[], dict[str, Key]], words: str
+) -> None:
+    """Whatever a key has signed is forgotten with it."""
+    desk = Desk()
+    await desk.verifier.verify(GOOD)
+    desk.keys.known = change()
+
+    assert words in await desk.refusal(GOOD)
+
+
+async def test_a_key_that_was_fetched_anew_still_verifies() -> None:
+    """By one check more."""
+    desk = Desk()
+    await desk.verifier.verify(GOOD)
+    again = counted()
+    desk.keys.known = {"rsa": again}
+
+    await desk.verifier.verify(GOOD)
+    await desk.verifier.verify(GOOD)
+    assert again.checked == 1
+
+
+async def test_so_many_tokens_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who goes beyond it is verified anew, and nothing grows."""
+    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 3)
+    key = counted()
+    desk = Desk(key)
+    people = [good(sub=f"person {number}") for number in range(10)]
+    for text in people:
+        await desk.verifier.verify(text)
+        assert len(desk.verifier._remembered) <= 3
+
+    await desk.verifier.verify(people[-1])
+    assert key.checked == 10
+    await desk.verifier.verify(people[0])
+    assert key.checked == 11
+    assert len(desk.verifier._remembered) == 3
+
+
+NEED_NO_KEY = [
+    *(name for name in REFUSED if "JSON" in name or " issuer" in name or "1 MB" in name),
+    *(name for name in HEADERS if "alg" in name or "HS" in name or "secret" in name),
+    *(name for name in HEADERS if "extension" in name or "crit" in name),
+]
+
+
+@pytest.mark.parametrize("name", NEED_NO_KEY)
+async def test_what_is_wrong_at_first_sight_needs_no_key(name: str) -> None:
+    """So that nobody makes us ask an issuer because of a text that is no token of its."""
+    desk = Desk()
+    await desk.refusal(REFUSED[name])
+
+    assert desk.keys.asked == (name == "a secret under RS256")
+
+
+async def test_each_issuer_vouches_for_its_own() -> None:
+    """A token that one trusted issuer signs in another's name is nobody's."""
+    issuers = {name: trusted(name) for name in (ISSUER, "https://other.example")}
+    keys: dict[str, Key] = {ISSUER: rsa(), "https://other.example": ATTACKER}
+    verifier = TokenVerifier(
+        issuers,
+        clock=Clock(),
+        keys_of=lambda issuer: KnownKeys(issuer, keys[issuer.issuer]),
+    )
+
+    assert (await verifier.verify(GOOD)).issuer is issuers[ISSUER]
+    for key_id in ("attacker", "rsa"):
+        with pytest.raises(UnauthenticatedError):
+            await verifier.verify(good(ATTACKER, {"alg": "ES256", "kid": key_id}))

@@ -1,0 +1,379 @@
+"""What is over a limit is refused before it is validated, wherever in a document it hides.
+
+The matrix follows the test suite of GraphQL Armor: each limit bare, in fragments, in fragments
+of fragments, in fragments that spread each other in a circle, and under names that pretend.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    parse,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayError, LimitExceededError
+from gateway.graph.execution import documents, limits
+from gateway.graph.execution.documents import Documents, Rejected, ValidationFailedError
+from gateway.graph.execution.limits import INTROSPECTION, Count, Limits, counts
+from gateway.graph.schema import build_schema, core
+from tests.gateways import Gateway, Sandbox, gateway_over
+
+SCHEMA = core(build_schema())
+
+CONNECTION = "AudienceGenerationJobConnection"
+
+
+def deep(levels: int) -> str:
+    """Nest fields of a connection: jobs have exports, which have a job."""
+    path = ["nodes", "exportJobs", "nodes", "audienceGenerationJob"]
+    names = [path[0], *(path[1 + level % 3] for level in range(levels - 2))]
+    return " { ".join([*names, "__typename"]) + " }" * len(names)
+
+
+WITH: dict[str, Callable[[int], str]] = {
+    "depth": deep,
+    "aliases": lambda n: " ".join(f"a{each}: __typename" for each in range(n)),
+    "directives": lambda n: "__typename @include(if: true) " * n,
+    "selections": lambda n: "__typename " * n,
+    "root_fields": lambda n: "__typename " * n,
+}
+"""What has so many of something: fields of a connection, or of the root."""
+
+LIMITS = [each.name for each in fields(Count)]
+
+FORMS = {
+    "bare": "query {{ {open} {inner} {close} }}",
+    "inline": "query {{ {open} ... {{ ... on {on} {{ {inner} }} }} {close} }}",
+    "fragment": "query {{ {open} ...A {close} }} fragment A on {on} {{ {inner} }}",
+    "fragment twice": "query {{ {open} ...A ...A {close} }} fragment A on {on} {{ {inner} }}",
+    "fragment in fragment": (
+        "fragment B on {on} {{ {inner} }} query {{ {open} ...A {close} }}"
+        "fragment A on {on} {{ ... {{ ...B }} }}"
+    ),
+    "fragment above the field": (
+        "query {{ ...A }} fragment A on Query {{ {open} ...B {close} }}"
+        "fragment B on {on} {{ {inner} }}"
+    ),
+    "spoofed names": (
+        "query __schema {{ {open} ...__schema {close} }} fragment __schema on {on} {{ {inner} }}"
+    ),
+    "spoofed alias": "query {{ __schema: {open} {inner} {close} }}",
+    "second operation": "query A {{ __typename }} query B {{ {open} {inner} {close} }}",
+}
+
+CIRCLES = {
+    "self": "{{ {open} ...A {close} }} fragment A on {on} {{ {inner} ...A }}",
+    "two": (
+        "{{ {open} ...A {close} }} fragment A on {on} {{ {inner} ...B }}"
+        "fragment B on {on} {{ ...A {inner} }}"
+    ),
+    "nowhere": "{{ {open} {inner} ...Nowhere {close} }}",
+    "fragment twice": (
+        "{{ {open} ...A {close} }} fragment A on {on} {{ {inner} }}"
+        "fragment A on {on} {{ __typename }}"
+    ),
+    "operation twice": "query A {{ {open} {inner} {close} }} query A {{ __typename }}",
+    "two nameless": "{{ {open} {inner} {close} }} {{ __typename }}",
+    "unused": "{{ __typename }} fragment A on {on} {{ {inner} ...A }}",
+}
+
+
+def written(form: str, limit: str, amount: int) -> str:
+    """Write a document that has so many of something in some form."""
+    jobs = limit != "root_fields" or "alias" in form
+    inner = WITH["root_fields" if not jobs else limit](amount)
+    return form.format(
+        open="audienceGenerationJobs {" if jobs else "",
+        close="}" if jobs else "",
+        on=CONNECTION if jobs else "Query",
+        inner=inner,
+    )
+
+
+def refusal(query: str, **accepted: int) -> GatewayError | None:
+    """Return what is first wrong with a document under these limits, if anything is."""
+    known = Documents(SCHEMA, introspection=True, limits=Limits(**accepted))
+    try:
+        known.validate(query, known.parse(query))
+    except Rejected as rejected:
+        original = rejected.errors[0].original_error
+        assert isinstance(original, GatewayError)
+        return original
+    return None
+
+
+def walked(
+    document: DocumentNode, selections: Any, depth: int = 0, *, hidden: bool = False
+) -> Iterator[tuple[SelectionNode, int, bool]]:
+    """Expand selections as plainly as can be: each with its depth, and whether it is hidden."""
+    for each in selections:
+        yield each, depth, hidden
+        if isinstance(each, FragmentSpreadNode):
+            below = [
+                definition.selection_set
+                for definition in document.definitions
+                if isinstance(definition, FragmentDefinitionNode)
+                and definition.name.value == each.name.value
+            ]
+        else:
+            below = [each.selection_set] if each.selection_set else []
+        named = isinstance(each, FieldNode) and each.name.value in INTROSPECTION
+        inside = depth + (isinstance(each, FieldNode) and not hidden)
+        for selected in below:
+            yield from walked(document, selected.selections, inside, hidden=hidden or named)
+
+
+def expanded(document: DocumentNode, operation: OperationDefinitionNode) -> Count:
+    """Count what an operation has by writing all of it out."""
+    all_of_it = list(walked(document, operation.selection_set.selections))
+    found = [(each, depth, hid) for each, depth, hid in all_of_it if isinstance(each, FieldNode)]
+    spread = [each.name.value for each, _, _ in all_of_it if isinstance(each, FragmentSpreadNode)]
+    of_fragments = {
+        each.name.value: len(each.directives or ())
+        for each in document.definitions
+        if isinstance(each, FragmentDefinitionNode)
+    }
+    return Count(
+        depth=max((depth + (not hid) for _, depth, hid in found), default=0),
+        aliases=sum(each.alias is not None for each, _, _ in found),
+        root_fields=sum(depth == 0 for _, depth, _ in found),
+        directives=len(operation.directives or ())
+        + sum(len(each.directives or ()) for each, _, _ in all_of_it)
+        + sum(of_fragments[name] for name in spread),
+        selections=len(all_of_it),
+    )
+
+
+def plainly(document: DocumentNode) -> list[Count]:
+    """Count what each operation of a document has by writing it out."""
+    return [
+        expanded(document, each)
+        for each in document.definitions
+        if isinstance(each, OperationDefinitionNode)
+    ]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("form", FORMS)
+def test_at_a_limit_passes_and_one_over_does_not(form: str, limit: str) -> None:
+    """In each form: the error names what there is, what is accepted, and the setting."""
+    query = written(FORMS[form], limit, 8)
+    has = max(getattr(each, limit) for each in plainly(parse(query)))
+    if "alias" not in form or limit != "root_fields":
+        assert has >= 8  # what is counted is what was hidden
+
+    assert refusal(query, **{limit: has}) is None
+    error = refusal(query, **{limit: has - 1})
+
+    assert isinstance(error, LimitExceededError)
+    assert f" {has} " in error.message
+    assert f"up to {has - 1} (GATEWAY_LIMIT_{limit.upper()})." in error.message
+
+
+@pytest.mark.parametrize(
+    ("limit", "accepted"),
+    [("depth", 15), ("aliases", 30), ("root_fields", 10), ("directives", 50)],
+)
+def test_the_defaults_hold(limit: str, accepted: int) -> None:
+    """So many pass and one more does not, without any setting."""
+    above = limit == "depth"  # the connection is a level of its own
+    assert refusal(written(FORMS["bare"], limit, accepted - above)) is None
+    error = refusal(written(FORMS["bare"], limit, accepted - above + 1))
+
+    assert error is not None
+    assert f" {accepted + 1} " in error.message
+
+
+@pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)])
+def test_the_default_of_selections_holds(more: int, refused: bool) -> None:  # noqa: FBT001
+    """Ten thousand of them, most of them in a fragment that is spread a hundred times."""
+    query = (
+        f"{{ audienceGenerationJobs {{ {'...A ' * 98} pageInfo {{ {'__typename ' * (99 + more)} }}"
+        f" totalCount }} }} fragment A on {CONNECTION} {{ {'__typename ' * 100} }}"
+    )
+    assert counts(parse(query))[0].selections == 10000 + more
+    assert (refusal(query) is not None) == refused
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("circle", CIRCLES)
+def test_an_invalid_document_is_read_to_its_end(circle: str, limit: str) -> None:
+    """Circles, fragments that are not there and names twice: validation says what is wrong."""
+    query = written(CIRCLES[circle], limit, 8)
+    error = refusal(query, **{limit: 10**6})
+
+    assert isinstance(error, ValidationFailedError)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_circle_hides_nothing(limit: str) -> None:
+    """What is in a fragment counts though the fragment spreads itself."""
+    error = refusal(written(CIRCLES["self"], limit, 8), **{limit: 3})
+
+    assert isinstance(error, LimitExceededError)
+
+
+def test_introspection_does_not_count_to_depth_and_nothing_else_is_excepted() -> None:
+    """By the name of the field, not by an alias; the field itself counts, and so do its aliases."""
+    inside = "types { a: name ofType: __typename }"
+    (count,) = counts(parse(f"{{ __schema {{ ...A }} }} fragment A on __Schema {{ {inside} }}"))
+    assert count == Count(depth=1, aliases=2, root_fields=1, directives=0, selections=5)
+    (spoofed,) = counts(parse("{ __schema: audienceGenerationJobs { nodes { id } } }"))
+    assert spoofed.depth == 3
+
+
+def doubling(levels: int, on: str = "Query") -> str:
+    """Write fragments of which each spreads the next one twice."""
+    chain = "".join(f"fragment F{n} on {on} {{ ...F{n + 1} ...F{n + 1} }}\n" for n in range(levels))
+    return f"{{ ...F0 }} {chain} fragment F{levels} on {on} {{ __typename }}"
+
+
+@pytest.mark.parametrize("levels", [10, 20, 40, 60])
+def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
+    """However often it is spread; what doubles sixty times ends at a number that is still small."""
+    read = []
+    count_own = limits._own
+
+    def noting(definition: Any) -> Any:
+        read.append(definition)
+        return count_own(definition)
+
+    monkeypatch.setattr(limits, "_own", noting)
+    (count,) = counts(parse(doubling(levels)))
+
+    assert len(read) == levels + 2  # with the last fragment and the operation
+    assert count.root_fields == min(2**levels, 2**31)
+
+
+@pytest.mark.parametrize("levels", [10, 20, 40, 60])
+def test_doubling_fragments_are_refused_unvalidated(
+    monkeypatch: pytest.MonkeyPatch, levels: int
+) -> None:
+    """Validation, which has bounds of its own, does not see them."""
+    monkeypatch.setattr(documents, "validate", lambda *_, **__: pytest.fail("validated"))
+    error = refusal(doubling(levels))
+
+    assert isinstance(error, LimitExceededError)
+
+
+def test_a_chain_longer_than_the_call_stack_is_read() -> None:
+    """An operator may allow more tokens than Python allows calls within calls."""
+    chain = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(5000))
+    (count,) = counts(parse("{ ...F0 }" + chain + " fragment F5000 on Query { __typename }"))
+
+    assert count == Count(depth=1, root_fields=1, selections=5002)
+
+
+names = st.sampled_from(["x", "y: x", "x @a", "__schema", "__type: x", "__type"])
+
+
+def selected(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Give selection sets of fields, with and without more below, and of inline fragments."""
+    nested = st.builds(lambda name, below: f"{name} {{ {below} }}", names | st.just("..."), inner)
+    return st.lists(names | nested | inner, min_size=1, max_size=4).map(" ".join)
+
+
+@st.composite
+def acyclic(draw: st.DrawFn) -> str:
+    """Write a document in which each fragment spreads later ones only."""
+    number = draw(st.integers(0, 4))
+    parts = []
+    for n in range(-2, number):
+        later = [f"...F{each}" for each in range(max(n + 1, 0), number)]
+        leaves = st.sampled_from([*later, "x"])
+        body = draw(st.recursive(leaves, selected, max_leaves=6))
+        head = f"query Q{-n} @a" if n < 0 else f"fragment F{n} on T @b"
+        parts.append(f"{head} {{ {body} }}")
+    return " ".join(draw(st.permutations(parts)))
+
+
+@given(acyclic())
+def test_counting_is_what_writing_it_all_out_gives(query: str) -> None:
+    """For any small document without circles."""
+    document = parse(query)
+    assert list(map(asdict, counts(document))) == list(map(asdict, plainly(document)))
+
+
+JOBS = "audienceGenerationJobs"
+
+REFUSED = {
+    "101 aliases of __typename": "{" + " ".join(f"a{n}: __typename" for n in range(101)) + "}",
+    "101 aliases of a list": "{" + " ".join(f"a{n}: {JOBS} {{ __typename }}" for n in range(101)),
+    "aliases in a fragment spread twice": (
+        f"{{ {JOBS} {{ ...A ...A }} }} fragment A on {CONNECTION} "
+        "{" + " ".join(f"a{n}: totalCount" for n in range(16))
+    ),
+    "too deep": f"{{ {JOBS} {{ {deep(15)} }}",
+    "too many root fields": "{" + f"{JOBS} {{ __typename }}" * 11,
+    "1,000 directives": "{ __typename " + "@include(if: true) " * 200 + "@a " * 400,
+    "500 of a field": "{" + "__typename " * 500,
+    "1,900 of a field": f"{{ {JOBS} {{ nodes {{ {'name ' * 1900} }} }}",
+    "2,000 of a field": f"{{ {JOBS} {{ nodes {{ {'name ' * 2000} }} }}",
+    "490 lists": f"{{ {JOBS} {{ {'nodes { name }' * 490} }}",
+    "lists in lists": "{" + f"{JOBS} {{ {'nodes { id }' * 45} }}" * 10,
+    "lists in rows": f"{{ {JOBS} {{ nodes {{ {'tags { key } ' * 450} }}",
+    "lists with arguments": (
+        f"{{ {JOBS} {{ nodes {{ {'exportJobs(first: 1) { totalCount }' * 200} }}"
+    ),
+    "aliases of one name": f"{{ {JOBS} {{ nodes {{ {'name: id ' * 30} {'name ' * 1500} }}",
+    "fields in inline fragments": f"{{ {JOBS} {{ {'... { __typename }' * 490} }}",
+    "fragments side by side": (
+        f"{{ {JOBS} {{ {' '.join(f'...F{n}' for n in range(200))} }} }}"
+        + "".join(f"fragment F{n} on {CONNECTION} {{ totalCount }}" for n in range(200))[:-1]
+    ),
+    "a long chain of fragments": (
+        "{ ...F0 }" + "".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(240))
+        + "fragment F240 on Query { __typename"
+    ),
+    "doubling fragments": doubling(20)[:-1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
+def test_a_refused_query_costs_no_call(gateway: Gateway, query: str) -> None:
+    """One error, 400, and the upstream hears nothing of it."""
+    closed = query + "}" * (query.count("{") - query.count("}"))
+    answer = gateway.ask(closed)
+
+    assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
+    assert gateway.sandbox.calls == []
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_setting_is_heeded(sandbox: Sandbox, limit: str) -> None:
+    """Each limit of the environment is the one that is applied."""
+    query = written(FORMS["bare"], limit, 6)
+    (count,) = counts(parse(query))
+    with gateway_over(sandbox, **{f"limit_{limit}": getattr(count, limit) - 1}) as narrow:
+        answer = narrow.ask(query)
+    assert f"GATEWAY_LIMIT_{limit.upper()}" in answer.errors[0]["message"]
+    assert answer.code == "LIMIT_EXCEEDED"
+
+
+def test_what_real_clients_send_passes(gateway: Gateway) -> None:
+    """Forty components, each with a fragment on the same job, and fields in common."""
+    common = "__typename id name status"
+    parts = [
+        f"fragment Row{n} on AudienceGenerationJob {{ {common} createTime collaborationId"
+        f" configuredAudienceModel {{ __typename id name }} ...Id }}"
+        for n in range(40)
+    ]
+    query = (
+        "query Page { audienceGenerationJobs(first: 2) { __typename edges { __typename cursor node"
+        f" {{ {common} {' '.join(f'...Row{n}' for n in range(40))} }} }}"
+        " pageInfo { __typename hasNextPage endCursor } } }"
+        f" fragment Id on AudienceGenerationJob {{ __typename id }} {' '.join(parts)}"
+    )
+    edges = gateway.ask(query).data["audienceGenerationJobs"]["edges"]
+
+    assert edges[0]["node"]["configuredAudienceModel"]["name"]

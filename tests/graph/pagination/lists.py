@@ -1,0 +1,69 @@
+"""A list as an upstream hands it out: any shapes of pages, behind tokens, remembered once read."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from gateway.graph.pagination.cursor import CursorPosition, item_digest
+from gateway.upstream.loader import CallBudget
+from gateway.upstream.values import Item, Page
+
+
+def key_of(item: Item) -> str:
+    """Name an item."""
+    key: str = item["key"]
+    return key
+
+
+@dataclass
+class PagedList:
+    """Pages of keys; page n's token is "t<n>". Each page is loaded once, as the Reader does."""
+
+    shapes: list[list[str]]
+    budget: CallBudget | None = None
+    loaded: dict[str | None, Page] = field(default_factory=dict)
+
+    async def load(self, token: str | None) -> Page:
+        """Return the page behind a token."""
+        if token not in self.loaded:
+            if self.budget is not None:
+                self.budget.spend()
+            number = 0 if token is None else int(token[1:])
+            more = number + 1 < len(self.shapes)
+            items: list[Item] = [{"key": key} for key in self.shapes[number]]
+            self.loaded[token] = Page(items, f"t{number + 1}" if more else None)
+        return self.loaded[token]
+
+    @property
+    def keys(self) -> list[str]:
+        """Every key, in order."""
+        return [key for shape in self.shapes for key in shape]
+
+    @property
+    def calls(self) -> int:
+        """How many pages were loaded."""
+        return len(self.loaded)
+
+
+@st.composite
+def paged_lists(draw: st.DrawFn, most: int = 40) -> PagedList:
+    """Draw a list of any length in pages of any sizes, short and empty ones included."""
+    sizes = draw(st.lists(st.integers(0, 9), min_size=1, max_size=8))
+    shapes, number = [], 0
+    for size in sizes:
+        taken = min(size, most - number)
+        shapes.append([f"k{number + index}" for index in range(taken)])
+        number += taken
+    return PagedList(shapes)
+
+
+def place_behind(paged: PagedList, key: str) -> CursorPosition:
+    """Return the place that the cursor of this key's edge holds."""
+    for number, shape in enumerate(paged.shapes):
+        if key in shape:
+            token = f"t{number}" if number else None
+            offset = shape.index(key) + 1
+            if offset == len(shape) and number + 1 < len(paged.shapes):
+                return CursorPosition(f"t{number + 1}", 0, item_digest(key))
+            return CursorPosition(token, offset, item_digest(key))
+    raise KeyError(key)

@@ -1,0 +1,134 @@
+"""Whatever bytes come, one request has one answer: nobody smuggles a second one behind it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.http.wire import Hasty, answers, connect, read_to_end
+
+POST = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+BODY = b'{"query": "{ __typename }"}'
+PIECE = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+MALFORMED = {
+    "CL and TE": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "TE and CL": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two CL": POST + b"Content-Length: 0\r\nContent-Length: 35\r\n\r\n",
+    "the same CL twice": POST + b"Content-Length: 27\r\nContent-Length: 27\r\n\r\n" + BODY,
+    "list of CL": POST + b"Content-Length: 27, 27\r\n\r\n" + BODY,
+    "negative CL": POST + b"Content-Length: -1\r\n\r\n",
+    "signed CL": POST + b"Content-Length: +27\r\n\r\n" + BODY,
+    "hexadecimal CL": POST + b"Content-Length: 0x1b\r\n\r\n" + BODY,
+    "empty CL": POST + b"Content-Length: \r\n\r\n",
+    "huge CL": POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
+    "unknown TE": POST + b"Transfer-Encoding: xchunked\r\n\r\n" + PIECE,
+    "TE not last": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n" + PIECE,
+    "two TE": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + PIECE,
+    "TE with a tab": POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n" + PIECE,
+    "bare LF in the head": b"GET /livez HTTP/1.1\nHost: x\n\n",
+    "bare LF after a header": b"GET /livez HTTP/1.1\r\nHost: x\nX-A: b\r\n\r\n",
+    "bare CR": b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\rX-C: d\r\n\r\n",
+    "folded header": b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n",
+    "folded first header": b"GET /livez HTTP/1.1\r\n Host: x\r\n\r\n",
+    "space before the colon": POST + b"Content-Length : 27\r\n\r\n" + BODY,
+    "header without a name": b"GET /livez HTTP/1.1\r\n: x\r\n\r\n",
+    "header without a colon": b"GET /livez HTTP/1.1\r\nHost\r\n\r\n",
+    "NUL in a header": b"GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\x00c\r\n\r\n",
+    "NUL in a name": b"GET /livez HTTP/1.1\r\nHost: x\r\nX\x00A: b\r\n\r\n",
+    "NUL in the target": b"GET /live\x00z HTTP/1.1\r\nHost: x\r\n\r\n",
+    "hexadecimal prefix of a chunk": CHUNKED + b"0x1b\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "negative chunk": CHUNKED + b"-1\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "huge chunk": CHUNKED + b"fffffffffffffffffff\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "chunk of no size": CHUNKED + b"\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "chunk longer than it says": CHUNKED + b"1\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "bare LF after a chunk's size": CHUNKED + b"1b\n" + BODY + b"\r\n0\r\n\r\n",
+    "bare LF after a chunk": CHUNKED + b"1b\r\n" + BODY + b"\n0\r\n\r\n",
+    "space in a chunk's size": CHUNKED + b"1 b\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "CL behind the body": CHUNKED + PIECE + b"0\r\nContent-Length: 9\r\n\r\n",
+    "HTTP/0.9": b"GET /livez\r\n\r\n",
+    "HTTP/2": b"GET /livez HTTP/2.0\r\nHost: x\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no version": b"GET /livez HTTP/\r\nHost: x\r\n\r\n",
+    "lower-case version": b"GET /livez http/1.1\r\nHost: x\r\n\r\n",
+    "unknown version": b"GET /livez HTTP/1.9\r\nHost: x\r\n\r\n",
+    "unknown method": b"FETCH /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "lower-case method": b"get /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target without a slash": b"GET @evil HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target of a proxy": b"CONNECT evil:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "absolute target without a path": b"GET http://evil HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target in UTF-8": "GET /livez\u00e4 HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+}
+"""What is no request: 400 and the end, whatever comes behind."""
+
+WELL_FORMED = {
+    "absolute target": (b"GET http://evil/livez HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "asterisk target": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "target with two slashes": (b"GET //evil/livez HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "path in the host": (b"GET /livez HTTP/1.1\r\nHost: a/?x=\r\n\r\n", 200),
+    "other path in the host": (b"GET /nothing HTTP/1.1\r\nHost: a/livez?\r\n\r\n", 404),
+    "user in the host": (b"GET /livez HTTP/1.1\r\nHost: a@evil\r\n\r\n", 200),
+    "two hosts": (b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "encoded slash": (b"GET /%2flivez HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "dots": (b"GET /graphql/../livez HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "empty chunked body": (CHUNKED + b"0\r\n\r\n", 400),
+    "chunk extensions": (CHUNKED + b'1b;a;b=c;d="e"\r\n' + BODY + b"\r\n0;f\r\n\r\n", 200),
+    "leading zeros": (CHUNKED + b"0001b\r\n" + BODY + b"\r\n000\r\n\r\n", 200),
+    "trailers": (CHUNKED + PIECE + b"0\r\nHost: y\r\nX-A: b\r\n\r\n", 200),
+    "body of a GET": (
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED,
+        200,
+    ),
+    "unread body": (
+        POST
+        + b"X-Aws-Access-Key-Id: half\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED)
+        + SMUGGLED,
+        401,
+    ),
+}
+"""What is one request, however odd, and the status of its answer."""
+
+
+@pytest.fixture(scope="module")
+def hasty(shared_sandbox: Sandbox) -> Iterator[Gateway]:
+    """Serve a gateway that closes idle connections soon."""
+    with gateway_over(shared_sandbox, http=Hasty) as gateway:
+        yield gateway
+
+
+def sent(gateway: Gateway, data: bytes) -> list[int]:
+    """Send bytes, and give the status of each answer that comes until the connection ends."""
+    with connect(gateway.url) as connection:
+        connection.sendall(data)
+        return [answer.status for answer in answers(read_to_end(connection))]
+
+
+@pytest.mark.parametrize("behind", [b"", SMUGGLED], ids=["alone", "with one behind"])
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
+def test_what_is_no_request_is_refused_once(hasty: Gateway, data: bytes, behind: bytes) -> None:
+    """Then the connection is closed: where a next request would begin is anybody's guess."""
+    assert sent(hasty, data + behind) == [400]
+
+
+@pytest.mark.parametrize(("data", "status"), WELL_FORMED.values(), ids=WELL_FORMED)
+def test_what_is_one_request_is_answered_once(hasty: Gateway, data: bytes, status: int) -> None:
+    """By its path alone, whatever host it names; and a next one is answered as it would be."""
+    assert sent(hasty, data) == [status]
+    last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert sent(hasty, data + last) == [status, 200]
+
+
+def test_an_answer_under_way_is_not_spoilt(hasty: Gateway) -> None:
+    """A malformed request behind a good one: the good one is answered, and it ends there."""
+    good = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert sent(hasty, good + b"nonsense\r\n\r\n") == [200]
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0"])
+def test_an_upgrade_is_not_made(hasty: Gateway, protocol: bytes) -> None:
+    """It is answered as the request that it is, and what comes behind it is not read."""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol
+    assert sent(hasty, b"GET /livez HTTP/1.1\r\nHost: x\r\n" + upgrade + SMUGGLED) == [200]
