@@ -1,21 +1,24 @@
-"""Everything we may tell a caller went wrong, as one tree.
+"""The errors that callers see: one tree, one public code per class.
 
 GatewayError
-├── BadUserInputError             an argument, variable or header value is wrong
-│   └── InvalidCursorError        a cursor is damaged, of another list, or no longer good
-├── UnauthenticatedError          no, malformed, expired or unknown credentials
-├── ForbiddenError                the caller is known and not allowed
-├── NotFoundError                 the object asked for by name does not exist
-├── LimitExceededError            a limit or a budget of the gateway is spent
-├── OverloadedError           the gateway has more to do than it can
-├── InternalError             the gateway failed; the text is always the same
-└── UpstreamError                 the upstream did not do its part
-    ├── ThrottledError            it asked for patience
-    ├── UpstreamTimeoutError      it did not answer in time
-    ├── UpstreamUnavailableError  it could not be reached, or failed
-    └── UpstreamInvalidResponseError  its answer made no sense
+├── ParseFailedError
+├── ValidationFailedError
+├── BadUserInputError
+│   └── InvalidCursorError
+├── UnauthenticatedError
+├── ForbiddenError
+├── NotFoundError
+├── LimitExceededError
+├── OverloadedError
+├── InternalError
+└── UpstreamError
+    ├── ThrottledError
+    ├── UpstreamTimeoutError
+    ├── UpstreamUnavailableError
+    └── UpstreamInvalidResponseError
 
-What is not in this tree is never shown: it reaches the caller as InternalError, without its text.
+Any other exception reaches the caller as InternalError, without its text. `make docs` writes the
+table of error codes in docs/reference.md from these classes.
 """
 
 from dataclasses import dataclass
@@ -24,21 +27,25 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class AwsErrorDetails:
-    """Where and how AWS answered; shown as `extensions.aws`."""
+    """The AWS response behind an error; shown as `extensions.aws`."""
 
     operation: str
     code: str
     request_id: str | None
 
     def extensions(self) -> dict[str, Any]:
-        """Give the public form."""
         return {"operation": self.operation, "code": self.code, "requestId": self.request_id}
 
 
 class GatewayError(Exception):
-    """Something we tell the caller. The code is public and never renamed."""
+    """An error that callers see. Its code is public and never renamed."""
 
     code: ClassVar[str]
+    meaning: ClassVar[str]
+    remedy: ClassVar[str]
+    """What the caller can do."""
+    http_status: ClassVar[int | None] = None
+    """Status of a response without `data`; None if the code has no fixed one."""
 
     def __init__(self, message: str, *, aws: AwsErrorDetails | None = None) -> None:
         super().__init__(message)
@@ -46,74 +53,101 @@ class GatewayError(Exception):
         self.aws = aws
 
     def extensions(self) -> dict[str, Any]:
-        """Give what stands in `extensions` of the error in an answer."""
         shown: dict[str, Any] = {"code": self.code}
         if self.aws is not None:
             shown["aws"] = self.aws.extensions()
         return shown
 
 
-class BadUserInputError(GatewayError):
-    """An argument, a variable or a parameter is not what it must be."""
+class ParseFailedError(GatewayError):
+    code = "GRAPHQL_PARSE_FAILED"
+    meaning = "The query is not a GraphQL document."
+    remedy = "Fix the query."
+    http_status = 400
 
+
+class ValidationFailedError(GatewayError):
+    code = "GRAPHQL_VALIDATION_FAILED"
+    meaning = "The document is not valid for the schema."
+    remedy = "Fix the query."
+    http_status = 400
+
+
+class BadUserInputError(GatewayError):
     code = "BAD_USER_INPUT"
+    meaning = (
+        "An argument, a variable, a parameter or a header is invalid; the message names it and "
+        "what is accepted."
+    )
+    remedy = "Fix the input."
 
 
 class InvalidCursorError(BadUserInputError):
-    """A cursor names no place in the list that was asked for."""
-
     code = "INVALID_CURSOR"
+    meaning = "The cursor is damaged, belongs to another list, or AWS no longer accepts it."
+    remedy = "Start again without a cursor."
 
 
 class UnauthenticatedError(GatewayError):
-    """Nobody we know is asking."""
-
     code = "UNAUTHENTICATED"
+    meaning = "The credentials are missing, malformed, unknown or expired."
+    remedy = "Get new credentials."
+    http_status = 401
 
 
 class ForbiddenError(GatewayError):
-    """The caller is known and not allowed."""
-
     code = "FORBIDDEN"
+    meaning = "The caller is authenticated, but lacks the permission."
+    remedy = "Request the permission from the owner of the AWS account or of the gateway."
 
 
 class NotFoundError(GatewayError):
-    """The object that was asked for does not exist."""
-
     code = "NOT_FOUND"
+    meaning = "No object has this ARN."
+    remedy = "Check the ARN."
 
 
 class LimitExceededError(GatewayError):
-    """A limit or a budget of the gateway is spent."""
-
     code = "LIMIT_EXCEEDED"
+    meaning = "The request exceeds a limit or budget of the gateway; the message names it."
+    remedy = "Request fewer items or fields."
 
 
 class OverloadedError(GatewayError):
-    """The gateway has more to do than it can; `retry_after` in seconds."""
-
     code = "OVERLOADED"
+    meaning = (
+        "The gateway, or the caller's part of it, is at capacity; `retryAfter` and the header "
+        "`Retry-After` give the seconds to wait."
+    )
+    remedy = "Wait, then retry."
+    http_status = 503
     retry_after = 2
+    """In seconds."""
 
     def extensions(self) -> dict[str, Any]:
-        """Give what stands in `extensions`, with `retryAfter`."""
         return {**super().extensions(), "retryAfter": self.retry_after}
 
 
 class InternalError(GatewayError):
-    """The gateway itself failed. Its message never says how; the log does."""
+    """The gateway itself failed. The message is always the same; the log has the details."""
 
     code = "INTERNAL"
+    meaning = "The gateway failed. Its log has the details under the request id."
+    remedy = "Report it to the operators of the gateway."
+    http_status = 500
 
 
 class UpstreamError(GatewayError):
-    """The upstream did not do its part."""
+    """The upstream failed, or refused for a reason other than permissions. Never raised itself."""
 
 
 class ThrottledError(UpstreamError):
-    """The upstream asks for patience; `retry_after` in seconds if it said for how long."""
-
     code = "THROTTLED"
+    meaning = (
+        "AWS throttles the caller, or the caller exceeded the gateway's own rate limit; "
+        "`retryAfter` gives the seconds to wait, if known."
+    )
+    remedy = "Wait, then retry."
 
     def __init__(
         self, message: str, *, aws: AwsErrorDetails | None = None, retry_after: float | None = None
@@ -122,7 +156,6 @@ class ThrottledError(UpstreamError):
         self.retry_after = retry_after
 
     def extensions(self) -> dict[str, Any]:
-        """Give what stands in `extensions`, with `retryAfter` in seconds where it is known."""
         shown = super().extensions()
         if self.retry_after is not None:
             shown["retryAfter"] = self.retry_after
@@ -130,18 +163,24 @@ class ThrottledError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """The upstream did not answer in time."""
-
     code = "UPSTREAM_TIMEOUT"
+    meaning = "The upstream did not respond in time."
+    remedy = "Retry."
 
 
 class UpstreamUnavailableError(UpstreamError):
-    """The upstream could not be reached, or failed."""
-
     code = "UPSTREAM_UNAVAILABLE"
+    meaning = "The upstream failed or could not be reached."
+    remedy = "Retry later."
 
 
 class UpstreamInvalidResponseError(UpstreamError):
-    """The upstream's answer made no sense."""
-
     code = "UPSTREAM_INVALID_RESPONSE"
+    meaning = "The upstream returned an invalid response."
+    remedy = "Report it to the operators of the gateway."
+
+
+def error_classes(base: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
+    """Return the classes that declare a code, in the order of the tree."""
+    declared = [base] if "code" in vars(base) else []
+    return declared + [each for child in base.__subclasses__() for each in error_classes(child)]

@@ -14,7 +14,12 @@ from graphql import (
 )
 from graphql.validation.rules import overlapping_fields_can_be_merged
 
-from gateway.errors import GatewayError, LimitExceededError
+from gateway.errors import (
+    GatewayError,
+    LimitExceededError,
+    ParseFailedError,
+    ValidationFailedError,
+)
 from gateway.graph.execution.limits import Limits, check
 
 MAX_REMEMBERED_CHARACTERS = 128 * 1024
@@ -37,18 +42,6 @@ TOO_MUCH_TO_VALIDATE = (
     "The document takes too much work to validate. Accepted: fields that are named once in each "
     "place, few fragments side by side, and few within each other."
 )
-
-
-class ParseFailedError(GatewayError):
-    """The text is not a GraphQL document."""
-
-    code = "GRAPHQL_PARSE_FAILED"
-
-
-class ValidationFailedError(GatewayError):
-    """The document is not one for this schema."""
-
-    code = "GRAPHQL_VALIDATION_FAILED"
 
 
 class Rejected(Exception):  # noqa: N818  a result with reasons, not a failure of ours

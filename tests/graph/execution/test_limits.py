@@ -21,9 +21,9 @@ from graphql import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, LimitExceededError
+from gateway.errors import GatewayError, LimitExceededError, ValidationFailedError
 from gateway.graph.execution import documents, limits
-from gateway.graph.execution.documents import Documents, Rejected, ValidationFailedError
+from gateway.graph.execution.documents import Documents, Rejected
 from gateway.graph.execution.limits import INTROSPECTION, Count, Limits, counts
 from gateway.graph.schema import build_schema, core
 from tests.gateways import Gateway, Sandbox, gateway_over
