@@ -7,7 +7,7 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --pyt
 NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federation deploy)
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev check audit test schema bench lock clean
+.PHONY: help install dev check audit test schema docs bench lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ test: .venv/dev.stamp gateway/http/explorer/index.html $(NPM_TESTS)  ## the whol
 	@PATH="$$PATH:/usr/sbin"; command -v haproxy >/dev/null && command -v bwrap >/dev/null || { echo "The tests need haproxy and bubblewrap; on Debian: apt install haproxy bubblewrap"; exit 1; }
 	.venv/bin/pytest -n 2
 
-schema: .venv/runtime.stamp  ## write schema.graphql anew
+schema: .venv/runtime.stamp  ## regenerate schema.graphql
 	.venv/bin/gateway schema > schema.graphql
+
+docs: .venv/runtime.stamp  ## regenerate tables and schemas from the code
+	.venv/bin/python -m scripts.generate_docs
 
 bench: .venv/dev.stamp  ## measure what the README claims
 	.venv/bin/python benchmarks/run.py

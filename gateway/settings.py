@@ -1,375 +1,398 @@
-"""Every setting: name, type, default, meaning. Read once, from GATEWAY_* variables, at start."""
+"""Every setting: name, type, bounds, default and meaning.
+
+Settings are read once, at start, from environment variables with the prefix GATEWAY_. `make docs`
+writes the tables of the documentation and the schema of the chart's values from this module.
+"""
 
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "GATEWAY_"
 
-REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
-
-INJECTED = re.compile(
+_INJECTED = re.compile(
     r"GATEWAY_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?"
     r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-"""What Kubernetes puts into each pod's environment for a Service called `gateway` or
-`gateway-…`; and `…_PORT`, told by its value."""
+"""Variables that Kubernetes injects into each pod for a Service named `gateway` or `gateway-…`.
+It also injects `…_PORT`, which is recognised by its value."""
 
-REDIS = re.compile(r"rediss?://(?:[^\s/?#@]*@)?(\[[0-9a-f:]+\]|[^\s/?#@:]+)(?::(\d+))?(/\d{0,5})?")
+_INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 
-ORIGIN = re.compile(
-    r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::([1-9]\d{0,4}))?"
-)
+_PORT = "(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 
-MAX_PORT = 65535
-
-USUAL_PORTS = {("http", "80"), ("https", "443")}
-"""Which browsers leave out of an origin."""
-
-INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://.*")
+_IPV6 = r"\[[0-9a-f:]+\]"
 
 
 class SettingsError(Exception):
-    """The settings are not what they must be; the message names each and what is accepted."""
+    """A setting is invalid; the message names each invalid one and what it accepts."""
 
 
-def _region(value: str) -> str:
-    if not REGION.fullmatch(value):
-        raise ValueError(f"`{value}` is not the name of an AWS region, such as us-east-1")
-    return value
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a text accepts: a regular expression for the whole of it, and the same in words."""
+
+    pattern: str
+    accepted: str
+
+    def validate(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(self.accepted)
+        return value
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.validate, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": self.pattern, "accepted": self.accepted}
 
 
-def _listed(value: Any) -> Any:
+_CACHE_URL = Text(
+    rf"memory://|rediss?://(?:[^\s/?#@]*@)?(?:{_IPV6}|[^\s/?#@:]+)(?::0*{_PORT})?(?:/[0-9]{{0,5}})?",
+    "`memory://`, or `redis://host:port/db` or `rediss://host:port/db`, optionally with "
+    "percent-encoded `user:password@` before the host",
+)
+
+
+def _split(value: Any) -> Any:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
-def _web_address(value: str) -> str:
-    found = re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[^/?#@:\s]+)(?::(\d+))?/?", value)
-    if not found or int(found[2] or 1) not in range(1, 65536):
-        raise ValueError("not an address such as https://host or http://host:port, without a path")
-    return value.rstrip("/")
+def _without_default_port(origin: str) -> str:
+    if re.fullmatch(r"http://.*:80|https://.*:443", origin):
+        raise ValueError
+    return origin
 
 
-def _origin(value: str) -> str:
-    found = ORIGIN.fullmatch(value)
-    if not found or int(found[3] or 1) > MAX_PORT or (found[1], found[3]) in USUAL_PORTS:
-        raise ValueError(
-            f"`{value}` is not an origin as browsers send it, such as https://app.example.com or "
-            "http://localhost:3000: in lower case, without a path, a slash at the end, a wildcard "
-            "or the scheme's usual port"
-        )
-    return value
+def _not_empty(path: Any) -> Any:
+    if path == "":
+        raise ValueError
+    return path
 
 
-def _named(value: Any) -> Any:
-    if value == "":
-        raise ValueError("it names no file")
-    return value
-
-
-def _cache_address(value: str) -> str:
-    if value == "memory://":
-        return value
-    found = REDIS.fullmatch(value)
-    if not found or int(found[2] or 1) not in range(1, 65536):
-        raise ValueError(
-            "not memory://, redis://host:port/db or rediss://host:port/db, with no more than "
-            "user:password@ before the host, percent-encoded"
-        )
-    return value
-
-
-Region = Annotated[str, AfterValidator(_region)]
-Origin = Annotated[str, AfterValidator(_origin)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
+Region = Annotated[
+    str, Text(r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}", "AWS region, such as `us-east-1`")
+]
+Url = Annotated[
+    str,
+    Text(
+        rf"https?://(?:{_IPV6}|[^/?#@:\s]+)(?::0*{_PORT})?/?",
+        "URL without a path, such as `https://host` or `http://host:port`",
+    ),
+    AfterValidator(lambda url: url.rstrip("/")),
+]
+Origin = Annotated[
+    str,
+    Text(
+        rf"https?://(?:{_IPV6}|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::{_PORT})?",
+        "origin as browsers send it, such as `https://app.example.com` or `http://localhost:3000`: "
+        "lower case, no wildcard, no default port, no path or trailing slash",
+    ),
+    AfterValidator(_without_default_port),
+]
+FilePath = Annotated[Path, BeforeValidator(_not_empty)]
+Limit = Annotated[int, Field(json_schema_extra={"exceeded": "400 `LIMIT_EXCEEDED`"})]
+"""`exceeded` is the response to a request beyond the limit."""
 
 
 class Settings(BaseSettings):
-    """The settings of one gateway."""
-
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", case_sensitive=False
     )
 
     callers: Annotated[
-        frozenset[Literal["aws-headers", "oidc"]], BeforeValidator(_listed), NoDecode
+        frozenset[Literal["aws-headers", "oidc"]], BeforeValidator(_split), NoDecode
     ] = Field(
         frozenset({"aws-headers"}),
         min_length=1,
-        description="How callers may prove who they are: a comma list of `aws-headers`, `oidc`.",
+        description="Authentication schemes that callers may use.",
     )
-    oidc_file: Annotated[Path, BeforeValidator(_named)] | None = Field(
+    oidc_file: FilePath | None = Field(
         None,
-        description="The TOML file that says whose tokens are trusted and which role their "
-        "claims lead to. Needed for `oidc`.",
+        description="TOML file of trusted issuers, and of the roles that the claims of their "
+        "tokens map to. Required with `oidc`, and only then.",
     )
-    region: Region = Field("us-east-1", description="The AWS region that is asked by default.")
-    regions: Annotated[frozenset[Region], BeforeValidator(_listed), NoDecode] = Field(
-        frozenset(),
-        description="The AWS regions that may be asked: a comma list. The default region alone "
-        "if not set.",
+    region: Region = Field("us-east-1", description="Default AWS region.")
+    regions: Annotated[frozenset[Region], BeforeValidator(_split), NoDecode] = Field(
+        frozenset(), description="AWS regions that may be queried. Unset: `GATEWAY_REGION` alone."
     )
-    upstream_url: WebAddress | None = Field(
-        None, description="Where Clean Rooms ML is. AWS's own endpoint of each region if not set."
+    upstream_url: Url | None = Field(
+        None,
+        description="Clean Rooms ML endpoint. Unset: AWS's own endpoint of each region.",
     )
-    sts_url: WebAddress | None = Field(
-        None, description="Where STS is. AWS's own endpoint of the default region if not set."
+    sts_url: Url | None = Field(
+        None, description="STS endpoint. Unset: AWS's own endpoint of `GATEWAY_REGION`."
     )
-    cache_url: Annotated[str, AfterValidator(_cache_address)] = Field(
+    cache_url: Annotated[str, _CACHE_URL] = Field(
         "memory://",
-        repr=False,  # it may hold a password
-        description="Where answers are cached: `memory://`, in the process, or `redis://…` or "
-        "`rediss://…`, shared by replicas.",
+        repr=False,  # it may contain a password
+        description="Where responses are cached: in the memory of each process, or in a Redis or "
+        "Valkey that replicas share.",
     )
-    cache_url_file: Annotated[Path, BeforeValidator(_named)] | None = Field(
+    cache_url_file: FilePath | None = Field(
         None,
-        description="The file that holds what `GATEWAY_CACHE_URL` would, which is then not set: "
-        "for one with a password.",
+        description="File that contains the cache URL; for a URL with a password. Excludes "
+        "`GATEWAY_CACHE_URL`.",
     )
     cache_seconds: float = Field(
         5,
         ge=0,
         le=3600,
-        description="How long an answer may be served again, also to a caller who has lost "
-        "the right to it since. 0: not at all.",
+        description="How long a cached response is served, also to a caller who has since lost "
+        "the permission. 0 disables the cache.",
     )
     stale_seconds: float = Field(
         0,
         ge=0,
         le=86400,
-        description="For how long an answer that is too old may still be served while the "
-        "upstream fails; the answer says so. 0: not at all.",
+        description="How much longer an expired response may be served while the upstream fails; "
+        "the response says so. 0 disables it.",
     )
     cache_bytes: int = Field(
-        64 * 1024 * 1024, ge=0, le=2**40, description="How many bytes the memory cache may hold."
+        64 * 1024 * 1024, ge=0, le=2**40, description="Size of the memory cache in bytes."
     )
     deadline_seconds: float = Field(
-        20, gt=0, le=300, description="How long one request may take in all."
+        20,
+        gt=0,
+        le=300,
+        description="Time limit of a request.",
+        json_schema_extra={"exceeded": "`UPSTREAM_TIMEOUT`, or the part that was read by then"},
     )
-    max_upstream_calls: int = Field(
-        20, ge=1, description="How many pages one operation may ask the upstream for."
+    max_upstream_calls: Limit = Field(
+        20, ge=1, description="List calls to AWS per operation, for pages of up to 100 rows."
     )
-    max_detail_calls: int = Field(
-        500, ge=1, description="How many single objects one operation may ask the upstream for."
+    max_detail_calls: Limit = Field(
+        500, ge=1, description="Calls to AWS per operation for single objects."
     )
     caller_calls_per_second: int = Field(
         50,
         ge=0,
         le=1_000_000,
-        description="How many calls to AWS one caller may cause in a second, over 12 seconds; "
-        "so 600 at once. Counted by all replicas that share a Redis. 0: no limit.",
+        description="AWS calls per second per caller, averaged over 12 s (a burst of 12 times as "
+        "many). Replicas that share a Redis count together. 0 disables the limit.",
+        json_schema_extra={"exceeded": "`THROTTLED` with `retryAfter`"},
     )
     max_in_flight: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="How many requests are served at once; a quarter of them of one caller. A "
-        "quarter more wait for a moment, the others are OVERLOADED.",
+        description="Concurrent requests per process; one caller may have a quarter of them. A "
+        "quarter more wait briefly for a slot.",
+        json_schema_extra={"exceeded": "503 `OVERLOADED` with `Retry-After`"},
     )
     drain_seconds: float = Field(
         5,
         ge=0,
         le=3600,
-        description="For how long after SIGTERM requests are still taken, while `/readyz` says "
-        "that they are better sent elsewhere.",
+        description="How long requests are still accepted after SIGTERM, while `/readyz` reports "
+        "`draining`.",
     )
-    cors_origins: Annotated[frozenset[Origin], BeforeValidator(_listed), NoDecode] = Field(
+    cors_origins: Annotated[frozenset[Origin], BeforeValidator(_split), NoDecode] = Field(
         frozenset(),
-        description="The origins whose pages may ask from a browser: a comma list, each exactly "
-        "as browsers send it. None if not set.",
+        description="Origins whose pages may call the gateway from a browser. Unset: none.",
     )
-    router_secret_file: Annotated[Path, BeforeValidator(_named)] | None = Field(
+    router_secret_file: FilePath | None = Field(
         None,
-        description="The file of secrets, one a line, of which a router shows one in "
-        "`X-Router-Secret` to ask for `_service` and `_entities`. Anybody may ask for them if "
-        "not set.",
+        description="File of secrets, one per line. Queries for `_service` and `_entities` must "
+        "send one of them in the header `X-Router-Secret`. Unset: no secret is required.",
     )
     root_node: bool = Field(
         default=True,
-        description="Whether the root has `node` and `nodes`. In a federated graph one subgraph "
-        "alone may have them.",
+        description="Whether `Query` has `node` and `nodes`. Only one subgraph of a federated "
+        "graph may have them.",
     )
     graphiql: bool = Field(
         default=False,
-        description="Whether a browser gets GraphiQL at `/graphql`. On in `gateway dev`.",
+        description="Whether browsers get GraphiQL at `/graphql`. Enabled in `gateway dev`.",
     )
     introspection: bool = Field(
         default=False,
-        description="Whether the schema may be asked for. On in `gateway dev`.",
+        description="Whether introspection queries are allowed. Enabled in `gateway dev`.",
     )
     allow_long_term_keys: bool = Field(
         default=False,
-        description="Whether callers may use long-term keys (`AKIA…`), which never expire.",
+        description="Whether callers may use long-term AWS keys (`AKIA…`), which never expire.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least severe kind of log line that is written."
+        "info", description="Minimum log level."
     )
     trace_ratio: float = Field(
         0,
         ge=0,
         le=1,
-        description="The share of requests that are traced, 1 being all; the spans go where "
-        "OpenTelemetry's own variables say. Needs the extra `otel`. 0: none.",
+        description="Fraction of requests that are traced. OpenTelemetry's own variables configure "
+        "the export. Requires the extra `otel`. 0 disables tracing.",
     )
-    limit_tokens: int = Field(
-        2000, ge=1, description="How many tokens a GraphQL document may have."
+    limit_tokens: Limit = Field(2000, ge=1, description="Tokens in a document, and its lines.")
+    limit_depth: Limit = Field(
+        15, ge=1, description="Nesting depth of an operation, except introspection."
     )
-    limit_depth: int = Field(
-        15, ge=1, description="How deep the fields of an operation may nest, introspection apart."
-    )
-    limit_aliases: int = Field(
-        30, ge=0, le=10**9, description="How many aliases an operation may have."
-    )
-    limit_root_fields: int = Field(
-        10, ge=1, le=10**9, description="How many fields the root of an operation may have."
-    )
-    limit_directives: int = Field(
-        50, ge=0, le=10**9, description="How many directives an operation may have."
-    )
-    limit_selections: int = Field(
+    limit_aliases: Limit = Field(30, ge=0, le=10**9, description="Aliases in an operation.")
+    limit_root_fields: Limit = Field(10, ge=1, le=10**9, description="Root fields in an operation.")
+    limit_directives: Limit = Field(50, ge=0, le=10**9, description="Directives in an operation.")
+    limit_selections: Limit = Field(
         10000,
         ge=1,
         le=10**9,
-        description="How many selections an operation may have, those of fragments wherever they "
-        "are spread.",
+        description="Selections in an operation; those of a fragment count at each spread.",
     )
-    limit_fields: int = Field(
+    limit_fields: Limit = Field(
         50000,
         ge=1,
-        description="How many fields an answer may have by what is asked for, those of each row "
-        "counted.",
+        description="Fields in a response, estimated from the query; those of each row count.",
     )
     limit_body_bytes: int = Field(
-        262144, ge=1, description="How many bytes the body of a request may have."
+        262144,
+        ge=1,
+        description="Size of a request body in bytes.",
+        json_schema_extra={"exceeded": "413 `LIMIT_EXCEEDED`"},
     )
-    limit_ids: int = Field(500, ge=1, description="How many ids one `nodes` field takes.")
+    limit_ids: int = Field(
+        500,
+        ge=1,
+        description="Ids in one `nodes` field, and representations in `_entities`.",
+        json_schema_extra={"exceeded": "`LIMIT_EXCEEDED` at the field"},
+    )
 
     @model_validator(mode="after")
-    def _serve_the_default_region(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.regions and self.region not in self.regions:
-            raise ValueError(f"GATEWAY_REGIONS lacks GATEWAY_REGION, {self.region}")
-        return self
-
-    @model_validator(mode="after")
-    def _know_whom_to_trust(self) -> Self:
+            raise ValueError(f"GATEWAY_REGIONS does not include GATEWAY_REGION, {self.region}")
         if ("oidc" in self.callers) != (self.oidc_file is not None):
-            raise ValueError(
-                "GATEWAY_OIDC_FILE goes with oidc in GATEWAY_CALLERS, and only with it"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _know_one_cache(self) -> Self:
+            raise ValueError("GATEWAY_OIDC_FILE requires `oidc` in GATEWAY_CALLERS, and vice versa")
         if self.cache_url_file is not None and "cache_url" in self.model_fields_set:
             raise ValueError("GATEWAY_CACHE_URL and GATEWAY_CACHE_URL_FILE exclude each other")
         return self
 
     def read_cache_url(self) -> str:
-        """Return where answers are cached, from the file if there is one.
+        """Return the cache URL, from `cache_url_file` if it is set.
 
-        Raises SettingsError that names the file, never what is in it.
+        Raises SettingsError that names the file, never its content.
         """
         path = self.cache_url_file
         if path is None:
             return self.cache_url
         try:
-            return _cache_address(path.read_text(encoding="utf-8").rstrip("\r\n"))
+            return _CACHE_URL.validate(path.read_text(encoding="utf-8").rstrip("\r\n"))
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         except UnicodeDecodeError:
-            reason = "is not text in UTF-8"
-        except ValueError as error:
-            reason = f"is not one line with an address: {error}"
+            reason = "is not UTF-8 text"
+        except ValueError:
+            reason = f"is not a single line with a cache URL. Accepted: {_CACHE_URL.accepted}"
         raise SettingsError(f"{PREFIX}CACHE_URL_FILE: {path} {reason}.")
 
     @property
     def served_regions(self) -> frozenset[str]:
-        """The regions that may be asked."""
         return self.regions or frozenset({self.region})
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic passes all five by name
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read from arguments and the environment, no file."""
-        return init_settings, env_settings
 
 
 def read_settings(**defaults: Any) -> Settings:
-    """Read the settings from the environment; what it does not set is as in `defaults`.
+    """Read the settings from the environment, with `defaults` for those that it does not set.
 
-    Raises SettingsError that names each variable that is unknown or has a bad value.
+    Raises SettingsError that names each variable that is unknown or invalid.
     """
-    environment = _environment()
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    problems = []
-    unknown = sorted(name for name in environment if name not in known)
-    if unknown:
-        accepted = ", ".join(sorted(known))
-        problems.append(f"Unknown: {', '.join(unknown)}. Accepted: {accepted}.")
-    doubled = sorted({name for name in environment if environment.count(name) > 1})
-    problems += [f"{name} is there twice, in capitals and not. Accepted: once." for name in doubled]
-    unset = {
-        name: value
-        for name, value in defaults.items()
-        if f"{PREFIX}{name.upper()}" not in environment
-    }
+    names = _variable_names()
+    problems = _unknown(names)
+    problems += [
+        f"{name} is set twice, in upper and in lower case. Accepted: once."
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    unset = {name: value for name, value in defaults.items() if variable(name) not in names}
     try:
         settings = Settings(**unset)
     except ValidationError as error:
-        problems += dict.fromkeys(map(_in_words, error.errors()))
+        problems += dict.fromkeys(map(_problem, error.errors()))
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
 
 
-def _environment() -> list[str]:
-    """List the variables that are meant for us."""
+def variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+@cache
+def schema_of_settings() -> Mapping[str, Mapping[str, Any]]:
+    """Return the JSON Schema of each setting by its name, without the alternative `null`."""
+    properties = Settings.model_json_schema()["properties"]
+    return {
+        name: {**each, **each["anyOf"][0]} if "anyOf" in each else each
+        for name, each in properties.items()
+    }
+
+
+def accepted_values(schema: Mapping[str, Any]) -> str:
+    """Describe in words what a schema accepts."""
+    if "accepted" in schema:
+        return str(schema["accepted"])
+    if "enum" in schema:
+        *others, last = (f"`{value}`" for value in schema["enum"])
+        return f"{', '.join(others)} or {last}"
+    kind = schema["type"]
+    if kind == "array":
+        return f"comma-separated, each: {accepted_values(schema['items'])}"
+    if kind in {"integer", "number"}:
+        return f"{kind} {_bounds(schema)}"
+    return {"boolean": "`true` or `false`", "string": "path of a file"}[kind]
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    if "exclusiveMinimum" in schema:
+        return f"above {schema['exclusiveMinimum']}, up to {schema['maximum']}"
+    least, most = schema["minimum"], schema.get("maximum")
+    return f"from {least} to {most}" if most is not None else f"of at least {least}"
+
+
+def _variable_names() -> list[str]:
     return [
         name.upper()
-        for name, value in os.environ.items()  # noqa: TID251  here it is read
+        for name, value in os.environ.items()  # noqa: TID251  the one place that reads it
         if name.upper().startswith(PREFIX)
-        and not INJECTED.fullmatch(name.upper())
-        and not (name.upper().endswith("_PORT") and INJECTED_PORT.fullmatch(value))
+        and not _INJECTED.fullmatch(name.upper())
+        and not (name.upper().endswith("_PORT") and _INJECTED_PORT.fullmatch(value))
     ]
 
 
-def _in_words(problem: Mapping[str, Any]) -> str:
-    reason = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:
-        return f"{reason}."
-    name = str(problem["loc"][0]).lower()
-    field = Settings.model_fields[name]
-    if problem["type"].startswith(("bool_", "literal_error", "int_", "float_")):
-        reason = "not a value that is accepted"
-    return f"{PREFIX}{name.upper()}: {reason}. Accepted: {_accepted(field)}. {field.description}"
+def _unknown(names: list[str]) -> list[str]:
+    known = {name.upper() for name in Settings.model_fields}
+    problems = []
+    for name in sorted({name.removeprefix(PREFIX) for name in names} - known):
+        similar = get_close_matches(name, known, n=1)
+        accepted = f"Accepted: {', '.join(map(variable, Settings.model_fields))}."
+        hint = f"Did you mean {PREFIX}{similar[0]}?" if similar else accepted
+        problems.append(f"{PREFIX}{name}: unknown setting. {hint}")
+    return problems
 
 
-def _accepted(field: FieldInfo) -> str:
-    """Say what a setting takes."""
-    kind = field.annotation
-    bounds = {type(each): each for each in field.metadata}
-    if kind is bool:
-        return "true or false"
-    if kind in {int, float}:
-        least, most = bounds.get(Ge) or bounds.get(Gt), bounds.get(Le)
-        above = "more than " if isinstance(least, Gt) else ""
-        lowest = getattr(least, "ge", getattr(least, "gt", None))
-        number = "a whole number" if kind is int else "a number"
-        return f"{number}, {above}{lowest}" + (f" to {most.le}" if most else " or more")
-    choices = get_args(kind) if get_origin(kind) is Literal else ()
-    return " or ".join(map(str, choices)) or "see below"
+def _problem(error: Mapping[str, Any]) -> str:
+    if not error["loc"]:
+        return f"{error['msg'].removeprefix('Value error, ')}."
+    name, *item = error["loc"]
+    value = f"`{error['input']}`" if item else "the value"
+    accepted = accepted_values(schema_of_settings()[name])
+    description = Settings.model_fields[name].description
+    return f"{variable(name)}: {value} is invalid. Accepted: {accepted}. {description}"

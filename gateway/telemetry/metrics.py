@@ -26,52 +26,52 @@ OK = "OK"
 
 REQUESTS = Counter(
     "gateway_requests",
-    "GraphQL requests, by HTTP status and by outcome: OK, or the code of the first error.",
+    "GraphQL requests by HTTP status and outcome: `OK`, `CLIENT_GONE` or the first error's code.",
     ["status", "outcome"],
 )
 REQUEST_SECONDS = Histogram(
-    "gateway_request_duration_seconds", "How long GraphQL requests took.", buckets=SECONDS
+    "gateway_request_duration_seconds", "Duration of GraphQL requests.", buckets=SECONDS
 )
 IN_FLIGHT = Gauge(
     "gateway_in_flight_requests", "Requests being served.", multiprocess_mode="livesum"
 )
 WAITING = Gauge(
     "gateway_waiting_requests",
-    "Requests that wait for room to be served.",
+    "Requests waiting for a slot.",
     multiprocess_mode="livesum",
 )
 UPSTREAM_CALLS = Counter(
     "gateway_upstream_calls",
-    "Attempts to call AWS, by operation and by outcome: OK, or the code of the error.",
+    "Attempts to call AWS by operation and outcome: `OK` or the error's code.",
     ["operation", "outcome"],
 )
 UPSTREAM_SECONDS = Histogram(
     "gateway_upstream_call_duration_seconds",
-    "How long attempts to call AWS took, by operation.",
+    "Duration of attempts to call AWS by operation.",
     ["operation"],
     buckets=SECONDS,
 )
 CACHE_LOOKUPS = Counter(
     "gateway_cache_lookups",
-    "Where answers came from: `cache`, `flight` (a call that was under way), `upstream`, or "
-    "`stale` (an old one, because the upstream failed).",
+    "Source of responses: `cache`, `flight` (a call already in progress), `upstream`, or "
+    "`stale` (an expired response, because the upstream failed).",
     ["result"],
 )
 RATE_LIMITED_CALLS = Counter(
-    "gateway_rate_limited_calls", "Calls not made because their caller had had their share."
+    "gateway_rate_limited_calls", "Calls not made because the caller exceeded the rate limit."
 )
 CIRCUIT_BREAKER_OPEN = Gauge(
     "gateway_circuit_breaker_open",
-    "1 while a region of AWS, or the Redis, is left alone because it fails.",
+    "1 while the circuit breaker of a region, or of `redis`, is open.",
     ["target"],
     multiprocess_mode="livemax",
 )
 LOOP_LAG_SECONDS = Histogram(
     "gateway_loop_lag_seconds",
-    "By how much the event loop was late, looked at twice a second.",
+    "Delay of the event loop, sampled twice a second.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
-TASKS = Gauge("gateway_tasks", "Tasks of the event loop.", multiprocess_mode="livesum")
+TASKS = Gauge("gateway_tasks", "Tasks in the event loop.", multiprocess_mode="livesum")
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

@@ -41,7 +41,8 @@ ALL_ON: dict[str, Any] = {
         "cache_seconds": 2.5,
         "drain_seconds": 7.5,
         "introspection": True,
-        "cors_origins": 'https://app.example.com,https://"quoted".example.com',
+        "cors_origins": "https://app.example.com,http://localhost:3000",
+        "upstream_url": 'https://"quoted".example.com',
     },
     "networkPolicy": {
         "from": [{"namespaceSelector": {}}],
