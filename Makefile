@@ -1,4 +1,4 @@
-# Set-up needs python3 (3.11 or later) and make, nothing else.
+# Setup needs only python3 (3.11 or later) and make.
 PYTHON ?= python3
 PIP     = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
@@ -6,15 +6,18 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --pyt
 
 NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federation deploy)
 
+# Programs that the tests run, each with its Debian package.
+TEST_PROGRAMS = chromium:chromium haproxy:haproxy bwrap:bubblewrap
+
 .DEFAULT_GOAL := help
-.PHONY: help install dev check audit test schema docs bench lock clean
+.PHONY: help install dev check audit test schema docs screenshot bench lock clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: .venv/runtime.stamp gateway/http/explorer/index.html  ## set up the program: .venv/bin/gateway
+install: .venv/runtime.stamp gateway/http/explorer/index.html  ## install the program as .venv/bin/gateway
 
-dev: install  ## start the sandbox and the gateway, print what to open
+dev: install  ## start the sandbox and the gateway, and print the URL
 	@.venv/bin/gateway dev
 
 check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
@@ -22,12 +25,13 @@ check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-# AUDIT=required: what cannot be audited is a failure. For CI that reaches the advisories.
-audit: .venv/dev.stamp  ## ask whether a locked version is known to be vulnerable
+# AUDIT=required fails if an audit cannot be made: for CI that reaches the advisories.
+audit: .venv/dev.stamp  ## look up known vulnerabilities of locked versions
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
-test: .venv/dev.stamp gateway/http/explorer/index.html $(NPM_TESTS)  ## the whole test suite
-	@PATH="$$PATH:/usr/sbin"; command -v haproxy >/dev/null && command -v bwrap >/dev/null || { echo "The tests need haproxy and bubblewrap; on Debian: apt install haproxy bubblewrap"; exit 1; }
+test: .venv/dev.stamp gateway/http/explorer/index.html $(NPM_TESTS)  ## run the test suite
+	@PATH="$$PATH:/usr/sbin"; missing=; for each in $(TEST_PROGRAMS); do command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
+	[ -z "$$missing" ] || { echo "The tests need programs that are not installed; on Debian: apt install$$missing"; exit 1; }
 	.venv/bin/pytest -n 2
 
 schema: .venv/runtime.stamp  ## regenerate schema.graphql
@@ -36,22 +40,25 @@ schema: .venv/runtime.stamp  ## regenerate schema.graphql
 docs: .venv/runtime.stamp  ## regenerate tables and schemas from the code
 	.venv/bin/python -m scripts.generate_docs
 
-bench: .venv/dev.stamp  ## measure what the README claims
+screenshot: .venv/dev.stamp gateway/http/explorer/index.html  ## retake docs/graphiql.png
+	.venv/bin/python -m scripts.screenshot
+
+bench: .venv/dev.stamp  ## measure what benchmarks/README.md claims
 	.venv/bin/python benchmarks/run.py
 
-lock: .venv/dev.stamp  ## resolve the lock files anew
+lock: .venv/dev.stamp  ## resolve the lock files again
 	$(PIP) install uv
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) requirements/node.in -o requirements/node.txt
 
-clean:  ## remove all that was set up or built
+clean:  ## remove everything installed or built
 	rm -rf .venv gateway/http/explorer explorer/node_modules tests/*/node_modules
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' || { echo "This Python cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; select one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "This Python cannot create virtual environments; on Debian: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv .venv
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml | .venv/bin/python
@@ -61,7 +68,7 @@ clean:  ## remove all that was set up or built
 	@touch $@
 
 .venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
-	@echo "Installing what the tests need (about 20 s the first time) ..."
+	@echo "Installing the test dependencies (about 20 s the first time) ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
