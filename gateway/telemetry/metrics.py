@@ -42,7 +42,7 @@ WAITING = Gauge(
 )
 UPSTREAM_CALLS = Counter(
     "gateway_upstream_calls",
-    "Attempts to call AWS by operation and outcome: `OK` or the error's code.",
+    "Attempts to call AWS by operation and outcome: `OK`, `CANCELLED` or the error's code.",
     ["operation", "outcome"],
 )
 UPSTREAM_SECONDS = Histogram(
