@@ -1,17 +1,17 @@
-# The explorer: built from npm, so that the page asks nothing of another host.
+# GraphiQL, bundled so that the page loads nothing from other hosts.
 FROM node:24-slim AS explorer
 WORKDIR /src
 COPY scripts scripts
 COPY explorer explorer
 RUN mkdir -p gateway/http && explorer/build.sh
 
-# The program, into a virtual environment that is copied as a whole.
+# The program, in a virtual environment that is copied as a whole.
 FROM python:3.13-slim AS program
 WORKDIR /src
 RUN python -m venv /opt/gateway
 COPY requirements requirements
 COPY scripts scripts
-# Before the sources: a change of ours leaves this layer as it is.
+# Before the sources, so that a change of them does not invalidate this layer.
 RUN /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt \
  && scripts/shrink /opt/gateway \
  && python -m venv /opt/build \
@@ -24,7 +24,7 @@ RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/wheel \
  && /opt/gateway/bin/python -m compileall -q /opt/gateway/lib \
  && /opt/gateway/bin/pip uninstall --yes pip
 
-# What runs: an interpreter and the program, no build tools, no rights.
+# The final image: an interpreter and the program, without build tools or privileges.
 FROM python:3.13-slim
 RUN pip uninstall --yes --root-user-action=ignore pip
 COPY --from=program /opt/gateway /opt/gateway

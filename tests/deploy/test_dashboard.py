@@ -1,4 +1,4 @@
-"""The dashboard and the alerts: they ask for what /metrics has."""
+"""The dashboard and the alerts query metrics that exist."""
 
 import json
 import re
@@ -12,10 +12,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import errors
+from gateway.errors import error_classes
 from gateway.sandbox import create_sandbox
-from gateway.telemetry.metrics import OK
-from tests.deploy.promql import asked
+from gateway.telemetry.metrics import CACHE_LOOKUPS, OK
+from tests.deploy.promql import used_by
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.process import gateway_process
 from tests.serving import serve
@@ -32,52 +32,47 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
-ASKED = [target["expr"] for panel in PANELS for target in panel.get("targets", [])]
-ALERTED = [rule["expr"] for rule in RULES]
+QUERIES = [target["expr"] for panel in PANELS for target in panel.get("targets", [])]
+ALERTS = [rule["expr"] for rule in RULES]
 
 JOBS = "{ audienceGenerationJobs(first: 1) { nodes { name } } }"
 
-CODES = {
-    value.code
-    for value in vars(errors).values()
-    if isinstance(value, type) and issubclass(value, errors.GatewayError) and "code" in vars(value)
-}
+CODES = {kind.code for kind in error_classes()}
 VALUES = {
     "outcome": CODES | {OK},
     "status": {"200", "503"},
-    "result": {"cache", "flight", "upstream", "stale"},
+    "result": set(re.findall("`([a-z]+)`", CACHE_LOOKUPS._documentation)),
     "target": {"us-east-1", "redis"},
 }
 
 OF_PROMETHEUS = {"job", "instance"}
-"""Labels that it puts on whatever it reads."""
+"""Labels that Prometheus adds."""
 
 
 @pytest.fixture(scope="module")
 def exposed() -> Iterator[dict[str, set[str]]]:
-    """Give what /metrics of a gateway that has seen something has: names, and their labels."""
+    """Return the names and labels that /metrics of a used gateway has."""
     with serve(create_sandbox()) as url, gateway_process(url, cache_seconds=0) as program:
         gateway = Gateway(program.url, Sandbox(url))
         assert gateway.ask(JOBS).data
         gateway.sandbox.fault("unavailable")
         for caller in ("ada", "grace", "edith"):
             assert [gateway.ask(JOBS, caller=caller).code for _ in range(2)]
-        assert "breaker_open{" in _figures(program.url)
+        assert "breaker_open{" in _metrics(program.url)
         found: dict[str, set[str]] = {}
-        for family in text_string_to_metric_families(_figures(program.url)):
+        for family in text_string_to_metric_families(_metrics(program.url)):
             for sample in family.samples:
                 found.setdefault(sample.name, set()).update(sample.labels)
         yield found
 
 
-def _figures(url: str) -> str:
+def _metrics(url: str) -> str:
     return httpx.get(f"{url}/metrics").text
 
 
-@pytest.mark.parametrize("expression", ASKED + ALERTED)
-def test_what_is_asked_for_is_there(expression: str, exposed: dict[str, set[str]]) -> None:
-    """Each metric, with each label that is named beside it."""
-    found = asked(expression)
+@pytest.mark.parametrize("expression", QUERIES + ALERTS)
+def test_metrics_and_labels_exist(expression: str, exposed: dict[str, set[str]]) -> None:
+    found = used_by(expression)
 
     assert found.metrics
     for metric in found.metrics:
@@ -85,18 +80,17 @@ def test_what_is_asked_for_is_there(expression: str, exposed: dict[str, set[str]
         assert found.labels <= exposed[metric] | OF_PROMETHEUS
 
 
-@pytest.mark.parametrize("expression", ASKED + ALERTED)
-def test_values_are_those_that_there_can_be(expression: str) -> None:
-    """A code that is not one would be a line that is always empty, an alert that never comes."""
-    for label, _, value in asked(expression).matchers:
+@pytest.mark.parametrize("expression", QUERIES + ALERTS)
+def test_values_of_labels_can_occur(expression: str) -> None:
+    """A misspelt code would be a line that is always empty, or an alert that never fires."""
+    for label, _, value in used_by(expression).matchers:
         for alternative in value.split("|") if label not in OF_PROMETHEUS else ():
             assert any(re.fullmatch(alternative, each) for each in VALUES[label]), alternative
 
 
-def test_all_of_our_metrics_are_shown(exposed: dict[str, set[str]]) -> None:
-    """One that nobody looks at need not be counted."""
+def test_the_dashboard_shows_each_metric(exposed: dict[str, set[str]]) -> None:
     ours = {name for name in exposed if name.startswith("gateway_")}
-    shown = {metric for expression in ASKED for metric in asked(expression).metrics}
+    shown = {metric for expression in QUERIES for metric in used_by(expression).metrics}
 
     made_of = re.compile(r"_(bucket|count|sum|created)$")
     assert {made_of.sub("", name) for name in ours if not name.endswith("_created")} == {
@@ -105,7 +99,7 @@ def test_all_of_our_metrics_are_shown(exposed: dict[str, set[str]]) -> None:
 
 
 def test_the_dashboard_can_be_imported() -> None:
-    """Into any Grafana: no id of another, and its data source is asked for."""
+    """Into any Grafana: without an id, and with the data source as a variable."""
     assert "id" not in DASHBOARD
     assert DASHBOARD["schemaVersion"] == 42
     ids = Counter(panel["id"] for panel in PANELS)
@@ -118,7 +112,7 @@ def test_the_dashboard_can_be_imported() -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    """Each has a title, says what it shows, and has a place of its own."""
+    """And each has a title and a description."""
     taken = Counter(
         (place["x"] + x, place["y"] + y)
         for place in (panel["gridPos"] for panel in PANELS)
@@ -132,8 +126,8 @@ def test_panels_do_not_overlap() -> None:
     assert all(panel.get("description") for panel in PANELS if panel["type"] != "row")
 
 
-def test_each_alert_says_where_to_read_on() -> None:
-    """Under the code that callers see meanwhile."""
+def test_each_alert_links_to_the_runbook() -> None:
+    """To the error code that callers see meanwhile."""
     assert len({rule["alert"] for rule in RULES}) == len(RULES)
     for rule in RULES:
         found = re.search(

@@ -1,7 +1,7 @@
-"""What is in the image, without Docker: the wheel and its locked packages, confined likewise.
+"""The content of the image, without Docker: the wheel and its locked packages.
 
-They are installed as the Dockerfile does, and run by another user who has no capability, over a
-file system that nobody can write to.
+They are installed as in the Dockerfile, and run by another user without capabilities on a read-only
+file system.
 """
 
 import os
@@ -26,13 +26,12 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 USER = "65532"
 INSTALL_SECONDS = 300
-MOST_MEGABYTES = 110
-"""What the program adds to its base. It is a guard against what comes along unnoticed."""
+MAX_MEGABYTES = 110
+"""Size that the program adds to its base image; a guard against unnoticed dependencies."""
 
 
 def run(*command: str | Path) -> str:
-    """Run what must go well."""
-    done = subprocess.run(  # noqa: S603 - our own words
+    done = subprocess.run(  # noqa: S603
         command, cwd=ROOT, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,7 +40,7 @@ def run(*command: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install it: the folder that the image would have as /opt/gateway."""
+    """Return the folder that the image has as /opt/gateway."""
     folder = tmp_path_factory.mktemp("image")
     program, wheels = folder / "gateway", folder / "wheels"
     run(sys.executable, "-m", "venv", program)
@@ -56,17 +55,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def confined(*command: str) -> list[str]:
-    """Write the command that runs another one as the image does under --read-only."""
+    """Return the command that runs another one as the image does with --read-only."""
     bubblewrap = shutil.which("bwrap")
     assert bubblewrap, "These tests need bubblewrap; on Debian: apt install bubblewrap"
-    # In a process space of its own, so that all that it starts ends with it.
+    # In its own PID namespace, so that its child processes end with it.
     apart = f"--unshare-pid --unshare-user --uid {USER} --gid {USER} --cap-drop ALL"
     options = f"--ro-bind / / --dev /dev --proc /proc {apart} --die-with-parent --"
     return [bubblewrap, *options.split(), *command]
 
 
 def environment(program: Path) -> dict[str, str]:
-    """Return the variables that the image sets."""
     (line,) = re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)
     variables = dict(each.split("=", 1) for each in line.split())
     return {**variables, "PATH": f"{program / 'bin'}:{os.environ['PATH']}"}
@@ -74,14 +72,12 @@ def environment(program: Path) -> dict[str, str]:
 
 @contextmanager
 def image(program: Path, *options: str, settings: Mapping[str, str]) -> Iterator[Program]:
-    """Run it as the image would be run."""
     command = confined(str(program / "bin/gateway"), "serve", "--port", "0", *options)
     with running_command(command, {**environment(program), **settings}) as running:
         yield running
 
 
-def answers(gateway: Gateway) -> bool:
-    """Say whether it is ready; its workers may not listen as yet."""
+def is_ready(gateway: Gateway) -> bool:
     try:
         return gateway.send("GET", "/readyz").status == 200
     except httpx.TransportError:
@@ -89,25 +85,24 @@ def answers(gateway: Gateway) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_it_serves_without_rights_and_without_a_place_to_write(
+def test_it_serves_without_privileges_on_a_read_only_file_system(
     installed: Path, sandbox: Sandbox, workers: int
 ) -> None:
-    """By one process or several, over a file system that is read only."""
     settings = {"GATEWAY_UPSTREAM_URL": sandbox.url, "GATEWAY_DRAIN_SECONDS": "0"}
     with image(installed, f"--workers={workers}", settings=settings) as program:
         gateway = Gateway(program.url, sandbox)
-        until(lambda: answers(gateway))
+        until(lambda: is_ready(gateway))
         assert gateway.ask(JOBS).errors == []
 
 
-def test_it_is_confined_indeed(installed: Path, tmp_path: Path) -> None:
-    """What the test before rests on: another user, no capability, nothing that can be written."""
+def test_the_confinement_is_effective(installed: Path, tmp_path: Path) -> None:
+    """The previous test depends on this."""
     script = (
         "import os, pathlib; print(os.getuid(), os.getgid());"
         "print(*[l for l in open('/proc/self/status') if l.startswith(('CapEff', 'NoNewPrivs'))]);"
         f"pathlib.Path({str(tmp_path / 'it')!r}).write_text('x')"
     )
-    tried = subprocess.run(  # noqa: S603 - our own words
+    tried = subprocess.run(  # noqa: S603
         confined(str(installed / "bin/python"), "-c", script),
         capture_output=True,
         text=True,
@@ -118,8 +113,8 @@ def test_it_is_confined_indeed(installed: Path, tmp_path: Path) -> None:
     assert "Read-only file system" in tried.stderr
 
 
-def test_it_is_what_the_image_needs_and_no_more(installed: Path) -> None:
-    """Readable by any user, no build tool, the explorer in it, and of a size that is watched."""
+def test_the_installation_is_complete_and_minimal(installed: Path) -> None:
+    """Readable by any user, without build tools, with GraphiQL, and of limited size."""
     files = [path for path in installed.rglob("*") if not path.is_symlink()]
     size = sum(path.stat().st_size for path in files if path.is_file()) / 2**20
     hidden = [path for path in files if not path.stat().st_mode & stat.S_IROTH]
@@ -128,11 +123,11 @@ def test_it_is_what_the_image_needs_and_no_more(installed: Path) -> None:
     assert hidden == []
     assert not packages & {"pip", "hatchling", "pytest", "moto", "playwright"}
     assert list(installed.glob("lib/python*/site-packages/gateway/http/explorer/index.html"))
-    assert size < MOST_MEGABYTES, f"{size:.0f} MB"
+    assert size < MAX_MEGABYTES, f"{size:.0f} MB"
 
 
-def test_the_dockerfile_installs_so() -> None:
-    """What is done here by hand is done there; what it copies is there, and is not ignored."""
+def test_the_dockerfile_installs_the_same_way() -> None:
+    """And copies only files that exist and are not ignored."""
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     copied = [
         name

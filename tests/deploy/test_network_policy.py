@@ -1,4 +1,4 @@
-"""Who a pod may talk to: names, AWS, Redis where there is one, and no metadata service."""
+"""Egress of a pod: DNS, AWS, Redis if configured, and no metadata service."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 from tests.deploy.helm import CACHED, Helm, Manifests
 
 
-def reached(manifests: Manifests) -> Iterator[tuple[Any, set[int]]]:
-    """Name the blocks of addresses that may be reached, less what is left out, by port."""
+def allowed_blocks(manifests: Manifests) -> Iterator[tuple[Any, set[int]]]:
+    """Yield the allowed blocks of addresses with their ports."""
     for rule in manifests["NetworkPolicy"]["spec"]["egress"]:
         ports = {each["port"] for each in rule["ports"]}
         for peer in rule.get("to", []):
@@ -21,25 +21,25 @@ def reached(manifests: Manifests) -> Iterator[tuple[Any, set[int]]]:
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fe80::1"]
 )
-def test_the_metadata_service_is_not_reached(full: Manifests, address: str) -> None:
-    """Nor whatever else is on the link; and what is left out is not all there is."""
-    wanted = ipaddress.ip_address(address)
-    elsewhere = ipaddress.ip_address("203.0.113.1" if wanted.version == 4 else "2001:db8::1")
+def test_link_local_addresses_are_not_allowed(full: Manifests, address: str) -> None:
+    """Among them the metadata service; other addresses are allowed."""
+    link_local = ipaddress.ip_address(address)
+    elsewhere = ipaddress.ip_address("203.0.113.1" if link_local.version == 4 else "2001:db8::1")
 
     def allowed(one: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         return any(
             one in ipaddress.ip_network(block["cidr"])
             and not any(one in ipaddress.ip_network(each) for each in block["except"])
-            for block, _ in reached(full)
+            for block, _ in allowed_blocks(full)
         )
 
-    assert not allowed(wanted)
+    assert not allowed(link_local)
     assert allowed(elsewhere)
-    assert {port for _, ports in reached(full) for port in ports} == {443}
+    assert {port for _, ports in allowed_blocks(full) for port in ports} == {443}
 
 
-def test_redis_is_reached_only_where_there_is_one(helm: Helm, plain: Manifests) -> None:
-    """By either way to name it."""
+def test_redis_is_allowed_only_if_configured(helm: Helm, plain: Manifests) -> None:
+    """By the setting or by the secret."""
 
     def ports(manifests: Manifests) -> set[int]:
         rules = manifests["NetworkPolicy"]["spec"]["egress"]

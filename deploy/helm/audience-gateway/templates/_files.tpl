@@ -1,4 +1,4 @@
-{{- /* The secret files that are named, and where workers write, as mounts and as volumes. */ -}}
+{{- /* Mounts and volumes: the secret files, and the shared memory of several workers. */ -}}
 {{- define "gateway.mounts" -}}
 {{- range $name, $file := include "gateway.files" . | fromYaml }}
 {{- if (index $.Values.secrets $name).name }}
@@ -8,8 +8,8 @@
 {{- end }}
 {{- end }}
 {{- if gt (int .Values.workers) 1 }}
-- name: figures
-  mountPath: /tmp
+- name: shared-memory
+  mountPath: /dev/shm
 {{- end }}
 {{- end }}
 
@@ -27,8 +27,8 @@
 {{- end }}
 {{- end }}
 {{- if gt (int .Values.workers) 1 }}
-# Several workers add their figures up in files.
-- name: figures
+# Workers share their metrics in files.
+- name: shared-memory
   emptyDir: {medium: Memory, sizeLimit: 64Mi}
 {{- end }}
 {{- end }}

@@ -37,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* What is to be known of each secret file: its setting, and the folder it is mounted at. */ -}}
+{{- /* The setting of each secret file, and the directory it is mounted at. */ -}}
 {{- define "gateway.files" -}}
 oidcFile: {setting: GATEWAY_OIDC_FILE, volume: oidc}
 routerSecretFile: {setting: GATEWAY_ROUTER_SECRET_FILE, volume: router-secret}
