@@ -1,4 +1,4 @@
-"""The audit: what is vulnerable fails, and what nobody could tell is never passed over."""
+"""The audit fails for vulnerable versions, and reports what could not be audited."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ from scripts.audit import Verdict, failed, of_npm, of_pip
 
 
 def pip_says(**package: Any) -> str:
-    """Write a report of pip-audit on two packages, one of them plain."""
+    """Return a report of pip-audit on two packages, one of them without findings."""
     plain = {"name": "plain", "version": "1", "vulns": []}
     return json.dumps({"dependencies": [plain, {"name": "it", **package}], "fixes": []})
 
 
 def test_a_vulnerable_package_fails_in_either_mode() -> None:
-    """And is named with its advisory."""
+    """The advisory is named."""
     python = of_pip("a.txt", pip_says(version="2", vulns=[{"id": "PYSEC-1"}]))
     node = of_npm("lock", json.dumps({"vulnerabilities": {"it": {"severity": "high"}}}))
 
@@ -37,20 +37,20 @@ def test_a_vulnerable_package_fails_in_either_mode() -> None:
     ],
     ids=lambda verdict: verdict.unknown,
 )
-def test_what_nobody_could_tell_is_said_and_fails_where_it_must_be_known(verdict: Verdict) -> None:
-    """pip-audit itself ends well where the index has no advisories."""
+def test_a_missing_audit_is_reported_and_fails_if_required(verdict: Verdict) -> None:
+    """pip-audit succeeds with an index without advisories."""
     assert verdict.line().startswith("NOT AUDITED: ")
     assert "somewhere" not in verdict.line()
     assert not failed([verdict], required=False)
     assert failed([verdict], required=True)
 
 
-def test_what_is_known_to_be_well_passes() -> None:
-    """In either mode; npm's lowest severity can wait."""
-    well = [
+def test_a_version_without_advisories_passes() -> None:
+    """Also with npm's lowest severity."""
+    verdicts = [
         of_pip("a.txt", pip_says(version="2", vulns=[])),
         of_npm("lock", json.dumps({"vulnerabilities": {"it": {"severity": "low"}}})),
     ]
 
-    assert [each.line() for each in well] == ["ok: a.txt", "ok: lock"]
-    assert not failed(well, required=True)
+    assert [each.line() for each in verdicts] == ["ok: a.txt", "ok: lock"]
+    assert not failed(verdicts, required=True)
