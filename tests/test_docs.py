@@ -8,6 +8,7 @@ import pytest
 from gateway.errors import error_classes
 from gateway.settings import Settings
 from scripts.generate_docs import generated, metrics_table
+from tests.gateways import Gateway
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -21,6 +22,23 @@ def test_the_runbook_has_an_entry_for_each_error_code() -> None:
     assert set(re.findall(r"^### ([A-Z_]+)$", runbook, re.MULTILINE)) == {
         kind.code for kind in error_classes()
     }
+
+
+@pytest.mark.parametrize(
+    ("query", "caller"),
+    [
+        ("{", "ada"),
+        ("{ audienceGenerationJob }", "ada"),
+        ("{ audienceGenerationJobs { totalCount } }", None),
+    ],
+)
+def test_responses_have_the_documented_status(
+    gateway: Gateway, query: str, caller: str | None
+) -> None:
+    answer = gateway.ask(query, caller=caller)
+    statuses = {kind.code: kind.http_status for kind in error_classes()}
+
+    assert answer.status == statuses[answer.errors[0]["extensions"]["code"]]
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
