@@ -26,7 +26,7 @@ OK = "OK"
 
 REQUESTS = Counter(
     "gateway_requests",
-    "GraphQL requests by HTTP status and outcome: `OK`, `CLIENT_GONE` or the first error's code.",
+    "GraphQL requests, by HTTP status and by outcome: OK, or the code of the first error.",
     ["status", "outcome"],
 )
 REQUEST_SECONDS = Histogram(
@@ -37,41 +37,41 @@ IN_FLIGHT = Gauge(
 )
 WAITING = Gauge(
     "gateway_waiting_requests",
-    "Requests waiting for a slot.",
+    "Requests waiting for a free slot.",
     multiprocess_mode="livesum",
 )
 UPSTREAM_CALLS = Counter(
     "gateway_upstream_calls",
-    "Attempts to call AWS by operation and outcome: `OK`, `CANCELLED` or the error's code.",
+    "Attempts to call AWS, by operation and by outcome: OK, or the code of the error.",
     ["operation", "outcome"],
 )
 UPSTREAM_SECONDS = Histogram(
     "gateway_upstream_call_duration_seconds",
-    "Duration of attempts to call AWS by operation.",
+    "Duration of attempts to call AWS, by operation.",
     ["operation"],
     buckets=SECONDS,
 )
 CACHE_LOOKUPS = Counter(
     "gateway_cache_lookups",
-    "Source of responses: `cache`, `flight` (a call already in progress), `upstream`, or "
-    "`stale` (an expired response, because the upstream failed).",
+    "Lookups of upstream responses, by where they came from: `cache`, `flight` (a call already "
+    "under way), `upstream`, or `stale` (an old response, because the upstream failed).",
     ["result"],
 )
 RATE_LIMITED_CALLS = Counter(
-    "gateway_rate_limited_calls", "Calls not made because the caller exceeded the rate limit."
+    "gateway_rate_limited_calls", "Upstream calls rejected by the rate limit of their caller."
 )
 CIRCUIT_BREAKER_OPEN = Gauge(
     "gateway_circuit_breaker_open",
-    "1 while the circuit breaker of a region, or of `redis`, is open.",
+    "1 while the circuit breaker of an AWS region, or of Redis, is open.",
     ["target"],
     multiprocess_mode="livemax",
 )
 LOOP_LAG_SECONDS = Histogram(
     "gateway_loop_lag_seconds",
-    "Delay of the event loop, sampled twice a second.",
+    "Delay of the event loop, measured twice a second.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
-TASKS = Gauge("gateway_tasks", "Tasks in the event loop.", multiprocess_mode="livesum")
+TASKS = Gauge("gateway_tasks", "asyncio tasks.", multiprocess_mode="livesum")
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
