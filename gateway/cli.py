@@ -11,6 +11,8 @@ from gateway import __version__
 from gateway.sandbox.command import sandbox
 from gateway.settings import SettingsError, read_settings
 
+# Commands import their modules when they run, so that no command pays for another one's.
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gateway")
@@ -20,36 +22,30 @@ def main() -> None:
 
 main.add_command(sandbox)
 
+PORT = click.IntRange(0, 65535)
+
 host_option = click.option(
-    "--host", default="127.0.0.1", show_default=True, help="The address to listen on."
-)
-port_option = click.option(
-    "--port",
-    default=8000,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="The port to listen on.",
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
 )
 
 
 @main.command()
 @host_option
-@port_option
+@click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
 @click.option(
     "--workers",
     default=1,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="How many processes serve. Each has its own memory cache.",
+    help="Number of processes, each with a memory cache of its own.",
 )
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve the gateway. Settings are GATEWAY_* variables; README lists them."""
-    # The other commands start without these.
+    """Serve the gateway, configured by GATEWAY_* variables; the README lists them."""
     from gateway.app import create_app  # noqa: PLC0415
     from gateway.server.lifecycle import serve as serve_app  # noqa: PLC0415
     from gateway.telemetry.logging import configure_logs  # noqa: PLC0415
 
-    with settings_explained():
+    with settings_errors_reported():
         settings = read_settings()
         app = create_app(settings)
     configure_logs(settings.log_level)
@@ -61,54 +57,47 @@ def serve(host: str, port: int, workers: int) -> None:
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    help="A file with a JWT to try, all the way to a call.",
+    help="File with a JWT to try, up to a call of the upstream.",
 )
 def check(token_file: Path | None, *, as_json: bool) -> None:
-    """Try what the gateway depends on, with the settings of `serve`, and serve nothing.
+    """Check the settings of `serve` and everything the gateway depends on.
 
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, if set, are used for one list
-    call in each region. This command alone reads them: the gateway itself never does.
+    call in each region. Only this command reads them; the gateway itself never does.
 
-    Ends with 0 if all works (warnings count as that), 1 if something does not, 2 if the settings
-    are wrong.
+    Exits with 0 if everything works (warnings included), 1 if something fails, 2 if the settings
+    are invalid.
     """
-    from gateway.doctor.command import run  # noqa: PLC0415  the other commands start without it
+    from gateway.doctor.command import run  # noqa: PLC0415
 
     sys.exit(run(token_file, as_json=as_json))
 
 
 @main.command()
 @host_option
+@click.option("--port", type=PORT, help="Port to listen on.  [default: 8000, or a free one]")
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    help="The port to listen on.  [default: 8000, or a free one if that is taken]",
-)
-@click.option(
-    "--sandbox-port",
-    type=click.IntRange(0, 65535),
-    help="The port that the sandbox listens on.  [default: 9000, or a free one]",
+    "--sandbox-port", type=PORT, help="Port of the sandbox.  [default: 9000, or a free one]"
 )
 def dev(host: str, port: int | None, sandbox_port: int | None) -> None:
-    """Serve the gateway over a sandbox of its own, with GraphiQL: to try and to develop."""
-    from gateway.dev import run  # noqa: PLC0415  the other commands start without it
+    """Serve the gateway with GraphiQL in front of a sandbox, for development."""
+    from gateway.dev import run  # noqa: PLC0415
 
     run(host, port, sandbox_port)
 
 
 @main.command()
-@click.option("--client", is_flag=True, help="Without what federation adds.")
+@click.option("--client", is_flag=True, help="Leave out what federation adds.")
 def schema(*, client: bool) -> None:
-    """Print the schema, as a subgraph of a federation."""
-    # The other commands start without it.
+    """Print the schema in SDL, as a federation subgraph."""
     from gateway.graph.schema import client_sdl, subgraph_sdl  # noqa: PLC0415
 
     click.echo(client_sdl() if client else subgraph_sdl(), nl=False)
 
 
 @contextmanager
-def settings_explained() -> Iterator[None]:
-    """End the program with a message where a setting inside is not as it must be."""
+def settings_errors_reported() -> Iterator[None]:
+    """Exit with 2 and a message if the block raises SettingsError."""
     try:
         yield
     except SettingsError as error:

@@ -1,7 +1,8 @@
-"""`gateway dev`: the gateway with GraphiQL over a sandbox, in one process."""
+"""`gateway dev`: the gateway with GraphiQL in front of a sandbox, in one process."""
 
 import asyncio
 import errno
+import json
 import os
 import socket
 import sys
@@ -14,39 +15,79 @@ import click
 import uvicorn
 
 from gateway.app import create_app
-from gateway.cli import settings_explained
-from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
+from gateway.cli import settings_errors_reported
+from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
 from gateway.sandbox.remote import ask_control
 from gateway.server.lifecycle import PROTOCOL
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
-from gateway.welcome import SHOWN_CALLERS, aws_headers, welcome, welcome_by_token
 
-USUAL_PORT = 8000
-USUAL_SANDBOX_PORT = 9000
+DEFAULT_PORT = 8000
+DEFAULT_SANDBOX_PORT = 9000
 
 TOKEN_SECONDS = 8 * 3600
 
+SHOWN_CALLERS = ("ada", "grace", "edith")
+
+QUERY = "{ audienceGenerationJobs(first: 3) { nodes { name status } pageInfo { endCursor } } }"
+
+OIDC_ISSUER = """\
+[[issuer]]
+issuer = "{sandbox_url}/oidc"
+audiences = ["audience-gateway"]
+"""
+
+OIDC_ROLE = """\
+[[issuer.role]]
+match = {{ sub = "{name}" }}
+role_arn = "{role_arn}"
+"""
+
+WELCOME = """
+Audience Gateway is running. Open
+
+  {url}/graphql
+
+The sandbox at {sandbox_url} stands in for AWS. Its callers and their headers:
+
+{callers}
+
+Send a query from another terminal:
+
+  {curl}
+
+Simulate throttling by AWS (`heal` ends it):
+
+  .venv/bin/gateway sandbox fault throttle --url {sandbox_url}
+"""
+
+WELCOME_OIDC = """\
+Send it as {name} with a token of the sandbox's OIDC issuer instead:
+
+  {curl}
+"""
+
 
 def run(host: str, port: int | None, sandbox_port: int | None) -> None:
-    """Serve until interrupted; a port that is None is the usual one, or a free one.
+    """Serve until interrupted; a port of None is the default one, or a free one if that is taken.
 
-    Ends with a message where a setting is wrong or a port is taken.
+    Exits with a message if a setting is invalid or a port is taken.
     """
     with (
-        _listen(host, port, USUAL_PORT, "--port") as ours,
-        _listen(host, sandbox_port, USUAL_SANDBOX_PORT, "--sandbox-port") as its,
+        _listen(host, port, DEFAULT_PORT, "--port") as listener,
+        _listen(host, sandbox_port, DEFAULT_SANDBOX_PORT, "--sandbox-port") as sandbox_listener,
         tempfile.TemporaryDirectory() as folder,
     ):
-        with settings_explained():
-            settings = _settings(_url(its), Path(folder) / "oidc.toml")
+        url, sandbox_url = _url(listener), _url(sandbox_listener)
+        with settings_errors_reported():
+            settings = _settings(sandbox_url, Path(folder) / "oidc.toml")
             app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
         configure_logs(settings.log_level)
         sandbox = uvicorn.Server(_config(create_sandbox()))
-        thread = threading.Thread(target=sandbox.run, args=([its],), name="sandbox")
+        thread = threading.Thread(target=sandbox.run, args=([sandbox_listener],), name="sandbox")
         thread.start()
         try:
-            _Announced(_config(app, PROTOCOL), settings, _url(ours), _url(its)).run([ours])
+            _WelcomingServer(_config(app, PROTOCOL), settings, url, sandbox_url).run([listener])
         except KeyboardInterrupt:
             pass  # the usual way to end it
         finally:
@@ -54,36 +95,36 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
             thread.join()
 
 
+def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:
+    """Return the headers by which a caller of the sandbox authenticates to the gateway."""
+    headers = {
+        "X-Aws-Access-Key-Id": caller.access_key_id,
+        "X-Aws-Secret-Access-Key": caller.secret_access_key,
+    }
+    if caller.session_token is not None:
+        headers["X-Aws-Session-Token"] = caller.session_token
+    return headers
+
+
 def _settings(sandbox_url: str, oidc_file: Path) -> Settings:
-    """Read the settings, with the sandbox for all that the environment does not set."""
-    over_sandbox = {"graphiql": True, "introspection": True, "upstream_url": sandbox_url}
-    settings = read_settings(**over_sandbox)
+    """Read the settings, with the sandbox as the default for everything that is unset."""
+    defaults = {"graphiql": True, "introspection": True, "upstream_url": sandbox_url}
+    settings = read_settings(**defaults)
     if settings.model_fields_set & {"callers", "oidc_file"}:
         return settings
-    oidc_file.write_text(_oidc_toml(sandbox_url))
+    # Trust the sandbox's issuer, and map each of its users to the role of their account.
+    roles = (OIDC_ROLE.format(name=name, role_arn=arn) for name, arn in ROLE_ARNS.items())
+    oidc_file.write_text(OIDC_ISSUER.format(sandbox_url=sandbox_url) + "".join(roles))
     return read_settings(
-        **over_sandbox,
+        **defaults,
         callers={"aws-headers", "oidc"},
         oidc_file=oidc_file,
         sts_url=sandbox_url,
     )
 
 
-def _oidc_toml(sandbox_url: str) -> str:
-    """Trust the sandbox's issuer, and lead each of its people to the role of their account."""
-    roles = "\n".join(
-        f'[[issuer.role]]\nmatch = {{ sub = "{name}" }}\nrole_arn = "{arn}"'
-        for name, arn in ROLE_ARNS.items()
-    )
-    return f"""[[issuer]]
-issuer = "{sandbox_url}/oidc"
-audiences = ["audience-gateway"]
-{roles}
-"""
-
-
-class _Announced(uvicorn.Server):
-    """Says where it is as soon as it answers."""
+class _WelcomingServer(uvicorn.Server):
+    """Prints the welcome as soon as it serves."""
 
     def __init__(
         self, config: uvicorn.Config, settings: Settings, url: str, sandbox_url: str
@@ -95,17 +136,33 @@ class _Announced(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        click.echo(welcome(self._url, self._sandbox_url))
+        click.echo(_welcome(self._url, self._sandbox_url))
         if "oidc" in self._settings.callers:
             token = await asyncio.to_thread(_token, self._sandbox_url)
-            click.echo(welcome_by_token(self._url, token))
-        click.echo("Ctrl-C ends both.\n")
+            curl = _curl(self._url, {"Authorization": f"Bearer {token}"})
+            click.echo(WELCOME_OIDC.format(name=SHOWN_CALLERS[0], curl=curl))
+        click.echo("Press Ctrl-C to stop both.\n")
+
+
+def _welcome(url: str, sandbox_url: str) -> str:
+    callers = "\n\n".join(
+        f"  {name}: {CALLERS[name].note}\n  {json.dumps(dict(aws_headers(CALLERS[name])))}"
+        for name in SHOWN_CALLERS
+    )
+    curl = _curl(url, aws_headers(CALLERS[SHOWN_CALLERS[0]]))
+    return WELCOME.format(url=url, sandbox_url=sandbox_url, callers=callers, curl=curl)
+
+
+def _curl(url: str, credentials: Mapping[str, str]) -> str:
+    headers = {"Content-Type": "application/json", **credentials}
+    options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
+    return f"curl -s {url}/graphql {options} -d '{json.dumps({'query': QUERY})}'"
 
 
 def _token(sandbox_url: str) -> str:
-    order = {"subject": SHOWN_CALLERS[0], "seconds": TOKEN_SECONDS}
-    answer: Mapping[str, str] = ask_control(sandbox_url, "POST", "/tokens", order)
-    return answer["token"]
+    parameters = {"subject": SHOWN_CALLERS[0], "seconds": TOKEN_SECONDS}
+    response: Mapping[str, str] = ask_control(sandbox_url, "POST", "/tokens", parameters)
+    return response["token"]
 
 
 def _config(app: object, http: str = "httptools") -> uvicorn.Config:
@@ -122,16 +179,17 @@ def _config(app: object, http: str = "httptools") -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int | None, usual: int, option: str) -> socket.socket:
+def _listen(host: str, port: int | None, default: int, option: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    wanted = default if port is None else port
     try:
-        return socket.create_server((host, usual if port is None else port), family=family)
+        return socket.create_server((host, wanted), family=family)
     except OSError as error:
         if port is None and error.errno == errno.EADDRINUSE:
             return socket.create_server((host, 0), family=family)
         click.echo(
-            f"gateway: cannot listen on {host}:{usual if port is None else port}: "
-            f"{_reason(error)}. Choose others by --host and by {option}.",
+            f"gateway: cannot listen on {host}:{wanted}: {_reason(error)}. "
+            f"Choose another address with --host or {option}.",
             err=True,
         )
         sys.exit(1)

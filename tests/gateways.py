@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 
 from gateway.app import create_app
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.server.protocol import BoundedProtocol
 from gateway.settings import Settings
-from gateway.welcome import aws_headers
 from tests.serving import serve
 
 GRAPHQL = "application/graphql-response+json"

@@ -138,7 +138,7 @@ def test_dev_says_which_port_is_taken(taken_port: int, option: str) -> None:
     assert ended.exit_code == 1
     assert ended.output.count("\n") == 1
     assert f"cannot listen on 127.0.0.1:{taken_port}" in ended.output
-    assert f"by {option}." in ended.output
+    assert f"or {option}." in ended.output
 
 
 def test_serve_says_that_a_port_is_taken(taken_port: int) -> None:

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.sts import OPERATION
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
-from gateway.welcome import aws_headers
 from tests.auth.issuers import claims_of, curve, sandbox_file, token
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.sandbox.identities import id_token

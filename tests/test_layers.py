@@ -117,7 +117,7 @@ def test_only_the_commands_know_the_sandbox() -> None:
         if part_of(path) != "sandbox" and "sandbox" in parts_imported(path)
     }
 
-    assert knowing <= {"cli", "dev", "welcome"}
+    assert knowing <= {"cli", "dev"}
 
 
 def test_one_module_knows_all_parts() -> None:

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.upstream.cache.encrypted_redis import PREFIX
-from gateway.welcome import aws_headers
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
 from tests.redis_servers import (
     PASSWORD,

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.federation.parts import REVIEWS_SDL, compose, running
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.serving import serve

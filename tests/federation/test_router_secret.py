@@ -8,9 +8,9 @@ import pytest
 
 from gateway.app import create_app
 from gateway.auth.router_secret import RouterSecrets
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings, SettingsError
-from gateway.welcome import aws_headers
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 
 NAME = "X-Router-Secret"

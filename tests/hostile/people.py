@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS
 from gateway.sandbox.people import PEOPLE
-from gateway.welcome import aws_headers
 from tests.auth.issuers import sandbox_file
 from tests.sandbox.identities import id_token
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import httpx
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.hostile.target import JOBS, Target
 from tests.redis_servers import until
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.dev import aws_headers
 from gateway.errors import GatewayError, InternalError
 from gateway.graph.schema import build_schema, core
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, gateway_over
 from tests.hostile.documents import Document, damaged, grown, soups
 from tests.hostile.soak import texts_in

@@ -5,8 +5,8 @@ from random import Random
 
 import httpx
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.gateways import Sandbox
 from tests.hostile.process import gateway_process
 

@@ -8,10 +8,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gateway.dev import aws_headers
 from gateway.http.cors import cors_for
 from gateway.http.middleware import AccessLogMiddleware
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 
 APP = "https://app.example.com"

@@ -11,9 +11,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from gateway.app import create_app
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings
-from gateway.welcome import aws_headers
 from tests.serving import serve
 
 PATIENCE_SECONDS = 20

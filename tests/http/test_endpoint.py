@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.server.protocol import BoundedProtocol
-from gateway.welcome import aws_headers
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
 from tests.http.wire import answers, connect, read_to_end
 

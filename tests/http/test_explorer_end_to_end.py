@@ -3,9 +3,9 @@
 from playwright.async_api import expect
 
 from gateway.app import create_app
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings
-from gateway.welcome import aws_headers
 from tests.browser import browser_page
 from tests.gateways import Sandbox
 from tests.serving import serve

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.gateways import Sandbox, gateway_over
 from tests.http.wire import Hasty, Raw, answers, connect, read_to_end
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import httpx
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.gateways import GRAPHQL, TIMEOUT_SECONDS
 from tests.redis_servers import until
 

@@ -9,13 +9,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from gateway.server.open_files import MAX_CONNECTIONS, RESERVED_FILES, most_connections
 from starlette.types import Receive, Scope, Send
 
+from gateway.dev import aws_headers
 from gateway.http.middleware import MAX_HEAD_BYTES, MAX_HEADERS
 from gateway.sandbox import CALLERS
-from gateway.server.open_files import MAX_CONNECTIONS, RESERVED_FILES, most_connections
 from gateway.server.protocol import MAX_PIPELINED, BoundedProtocol
-from gateway.welcome import aws_headers
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.http.wire import PATIENCE_SECONDS, Hasty, Raw, answers, connect, read_to_end
 from tests.serving import serve

@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.sandbox.faults import FAULTS
-from gateway.welcome import aws_headers
 from tests.gateways import Sandbox
 
 CANARY = "CANARY"

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.welcome import aws_headers
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.process import Program, gateway_process
 from tests.redis_servers import until

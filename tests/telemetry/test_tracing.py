@@ -12,9 +12,9 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import __version__
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
 from gateway.sandbox.faults import FAULTS
-from gateway.welcome import aws_headers
 from tests.auth.issuers import sandbox_file
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.listeners import silent

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 from graphql import get_introspection_query
 
+from gateway.dev import aws_headers
 from gateway.graph.execution.documents import MAX_REMEMBERED_CHARACTERS, Documents, Rejected
 from gateway.graph.execution.limits import Limits
 from gateway.graph.schema import build_schema, core
 from gateway.sandbox import CALLERS, create_sandbox
-from gateway.welcome import aws_headers
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 from tests.serving import serve
 

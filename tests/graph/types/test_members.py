@@ -8,9 +8,9 @@ import pytest
 from starlette.responses import Response
 
 from gateway.app import create_app
+from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings
-from gateway.welcome import aws_headers
 from tests.serving import serve
 from tests.upstream.recorder import Received, Recorder
 
