@@ -10,7 +10,7 @@ import argparse
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.app import create_app
-from gateway.http.request_log import RequestLog
+from gateway.http.middleware import RequestLog
 from gateway.server.lifecycle import serve
 from gateway.settings import read_settings
 from gateway.telemetry.logging import configure_logs
@@ -31,7 +31,7 @@ def main() -> None:
         Counter: ("inc",),
         Gauge: ("inc", "dec", "set"),
         Histogram: ("observe",),
-        RequestLog: ("count", "asks"),
+        RequestLog: ("count", "set_document"),
     }
     for kind, methods in silent.items():
         for method in methods:

@@ -1,10 +1,7 @@
-"""A GraphQL door onto AWS Clean Rooms ML.
+"""A GraphQL gateway in front of AWS Clean Rooms ML.
 
-entry     who is asking?            HTTP request -> Caller
-graph     what may be asked?        query        -> PageRequest
-upstream  where does it come from?  PageRequest  -> Page
-check     what is the matter?       settings     -> report
-sandbox   an emulator of the upstream, for development, demos and tests
+A request passes `server`, `http`, `auth`, `graph` and `upstream`, in this order, and imports point
+the same way. `doctor` checks a configuration; `sandbox` emulates the upstream.
 """
 
 __version__ = "0.1.0"

@@ -10,7 +10,7 @@ import httpx
 from gateway.app import create_app
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.server.protocol import BoundedProtocol
+from gateway.server.protocol import HardenedProtocol
 from gateway.settings import Settings
 from tests.serving import serve
 
@@ -106,7 +106,7 @@ class Gateway:
 
 @contextlib.contextmanager
 def gateway_over(
-    sandbox: Sandbox, *, http: type[BoundedProtocol] = BoundedProtocol, **settings: Any
+    sandbox: Sandbox, *, http: type[HardenedProtocol] = HardenedProtocol, **settings: Any
 ) -> Iterator[Gateway]:
     """Serve a gateway with these settings over a sandbox."""
     given = {"upstream_url": sandbox.url, "introspection": True, **settings}

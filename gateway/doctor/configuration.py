@@ -9,7 +9,7 @@ from gateway.auth.oidc_file import Issuer, read_oidc_file
 from gateway.auth.router_secret import RouterSecrets
 from gateway.doctor.row import Row, State, fail, ok, warn
 from gateway.http.graphiql import GraphiQL
-from gateway.server.open_files import MAX_CONNECTIONS, RESERVED_FILES, most_connections
+from gateway.server.protocol import MAX_CONNECTIONS, RESERVED_FILES, connection_limit
 from gateway.settings import Settings, SettingsError
 
 _CORRECT = "Correct it; README says what it takes."
@@ -60,7 +60,7 @@ class Files:
 
 
 def _explorer() -> str:
-    GraphiQL.load(query="", headers={})
+    GraphiQL.load()
     return "It is built."
 
 
@@ -102,7 +102,7 @@ def is_loopback(host: str) -> bool:
 
 def open_files() -> Row:
     """Say how many connections a worker started here would accept."""
-    most = most_connections()
+    most = connection_limit()
     if most == MAX_CONNECTIONS:
         return ok("open files", f"Enough for {most} connections a worker.")
     why = f"The limit (`ulimit -n`) is enough for {most} connections a worker; more are refused."

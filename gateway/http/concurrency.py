@@ -1,4 +1,4 @@
-"""Admission: how many requests are served at once, in all and of one caller."""
+"""Limits on concurrent requests, in total and per caller."""
 
 import asyncio
 import time
@@ -10,62 +10,62 @@ from gateway.concurrency import FairScheduler
 from gateway.errors import OverloadedError
 from gateway.telemetry.metrics import IN_FLIGHT, WAITING
 
-WAITING_SHARE = 4
-"""For each four requests that are served one may wait for its turn: a slot that is given back must
-not stay empty until its client has heard of it."""
+IN_FLIGHT_PER_WAITING = 4
+"""For every four slots one request may wait, so that a freed slot does not stay empty until the
+next request arrives."""
 
 WAIT_SECONDS = 0.5
-"""Longer than that it is kinder to say no: the client, or its load balancer, can ask elsewhere."""
+"""After this a rejection is better: the client, or its load balancer, can retry elsewhere."""
 
-CALLER_SHARE = 4
-"""One caller's requests take up a quarter of the room at most."""
+CALLER_FRACTION = 4
+"""One caller may occupy a quarter of the slots."""
 
-REFUSALS_A_ROUND = 8
-"""In each round of the event loop, so that those who are served get theirs too: clients who ask
-again at once would have it say nothing but no."""
+REJECTIONS_PER_TICK = 8
+"""Rejections in one iteration of the event loop. Clients that retry at once would otherwise keep
+the loop busy with rejecting them, and the admitted requests would starve."""
 
-REJECTIONS = 100
-REJECTIONS_SECONDS = 5.0
-"""So many within as much time mean that requests are better sent elsewhere."""
+OVERLOAD_REJECTIONS = 100
+OVERLOAD_SECONDS = 5.0
+"""This many rejections within this time mean that requests should be sent elsewhere."""
 
 
 class ConcurrencyLimiter:
-    """Lets `most` requests in at once; a few more wait for a moment, the others are refused."""
+    """Admits up to `max_in_flight` requests; a few more wait briefly, the others are rejected."""
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
-        self._most_waiting = max(1, most // WAITING_SHARE)
-        self._most_of_caller = max(1, most // CALLER_SHARE)
+    def __init__(self, max_in_flight: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_waiting = max(1, max_in_flight // IN_FLIGHT_PER_WAITING)
+        self._max_per_caller = max(1, max_in_flight // CALLER_FRACTION)
         self._clock = clock
-        self._room = asyncio.Semaphore(most)
-        self._turns = FairScheduler()
-        self._refusals = FairScheduler(REFUSALS_A_ROUND)
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._admissions = FairScheduler()
+        self._rejections = FairScheduler(REJECTIONS_PER_TICK)
         self._waiting = 0
-        self._of_caller: Counter[bytes] = Counter()
-        self._rejected: deque[float] = deque(maxlen=REJECTIONS)
+        self._per_caller: Counter[bytes] = Counter()
+        self._rejected_at: deque[float] = deque(maxlen=OVERLOAD_REJECTIONS)
         self.in_flight = 0
 
     async def check(self) -> None:
-        """Raise OverloadedError where there is no room, not even to wait."""
-        if self._waiting >= self._most_waiting:
+        """Raise OverloadedError if the queue of waiting requests is full."""
+        if self._waiting >= self._max_waiting:
             raise await self._rejection()
 
     @asynccontextmanager
     async def admit(self, caller: bytes | None) -> AsyncIterator[None]:
-        """Serve a request inside, of the caller with this fingerprint, or of nobody.
+        """Hold a slot for a request; `caller` is a fingerprint, None for an anonymous request.
 
-        Raises OverloadedError where there is no room, or none in time.
+        Raises OverloadedError if there is no slot within `WAIT_SECONDS`.
         """
-        if caller is not None and self._of_caller[caller] >= self._most_of_caller:
-            # No sign of want of room: one caller must not have everybody sent elsewhere.
-            raise await self._refusal(
-                f"The caller has {self._most_of_caller} requests under way, which is the most. "
-                "Ask again in a moment."
+        if caller is not None and self._per_caller[caller] >= self._max_per_caller:
+            # Not a sign of overload: one caller must not make the load balancer avoid this replica.
+            raise await self._delayed(
+                f"Too many concurrent requests of this caller. Accepted: {self._max_per_caller}. "
+                "Try again later."
             )
-        self._of_caller[caller or b""] += 1
+        key = caller or b""
+        self._per_caller[key] += 1
         try:
-            await self._turns.take(caller or b"")
-            await self._enter()
+            await self._admissions.take(key)
+            await self._acquire()
             self.in_flight += 1
             IN_FLIGHT.inc()
             try:
@@ -73,41 +73,38 @@ class ConcurrencyLimiter:
             finally:
                 self.in_flight -= 1
                 IN_FLIGHT.dec()
-                self._room.release()
+                self._slots.release()
         finally:
-            self._leave(caller or b"")
+            self._per_caller[key] -= 1
+            if not self._per_caller[key]:
+                del self._per_caller[key]
 
     @property
     def overloaded(self) -> bool:
-        """Whether so many found no room lately that requests are better sent elsewhere."""
-        oldest = self._rejected[0] if len(self._rejected) == REJECTIONS else None
-        return oldest is not None and self._clock() - oldest < REJECTIONS_SECONDS
+        """Whether the latest rejections were so many that requests should be sent elsewhere."""
+        oldest = self._rejected_at[0] if len(self._rejected_at) == OVERLOAD_REJECTIONS else None
+        return oldest is not None and self._clock() - oldest < OVERLOAD_SECONDS
 
-    async def _enter(self) -> None:
-        if not self._room.locked():
-            await self._room.acquire()  # at once: nothing else runs before
+    async def _acquire(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()  # without suspending, so no other request comes between
             return
         await self.check()
         self._waiting += 1
         WAITING.inc()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._room.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             raise await self._rejection() from None
         finally:
             self._waiting -= 1
             WAITING.dec()
 
-    def _leave(self, caller: bytes) -> None:
-        self._of_caller[caller] -= 1
-        if not self._of_caller[caller]:
-            del self._of_caller[caller]
-
     async def _rejection(self) -> OverloadedError:
-        self._rejected.append(self._clock())
-        return await self._refusal("The gateway is busy. Ask again in a moment.")
+        self._rejected_at.append(self._clock())
+        return await self._delayed("The gateway is busy. Try again later.")
 
-    async def _refusal(self, message: str) -> OverloadedError:
-        await self._refusals.take(b"")
+    async def _delayed(self, message: str) -> OverloadedError:
+        await self._rejections.take(b"")
         return OverloadedError(message)

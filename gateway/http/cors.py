@@ -1,7 +1,4 @@
-"""Frontends on other origins: which of them a browser lets read our answers.
-
-Source: the Fetch standard, "CORS protocol".
-"""
+"""CORS: which other origins' pages may read responses of the GraphQL endpoint."""
 
 from collections.abc import Callable, Collection
 from functools import partial
@@ -9,9 +6,9 @@ from functools import partial
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PATH = "/graphql"
+GRAPHQL_PATH = "/graphql"
 
-ASKED_WITH = (
+ALLOWED_HEADERS = (
     "Content-Type",
     "X-Aws-Access-Key-Id",
     "X-Aws-Secret-Access-Key",
@@ -21,34 +18,34 @@ ASKED_WITH = (
     "X-Request-Id",
     "X-Gateway-Cost",
 )
-"""The headers that a foreign page may send; never a router's secret."""
+"""X-Router-Secret is left out on purpose: a page must never have it."""
 
-SHOWN = ("X-Request-Id", "Retry-After")
+EXPOSED_HEADERS = ("X-Request-Id", "Retry-After")
 
 PREFLIGHT_SECONDS = 3600
 
 
-class Cors(CORSMiddleware):
-    """Starlette's middleware, on one path."""
+class GraphqlCorsMiddleware(CORSMiddleware):
+    """Starlette's middleware, applied to the GraphQL endpoint only."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the lifespan, which has no path."""
-        app = super().__call__ if scope.get("path") == PATH else self.app
+        app = super().__call__ if scope.get("path") == GRAPHQL_PATH else self.app
         await app(scope, receive, send)
 
 
 def cors_for(origins: Collection[str]) -> Callable[[ASGIApp], ASGIApp]:
-    """Return what lets pages of these origins read an application's answers; of none, nothing.
+    """Return a wrapper that lets pages of these origins read an application's responses.
 
-    Credentials are headers that a page must know, never a browser's own, so none are allowed.
+    Without origins it changes nothing. Callers authenticate with headers that a page sets itself,
+    never with a browser's own credentials, so `Access-Control-Allow-Credentials` is never sent.
     """
     if not origins:
         return lambda app: app
     return partial(
-        Cors,
+        GraphqlCorsMiddleware,
         allow_origins=origins,
         allow_methods=("GET", "POST"),
-        allow_headers=ASKED_WITH,
-        expose_headers=SHOWN,
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
         max_age=PREFLIGHT_SECONDS,
     )

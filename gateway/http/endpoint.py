@@ -1,13 +1,14 @@
-"""/graphql: from an HTTP request to an HTTP answer.
+"""The GraphQL endpoint: an HTTP request in, an HTTP response out.
 
 Source: GraphQL over HTTP; where its drafts differ, the public audit suite decides.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,160 +18,187 @@ from gateway.auth.router_secret import RouterSecrets
 from gateway.errors import OverloadedError, UnauthenticatedError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, WriteByGetError
-from gateway.http.body import Arriving, read_json_body
 from gateway.http.concurrency import ConcurrencyLimiter
-from gateway.http.disconnect import ClientGoneError, until_disconnect
 from gateway.http.graphiql import GraphiQL
-from gateway.http.negotiation import GRAPHQL, JSON, accepted
-from gateway.http.parameters import from_body, from_query_string
-from gateway.http.request_log import RequestLog, request_log_of
-from gateway.http.responses import HttpError, bad_request
+from gateway.http.middleware import RequestLog, request_log_of
+from gateway.http.requests import BodyReader, parse_accept, parse_body, parse_query_string
+from gateway.http.responses import (
+    GRAPHQL,
+    JSON,
+    HttpError,
+    bad_request,
+    error_response,
+    json_response,
+)
 
 METHODS = "GET, POST"
 
 COST_HEADER = "X-Gateway-Cost"
-"""Asks, by any value, for `extensions.cost`."""
+"""Requests `extensions.cost`, with any value."""
+
 UNAUTHORIZED = 401
 METHOD_NOT_ALLOWED = 405
 NOT_ACCEPTABLE = 406
-
-CLIENT_GONE = "CLIENT_GONE"
-"""The outcome of a request whose client did not wait for it."""
-
 SERVICE_UNAVAILABLE = 503
 
-PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-"""On each answer: it is for one caller, now."""
+CLIENT_DISCONNECTED = "CLIENT_GONE"
+"""Outcome of a request whose client disconnected before the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What a request's headers ask for beside its GraphQL parameters."""
+
+    fresh: bool
+    """Bypass the cache, and refresh it."""
+    show_cost: bool
+    from_router: bool
+    """The request may query what is reserved for a federation router."""
+
+
+class Resources(TypedDict):
+    """The lifespan state: what is opened when the application starts."""
+
+    authenticator: Authenticator
+    make_context: Callable[[Identity, RequestOptions], Context]
+
+
+class ClientDisconnectedError(Exception):
+    """The client no longer waits for the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Serves one engine over HTTP."""
-
     engine: Engine
-    admission: ConcurrencyLimiter
-    door: Callable[[], Authenticator]
-    context_for: Callable[[Identity, bool, bool, bool], Context]
-    """Makes a context from who asks, whether it reads past the cache, whether it is told what it
-    costs, and whether it comes from the router."""
+    limiter: ConcurrencyLimiter
+    body_reader: BodyReader
     graphiql: GraphiQL | None
-    max_body_bytes: int
     router_secrets: RouterSecrets | None = None
-    """What tells the router from others; None if there is nothing to tell."""
-    arriving: Arriving = field(default_factory=Arriving)
+    """None: every request counts as the router's."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
-        report = request_log_of(scope)
-        report.is_graphql = True
+        request_log = request_log_of(scope)
+        request_log.is_graphql = True
         try:
-            response = await self.answer(Request(scope, receive), report)
-        except ClientGoneError:
-            report.outcome = CLIENT_GONE
+            response = await self._respond(Request(scope, receive), request_log)
+        except ClientDisconnectedError:
+            request_log.outcome = CLIENT_DISCONNECTED
             return
         await response(scope, receive, send)
 
-    async def answer(self, request: Request, report: RequestLog) -> Response:
-        """Answer a request."""
-        wishes = accepted(", ".join(request.headers.getlist("accept")))
-        if request.method == "GET" and wishes.html and self.graphiql is not None:
-            report.is_graphql = False
+    async def _respond(self, request: Request[Resources], request_log: RequestLog) -> Response:
+        accepted = parse_accept(", ".join(request.headers.getlist("accept")))
+        if request.method == "GET" and accepted.html and self.graphiql is not None:
+            request_log.is_graphql = False
             return self.graphiql.page()
-        media_type = wishes.media_type
+        media_type = accepted.media_type
         try:
             if media_type is None:
-                raise bad_request(
-                    f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}.", NOT_ACCEPTABLE
-                )
-            result = await self._result(request, report)
-            report.set_outcome(result.outcome, result.operation)
-            return _answer(result, media_type, self.door().challenge)
-        except HttpError as problem:
-            report.outcome = problem.error.code
+                message = f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}."
+                raise bad_request(message, NOT_ACCEPTABLE)
+            result = await self._execute(request, request_log)
+            request_log.set_outcome(result.outcome, result.operation)
+            return _response(result, media_type, request.state["authenticator"].challenge)
+        except (HttpError, OverloadedError) as error:
+            problem = error if isinstance(error, HttpError) else _service_unavailable(error)
+            request_log.outcome = problem.error.code
             return error_response(problem, media_type or JSON)
-        except OverloadedError as error:
-            report.outcome = error.code
-            headers = {"Retry-After": str(error.retry_after)}
-            return error_response(
-                HttpError(SERVICE_UNAVAILABLE, error, headers), media_type or JSON
-            )
 
-    async def _result(self, request: Request, report: RequestLog) -> GraphResult:
-        # Looked at first: to say no must cost nothing.
-        await self.admission.check()
-        headers = request.scope["headers"]
-        identity = await self._identify(headers)
-        report.caller = identity.caller.digest if identity.caller else None
-        from_router = self.router_secrets is None or self.router_secrets.shown_by(headers)
-        asked = await self._asked(request)
-        report.set_document(asked.query)
-        show_cost = COST_HEADER in request.headers
-        fresh = "no-cache" in _directives(request.headers.getlist("cache-control"))
+    async def _execute(self, request: Request[Resources], request_log: RequestLog) -> GraphResult:
+        # First, because a rejection under overload must cost nothing.
+        await self.limiter.check()
+        identity = await _authenticate(request)
+        caller = identity.caller
+        request_log.caller = caller.digest if caller else None
+        options = self._options(request)
+        graph_request = await self._graph_request(request)
+        request_log.set_document(graph_request.query)
+        read_only = request.method == "GET"
         try:
-            who = identity.caller.fingerprint if identity.caller else None
-            async with until_disconnect(request.receive), self.admission.admit(who):
-                context = self.context_for(identity, fresh, show_cost, from_router)
-                report.cost = context.cost
-                result = await self.engine.run(asked, context, read_only=request.method == "GET")
+            async with (
+                cancel_on_disconnect(request.receive),
+                self.limiter.admit(caller.fingerprint if caller else None),
+            ):
+                context = request.state["make_context"](identity, options)
+                request_log.cost = context.cost
+                return await self.engine.run(graph_request, context, read_only=read_only)
         except WriteByGetError:
-            raise _not_allowed("A GET executes queries only.", "POST") from None
-        return result
+            raise _method_not_allowed("GET executes queries only.", "POST") from None
 
-    async def _identify(self, headers: list[tuple[bytes, bytes]]) -> Identity:
-        authenticator = self.door()
-        try:
-            return await authenticator.identify(headers)
-        except UnauthenticatedError as error:
-            raise HttpError(UNAUTHORIZED, error, authenticator.challenge) from None
+    def _options(self, request: Request[Resources]) -> RequestOptions:
+        directives = ",".join(request.headers.getlist("cache-control")).lower().split(",")
+        return RequestOptions(
+            fresh="no-cache" in (directive.strip() for directive in directives),
+            show_cost=COST_HEADER in request.headers,
+            from_router=self.router_secrets is None
+            or self.router_secrets.shown_by(request.scope["headers"]),
+        )
 
-    async def _asked(self, request: Request) -> GraphRequest:
+    async def _graph_request(self, request: Request[Resources]) -> GraphRequest:
         if request.method == "POST":
-            body = await read_json_body(request, self.max_body_bytes, self.arriving)
-            return from_body(body)
+            return parse_body(await self.body_reader.read(request))
         if request.method == "GET":
-            return from_query_string(request.scope["query_string"])
-        raise _not_allowed(f"{request.method[:20]} is not served here.", METHODS)
+            return parse_query_string(request.scope["query_string"])
+        raise _method_not_allowed(f"Method {request.method[:20]} is not supported.", METHODS)
 
 
-def _directives(headers: list[str]) -> set[str]:
-    return {each.strip().lower() for header in headers for each in header.split(",")}
+async def _authenticate(request: Request[Resources]) -> Identity:
+    authenticator = request.state["authenticator"]
+    try:
+        return await authenticator.identify(request.scope["headers"])
+    except UnauthenticatedError as error:
+        raise HttpError(UNAUTHORIZED, error, authenticator.challenge) from None
 
 
-def _not_allowed(message: str, allowed: str) -> HttpError:
-    problem = bad_request(f"{message} Accepted: {allowed}.", METHOD_NOT_ALLOWED)
-    problem.headers = {"Allow": allowed}
-    return problem
+def _method_not_allowed(message: str, allowed: str) -> HttpError:
+    message = f"{message} Accepted: {allowed}."
+    return bad_request(message, METHOD_NOT_ALLOWED, {"Allow": allowed})
 
 
-def _answer(result: GraphResult, media_type: str, challenge: Mapping[str, str]) -> Response:
-    content: dict[str, Any] = {}
+def _service_unavailable(error: OverloadedError) -> HttpError:
+    return HttpError(SERVICE_UNAVAILABLE, error, {"Retry-After": str(error.retry_after)})
+
+
+def _response(result: GraphResult, media_type: str, challenge: Mapping[str, str]) -> Response:
     if result.unauthenticated:
-        response = _json({"errors": result.errors}, UNAUTHORIZED, media_type)
-        response.headers.update(challenge)
-        return response
+        return json_response({"errors": result.errors}, UNAUTHORIZED, media_type, challenge)
+    content: dict[str, Any] = {}
     if result.errors:
         content["errors"] = result.errors
     if result.extensions:
         content["extensions"] = result.extensions
     if result.executed:
         content["data"] = result.data
-        return _json(content, 200, media_type)
+        return json_response(content, 200, media_type)
     # A client that knows JSON only would not look into the body of an error status.
-    return _json(content, 400 if media_type == GRAPHQL else 200, media_type)
+    return json_response(content, 400 if media_type == GRAPHQL else 200, media_type)
 
 
-def error_response(problem: HttpError, media_type: str = JSON) -> Response:
-    """Put a refused request into an answer of the form that GraphQL clients read."""
-    error = {"message": problem.error.message, "extensions": problem.error.extensions()}
-    response = _json({"errors": [error]}, problem.status, media_type)
-    response.headers.update(problem.headers)
-    return response
+@asynccontextmanager
+async def cancel_on_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Cancel the block when the client disconnects; raises ClientDisconnectedError.
 
+    The request's body must have been read. Upstream calls that other requests wait for go on:
+    single flight shields them.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  a request is served in a task
+    disconnected = False
 
-def _json(content: dict[str, Any], status: int, media_type: str) -> Response:
-    return Response(
-        orjson.dumps(content),
-        status,
-        PRIVATE,
-        f"{media_type}; charset=utf-8",
-    )
+    async def watch() -> None:
+        nonlocal disconnected
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        disconnected = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not disconnected or task.uncancel():
+            raise
+        raise ClientDisconnectedError from None
+    finally:
+        watcher.cancel()

@@ -1,4 +1,4 @@
-"""The explorer: GraphiQL as built from explorer/, served under a policy that lets nothing out."""
+"""GraphiQL, as built from explorer/, served under a strict content security policy."""
 
 import html
 import json
@@ -13,16 +13,40 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from gateway.http.cors import GRAPHQL_PATH
 from gateway.settings import SettingsError
 
 BUILT: Final = Path(__file__).parent / "explorer"
-PLACEHOLDER: Final = "GATEWAY_EXPLORER"  # stands in explorer/index.html
+PLACEHOLDER: Final = "GATEWAY_EXPLORER"  # in explorer/index.html
+
+EXAMPLE_QUERY: Final = """\
+# Run the query with the play button or Ctrl-Enter.
+# For the next page, add after: "…" with
+# the endCursor of this one.
+query NewestJobs {
+  audienceGenerationJobs(first: 10) {
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+    edges {
+      node {
+        name
+        status
+        createTime
+        id
+      }
+      cursor
+    }
+  }
+}
+"""
 
 POLICY: Final = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self' 'unsafe-inline'",  # the editor writes its theme into style elements
-    "img-src": "'self' data:",  # the editor's squiggles are data:
+    "img-src": "'self' data:",  # the editor's squiggles are data: URLs
     "font-src": "'self' data:",  # so are GraphiQL's fonts
     "connect-src": "'self'",
     "worker-src": "'self'",
@@ -41,7 +65,7 @@ PAGE_HEADERS: Final = {
 }
 
 ASSET_HEADERS: Final = {
-    # A worker obeys the policy that came with its script, not the page's.
+    # A worker obeys the policy sent with its script, not the page's.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "public, max-age=31536000, immutable",
@@ -50,48 +74,44 @@ ASSET_HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class GraphiQL:
-    """The explorer, its page filled in once for the life of the application."""
-
-    text: str = field(repr=False)
-    built: Path = BUILT
+    text: str = field(repr=False)  # may hold the example caller's credentials
+    built: Path
 
     @classmethod
     def load(
         cls,
         *,
-        query: str,
-        headers: Mapping[str, str],
-        endpoint: str = "/graphql",
+        query: str = EXAMPLE_QUERY,
+        headers: Mapping[str, str] | None = None,
         built: Path = BUILT,
     ) -> Self:
-        """Read the built page and fill in what it opens with.
+        """Read the built page and fill in the query and headers of its editors.
 
-        Raises SettingsError if it was not built.
+        Raises SettingsError if the page was not built.
         """
         try:
             page = (built / "index.html").read_text(encoding="utf-8")
         except FileNotFoundError as missing:
             raise SettingsError(
-                "GATEWAY_GRAPHIQL: the explorer is not built. Run `make install`."
+                "GATEWAY_GRAPHIQL: GraphiQL is not built. Run `make install`."
             ) from missing
-        shown = {
+        content = {
             "query": query,
             "headers": json.dumps(dict(headers), indent=2) if headers else "",
-            "endpoint": endpoint,
+            "endpoint": GRAPHQL_PATH,
         }
-        return cls(page.replace(PLACEHOLDER, html.escape(json.dumps(shown))), built)
+        return cls(page.replace(PLACEHOLDER, html.escape(json.dumps(content))), built)
 
     def page(self) -> Response:
-        """Answer a browser."""
         return HTMLResponse(self.text, headers=PAGE_HEADERS)
 
     def assets(self) -> Mount:
-        """Route to the scripts, styles and icons. The page as it was built is not among them."""
+        """Route to the scripts, styles and icons, but not to the page as it was built."""
         return Mount("/explorer/assets", HashedFiles(directory=self.built / "assets"))
 
 
 class HashedFiles(StaticFiles):
-    """Files whose names hold a hash of what is in them, so they never change."""
+    """Files with a hash of their content in the name, so that browsers may cache them for good."""
 
     def file_response(
         self,
@@ -100,7 +120,6 @@ class HashedFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """Let the browser keep the file for good."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers.update(ASSET_HEADERS)
         return response

@@ -1,124 +1,253 @@
-"""Around each request: its id, its log line, and an answer where ours failed to make one."""
+"""Middleware around every request: request id, access log, metrics and tracing."""
 
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.execution.engine import MASKED
-from gateway.http.endpoint import error_response
-from gateway.http.request_log import request_log_of
-from gateway.http.responses import HttpError, bad_request
+from gateway.http.cors import GRAPHQL_PATH
+from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.telemetry.logging import exception_fields
+from gateway.telemetry.metrics import OK, REQUEST_SECONDS, REQUESTS
+from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
+from gateway.upstream.cost import Cost
 
 log = structlog.get_logger()
 
+REQUEST_LOG: Final = "audience-gateway.request_log"
+"""Key of the RequestLog in an ASGI scope."""
+
 MAX_LOGGED_PATH = 200
 
+MAX_OPERATION_NAME = 64
+"""Characters logged of an operation's name, which the caller chooses."""
+
 CLIENT_CLOSED_REQUEST = 499
-"""Logged where the client left before its answer; no such status was sent."""
+"""Logged when the client disconnected before a response was sent."""
+
+SERVER_ERROR = 500
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's head: credentials of 12 KiB and a query of some length fit."""
+"""Limit on a request's head. It leaves room for 12 KiB of credentials and a long query string."""
 
 MAX_HEADERS = 100
 
-FRAMING_BYTES = 4
-"""Of each header: colon, space, line end."""
+HEADER_FRAMING_BYTES = 4
+"""Colon, space and line end of each header."""
 
 REQUEST_ID = "X-Request-Id"
 
 HEAD_TOO_LARGE = HttpError(
     431,
     LimitExceededError(
-        f"The head is too large. Accepted: up to {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers."
+        "The request head is too large. "
+        f"Accepted: up to {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers."
     ),
 )
 
-TWO_HOSTS = bad_request("The Host header is there twice. Accepted: once.")
+DUPLICATE_HOST = bad_request("Duplicate header Host.")
 
 CRASHED = HttpError(500, InternalError(MASKED))
 
-_PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+)
+"""Methods known to the semantic conventions; any other one is traced as `_OTHER`."""
+
+
+@dataclass(slots=True)
+class RequestLog:
+    """What the access log, the metrics and the span report of one request.
+
+    Filled in while the request is served. Never holds anything that must not be logged.
+    """
+
+    is_graphql: bool = False
+    operation: str | None = None
+    """Name of the executed operation, truncated."""
+    document: str | None = None
+    """Digest of the document."""
+    caller: str | None = None
+    """Digest of the caller's credentials."""
+    outcome: str = OK
+    """OK, or the code of the first error."""
+    cost: Cost | None = None
+    request_id: str | None = None
+    status: int = 0
+    """HTTP status; 0 until the response starts."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the gateway or an upstream failed, rather than the caller."""
+        return self.status >= SERVER_ERROR or self.outcome == InternalError.code
+
+    def set_document(self, query: str) -> None:
+        self.document = sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def set_outcome(self, outcome: str, operation: str | None) -> None:
+        self.outcome = outcome
+        self.operation = operation[:MAX_OPERATION_NAME] if operation else None
+
+    def log_fields(self) -> dict[str, Any]:
+        if not self.is_graphql:
+            return {}
+        fields = {
+            "outcome": self.outcome,
+            "operation": self.operation,
+            "document": self.document,
+            "caller": self.caller,
+        }
+        return fields if self.cost is None else fields | self.cost.log_fields()
+
+    def span_attributes(self) -> Attributes:
+        attributes: dict[str, str | int | None] = {
+            "http.response.status_code": self.status,
+            "gateway.request_id": self.request_id,
+        }
+        if self.is_graphql:
+            attributes[OUTCOME] = self.outcome
+            attributes["graphql.operation.name"] = self.operation
+            attributes["gateway.document"] = self.document
+        return attributes
+
+    def count(self, seconds: float) -> None:
+        if self.is_graphql:
+            REQUESTS.labels(self.status, self.outcome).inc()
+            REQUEST_SECONDS.observe(seconds)
+
+
+def request_log_of(scope: Scope) -> RequestLog:
+    """Return the RequestLog of a request, which begins with the first call."""
+    request_log: RequestLog = scope.setdefault(REQUEST_LOG, RequestLog())
+    return request_log
 
 
 class AccessLogMiddleware:
-    """Gives each request an id, taken over if it is short and plain, and one log line.
+    """Gives each request an id and one log line, and responds if the application crashes.
 
-    `around` is put around the application and around the answers given in its place.
-    The line has method, path, status and milliseconds, and of a GraphQL request its outcome,
-    its operation's name, digests of document and caller, and what it cost; no header, no
-    variable, nothing of a body or an answer.
+    The request's own X-Request-Id is kept if it is short and plain. The line has method, path,
+    status and duration, and of a GraphQL request its outcome, operation name, digests of document
+    and caller, and cost; no header, no variable, nothing of a body.
+
+    `cors` wraps the application and the error responses sent in its place, so that pages of other
+    origins can read those too.
     """
 
-    def __init__(
-        self, app: ASGIApp, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
-    ) -> None:
-        self.app = around(app)
-        self._refusals = {
-            problem: around(error_response(problem))
-            for problem in (HEAD_TOO_LARGE, TWO_HOSTS, CRASHED)
+    def __init__(self, app: ASGIApp, cors: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> None:
+        self.app = cors(app)
+        self._error_responses = {
+            problem: cors(error_response(problem))
+            for problem in (HEAD_TOO_LARGE, DUPLICATE_HOST, CRASHED)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        flaw = _flaw(scope)
-        app = self.app if flaw is None else self._refusals[flaw]
-        report = request_log_of(scope)
-        report.request_id = request_id
+        request_log = request_log_of(scope)
+        request_id = request_log.request_id = _request_id(scope)
         started = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                report.status = message["status"]
+                request_log.status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with bound_contextvars(request_id=request_id):
             try:
-                await app(scope, receive, send_with_id)
-            except Exception as error:  # noqa: BLE001  the last one who can answer
-                report.outcome = InternalError.code
-                log.error("request crashed", **exception_fields(error))  # noqa: TRY400  without its text
-                if not report.status:
-                    await self._refusals[CRASHED](scope, receive, send_with_id)
+                await self._respond(scope, receive, send_with_id)
             finally:
-                seconds = time.perf_counter() - started
-                report.status = report.status or CLIENT_CLOSED_REQUEST
-                report.count(seconds)
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"][:MAX_LOGGED_PATH],
-                    status=report.status,
-                    ms=round(seconds * 1000, 1),
-                    **report.log_fields(),
-                )
+                _write_line(scope, request_log, time.perf_counter() - started)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = _head_problem(scope)
+        app = self.app if problem is None else self._error_responses[problem]
+        try:
+            await app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001  nothing further out can respond
+            request_log = request_log_of(scope)
+            request_log.outcome = InternalError.code
+            log.error("request crashed", **exception_fields(error))  # noqa: TRY400  its text may hold secrets
+            if not request_log.status:
+                await self._error_responses[CRASHED](scope, receive, send)
 
 
-def _flaw(scope: Scope) -> HttpError | None:
+def _write_line(scope: Scope, request_log: RequestLog, seconds: float) -> None:
+    request_log.status = request_log.status or CLIENT_CLOSED_REQUEST
+    request_log.count(seconds)
+    log.info(
+        "request",
+        method=scope["method"],
+        path=scope["path"][:MAX_LOGGED_PATH],
+        status=request_log.status,
+        ms=round(seconds * 1000, 1),
+        **request_log.log_fields(),
+    )
+
+
+def _head_problem(scope: Scope) -> HttpError | None:
     headers = scope["headers"]
     size, hosts = len(scope["path"]) + len(scope["query_string"]), 0
     for name, value in headers:
-        size += len(name) + len(value) + FRAMING_BYTES
+        size += len(name) + len(value) + HEADER_FRAMING_BYTES
         hosts += name == b"host"
     if size > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
         return HEAD_TOO_LARGE
-    return TWO_HOSTS if hosts > 1 else None
+    return DUPLICATE_HOST if hosts > 1 else None
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _PLAIN.fullmatch(value):
-            taken: str = value.decode()
-            return taken
+        if name == b"x-request-id" and _REQUEST_ID_PATTERN.fullmatch(value):
+            request_id: str = value.decode()
+            return request_id
     return uuid4().hex
+
+
+class TracingMiddleware:
+    """Traces requests to the GraphQL endpoint and adds the trace id to their log lines."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+        self.app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        span = None
+        if scope.get("path") == GRAPHQL_PATH:  # the lifespan has no path
+            span = self._tracer.start_request(*_span_start(scope), scope["headers"])
+        if span is None:
+            await self.app(scope, receive, send)
+            return
+        request_log = request_log_of(scope)
+        token = SPAN.set(span)
+        try:
+            with bound_contextvars(trace_id=span.trace_id):
+                await self.app(scope, receive, send)
+        finally:
+            SPAN.reset(token)
+            error = request_log.outcome if request_log.failed else None
+            span.end(request_log.span_attributes(), error=error)
+
+
+def _span_start(scope: Scope) -> tuple[str, Attributes]:
+    """Return the name and the first attributes of a request's span."""
+    known = scope["method"] in _METHODS
+    return f"{scope['method'] if known else 'HTTP'} {GRAPHQL_PATH}", {
+        "http.request.method": scope["method"] if known else "_OTHER",
+        "http.route": GRAPHQL_PATH,
+        "url.path": GRAPHQL_PATH,
+        "url.scheme": scope["scheme"],
+    }

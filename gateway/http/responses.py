@@ -1,12 +1,22 @@
-"""A request that is refused before, or instead of, being executed."""
+"""JSON responses of the GraphQL endpoint, and errors that become one."""
 
 from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.responses import Response
 
 from gateway.errors import BadUserInputError, GatewayError
 
+GRAPHQL = "application/graphql-response+json"
+JSON = "application/json"
+
+HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+"""Every response is for one caller and one moment."""
+
 
 class HttpError(Exception):
-    """Ends a request with this status and error. `headers` go with the answer."""
+    """Ends a request with this status and error. `headers` are added to the response."""
 
     def __init__(
         self, status: int, error: GatewayError, headers: Mapping[str, str] | None = None
@@ -17,6 +27,26 @@ class HttpError(Exception):
         self.headers = headers or {}
 
 
-def bad_request(message: str, status: int = 400) -> HttpError:
-    """Refuse a request for what it says."""
-    return HttpError(status, BadUserInputError(message))
+def bad_request(
+    message: str, status: int = 400, headers: Mapping[str, str] | None = None
+) -> HttpError:
+    return HttpError(status, BadUserInputError(message), headers)
+
+
+def error_response(problem: HttpError, media_type: str = JSON) -> Response:
+    error = {"message": problem.error.message, "extensions": problem.error.extensions()}
+    return json_response({"errors": [error]}, problem.status, media_type, problem.headers)
+
+
+def json_response(
+    content: dict[str, Any],
+    status: int,
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    return Response(
+        orjson.dumps(content),
+        status,
+        {**HEADERS, **headers} if headers else HEADERS,
+        f"{media_type}; charset=utf-8",
+    )

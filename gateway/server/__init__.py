@@ -1,0 +1,1 @@
+"""uvicorn with graceful draining, and with limits on every client connection."""

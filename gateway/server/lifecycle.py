@@ -1,4 +1,4 @@
-"""The server: uvicorn, which on SIGTERM says that it is not ready before it stops to serve."""
+"""uvicorn processes that drain on SIGTERM: not ready at first, then stopped."""
 
 import logging
 import signal
@@ -15,46 +15,49 @@ from uvicorn.supervisors import multiprocess
 from gateway.http.health import Health
 from gateway.telemetry.metrics import forget_worker, shared_by_workers
 
-log = logging.getLogger("gateway.server.lifecycle")
+log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than load balancers keep an idle connection (60 s at AWS), or they meet closed ones."""
+"""Longer than load balancers keep an idle connection (60 s at AWS), or they would send requests on
+connections that are being closed."""
 
 STOP_SECONDS = 20
-"""How long requests under way may take to end once nothing new is taken. With the default of
-GATEWAY_DRAIN_SECONDS it stays within the 30 seconds that Kubernetes gives."""
+"""Time for requests under way to end once no new ones are accepted. Together with the default of
+GATEWAY_DRAIN_SECONDS it stays within the 30 seconds that Kubernetes grants."""
 
 JOIN_SECONDS = 0.05
 
-ECHO_SECONDS = 2.0
-"""Who signals the whole group, as systemd does, reaches a worker twice: by its parent, too."""
+REPEATED_SIGNAL_SECONDS = 2.0
+"""A signal to the whole process group, as systemd sends it, reaches a worker twice: directly and
+from its supervisor."""
 
-PROTOCOL = "gateway.server.protocol:BoundedProtocol"
-"""What reads HTTP: by its name, so that each worker finds it."""
+PROTOCOL = "gateway.server.protocol:HardenedProtocol"
+"""By name, so that each worker process can import it."""
 
 CLOSE = (b"connection", b"close")
 
 
-class Server(uvicorn.Server):
-    """One process. The first SIGTERM drains it, a second one ends it at once; it leaves with 0."""
+class DrainingServer(uvicorn.Server):
+    """One process. The first SIGTERM drains it, a second one stops it at once; it exits with 0."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         *,
-        echo_seconds: float = 0.0,
+        repeated_signal_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take a signal within `echo_seconds` of another one for its echo."""
+        """Ignore signals within `repeated_signal_seconds` of the last one."""
         super().__init__(config)
-        self._echo_seconds = echo_seconds
+        self._repeated_signal_seconds = repeated_signal_seconds
         self._clock = clock
         self._stop_at: float | None = None
-        self._told_at: float | None = None
+        self._signalled_at: float | None = None
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  as it is called
-        """Take a signal. It is not raised again in the end, as uvicorn does: that is no failure."""
-        if self._told_at is not None and self._clock() - self._told_at < self._echo_seconds:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature
+        """Handle a signal. Unlike uvicorn's, it is not raised again, so the exit code stays 0."""
+        now, last = self._clock(), self._signalled_at
+        if last is not None and now - last < self._repeated_signal_seconds:
             return
         if self.should_exit or self._stop_at is not None:
             self.should_exit = self.force_exit = True
@@ -62,10 +65,9 @@ class Server(uvicorn.Server):
             self.should_exit = True
         else:
             self._drain()
-        self._told_at = self._clock()
+        self._signalled_at = now
 
     async def on_tick(self, counter: int) -> bool:
-        """Look every tenth of a second whether to go."""
         if self._stop_at is not None and self._clock() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
@@ -74,7 +76,7 @@ class Server(uvicorn.Server):
         state = self.config.loaded_app.state
         health: Health = state.health
         health.draining = True
-        # Who has a connection here is to open the next one elsewhere.
+        # Connected clients are to open their next connection elsewhere.
         self.config.encoded_headers.append(CLOSE)
         self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
         self._stop_at = self._clock() + state.drain_seconds
@@ -82,27 +84,26 @@ class Server(uvicorn.Server):
 
 
 class Worker(multiprocess.Process):
-    """One of several processes, with our server in it."""
+    """One of several processes, running a DrainingServer."""
 
     @property
     def server(self) -> uvicorn.Server:
-        """The server, made in the process itself."""
         if self._server is None:
-            self._server = Server(self.config, echo_seconds=ECHO_SECONDS)
+            self._server = DrainingServer(
+                self.config, repeated_signal_seconds=REPEATED_SIGNAL_SECONDS
+            )
         return self._server
 
     def join(self) -> None:
-        """Wait for its end."""
         super().join()
         if self.pid is not None:
             forget_worker(self.pid)
 
 
 class Supervisor(multiprocess.Multiprocess):
-    """Their parent, which hands a second signal on to those that drain."""
+    """Parent of the workers; passes a second signal on to workers that are draining."""
 
     def join_all(self) -> None:
-        """Wait for all to end."""
         while any(worker.process.is_alive() for worker in self.processes):
             if {signal.SIGTERM, signal.SIGINT} & set(self.signal_queue):
                 self.terminate_all()
@@ -111,9 +112,9 @@ class Supervisor(multiprocess.Multiprocess):
 
 
 def serve(app: Any, host: str, port: int, workers: int) -> None:
-    """Serve until told to stop; `app` is the application, or where to find what makes one.
+    """Serve until a signal; `app` is the application, or the import string of its factory.
 
-    Ends the program where that cannot be started.
+    Exits the program if it cannot start.
     """
     config = uvicorn.Config(
         app,
@@ -133,18 +134,18 @@ def serve(app: Any, host: str, port: int, workers: int) -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     if workers > 1:
-        _serve_by_several(config)
+        _serve_with_workers(config)
         return
-    # What the handler is set back to in the end: a late signal must not make it a failure.
+    # uvicorn restores this handler at the end: a late signal must not turn into a failure.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    server = Server(config)
+    server = DrainingServer(config)
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 
 
-def _serve_by_several(config: uvicorn.Config) -> None:
-    # uvicorn names no other way to have one's own server in its workers.
+def _serve_with_workers(config: uvicorn.Config) -> None:
+    # uvicorn has no other way to replace the server in its workers.
     multiprocess.Process = Worker  # type: ignore[misc]
     with shared_by_workers():
         supervisor = Supervisor(config, sockets=[config.bind_socket()])

@@ -1,191 +1,233 @@
-"""The connection: uvicorn's HTTP/1.1, with the limits on time, bytes and numbers that it lacks."""
+"""uvicorn's HTTP/1.1 protocol with the limits on time, bytes and connections that it lacks."""
 
+import resource
 import socket
 import sys
 from asyncio import BaseTransport, TimerHandle, Transport
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 import httptools
 from structlog.contextvars import bound_contextvars
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from gateway.http.middleware import MAX_HEAD_BYTES
-from gateway.http.responses import HttpError
-from gateway.server import raw_response
-from gateway.server.open_files import most_connections
+from gateway.errors import LimitExceededError, OverloadedError
+from gateway.http.middleware import HEAD_TOO_LARGE, MAX_HEAD_BYTES, REQUEST_ID
+from gateway.http.responses import HttpError, bad_request, error_response
 
 READ_SECONDS = 10
-"""In which a request, head and body, must have arrived."""
+"""Deadline for a request, head and body, to arrive."""
 
 WRITE_SECONDS = 30
-"""In which a client must take something of an answer that waits for it."""
+"""Deadline for a client to accept some bytes of a pending response."""
 
 MAX_PIPELINED = 16
-"""Requests that wait on one connection. Browsers and load balancers send the next one after the
-answer to the last; each that is read ahead takes a hundred times its bytes."""
+"""Requests that may wait on one connection. Browsers and load balancers do not pipeline, and each
+request read ahead takes a hundred times its bytes."""
 
-VERSIONS = frozenset({"1.0", "1.1"})
+MAX_CONNECTIONS = 10_000
+
+RESERVED_FILES = 512
+"""File descriptors kept free for connections to AWS and Redis, for files and for the event loop."""
+
+HTTP_VERSIONS = frozenset({"1.0", "1.1"})
+
+MALFORMED = bad_request("The request is malformed. Accepted: HTTP/1.1.")
+
+TOO_SLOW = HttpError(408, LimitExceededError("The request took too long to arrive."))
+
+TOO_MANY_PIPELINED = HttpError(
+    400, LimitExceededError("Too many pipelined requests. Accepted: one request at a time.")
+)
+
+TOO_MANY_CONNECTIONS = HttpError(
+    503,
+    OverloadedError("Too many connections. Try again later."),
+    {"Retry-After": str(OverloadedError.retry_after)},
+)
 
 
-class _Refused(Exception):  # noqa: N818  it says what the answer is
-    """Ends the parsing of a request."""
+def connection_limit() -> int:
+    """Return how many clients may be connected, given the current limit of open files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(files - RESERVED_FILES, files // 2))
+
+
+def raw_response(
+    problem: HttpError, request_id: str, headers: Iterable[tuple[bytes, bytes]]
+) -> bytes:
+    """Return an error response as bytes; the connection is closed after it."""
+    response = error_response(problem)
+    lines = [
+        *headers,
+        *response.raw_headers,
+        (REQUEST_ID.lower().encode(), request_id.encode()),
+        (b"connection", b"close"),
+    ]
+    head = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
+    return STATUS_LINE[response.status_code] + head + b"\r\n" + bytes(response.body)
+
+
+class _RejectedError(Exception):
+    """Stops the parser with the error to respond with."""
 
     def __init__(self, problem: HttpError) -> None:
         super().__init__(problem.error.message)
         self.problem = problem
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """One client's connection.
+class HardenedProtocol(HttpToolsProtocol):
+    """One client connection.
 
-    A request must arrive within `read_seconds` of its first byte, and the head of the first one
-    within as much of the connection. Between requests the keep-alive timeout counts.
+    A request must arrive within `read_seconds` of its first byte, and the first head within
+    `read_seconds` of the connection. Between requests the keep-alive timeout applies.
     """
 
     read_seconds: ClassVar[float] = READ_SECONDS
     write_seconds: ClassVar[float] = WRITE_SECONDS
-    max_connections: ClassVar[int] = most_connections()
+    max_connections: ClassVar[int] = connection_limit()
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._since = 0.0  # when what is being read began; 0 between requests
-        self._began = 0.0  # when the first byte of the request came; 0 before it
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reading_since = 0.0  # start of what is being read; 0 between requests
+        self._request_since = 0.0  # first byte of the request; 0 before it
         self._in_body = False
-        self._unused = 0  # bytes of which nothing has come yet: no head, no body
-        self._deaf = False  # nothing more is read
+        self._pending_bytes = 0  # received since the last complete head or part of a body
+        self._ignores_input = False
         self._deadline: TimerHandle | None = None
         self._serving: RequestResponseCycle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Serve a client, if there is room."""
         if len(self.connections) >= self.max_connections:
             self.transport = cast("Transport", transport)
-            self._deaf = True
-            self._close(raw_response.NO_ROOM)
+            self._ignores_input = True
+            self._close(TOO_MANY_CONNECTIONS)
             return
         super().connection_made(cast("Transport", transport))
-        _give_up_after(self.write_seconds, transport.get_extra_info("socket"))
-        self._since = self.loop.time()
+        _set_write_timeout(self.write_seconds, transport.get_extra_info("socket"))
+        self._reading_since = self.loop.time()
         self._deadline = self.loop.call_later(self.read_seconds, self._check_deadline)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client."""
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read what came. The deadline is armed only for what did not come in one piece."""
-        if self._deaf:
+        # The deadline is armed only for a request that does not arrive in one piece.
+        if self._ignores_input:
             return
         self._unset_keepalive_if_required()
-        self._since = self._since or self.loop.time()
-        self._unused += len(data)
+        self._reading_since = self._reading_since or self.loop.time()
+        self._pending_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # What follows would be in a protocol that is not spoken here.
-            self._deaf, self.cycle.keep_alive = True, False
+            # What follows would be in a protocol that is not supported.
+            self._ignores_input, self.cycle.keep_alive = True, False
         except httptools.HttpParserError as error:
-            ours = error.__context__
-            self._refuse(ours.problem if isinstance(ours, _Refused) else raw_response.MALFORMED)
+            cause = error.__context__
+            self._reject(cause.problem if isinstance(cause, _RejectedError) else MALFORMED)
         else:
             self._check_progress()
 
     def _check_progress(self) -> None:
-        if not self._since:
+        if not self._reading_since:
             if self.cycle.response_complete and self.timeout_keep_alive_task is None:
-                # The rest of a body that nobody waited for; uvicorn would keep the socket for ever.
+                # The rest of a body arrived after its response; uvicorn would keep the socket open
+                # for ever.
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
-        elif self._unused > MAX_HEAD_BYTES:
-            self._refuse(raw_response.HEAD_TOO_LARGE)
+        elif self._pending_bytes > MAX_HEAD_BYTES:
+            self._reject(HEAD_TOO_LARGE)
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.read_seconds, self._check_deadline)
 
     def _check_deadline(self) -> None:
         self._deadline = None
-        if not self._since or self.transport.is_closing():
+        if not self._reading_since or self.transport.is_closing():
             return
         now = self.loop.time()
-        if self.flow.read_paused:
-            self._since, self._began = now, self._began and now  # it is us who are slow
-        left = self._since + self.read_seconds - now
+        if self.flow.read_paused:  # the gateway is slow, not the client
+            self._reading_since, self._request_since = now, self._request_since and now
+        left = self._reading_since + self.read_seconds - now
         if left > 0:
             self._deadline = self.loop.call_later(left, self._check_deadline)
-        elif self._began:
-            self._refuse(raw_response.TOO_SLOW)
+        elif self._request_since:
+            self._reject(TOO_SLOW)
         else:
-            # Nothing was asked. Load balancers take an answer for that of their next request.
+            # Silently: a load balancer would take a response for that to its next request.
             self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which nothing is asked any more."""
-        if not self._since:
+        if not self._reading_since:
             super().timeout_keep_alive_handler()
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
         super().on_message_begin()
-        self._began = self.loop.time()
-        self._since = self._since or self._began
+        self._request_since = self.loop.time()
+        self._reading_since = self._reading_since or self._request_since
 
     def on_headers_complete(self) -> None:
-        """Serve the request while its body arrives."""
-        if self.parser.get_http_version() not in VERSIONS:
-            raise _Refused(raw_response.MALFORMED)
+        if self.parser.get_http_version() not in HTTP_VERSIONS:
+            raise _RejectedError(MALFORMED)
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise _Refused(raw_response.TOO_MANY_AT_ONCE)
+            raise _RejectedError(TOO_MANY_PIPELINED)
         super().on_headers_complete()
-        self.headers = []  # uvicorn would add the trailers to the headers of the running request
-        self._since, self._unused, self._in_body = self._began, 0, True
+        self.headers = []  # uvicorn would add trailers to the headers of the running request
+        self._reading_since, self._pending_bytes = self._request_since, 0
+        self._in_body = True
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
-        self._unused = 0
+        self._pending_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request."""
         super().on_message_complete()
-        self._since = self._began = 0.0
-        self._unused, self._in_body = 0, False
+        self._reading_since = self._request_since = 0.0
+        self._pending_bytes, self._in_body = 0, False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._serving = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _refuse(self, problem: HttpError) -> None:
-        """Answer what is being read in the application's place, if it has not, and close."""
-        self._deaf, self._since = True, 0.0
-        serving, read = self._serving, self.cycle if self._in_body else None
-        if serving not in (None, read) and not serving.response_complete:
-            # The client would take our answer for that of an earlier request.
+    def _reject(self, problem: HttpError) -> None:
+        """Close the connection, after responding to the request being read if nothing has."""
+        self._ignores_input, self._reading_since = True, 0.0
+        serving, reading = self._serving, self.cycle if self._in_body else None
+        if serving not in (None, reading) and not serving.response_complete:
+            # The client would take this response for that of the earlier request.
             serving.keep_alive = False
             self.pipeline.clear()
             self.logger.warning(problem.error.message)
             return
-        if read is not None:
-            read.disconnected = True
-            read.message_event.set()
-        self._close(problem, answered=read is not None and read.response_started)
+        if reading is not None:
+            reading.disconnected = True
+            reading.message_event.set()
+        self._close(problem, responded=reading is not None and reading.response_started)
 
-    def _close(self, problem: HttpError, *, answered: bool = False) -> None:
+    def _close(self, problem: HttpError, *, responded: bool = False) -> None:
         request_id = uuid4().hex
         with bound_contextvars(request_id=request_id):
             self.logger.warning(problem.error.message)
-        if not answered:
+        if not responded:
             headers = self.server_state.default_headers
-            self.transport.write(raw_response.as_bytes(problem, request_id, headers))
+            self.transport.write(raw_response(problem, request_id, headers))
         self.transport.close()
 
 
-def _give_up_after(seconds: float, connection: socket.socket | None) -> None:
-    """Let the kernel end a connection whose client takes nothing; uvicorn would wait for ever."""
+def _set_write_timeout(seconds: float, connection: socket.socket | None) -> None:
+    """Let the kernel end a connection whose client reads nothing; uvicorn would wait for ever."""
     if sys.platform == "linux" and connection and connection.family != socket.AF_UNIX:
         milliseconds = int(seconds * 1000)
-        with suppress(OSError):  # it has ended already
+        with suppress(OSError):  # the connection has ended already
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

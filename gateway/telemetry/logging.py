@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard output, also of the libraries."""
+"""JSON logs on standard output, one object a line, of the gateway and of its libraries."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ import structlog
 
 INNERMOST_FRAMES = 8
 
-QUIET = (
+NOISY_LIBRARIES = (
     "botocore",
     "aiobotocore",
     "aioboto3",
@@ -24,14 +24,14 @@ QUIET = (
     "opentelemetry",
     "urllib3",
 )
-"""Libraries whose lower levels print requests, signed headers or cached values."""
+"""Logged from `warning` up: below that they log requests, signed headers or cached values."""
 
 LINES_PER_SECOND = 10
-"""Of one kind; a flood of malformed requests must not become one of log lines."""
+"""Of the same message: a flood of malformed requests must not become a flood of log lines."""
 
 
 def configure_logs(level: str) -> None:
-    """Send our own log and the standard library's to standard output, from `level` up."""
+    """Write structlog's and the standard library's logs from `level` up to standard output."""
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -50,42 +50,41 @@ def configure_logs(level: str) -> None:
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=())],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _without_texts,
+                _replace_exception,
                 structlog.processors.JSONRenderer(serializer=_dumps),
             ],
         )
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
     logging.captureWarnings(capture=True)
-    # A client who leaves ends what had not begun, which Python takes for an oversight.
+    # A client that disconnects cancels coroutines that had not started, which Python warns about.
     warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning)
-    for name in QUIET:
+    for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.getLogger("uvicorn.error").filters = [RateLimitFilter()]
 
 
 class RateLimitFilter(logging.Filter):
-    """Lets few lines of a kind pass in a second; the first of the next says how many did not."""
+    """Passes LINES_PER_SECOND of each message; the next line says how many were dropped."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, tuple[int, int]] = {}  # message -> second, lines in it
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a line is written."""
-        kind, now = str(record.msg), int(self._clock())
-        second, lines = self._seen.get(kind, (now, 0))
+        message, now = str(record.msg), int(self._clock())
+        second, lines = self._seen.get(message, (now, 0))
         if second != now:
             if lines > LINES_PER_SECOND:
-                record.msg = f"{kind} ({lines - LINES_PER_SECOND} more before were not written.)"
+                record.msg = f"{message} ({lines - LINES_PER_SECOND} similar lines dropped)"
             lines = 0
-        self._seen[kind] = (now, lines + 1)
+        self._seen[message] = (now, lines + 1)
         return lines < LINES_PER_SECOND
 
 
 def exception_fields(error: BaseException) -> dict[str, Any]:
-    """Say what kind a failure of ours is and where it happened: for a log line.
+    """Return an exception's type and innermost frames, for a log line.
 
     Its text is left out: it may hold what must not be logged.
     """
@@ -96,14 +95,15 @@ def exception_fields(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _without_texts(_: Any, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    found = event.pop("exc_info", None)
-    if isinstance(found, tuple):
-        found = found[1]
-    if isinstance(found, BaseException):
-        # asyncio prints the failed task, exception and all, behind the first line.
+def _replace_exception(
+    _: Any, __: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    exc_info = event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    if isinstance(error, BaseException):
+        # asyncio prints the failed task, exception and all, after the first line.
         event["event"] = str(event["event"]).partition("\n")[0]
-        event.update(exception_fields(found))
+        event.update(exception_fields(error))
     return event
 
 

@@ -1,5 +1,6 @@
-"""What is counted and measured: Prometheus metrics, whose labels are from fixed sets only."""
+"""Prometheus metrics. Labels only take values from fixed sets, so that series stay few."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,11 @@ from prometheus_client import (
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the workers of one program write their figures; the library's own name for it."""
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client's variable for the folder in which worker processes share their values."""
 
 OK = "OK"
-"""The outcome that is no error code."""
+"""The outcome that is not an error code."""
 
 REQUESTS = Counter(
     "gateway_requests",
@@ -75,12 +76,14 @@ TASKS = Gauge("gateway_tasks", "asyncio tasks.", multiprocess_mode="livesum")
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-SHARED_MEMORY = "/dev/shm"  # noqa: S108  no name in it is guessed
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  only random names are created in it
+
+LOOP_LAG_INTERVAL_SECONDS = 0.5
 
 
 def exposition() -> bytes:
-    """Write all metrics as Prometheus reads them: of all workers, where there are several."""
-    if SHARED_FOLDER not in os.environ:  # noqa: TID251  no setting of ours: the library reads it
+    """Return all metrics in Prometheus's text format, summed over the worker processes."""
+    if MULTIPROCESS_DIR not in os.environ:  # noqa: TID251  the library's variable, not a setting
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -88,21 +91,41 @@ def exposition() -> bytes:
 
 
 def forget_worker(pid: int) -> None:
-    """Take a worker that has ended out of what is summed up of the living."""
+    """Remove a worker that has ended from the gauges of live workers."""
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def shared_by_workers() -> Iterator[None]:
-    """Let the processes started inside add their figures up."""
-    with TemporaryDirectory(prefix="audience-gateway-", dir=_memory()) as folder:
-        os.environ[SHARED_FOLDER] = folder  # noqa: TID251  as above
+    """Let the processes started in this block sum their metrics."""
+    # A container with a read-only file system may have no other writable folder.
+    memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+    with TemporaryDirectory(prefix="audience-gateway-", dir=memory) as folder:
+        os.environ[MULTIPROCESS_DIR] = folder  # noqa: TID251  as above
         try:
             yield
         finally:
-            del os.environ[SHARED_FOLDER]  # noqa: TID251  as above
+            del os.environ[MULTIPROCESS_DIR]  # noqa: TID251  as above
 
 
-def _memory() -> str | None:
-    """Name the folder for shared memory, if there is one. A container may have no other."""
-    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+@contextmanager
+def measure_loop() -> Iterator[None]:
+    """Measure the lag and the tasks of the running event loop until the block ends."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def measure(due: float) -> None:
+        nonlocal timer
+        LOOP_LAG_SECONDS.observe(max(0.0, loop.time() - due))
+        TASKS.set(len(asyncio.all_tasks(loop)))
+        timer = schedule()
+
+    def schedule() -> asyncio.TimerHandle:
+        due = loop.time() + LOOP_LAG_INTERVAL_SECONDS
+        return loop.call_at(due, measure, due)
+
+    timer = schedule()
+    try:
+        yield
+    finally:
+        timer.cancel()

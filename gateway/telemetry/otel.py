@@ -1,12 +1,13 @@
-"""OpenTelemetry. All of it is in here, and imported only where anything is traced.
+"""OpenTelemetry, an optional extra: imported only if tracing is enabled.
 
-It is the extra `otel`. Where spans go is its own affair: the variables OTEL_EXPORTER_OTLP_*, and
-OTEL_SERVICE_NAME for what the gateway is called there.
+The exporter is configured by OpenTelemetry's own variables OTEL_EXPORTER_OTLP_*, the service name
+by OTEL_SERVICE_NAME.
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -23,16 +24,19 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from gateway import __version__
 from gateway.telemetry.tracing import Attributes
 
-NAME = "audience-gateway"
+SERVICE_NAME = "audience-gateway"
 
-END_SECONDS = 3.0
-"""How long the end of the program waits for the last spans to be taken."""
+SHUTDOWN_SECONDS = 3.0
+"""Time to export the last spans before the process ends."""
 
-_context_of = TraceContextTextMapPropagator().extract
+MAX_HEADER_BYTES = 512
+"""Longer trace context is ignored: W3C asks nobody to carry more."""
+
+_extract = TraceContextTextMapPropagator().extract
 
 
 class OtelSpan:
-    """A span. It holds what it is given, never an exception's text."""
+    """Records the given attributes, never the text of an exception."""
 
     def __init__(self, tracer: trace.Tracer, span: trace.Span) -> None:
         self._tracer = tracer
@@ -40,18 +44,15 @@ class OtelSpan:
 
     @property
     def trace_id(self) -> str:
-        """The trace that it is part of."""
         return trace.format_trace_id(self._span.get_span_context().trace_id)
 
-    def call(self, name: str, attributes: Attributes) -> "OtelSpan":
-        """Begin a call to another service, as part of this."""
-        # A context of our own, not the ambient one: there is nothing in it but the parent.
+    def start_call(self, name: str, attributes: Attributes) -> "OtelSpan":
+        # An explicit context with nothing but the parent, instead of the ambient one.
         context = trace.set_span_in_context(self._span, Context())
         span = self._tracer.start_span(name, context, SpanKind.CLIENT, _present(attributes))
         return OtelSpan(self._tracer, span)
 
     def end(self, attributes: Attributes, *, error: str | None) -> None:
-        """End it."""
         self._span.set_attributes(_present(attributes))
         if error is not None:
             self._span.set_attribute("error.type", error)
@@ -60,44 +61,63 @@ class OtelSpan:
 
 
 class OtelTracer:
-    """Traces a share of the requests, between 0 and 1, by their trace ids.
+    """Samples a ratio of requests, 0 to 1, by their trace ids.
 
-    So all who sample by the same share choose the same traces; whether a caller has chosen to
-    sample one has no say.
+    Services that sample by the same ratio thus sample the same traces. The sampled flag in a
+    caller's `traceparent` is ignored.
     """
 
-    def __init__(self, share: float) -> None:
-        self._sampler = TraceIdRatioBased(share)
+    def __init__(self, ratio: float) -> None:
+        self._sampler = TraceIdRatioBased(ratio)
         self._tracer: trace.Tracer = trace.NoOpTracer()
+        # The propagator logs the header values that it rejects.
+        for name in ("trace.propagation.tracecontext", "trace.span"):
+            logging.getLogger(f"opentelemetry.{name}").setLevel(logging.CRITICAL)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Send what is traced inside, from a thread of its own; the last of it at the end."""
+        """Export spans from a background thread until the block ends."""
         provider = TracerProvider(self._sampler, _resource(), shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = provider.get_tracer(NAME, __version__)
+        self._tracer = provider.get_tracer(SERVICE_NAME, __version__)
         try:
             yield
         finally:
-            # It takes as long as the collector likes, so nobody waits for its end but for so long.
-            ending = threading.Thread(target=provider.shutdown, name="traces-end", daemon=True)
-            ending.start()
-            await asyncio.to_thread(ending.join, END_SECONDS)
+            # Shutdown takes as long as the collector does, so wait for a limited time only.
+            thread = threading.Thread(target=provider.shutdown, name="traces-shutdown", daemon=True)
+            thread.start()
+            await asyncio.to_thread(thread.join, SHUTDOWN_SECONDS)
 
-    def request(
-        self, name: str, attributes: Attributes, context: Mapping[str, str]
+    def start_request(
+        self, name: str, attributes: Attributes, headers: Iterable[tuple[bytes, bytes]]
     ) -> OtelSpan | None:
-        """Begin a request; None if it is not traced."""
-        span = self._tracer.start_span(
-            name, _context_of(context, Context()), SpanKind.SERVER, _present(attributes)
-        )
+        context = _extract(_trace_context(headers), Context())
+        span = self._tracer.start_span(name, context, SpanKind.SERVER, _present(attributes))
         return OtelSpan(self._tracer, span) if span.is_recording() else None
 
 
+def _trace_context(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, list[str]]:
+    """Return the `traceparent` and `tracestate` headers; without exactly one parent, nothing.
+
+    `baggage` is never read, and nothing of the trace context is forwarded to AWS.
+    """
+    found: dict[bytes, list[str]] = {b"traceparent": [], b"tracestate": []}
+    for name, value in headers:
+        if name in found:
+            found[name].append(value.decode("latin-1"))
+    if len(found[b"traceparent"]) != 1:
+        return {}
+    return {
+        name.decode(): values
+        for name, values in found.items()
+        if values and len(",".join(values)) <= MAX_HEADER_BYTES
+    }
+
+
 def _resource() -> Resource:
-    given = OTELResourceDetector().detect().attributes
-    ours = {"service.name": NAME, "service.version": __version__}
-    return Resource.create({**ours, **given})
+    configured = OTELResourceDetector().detect().attributes
+    defaults = {"service.name": SERVICE_NAME, "service.version": __version__}
+    return Resource.create({**defaults, **configured})
 
 
 def _present(attributes: Attributes) -> dict[str, str | int]:

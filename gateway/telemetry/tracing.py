@@ -1,61 +1,59 @@
-"""What is traced: a span for each request, and one below it for each attempt to call AWS.
+"""Spans: one for each GraphQL request, and one below it for each attempt to call AWS.
 
-Source: OpenTelemetry's semantic conventions for HTTP servers, GraphQL and the AWS SDK. What they
-have no name for begins with `gateway.`.
+Source: OpenTelemetry's semantic conventions for HTTP servers, GraphQL and the AWS SDK. Names of our
+own begin with `gateway.`.
 
-Nothing of OpenTelemetry is imported here: otel.py does that, where anything is traced at all.
+OpenTelemetry itself is imported in otel.py only, if tracing is enabled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Protocol
 
 Attributes = Mapping[str, str | int | None]
-"""What is None is left out."""
+"""Attributes that are None are left out."""
 
 OUTCOME = "gateway.outcome"
 
 CLEAN_ROOMS_ML, STS = "CleanRoomsML", "STS"
-"""AWS's own names of its services."""
+"""Names of AWS services, as AWS writes them."""
 
-MAX_REQUEST_ID = 64
-"""Characters that are told of the id that AWS gave."""
+MAX_AWS_REQUEST_ID = 64
+"""Characters recorded of a request id that AWS returned."""
 
 
 class Span(Protocol):
-    """A piece of work that is being traced."""
-
     @property
     def trace_id(self) -> str:
-        """The trace that it is part of, as it is written in a `traceparent`."""
+        """The trace id in hexadecimal, as in a `traceparent` header."""
 
-    def call(self, name: str, attributes: Attributes) -> "Span":
-        """Begin a call to another service, as part of this."""
+    def start_call(self, name: str, attributes: Attributes) -> "Span":
+        """Start a child span for a call to another service."""
 
     def end(self, attributes: Attributes, *, error: str | None) -> None:
-        """End it; `error` is the code of what went wrong, if anything did."""
+        """End the span; `error` is the error code if the work failed."""
 
 
 class Tracer(Protocol):
-    """Begins spans, and sees to it that they get to where they are looked at."""
+    def start_request(
+        self, name: str, attributes: Attributes, headers: Iterable[tuple[bytes, bytes]]
+    ) -> Span | None:
+        """Start the span of a request, in the trace that its headers name if they name one.
 
-    def request(self, name: str, attributes: Attributes, context: Mapping[str, str]) -> Span | None:
-        """Begin a request, as part of the trace that `context` names; None if it is not traced.
-
-        `context` has W3C headers, as far as they are believed.
+        Returns None if the request is not sampled. `headers` are those of an ASGI scope.
         """
 
 
-SPAN: ContextVar[Span | None] = ContextVar("span of the request being served", default=None)
-"""None where the request is not traced."""
+SPAN: ContextVar[Span | None] = ContextVar("span of the current request", default=None)
+"""None if the request is not traced."""
 
 
-def begun_call(service: str, operation: str, region: str) -> Span | None:
-    """Begin an attempt to call AWS; None if the request it is made for is not traced."""
+def start_call(service: str, operation: str, region: str) -> Span | None:
+    """Start the span of an attempt to call AWS; None if the current request is not traced."""
     request = SPAN.get()
     if request is None:
         return None
-    return request.call(
+    return request.start_call(
         f"{service}.{operation}",
         {
             "rpc.system.name": "aws-api",
@@ -66,8 +64,10 @@ def begun_call(service: str, operation: str, region: str) -> Span | None:
 
 
 def end_call(span: Span, outcome: str, aws_request_id: str | None, *, failed: bool) -> None:
-    """End it."""
     span.end(
-        {OUTCOME: outcome, "aws.request_id": aws_request_id and aws_request_id[:MAX_REQUEST_ID]},
+        {
+            OUTCOME: outcome,
+            "aws.request_id": aws_request_id and aws_request_id[:MAX_AWS_REQUEST_ID],
+        },
         error=outcome if failed else None,
     )

@@ -8,7 +8,7 @@ import structlog
 
 from gateway.errors import GatewayError, InternalError
 from gateway.telemetry.metrics import OK, UPSTREAM_CALLS, UPSTREAM_SECONDS
-from gateway.telemetry.tracing import CLEAN_ROOMS_ML, begun_call, end_call
+from gateway.telemetry.tracing import CLEAN_ROOMS_ML, end_call, start_call
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ def observe_call(
 ) -> Iterator[CallObservation]:
     """Tell of the attempt inside who made it, by their digest, and what came of it."""
     audit = CallObservation()
-    span = begun_call(service, operation, region)
+    span = start_call(service, operation, region)
     started = time.perf_counter()
     try:
         yield audit

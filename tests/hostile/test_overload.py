@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.http.body import MOST_BYTES
+from gateway.http.requests import MAX_PENDING_BYTES
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway, Sandbox
 from tests.hostile.process import Program, gateway_process
@@ -128,7 +128,7 @@ def test_bodies_that_do_not_end_are_not_all_held(sandbox: Sandbox) -> None:
     )
     with gateway_process(sandbox.url) as program, ExitStack() as stack:
         gateway, address = Gateway(program.url, sandbox), httpx.URL(program.url)
-        for _ in range(MOST_BYTES // len(body) + 20):
+        for _ in range(MAX_PENDING_BYTES // len(body) + 20):
             client = socket.create_connection((address.host, address.port), timeout=30)
             stack.enter_context(client)
             client.sendall(head.encode() + body)

@@ -1,196 +1,162 @@
-"""Admission: so many at once, a few more wait, and one caller is not everybody."""
-
 import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
 
 from gateway.errors import OverloadedError
-from gateway.http import concurrency as admission_module
+from gateway.http import concurrency
 from gateway.http.concurrency import (
-    REFUSALS_A_ROUND,
-    REJECTIONS,
-    REJECTIONS_SECONDS,
+    OVERLOAD_REJECTIONS,
+    OVERLOAD_SECONDS,
+    REJECTIONS_PER_TICK,
     ConcurrencyLimiter,
 )
-from gateway.http.health import Health
 from tests.clock import Clock
 
 
-async def filled(admission: ConcurrencyLimiter, number: int, stack: AsyncExitStack) -> None:
-    """Let so many in, each another caller."""
+async def fill(limiter: ConcurrencyLimiter, number: int, stack: AsyncExitStack) -> None:
+    """Admit this many requests, each of another caller."""
     for each in range(number):
-        await stack.enter_async_context(admission.admit(b"%d" % each))
+        await stack.enter_async_context(limiter.admit(b"%d" % each))
 
 
-async def test_as_many_as_there_is_room_for_are_in_at_once() -> None:
-    """The next one waits, and is let in as soon as one has left."""
-    admission = ConcurrencyLimiter(20)
+async def enter(limiter: ConcurrencyLimiter, caller: bytes | None) -> None:
+    async with limiter.admit(caller):
+        pass
+
+
+async def test_one_request_too_many_waits_for_a_slot() -> None:
+    limiter = ConcurrencyLimiter(20)
     async with AsyncExitStack() as stack:
-        await filled(admission, 20, stack)
-        entered = asyncio.Event()
-
-        async def come_late() -> None:
-            async with admission.admit(b"late"):
-                entered.set()
-
-        late = asyncio.create_task(come_late())
+        await fill(limiter, 20, stack)
+        late = asyncio.create_task(enter(limiter, b"late"))
         await asyncio.sleep(0)
-        waited = not entered.is_set()
+        waited = not late.done()
         await stack.aclose()
         await late
 
     assert waited
-    assert admission.in_flight == 0
+    assert limiter.in_flight == 0
 
 
-async def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
-    """Also before anything of the request has been looked at."""
-    admission = ConcurrencyLimiter(20)
+async def test_a_full_queue_rejects_at_once() -> None:
+    """Also in the check before the request is read."""
+    limiter = ConcurrencyLimiter(20)
     async with AsyncExitStack() as stack:
-        await filled(admission, 20, stack)
-        waiting = [asyncio.create_task(_visit(admission, b"w%d" % each)) for each in range(5)]
+        await fill(limiter, 20, stack)
+        waiting = [asyncio.create_task(enter(limiter, b"w%d" % each)) for each in range(5)]
         await asyncio.sleep(0)
-        with pytest.raises(OverloadedError) as at_the_door:
-            await admission.check()
+        with pytest.raises(OverloadedError) as raised:
+            await limiter.check()
         with pytest.raises(OverloadedError):
-            await _visit(admission, b"one more")
+            await enter(limiter, b"one more")
         await stack.aclose()
         await asyncio.gather(*waiting)
 
-    assert at_the_door.value.extensions() == {"code": "OVERLOADED", "retryAfter": 2}
-    await admission.check()
+    assert raised.value.extensions() == {"code": "OVERLOADED", "retryAfter": 2}
+    await limiter.check()
 
 
-async def _visit(admission: ConcurrencyLimiter, caller: bytes | None) -> None:
-    async with admission.admit(caller):
-        pass
-
-
-async def test_who_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And leaves no trace in the queue."""
-    monkeypatch.setattr(admission_module, "WAIT_SECONDS", 0)
-    admission = ConcurrencyLimiter(1)
-    async with admission.admit(b"a"):
-        for _ in range(3):
+async def test_waiting_too_long_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "WAIT_SECONDS", 0)
+    limiter = ConcurrencyLimiter(1)
+    async with limiter.admit(b"a"):
+        for _ in range(3):  # a rejected request leaves the queue
             with pytest.raises(OverloadedError):
-                await _visit(admission, b"b")
-    await _visit(admission, b"b")
+                await enter(limiter, b"b")
+    await enter(limiter, b"b")
 
 
-async def test_one_caller_takes_a_quarter_of_the_room_at_most() -> None:
-    """The rest is for others, who notice nothing."""
-    admission = ConcurrencyLimiter(20)
+async def test_one_caller_takes_a_quarter_of_the_slots_at_most() -> None:
+    limiter = ConcurrencyLimiter(20)
     async with AsyncExitStack() as stack:
         for _ in range(5):
-            await stack.enter_async_context(admission.admit(b"flood"))
-        with pytest.raises(OverloadedError, match="5 requests"):
-            await _visit(admission, b"flood")
-        for _ in range(15):
-            await stack.enter_async_context(admission.admit(b"%d" % _))
+            await stack.enter_async_context(limiter.admit(b"flood"))
+        with pytest.raises(OverloadedError, match="Accepted: 5"):
+            await enter(limiter, b"flood")
+        await fill(limiter, 15, stack)
 
-    assert not admission._of_caller
+    assert not limiter._per_caller
 
 
-async def test_one_caller_s_crowd_begins_one_by_one() -> None:
-    """Somebody else who comes after it is in before it."""
-    admission = ConcurrencyLimiter(40)
-    entered: list[bytes] = []
+async def test_anonymous_requests_may_take_all_slots() -> None:
+    limiter = ConcurrencyLimiter(20)
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            await stack.enter_async_context(limiter.admit(None))
+
+    assert limiter.in_flight == 0
+
+
+async def test_requests_of_one_caller_are_admitted_one_by_one() -> None:
+    """Another caller's request that arrives after them is admitted before the rest."""
+    limiter = ConcurrencyLimiter(40)
+    admitted: list[bytes] = []
 
     async def visit(caller: bytes) -> None:
-        async with admission.admit(caller):
-            entered.append(caller)
+        async with limiter.admit(caller):
+            admitted.append(caller)
 
     await asyncio.gather(*(visit(caller) for caller in [b"a"] * 5 + [b"b"]))
 
-    assert entered == [b"a", b"b", *[b"a"] * 4]
+    assert admitted == [b"a", b"b", *[b"a"] * 4]
 
 
-async def test_a_few_are_refused_in_a_round() -> None:
-    """So that those who are served get their turns too."""
-    admission = ConcurrencyLimiter(1)
-    async with admission.admit(b"a"):
-        crowd = [asyncio.create_task(_visit(admission, b"a")) for _ in range(2 * REFUSALS_A_ROUND)]
+async def test_rejections_are_spread_over_the_event_loop() -> None:
+    limiter = ConcurrencyLimiter(1)
+    async with limiter.admit(b"a"):
+        tasks = [asyncio.create_task(enter(limiter, b"a")) for _ in range(2 * REJECTIONS_PER_TICK)]
         await asyncio.sleep(0)
-        at_first = sum(task.done() for task in crowd)
-        results = await asyncio.gather(*crowd, return_exceptions=True)
+        done_at_once = sum(task.done() for task in tasks)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert at_first == REFUSALS_A_ROUND
+    assert done_at_once == REJECTIONS_PER_TICK
     assert {type(result) for result in results} == {OverloadedError}
 
 
-async def test_nobody_s_requests_are_no_caller_s() -> None:
-    """They need no data, so they share the whole room."""
-    admission = ConcurrencyLimiter(20)
-    async with AsyncExitStack() as stack:
-        for _ in range(20):
-            await stack.enter_async_context(admission.admit(None))
-
-    assert admission.in_flight == 0
-
-
-@pytest.mark.parametrize("inside", [True, False])
-async def test_a_client_who_leaves_gives_the_place_back(inside: bool) -> None:  # noqa: FBT001 - a case
-    """While being served, or while waiting."""
-    admission = ConcurrencyLimiter(1)
+@pytest.mark.parametrize("admitted", [True, False])
+async def test_a_cancelled_request_frees_its_slot(*, admitted: bool) -> None:
+    limiter = ConcurrencyLimiter(1)
 
     async def stay() -> None:
-        async with admission.admit(b"a" if inside else b"b"):
+        async with limiter.admit(b"a" if admitted else b"b"):
             await asyncio.Event().wait()
 
     async with AsyncExitStack() as stack:
-        if not inside:
-            await stack.enter_async_context(admission.admit(b"a"))
+        if not admitted:
+            await stack.enter_async_context(limiter.admit(b"a"))
         task = asyncio.create_task(stay())
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    await _visit(admission, b"b")
-    assert (admission.in_flight, admission._waiting) == (0, 0)
+    await enter(limiter, b"b")
+    assert (limiter.in_flight, limiter._waiting) == (0, 0)
 
 
-async def test_many_refusals_make_it_overloaded_for_a_while(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A hundred within five seconds; fewer are nothing to send everybody elsewhere for."""
+async def test_many_rejections_mean_overload_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(100.0)
-    admission = ConcurrencyLimiter(1, clock=clock)
-    health = Health(admission, started=True)
-    monkeypatch.setattr(admission_module, "WAIT_SECONDS", 0)
-    async with admission.admit(b"a"):
-        for _ in range(REJECTIONS - 1):
+    limiter = ConcurrencyLimiter(1, clock=clock)
+    monkeypatch.setattr(concurrency, "WAIT_SECONDS", 0)
+    overloaded = []
+    async with limiter.admit(b"a"):
+        for number in range(OVERLOAD_REJECTIONS):
+            overloaded += [limiter.overloaded] * (number == OVERLOAD_REJECTIONS - 1)
             with pytest.raises(OverloadedError):
-                await _visit(admission, b"b")
-        before = health.state
-        with pytest.raises(OverloadedError):
-            await _visit(admission, b"b")
-        after = health.state
-        clock.now += REJECTIONS_SECONDS
-        later = health.state
+                await enter(limiter, b"b")
+        overloaded.append(limiter.overloaded)
+        clock.now += OVERLOAD_SECONDS
+        overloaded.append(limiter.overloaded)
 
-    assert (before, after, later) == ("ready", "overloaded", "ready")
+    assert overloaded == [False, True, False]
 
 
-async def test_one_caller_s_refusals_do_not_make_it_overloaded() -> None:
-    """There is room for others, who would find no replica if each that one floods fell out."""
-    admission = ConcurrencyLimiter(8)
-    health = Health(admission, started=True)
-    async with admission.admit(b"flood"), admission.admit(b"flood"):
-        for _ in range(2 * REJECTIONS):
+async def test_rejections_of_one_caller_are_not_overload() -> None:
+    """There are slots for others, who would find no replica if each one that is flooded left."""
+    limiter = ConcurrencyLimiter(8)
+    async with limiter.admit(b"flood"), limiter.admit(b"flood"):
+        for _ in range(2 * OVERLOAD_REJECTIONS):
             with pytest.raises(OverloadedError):
-                await _visit(admission, b"flood")
+                await enter(limiter, b"flood")
 
-    assert health.state == "ready"
-
-
-def test_health_says_the_one_thing_that_matters_most() -> None:
-    """Draining is for good, so it comes first."""
-    health = Health(ConcurrencyLimiter(1))
-    states = [health.state]
-    health.started = True
-    states.append(health.state)
-    health.draining = True
-    states.append(health.state)
-
-    assert states == ["starting", "ready", "draining"]
+    assert not limiter.overloaded

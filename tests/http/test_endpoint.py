@@ -1,218 +1,103 @@
-"""/graphql answers each request, however odd, with the right status and one clear error."""
+"""The endpoint over real HTTP: every request gets the right status and clear errors."""
 
+import asyncio
 import contextlib
+import json
 import select
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
+from gateway.app import create_app
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.server.protocol import BoundedProtocol
+from gateway.server.protocol import HardenedProtocol
+from gateway.settings import Settings
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
-from tests.http.wire import answers, connect, read_to_end
+from tests.http.wire import PATIENCE_SECONDS, answers, connect, read_to_end
+from tests.serving import serve
 
 JSON = {"Content-Type": "application/json"}
 ADA = dict(aws_headers(CALLERS["ada"]))
 JOBS = "{ audienceGenerationJobs { nodes { name } } }"
+HEAD = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD_AS_ADA = HEAD + "".join(f"{name}: {value}\r\n" for name, value in ADA.items())
 
 
 @pytest.mark.parametrize(
-    ("body", "named"),
+    ("status", "code", "message", "options"),
     [
-        (b"", "not JSON"),
-        (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        ("{}".encode("utf-16"), "not JSON"),
-        (b'{"query": "\\ud800"}', "not JSON"),
-        (b'{"query": NaN}', "not JSON"),
-        (b"[" * 5000, "not JSON"),
-        (b"1", "not a JSON object"),
-        (b'"text"', "not a JSON object"),
-        (b"null", "not a JSON object"),
-        (b"[]", "Batches are not served"),
-        (b'[{"query": "{ __typename }"}]', "Batches are not served"),
-        (b"[{},{}]", "Batches are not served"),
-        (b"[1]", "Batches are not served"),
-        (b"[null]", "Batches are not served"),
-        (b"[" * 5000 + b"]" * 5000, "not JSON"),
-        (b'{"query": %b}' % (b"1" * 5000), "not JSON"),
-        (b'{"query": "{ __typename }", "variables": {"a": %b}}' % (b"1" * 5000), "not JSON"),
-        (b'{"query": "{ __typename }", "variables": {"a": Infinity}}', "not JSON"),
-        (b'{"query": "{ __typename }", "variables": {"a": "\\udfff"}}', "not JSON"),
-        (b'{"query": "{ __typename }", "operationName": "\\ud800"}', "not JSON"),
-        (b'{"query": "\xed\xa0\x80"}', "not JSON"),
-        (b'{"query": "\xc0\x80"}', "not JSON"),
-        (b'\xef\xbb\xbf{"query": "{ __typename }"}', "not JSON"),
-        (b"{}", "`query`"),
-        (b'{"query": null}', "`query`"),
-        (b'{"query": ""}', "`query`"),
-        (b'{"query": 1}', "`query`"),
-        (b'{"query": ["{ __typename }"]}', "`query`"),
-        (b'{"query": "{ __typename }", "variables": []}', "`variables`"),
-        (b'{"query": "{ __typename }", "variables": "{}"}', "`variables`"),
-        (b'{"query": "{ __typename }", "operationName": 1}', "`operationName`"),
-        (b'{"query": "{ __typename }", "extensions": 1}', "`extensions`"),
+        (400, "BAD_USER_INPUT", "not JSON", {"content": b"{", "headers": JSON}),
+        (415, "BAD_USER_INPUT", "application/json", {"content": b'{"query": "{ __typename }"}'}),
+        (
+            406,
+            "BAD_USER_INPUT",
+            GRAPHQL,
+            {"json": {"query": JOBS}, "headers": {"Accept": "image/png"}},
+        ),
     ],
 )
-def test_a_malformed_body_is_400_and_named(gateway: Gateway, body: bytes, named: str) -> None:
-    """Whatever the bytes, the answer says what is wrong, and the upstream hears nothing."""
-    answer = gateway.send("POST", content=body, headers={**JSON, **ADA})
-    assert answer.status == 400
-    assert answer.code == "BAD_USER_INPUT"
-    assert named in answer.errors[0]["message"]
+def test_a_malformed_request_is_rejected(
+    gateway: Gateway, status: int, code: str, message: str, options: dict[str, Any]
+) -> None:
+    """As JSON, whatever the client accepts, and without a call of the upstream."""
+    headers = {**ADA, **options.get("headers", {})}
+    answer = gateway.send("POST", **{**options, "headers": headers})
+    assert (answer.status, answer.code) == (status, code)
+    assert message in answer.errors[0]["message"]
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert gateway.sandbox.calls == []
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        None,
-        "",
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "application/jsonx",
-        "text/plain; x=application/json",
-        "application/json; charset=utf-16",
-        "application/json; charset=utf-7",
-        "application/json; charset=utf-8; charset=utf-16",
-        "application/json, application/json",
-        "application/json,text/plain",
-        "; charset=utf-8",
-        "json",
-        "*/*",
-        "application/graphql",
-    ],
-)
-def test_another_content_type_is_415(gateway: Gateway, content_type: str | None) -> None:
-    """Only JSON in UTF-8: nothing that a foreign page can send without a preflight."""
-    headers = ADA if content_type is None else {"Content-Type": content_type, **ADA}
-    answer = gateway.send("POST", content=b'{"query": "{ __typename }"}', headers=headers)
-    assert answer.status == 415
-    assert "application/json" in answer.errors[0]["message"]
-
-
-@pytest.mark.parametrize("second", ["application/json", "text/plain", ""])
-def test_two_content_types_are_415(gateway: Gateway, second: str) -> None:
-    """Which of them would count is nobody's guess."""
-    headers = [("Content-Type", "application/json"), ("Content-Type", second), *ADA.items()]
-    answer = gateway.send("POST", content=b'{"query": "{ __typename }"}', headers=headers)
-    assert answer.status == 415
-
-
-@pytest.mark.parametrize("media", ["APPLICATION/JSON", 'application/json;charset="UTF-8"'])
-def test_a_content_type_is_read_as_such(gateway: Gateway, media: str) -> None:
-    """Case and quotes make no difference."""
-    headers = {"Content-Type": media}
-    answer = gateway.send("POST", content=b'{"query": "{ __typename }"}', headers=headers)
-    assert answer.status == 200
-
-
-def test_a_coded_body_is_415(gateway: Gateway) -> None:
-    """A compressed body could hold any size."""
-    answer = gateway.send("POST", content=b"x", headers={**JSON, "Content-Encoding": "gzip"})
-    assert answer.status == 415
-
-
-def test_a_body_over_the_limit_is_413(sandbox: Sandbox) -> None:
-    """Announced or streamed, a byte too many is refused; the limit itself is not."""
-    query = b'{"query": "{ __typename }"}'
-    with gateway_over(sandbox, limit_body_bytes=100) as small:
-        fits = query + b" " * (100 - len(query))
-        assert small.send("POST", content=fits, headers=JSON).status == 200
-        for content in (fits + b" ", iter([fits, b" "])):
-            answer = small.send("POST", content=content, headers=JSON)
-            assert answer.status == 413
-            assert answer.code == "LIMIT_EXCEEDED"
-            assert "100 bytes" in answer.errors[0]["message"]
-
-
-def test_a_body_without_end_is_not_taken(sandbox: Sandbox) -> None:
-    """Its pieces are counted as they come: it is refused before twice the limit has been read."""
+def test_an_endless_body_is_not_read(sandbox: Sandbox) -> None:
+    """It is rejected before twice the limit has been received."""
     limit = 262_144
-    taken = 0
+    received = 0
 
-    class Counting(BoundedProtocol):
+    class Counting(HardenedProtocol):
         def data_received(self, data: bytes) -> None:
-            nonlocal taken
-            taken += len(data)
+            nonlocal received
+            received += len(data)
             super().data_received(data)
 
-    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
     with (
         gateway_over(sandbox, http=Counting, limit_body_bytes=limit) as counted,
         connect(counted.url) as connection,
     ):
-        connection.sendall(
-            b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
-        )
+        connection.sendall(HEAD.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
         with contextlib.suppress(ConnectionError):
             while not select.select([connection], [], [], 0)[0]:
-                connection.sendall(piece)
+                connection.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
         (answer,) = answers(read_to_end(connection))
     assert answer.status == 413
-    assert limit < taken < 2 * limit
+    assert limit < received < 2 * limit
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "QUERY"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"])
 def test_other_methods_are_405(gateway: Gateway, method: str) -> None:
-    """Each names the two that are served."""
     answer = gateway.send(method)
     assert answer.status == 405
     assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["cache-control"] == "private, no-store"
 
 
 @pytest.mark.parametrize("operation", ["mutation", "subscription"])
-def test_a_get_only_reads(gateway: Gateway, operation: str) -> None:
-    """A mutation by GET is 405 and says POST (rule 47)."""
+def test_get_executes_queries_only(gateway: Gateway, operation: str) -> None:
     answer = gateway.send("GET", params={"query": f"{operation} {{ __typename }}"})
     assert answer.status == 405
     assert answer.headers["allow"] == "POST"
 
 
-def test_nothing_acceptable_is_406(gateway: Gateway) -> None:
-    """The answer names what there is, as JSON all the same."""
-    answer = gateway.send("POST", json={"query": JOBS}, headers={"Accept": "image/png"})
-    assert answer.status == 406
-    assert GRAPHQL in answer.errors[0]["message"]
-    assert answer.headers["content-type"] == "application/json; charset=utf-8"
-
-
-@pytest.mark.parametrize(
-    ("query_string", "named"),
-    [
-        ("", "`query`"),
-        ("query=", "`query`"),
-        ("query=%FF", "UTF-8"),
-        ("query={__typename}&query={__typename}", "twice"),
-        ("query={__typename}&variables={", "`variables`"),
-        ("query={__typename}&variables=[]", "`variables`"),
-        ("query={__typename}&extensions=1", "`extensions`"),
-        ("&".join(f"a{n}=1" for n in range(200)), "query string"),
-    ],
-)
-def test_a_malformed_query_string_is_400_and_named(
-    gateway: Gateway, query_string: str, named: str
-) -> None:
-    """The same care for GET."""
-    answer = gateway.send("GET", f"/graphql?{query_string}")
-    assert answer.status == 400
-    assert named in answer.errors[0]["message"]
-
-
-def test_a_get_reads_data_too(gateway: Gateway) -> None:
+def test_get_reads_data(gateway: Gateway) -> None:
     """Credentials are headers, never ambient, so a plain GET carries no risk."""
-    params = {"query": "query A($n: Int) { audienceGenerationJobs(first: $n) { nodes { name } } }"}
-    answer = gateway.send(
-        "GET", params={**params, "variables": '{"n": 3}', "operationName": ""}, headers=ADA
-    )
+    query = "query A($n: Int) { audienceGenerationJobs(first: $n) { nodes { name } } }"
+    params = {"query": query, "variables": '{"n": 3}', "operationName": ""}
+    answer = gateway.send("GET", params=params, headers=ADA)
     assert len(answer.data["audienceGenerationJobs"]["nodes"]) == 3
 
 
@@ -221,31 +106,19 @@ def test_a_get_reads_data_too(gateway: Gateway) -> None:
     [
         ("{", "GRAPHQL_PARSE_FAILED"),
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
-        (
-            "{ audienceGenerationJobs(first: 3000000000) { nodes { name } } }",
-            "GRAPHQL_VALIDATION_FAILED",
-        ),
-        ("query A { __typename } query B { __typename }", "BAD_USER_INPUT"),
-        (
-            "query A($a: Int!) { audienceGenerationJobs(first: $a) { nodes { name } } }",
-            "BAD_USER_INPUT",
-        ),
-        ("{ " + "a " * 2001 + "}", "LIMIT_EXCEEDED"),
-        ("{a" * 900, "LIMIT_EXCEEDED"),
-        ("{ ...A } fragment A on Query { ...A }", "GRAPHQL_VALIDATION_FAILED"),
-        ("{ ...Nowhere }", "GRAPHQL_VALIDATION_FAILED"),
         ("mutation { __typename }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { __typename } query B { __typename }", "BAD_USER_INPUT"),
+        ("query A($a: Int!) { audienceModels(first: $a) { totalCount } }", "BAD_USER_INPUT"),
+        ("{ " + "a " * 2001 + "}", "LIMIT_EXCEEDED"),
     ],
 )
-def test_a_refused_document_has_no_data(gateway: Gateway, query: str, code: str) -> None:
-    """400 as a GraphQL response; 200 where JSON is all that the client knows."""
+def test_a_rejected_document_has_no_data(gateway: Gateway, query: str, code: str) -> None:
+    """400 as a GraphQL response; 200 for a client that accepts JSON only."""
     answer = gateway.ask(query)
-    assert answer.status == 400
-    assert "data" not in answer.content
-    assert answer.errors[0]["extensions"]["code"] == code
+    assert (answer.status, answer.errors[0]["extensions"]["code"]) == (400, code)
     plain = gateway.ask(query, headers={"Accept": "application/json"})
     assert plain.status == 200
-    assert "data" not in plain.content
+    assert "data" not in answer.content.keys() | plain.content.keys()
     assert gateway.sandbox.calls == []
 
 
@@ -257,7 +130,6 @@ DIGITS = "1" * 5000
     [
         f"{{ audienceGenerationJobs(first: {DIGITS}) {{ nodes {{ name }} }} }}",
         f"{{ nodes(ids: [{DIGITS}]) {{ id }} }}",
-        f"{{ _entities(representations: [{DIGITS}]) {{ __typename }} }}",
         f"{{ _entities(representations: [{{ id: {DIGITS} }}]) {{ __typename }} }}",
         f"query($n: Int = {DIGITS}) {{ audienceGenerationJobs(first: $n) {{ nodes {{ id }} }} }}",
         f"{{ _entities(representations: {'[' * 150 + ']' * 150}) {{ __typename }} }}",
@@ -268,10 +140,9 @@ DIGITS = "1" * 5000
         '{ node(id: "\\uD800") { id } }',
         '{ node(id: "\\u{110000}") { id } }',
     ],
-    ids=range(12),
+    ids=range(11),
 )
-def test_odd_literals_are_the_caller_s_mistake(gateway: Gateway, query: str) -> None:
-    """However long or deep or strange; none of it is ours, and none costs a call."""
+def test_odd_literals_are_the_caller_s_error(gateway: Gateway, query: str) -> None:
     answer = gateway.ask(query)
     assert answer.status < 500
     assert {error["extensions"]["code"] for error in answer.errors} <= {
@@ -281,37 +152,32 @@ def test_odd_literals_are_the_caller_s_mistake(gateway: Gateway, query: str) -> 
     assert gateway.sandbox.calls == []
 
 
-def test_nobody_is_told_how_long_things_took(gateway: Gateway) -> None:
-    """The trace that Apollo's router may ask for would tell anybody."""
+def test_durations_are_not_disclosed(gateway: Gateway) -> None:
+    """The trace that Apollo's router may request would show them to any caller."""
     answer = gateway.ask(JOBS, headers={"Apollo-Federation-Include-Trace": "ftv1"})
     assert answer.status == 200
     assert answer.content.keys() == {"data"}
 
 
 @pytest.mark.parametrize("host", ["a/?x=", "a/livez?", "evil:1@x", "[::1", "x y", "\\", ""])
-def test_a_host_decides_nothing(gateway: Gateway, host: str) -> None:
-    """Whatever it looks like, the path is what follows the method."""
+def test_the_host_header_does_not_affect_routing(gateway: Gateway, host: str) -> None:
     headers = {**JSON, "Host": host}
-    query = {"query": JOBS}
-    answer = gateway.send("POST", json=query, headers=headers)
-    assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
-    answer = gateway.send("POST", json=query, headers={**headers, **ADA})
+    answer = gateway.send("POST", json={"query": JOBS}, headers={**headers, **ADA})
     assert answer.status == 200
 
 
 def test_data_without_a_caller_is_401(gateway: Gateway) -> None:
-    """Every root field refused: no data, a challenge, and which headers to send."""
+    """If every root field failed so: no data, a challenge, and which headers to send."""
     for headers in ({}, {"Accept": "application/json"}):
         answer = gateway.ask(JOBS, caller=None, headers=headers)
-        assert answer.status == 401
-        assert answer.code == "UNAUTHENTICATED"
+        assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
         assert "X-Aws-Access-Key-Id" in answer.errors[0]["message"]
         assert "data" not in answer.content
         assert answer.headers["www-authenticate"]
 
 
-def test_what_needs_no_caller_is_answered_without_one(gateway: Gateway) -> None:
-    """Introspection answers; beside it a data field is null with an error, and the status 200."""
+def test_metadata_needs_no_caller(gateway: Gateway) -> None:
+    """Beside it a data field is null with an error, and the status 200."""
     assert gateway.ask("{ __schema { queryType { name } } }", caller=None).status == 200
     answer = gateway.ask("{ __typename " + JOBS[1:], caller=None)
     assert answer.status == 200
@@ -319,23 +185,29 @@ def test_what_needs_no_caller_is_answered_without_one(gateway: Gateway) -> None:
     assert answer.code == "UNAUTHENTICATED"
 
 
-def test_expired_credentials_are_401_too(gateway: Gateway) -> None:
-    """Refused by us or by AWS is one thing to a frontend: get new credentials."""
+def test_expired_credentials_are_401(gateway: Gateway) -> None:
     answer = gateway.ask(JOBS, caller="expired")
     assert answer.status == 401
     assert "expired" in answer.errors[0]["message"]
 
 
-def test_malformed_credentials_are_401_for_any_request(gateway: Gateway) -> None:
-    """Half an identity is none, also where none is needed."""
+def test_malformed_credentials_are_401_for_any_query(gateway: Gateway) -> None:
     headers = {"X-Aws-Access-Key-Id": CALLERS["ada"].access_key_id}
     answer = gateway.ask("{ __typename }", caller=None, headers=headers)
+    assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+
+
+def test_duplicate_credential_headers_are_401(gateway: Gateway) -> None:
+    body = b'{"query": "{ __typename }"}'
+    head = HEAD_AS_ADA + f"X-Aws-Access-Key-Id: x\r\nContent-Length: {len(body)}\r\n"
+    with connect(gateway.url) as connection:
+        connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
+        (answer,) = answers(read_to_end(connection))
     assert answer.status == 401
-    assert answer.code == "UNAUTHENTICATED"
 
 
-def test_every_answer_is_private_and_has_an_id(gateway: Gateway) -> None:
-    """No cache may keep an answer; the request's own id is taken over if it is plain."""
+def test_responses_are_private_and_have_a_request_id(gateway: Gateway) -> None:
+    """The request's own id is kept if it is short and plain."""
     for sent, kept in (
         ("abc-1.2_3", True),
         ("x" * 65, False),
@@ -346,11 +218,10 @@ def test_every_answer_is_private_and_has_an_id(gateway: Gateway) -> None:
         assert answer.headers["cache-control"] == "private, no-store"
         assert (answer.headers["x-request-id"] == sent) == kept
         assert len(answer.headers["x-request-id"]) <= 64
-    assert gateway.send("DELETE").headers["cache-control"] == "private, no-store"
 
 
-def test_production_hides_the_schema(sandbox: Sandbox) -> None:
-    """With introspection off there is no schema, no suggestion and no page."""
+def test_without_introspection_the_schema_is_hidden(sandbox: Sandbox) -> None:
+    """No introspection, no suggestions, no GraphiQL."""
     with gateway_over(sandbox, introspection=False) as production:
         hidden = production.ask("{ __schema { queryType { name } } }")
         assert hidden.errors[0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
@@ -362,8 +233,7 @@ def test_production_hides_the_schema(sandbox: Sandbox) -> None:
         assert "<html" not in str(page.content)
 
 
-def test_a_websocket_is_not_served(gateway: Gateway) -> None:
-    """There are no subscriptions, so the upgrade is refused."""
+def test_a_websocket_is_rejected(gateway: Gateway) -> None:
     answer = gateway.send(
         "GET",
         headers={
@@ -376,72 +246,82 @@ def test_a_websocket_is_not_served(gateway: Gateway) -> None:
     assert 400 <= answer.status < 500
 
 
-def test_health_asks_nothing_of_the_upstream(gateway: Gateway) -> None:
-    """Both answer while the upstream hangs."""
-    gateway.sandbox.fault("hang")
-    assert (gateway.send("GET", "/livez").status, gateway.send("GET", "/readyz").status) == (
-        200,
-        200,
-    )
-    assert gateway.sandbox.calls == []
-
-
 def test_an_unknown_path_is_404(gateway: Gateway) -> None:
-    """There is nothing else."""
-    # Not a redirect: clients would repeat it, credentials and all, where it leads.
+    # Not a redirect: clients would repeat the request, credentials and all, at its target.
     assert gateway.send("POST", "/graphql/", headers=ADA).status == 404
     assert gateway.send("GET", "/metrics/secret").status == 404
 
 
-def raw_exchange(url: str, request: bytes) -> bytes:
-    """Send bytes that no client library would, and read what comes."""
-    host, port = httpx.URL(url).host, httpx.URL(url).port
-    with socket.create_connection((host, port or 80), timeout=10) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        parts = []
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
+class PausedUpstream:
+    """An upstream that responds only when told to, or when its client disconnects."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.called = threading.Event()
+        self.disconnected = threading.Event()
+        self.respond = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        self.calls += 1
+        self.called.set()
+        respond = asyncio.create_task(asyncio.to_thread(self.respond.wait, PATIENCE_SECONDS))
+        disconnect = asyncio.create_task(_disconnect(receive))
+        await asyncio.wait({respond, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+        if disconnect.done():
+            self.disconnected.set()
+            self.respond.set()
+            return
+        disconnect.cancel()
+        body = json.dumps({"audienceGenerationJobs": []}).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
 
 
-def test_doubled_credential_headers_are_401(gateway: Gateway) -> None:
-    """Which of two would count is nobody's guess."""
-    lines = [f"{name}: {value}" for name, value in ADA.items()]
-    body = b'{"query": "{ __typename }"}'
-    head = [
-        "POST /graphql HTTP/1.1", "Host: x", "Content-Type: application/json",
-        f"Content-Length: {len(body)}", "Connection: close", *lines, lines[0],
-    ]  # fmt: skip
-    answer = raw_exchange(gateway.url, "\r\n".join(head).encode() + b"\r\n\r\n" + body)
-    assert answer.startswith(b"HTTP/1.1 401 ")
-    assert b"twice" in answer
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
-json_values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
+@pytest.fixture
+def upstream() -> PausedUpstream:
+    return PausedUpstream()
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
-@given(
-    st.binary(max_size=200)
-    | st.dictionaries(
-        st.sampled_from(["query", "variables", "operationName", "extensions", "x"]),
-        json_values
-        | st.sampled_from(["{ __typename }", "{ audienceGenerationJobs { nodes { id } } }"]),
-    )
-)
-def test_no_body_is_a_500(gateway: Gateway, body: Any) -> None:
-    """Whatever is sent, the answer is a GraphQL error or result below 500."""
-    try:
-        content = body if isinstance(body, bytes) else orjson.dumps(body)
-    except TypeError:
-        return  # an integer that JSON libraries refuse to write
-    answer = gateway.send("POST", content=content, headers={**JSON, **ADA})
-    assert answer.status < 500
-    assert isinstance(answer.content, dict)
+@pytest.fixture
+def url(upstream: PausedUpstream) -> Iterator[str]:
+    with (
+        serve(upstream) as upstream_url,
+        serve(create_app(Settings(upstream_url=upstream_url))) as url,
+    ):
+        yield url
+
+
+def send_query(url: str) -> socket.socket:
+    body = json.dumps({"query": JOBS})
+    connection = connect(url)
+    connection.sendall(f"{HEAD_AS_ADA}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return connection
+
+
+def test_a_disconnect_cancels_the_upstream_call(url: str, upstream: PausedUpstream) -> None:
+    connection = send_query(url)
+    assert upstream.called.wait(PATIENCE_SECONDS)
+    connection.close()
+    assert upstream.disconnected.wait(PATIENCE_SECONDS)
+
+
+def test_a_disconnect_does_not_cancel_a_shared_call(url: str, upstream: PausedUpstream) -> None:
+    first = send_query(url)
+    assert upstream.called.wait(PATIENCE_SECONDS)
+    second = send_query(url)
+    # Connections are served in turn: the second query has been read before this is answered.
+    assert httpx.get(f"{url}/livez").is_success
+    first.close()
+    assert httpx.get(f"{url}/livez").is_success
+    upstream.respond.set()
+    received = second.recv(65536)
+    second.close()
+    assert b'{"data":{"audienceGenerationJobs":{"nodes":[]}}}' in received
+    assert upstream.calls == 1

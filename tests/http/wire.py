@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 
-from gateway.server.protocol import BoundedProtocol
+from gateway.server.protocol import HardenedProtocol
 
 PATIENCE_SECONDS = 20
 """How long a test waits for what must come; it fails then."""
 
 
-class Hasty(BoundedProtocol):
+class Hasty(HardenedProtocol):
     """Waits for nobody."""
 
     read_seconds = 0.2

@@ -9,13 +9,18 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from gateway.server.open_files import MAX_CONNECTIONS, RESERVED_FILES, most_connections
 from starlette.types import Receive, Scope, Send
 
 from gateway.dev import aws_headers
 from gateway.http.middleware import MAX_HEAD_BYTES, MAX_HEADERS
 from gateway.sandbox import CALLERS
-from gateway.server.protocol import MAX_PIPELINED, BoundedProtocol
+from gateway.server.protocol import (
+    MAX_CONNECTIONS,
+    MAX_PIPELINED,
+    RESERVED_FILES,
+    HardenedProtocol,
+    connection_limit,
+)
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.http.wire import PATIENCE_SECONDS, Hasty, Raw, answers, connect, read_to_end
 from tests.serving import serve
@@ -240,7 +245,7 @@ def test_requests_in_a_heap_are_not_all_kept(gateway: Gateway) -> None:
     assert 1 <= len(received) <= MAX_PIPELINED + 1
 
 
-class Narrow(BoundedProtocol):
+class Narrow(HardenedProtocol):
     """Has room for two."""
 
     max_connections = 2
@@ -290,4 +295,4 @@ def test_there_are_files_for_more_than_clients(
 ) -> None:
     """However few the process may open, the upstream has some of them."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
-    assert most_connections() == expected
+    assert connection_limit() == expected

@@ -11,7 +11,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.server.protocol import READ_SECONDS, BoundedProtocol
+from gateway.server.protocol import READ_SECONDS, HardenedProtocol
 
 KEEP_ALIVE_SECONDS = 75
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -108,7 +108,7 @@ class Connection:
         config = Config(nothing, ws="none", log_config=None)
         config.timeout_keep_alive = KEEP_ALIVE_SECONDS
         self.clock, self.line = Clock(), Line()
-        self.protocol = BoundedProtocol(config, ServerState(), {}, _loop=self.clock)
+        self.protocol = HardenedProtocol(config, ServerState(), {}, _loop=self.clock)
         self.protocol.connection_made(self.line)  # type: ignore[arg-type]
 
     def after(self, seconds: float, *, comes: bytes = b"") -> bytes:

@@ -1,0 +1,214 @@
+"""Reading an HTTP request: the accepted media type, the body, the GraphQL parameters.
+
+Source: RFC 9110 section 12.5.1 (`Accept`); GraphQL over HTTP, "Media Types" and "Request".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from gateway.errors import LimitExceededError, OverloadedError
+from gateway.graph.execution.engine import GraphRequest
+from gateway.http.responses import GRAPHQL, JSON, HttpError, bad_request
+
+HTML = "text/html"
+
+UNSUPPORTED_MEDIA_TYPE = 415
+CONTENT_TOO_LARGE = 413
+
+MAX_CACHED_ACCEPT = 500
+"""Characters of an `Accept` header whose parsed form is cached."""
+
+SMALL_BODY_BYTES = 16 * 1024
+"""A body of up to this size is read even while `MAX_PENDING_BYTES` is exceeded: nearly all are
+smaller."""
+
+MAX_PENDING_BYTES = 32 * 1024 * 1024
+"""Limit on the bytes of all unfinished bodies together. Without it, clients that start thousands of
+bodies and never finish them would exhaust the memory."""
+
+PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
+
+MAX_QUERY_PARAMETERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    media_type: str | None
+    """GRAPHQL or JSON; None if neither is acceptable."""
+    html: bool
+    """HTML is named explicitly, as browsers do, with at least the quality of the other type."""
+
+
+def parse_accept(header: str) -> Accepted:
+    """Parse an `Accept` header; an empty one accepts everything.
+
+    At equal quality GRAPHQL wins if it is named. A wildcard gets JSON, which every client reads.
+    """
+    cached = len(header) <= MAX_CACHED_ACCEPT
+    return _parse_accept_cached(header) if cached else _parse_accept(header)
+
+
+def _parse_accept(header: str) -> Accepted:
+    ranges = _media_ranges(header or "*/*")
+    candidates = (GRAPHQL, JSON) if GRAPHQL in ranges else (JSON, GRAPHQL)
+    best = max(candidates, key=lambda media: _quality(ranges, media))
+    quality = _quality(ranges, best)
+    html = ranges.get(HTML, 0.0)
+    return Accepted(best if quality > 0 else None, html > 0 and html >= quality)
+
+
+_parse_accept_cached = lru_cache(maxsize=256)(_parse_accept)
+
+
+def _media_ranges(header: str) -> dict[str, float]:
+    """Return media range -> quality; ranges in another charset than UTF-8 are left out."""
+    ranges: dict[str, float] = {}
+    for part in header.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality, is_utf8 = 1.0, True
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name == "q":
+                quality = _parse_quality(value)
+            elif name == "charset":
+                is_utf8 = value.strip('"') in {"utf-8", "utf8"}
+        if media and is_utf8:
+            ranges[media] = max(quality, ranges.get(media, 0.0))
+    return ranges
+
+
+def _parse_quality(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def _quality(ranges: dict[str, float], media: str) -> float:
+    """Return the quality of a media type; the most specific range decides."""
+    kind = media.partition("/")[0]
+    for name in (media, f"{kind}/*", "*/*"):
+        if name in ranges:
+            return ranges[name]
+    return 0.0
+
+
+class BodyReader:
+    """Reads JSON bodies, with a limit on each and on the memory of all unfinished ones."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._pending_bytes = 0
+
+    async def read(self, request: Request[Any]) -> bytes:
+        """Return the body.
+
+        Raises HttpError 415 for another media type, charset or coding, HttpError 413 as soon as
+        the limit is passed, and OverloadedError if the unfinished bodies take too much memory.
+        """
+        _check_media_type(request)
+        announced = request.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > self._max_bytes:
+            raise self._too_large()
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for part in request.stream():
+                size += len(part)
+                self._pending_bytes += len(part)
+                self._check_size(size)
+                parts.append(part)
+        except ClientDisconnect:
+            raise bad_request("The body is incomplete.") from None
+        finally:
+            self._pending_bytes -= size
+        return b"".join(parts)
+
+    def _check_size(self, size: int) -> None:
+        if size > SMALL_BODY_BYTES and self._pending_bytes - size > MAX_PENDING_BYTES:
+            raise OverloadedError("The gateway is busy. Try again later.")
+        if size > self._max_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> HttpError:
+        message = f"The body is too large. Accepted: up to {self._max_bytes} bytes."
+        # The rest of the body is not read, so the connection cannot carry another request.
+        return HttpError(CONTENT_TOO_LARGE, LimitExceededError(message), {"Connection": "close"})
+
+
+def _check_media_type(request: Request[Any]) -> None:
+    values = request.headers.getlist("content-type")
+    media, *parameters = (piece.strip().lower() for piece in (values or [""])[0].split(";"))
+    charsets = {
+        value.strip('"')
+        for name, _, value in (parameter.partition("=") for parameter in parameters)
+        if name == "charset"
+    }
+    if len(values) != 1 or media != "application/json" or not charsets <= {"utf-8", "utf8"}:
+        raise bad_request(
+            "Unsupported Content-Type. Accepted: application/json in UTF-8.",
+            UNSUPPORTED_MEDIA_TYPE,
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise bad_request(
+            "Unsupported Content-Encoding. Accepted: identity.", UNSUPPORTED_MEDIA_TYPE
+        )
+
+
+def parse_body(body: bytes) -> GraphRequest:
+    """Parse a JSON body; raises HttpError 400 that names what is wrong with it."""
+    try:
+        parameters = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise bad_request("The body is not JSON.") from None
+    if not isinstance(parameters, dict):
+        raise bad_request("The body is not a JSON object. Batches are not supported.")
+    return _graph_request(parameters)
+
+
+def parse_query_string(query_string: bytes) -> GraphRequest:
+    """Parse a URL's query string; raises HttpError 400 that names what is wrong with it."""
+    if query_string.count(b"&") >= MAX_QUERY_PARAMETERS:
+        raise bad_request(
+            f"Too many query string parameters. Accepted: up to {MAX_QUERY_PARAMETERS}."
+        )
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), errors="strict")
+    except (UnicodeDecodeError, ValueError):
+        raise bad_request("The query string is not percent-encoded UTF-8.") from None
+    parameters: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in PARAMETERS:
+            if name in parameters:
+                raise bad_request(f"Duplicate query string parameter `{name}`.")
+            parameters[name] = value
+    for name in ("variables", "extensions"):
+        try:
+            parameters[name] = orjson.loads(parameters.get(name, "null"))
+        except orjson.JSONDecodeError:
+            raise bad_request(f"`{name}` is not JSON.") from None
+    return _graph_request(parameters)
+
+
+def _graph_request(parameters: Mapping[str, Any]) -> GraphRequest:
+    query, operation_name = parameters.get("query"), parameters.get("operationName")
+    variables, extensions = parameters.get("variables"), parameters.get("extensions")
+    if not isinstance(query, str) or not query:
+        raise _invalid("query", "a GraphQL document as a string")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise _invalid("operationName", "a string, or null")
+    if variables is not None and not isinstance(variables, dict):
+        raise _invalid("variables", "an object, or null")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise _invalid("extensions", "an object, or null")
+    return GraphRequest(query, operation_name, variables or {})
+
+
+def _invalid(name: str, accepted: str) -> HttpError:
+    return bad_request(f"`{name}` is missing or invalid. Accepted: {accepted}.")

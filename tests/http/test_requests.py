@@ -1,0 +1,201 @@
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.types import Message
+
+from gateway.errors import OverloadedError
+from gateway.http import requests
+from gateway.http.requests import BodyReader, parse_accept, parse_body, parse_query_string
+from gateway.http.responses import GRAPHQL, JSON, HttpError
+
+QUERY = b'{"query": "{ __typename }"}'
+LIMIT = 100
+
+
+@pytest.mark.parametrize(
+    ("header", "media_type"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("application/json", JSON),
+        ("APPLICATION/GraphQL-Response+JSON", GRAPHQL),
+        ("application/graphql-response+json; charset=utf-8", GRAPHQL),
+        ("application/graphql-response+json; charset=utf-16", None),
+        ("application/json;q=0.5, application/graphql-response+json", GRAPHQL),
+        ("application/json, application/graphql-response+json;q=0.9", JSON),
+        ("application/json, application/graphql-response+json", GRAPHQL),
+        ("application/json;q=0, */*", GRAPHQL),
+        ("application/*;q=0, */*", None),
+        ("text/html", None),
+        ("application/json;q=high", None),
+        ("text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8", JSON),
+    ],
+)
+def test_accept_selects_the_media_type_of_highest_quality(
+    header: str, media_type: str | None
+) -> None:
+    assert parse_accept(header).media_type == media_type
+
+
+@pytest.mark.parametrize(
+    ("header", "html"),
+    [
+        ("*/*", False),
+        ("text/*", False),
+        ("text/html, application/xhtml+xml, */*;q=0.8", True),
+        ("text/html;q=0.5, application/json", False),
+        ("text/html;q=0", False),
+    ],
+)
+def test_html_must_be_named_explicitly(header: str, *, html: bool) -> None:
+    assert parse_accept(header).html == html
+
+
+@given(st.text())
+def test_any_accept_header_can_be_parsed(header: str) -> None:
+    assert parse_accept(header).media_type in {None, JSON, GRAPHQL}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        ("{}".encode("utf-16"), "not JSON"),
+        (b'\xef\xbb\xbf{"query": "{ __typename }"}', "not JSON"),
+        (b'{"query": NaN}', "not JSON"),
+        (b"[" * 5000 + b"]" * 5000, "not JSON"),
+        (b'{"query": %b}' % (b"1" * 5000), "not JSON"),
+        (b'{"query": "\\ud800"}', "not JSON"),
+        (b'{"query": "\xc0\x80"}', "not JSON"),
+        (b"null", "not a JSON object"),
+        (b'[{"query": "{ __typename }"}]', "Batches are not supported"),
+        (b"{}", "`query`"),
+        (b'{"query": null}', "`query`"),
+        (b'{"query": ""}', "`query`"),
+        (b'{"query": ["{ __typename }"]}', "`query`"),
+        (b'{"query": "{ __typename }", "variables": []}', "`variables`"),
+        (b'{"query": "{ __typename }", "variables": "{}"}', "`variables`"),
+        (b'{"query": "{ __typename }", "operationName": 1}', "`operationName`"),
+        (b'{"query": "{ __typename }", "extensions": 1}', "`extensions`"),
+    ],
+)
+def test_a_malformed_body_is_400(body: bytes, message: str) -> None:
+    with pytest.raises(HttpError, match=message) as raised:
+        parse_body(body)
+    assert raised.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("query_string", "message"),
+    [
+        (b"", "`query`"),
+        (b"query=", "`query`"),
+        (b"query=%FF", "UTF-8"),
+        (b"query={__typename}&query={__typename}", "Duplicate"),
+        (b"query={__typename}&variables={", "`variables` is not JSON"),
+        (b"query={__typename}&variables=[]", "`variables`"),
+        (b"query={__typename}&extensions=1", "`extensions`"),
+        (b"&".join(b"a=1" for _ in range(200)), "Too many query string parameters"),
+    ],
+)
+def test_a_malformed_query_string_is_400(query_string: bytes, message: str) -> None:
+    with pytest.raises(HttpError, match=message) as raised:
+        parse_query_string(query_string)
+    assert raised.value.status == 400
+
+
+async def read(
+    *parts: bytes, reader: BodyReader | None = None, headers: Iterable[tuple[str, str]] = ()
+) -> bytes:
+    async def messages() -> AsyncIterator[Message]:
+        for part in parts:
+            yield {"type": "http.request", "body": part, "more_body": part is not parts[-1]}
+
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    if "content-type" not in dict(headers):
+        raw.append((b"content-type", b"application/json"))
+    request = Request[Any]({"type": "http", "headers": raw}, anext_of(messages()))
+    return await (reader or BodyReader(LIMIT)).read(request)
+
+
+def anext_of(messages: AsyncIterator[Message]) -> Any:
+    return lambda: anext(messages)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [""],
+        ["text/plain"],
+        ["application/x-www-form-urlencoded"],
+        ["multipart/form-data; boundary=x"],
+        ["application/jsonx"],
+        ["text/plain; x=application/json"],
+        ["application/json; charset=utf-16"],
+        ["application/json; charset=utf-8; charset=utf-16"],
+        ["application/json, application/json"],
+        ["; charset=utf-8"],
+        ["*/*"],
+        ["application/json", "application/json"],
+        ["application/json", ""],
+    ],
+)
+async def test_another_content_type_is_415(values: list[str]) -> None:
+    """Only JSON in UTF-8: nothing that a foreign page can send without a preflight."""
+    with pytest.raises(HttpError, match="application/json") as raised:
+        await read(QUERY, headers=[("content-type", value) for value in values])
+    assert raised.value.status == 415
+
+
+@pytest.mark.parametrize("value", ["APPLICATION/JSON", 'application/json;charset="UTF-8"'])
+async def test_case_and_quotes_of_a_content_type_do_not_matter(value: str) -> None:
+    assert await read(QUERY, headers=[("content-type", value)]) == QUERY
+
+
+async def test_a_compressed_body_is_415() -> None:
+    with pytest.raises(HttpError) as raised:
+        await read(QUERY, headers=[("content-encoding", "gzip")])
+    assert raised.value.status == 415
+
+
+async def test_a_body_over_the_limit_is_413() -> None:
+    """Announced or streamed, one byte too many is rejected; the limit itself is not."""
+    body = bytes(LIMIT)
+    assert await read(body[:40], body[40:]) == body
+    for parts, headers in (
+        ([b""], [("content-length", str(LIMIT + 1))]),
+        ([body, b" "], []),
+    ):
+        with pytest.raises(HttpError, match="up to 100 bytes") as raised:
+            await read(*parts, headers=headers)
+        assert (raised.value.status, raised.value.error.code) == (413, "LIMIT_EXCEEDED")
+
+
+async def test_unfinished_bodies_have_a_common_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small body is still read, and what was read is released afterwards."""
+    monkeypatch.setattr(requests, "MAX_PENDING_BYTES", 1000)
+    monkeypatch.setattr(requests, "SMALL_BODY_BYTES", 10)
+    reader = BodyReader(10_000)
+    large = Request[Any](
+        {"type": "http", "headers": [(b"content-type", b"application/json")]},
+        anext_of(_pausing(reader)),
+    )
+    with pytest.raises(HttpError, match="incomplete"):
+        await reader.read(large)
+
+    assert await read(bytes(11), reader=reader) == bytes(11)
+
+
+async def _pausing(reader: BodyReader) -> AsyncIterator[Message]:
+    """Send the body of a request, during which others arrive, and disconnect."""
+    yield {"type": "http.request", "body": bytes(1001), "more_body": True}
+    assert await read(bytes(10), reader=reader) == bytes(10)
+    with pytest.raises(OverloadedError):
+        await read(bytes(11), reader=reader)
+    yield {"type": "http.disconnect"}
