@@ -1,4 +1,4 @@
-"""Serve any ASGI application over real HTTP for the length of a `with` block."""
+"""Serve an ASGI application over real HTTP within a `with` block."""
 
 import asyncio
 import contextlib
@@ -14,20 +14,18 @@ STOP_SECONDS = 10.0
 GRACEFUL_SECONDS = 1
 
 
-class AnnouncedServer(uvicorn.Server):
-    """A uvicorn server that sets an event once it answers, or once it has given up."""
+class NotifyingServer(uvicorn.Server):
+    """Sets an event once it serves, or has failed to start."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.settled = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Bind and begin to answer, then say so."""
         await super().startup(sockets=sockets)
         self.settled.set()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop."""
         try:
             # uvicorn leaves with SystemExit when a lifespan fails; `serve` reports that instead.
             with contextlib.suppress(SystemExit):
@@ -42,7 +40,7 @@ def serve(
 ) -> Iterator[str]:
     """Yield the base URL of the application, served on a free port of this machine.
 
-    `http` is what reads HTTP, for uvicorn.
+    `http` is uvicorn's setting of that name: the protocol class.
     """
     config = uvicorn.Config(
         app,
@@ -53,8 +51,8 @@ def serve(
         ws="none",
         timeout_graceful_shutdown=GRACEFUL_SECONDS,  # a request that hangs must not hold a test
     )
-    server = AnnouncedServer(config)
-    # Binding here and handing the socket over leaves no moment in which the port is free.
+    server = NotifyingServer(config)
+    # Bound here and handed over, so that nobody else can take the port in between.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(
@@ -64,13 +62,13 @@ def serve(
         try:
             settled = server.settled.wait(START_SECONDS)
             if not settled or not server.started:
-                raise RuntimeError("The application did not start; its log says why.")
+                raise RuntimeError("The application did not start; see its log.")
             yield f"http://127.0.0.1:{port}"
         finally:
             _stop(server, thread)
 
 
-def _stop(server: AnnouncedServer, thread: threading.Thread) -> None:
+def _stop(server: NotifyingServer, thread: threading.Thread) -> None:
     server.should_exit = True
     thread.join(STOP_SECONDS)
     if thread.is_alive():

@@ -1,4 +1,4 @@
-"""A collector: an ASGI application that takes traces by OTLP over HTTP, and remembers them."""
+"""An OTLP collector over HTTP: an ASGI application that records spans."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,52 +14,49 @@ SERVER, CLIENT = Sent.SPAN_KIND_SERVER, Sent.SPAN_KIND_CLIENT
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A span as it came."""
+class ReceivedSpan:
+    """A span as it was received."""
 
     name: str
     kind: int
     trace_id: str
     span_id: str
     parent: str
-    """Empty if it has none."""
+    """Empty for a root span."""
     state: str
     attributes: dict[str, Any]
     failed: bool
     service: dict[str, Any]
-    """What is told of the program that it comes from."""
+    """Attributes of its resource, the program."""
     text: str
-    """All of it."""
+    """The whole span as text."""
 
 
 @dataclass
 class Collector:
-    """An ASGI application to be served."""
-
-    spans: list[Seen] = field(default_factory=list)
+    spans: list[ReceivedSpan] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take some spans."""
         assert (scope["type"], scope["path"]) == ("http", "/v1/traces")
         sent = ExportTraceServiceRequest.FromString(await Request(scope, receive).body())
         for resource in sent.resource_spans:
             service = _attributes(resource.resource.attributes)
             for scoped in resource.scope_spans:
-                self.spans += [_seen(span, service) for span in scoped.spans]
+                self.spans += [_received(span, service) for span in scoped.spans]
         await Response(media_type="application/x-protobuf")(scope, receive, send)
 
     @property
-    def requests(self) -> list[Seen]:
-        """The requests, in the order in which they ended."""
+    def requests(self) -> list[ReceivedSpan]:
+        """Spans of requests, in the order in which they ended."""
         return [span for span in self.spans if span.kind == SERVER]
 
-    def calls_of(self, request: Seen) -> list[Seen]:
-        """Give the calls to AWS for a request, in the order in which they ended."""
+    def calls_of(self, request: ReceivedSpan) -> list[ReceivedSpan]:
+        """Return the spans of the calls to AWS for a request, in the order in which they ended."""
         return [span for span in self.spans if span.parent == request.span_id]
 
 
-def _seen(span: Sent, service: dict[str, Any]) -> Seen:
-    return Seen(
+def _received(span: Sent, service: dict[str, Any]) -> ReceivedSpan:
+    return ReceivedSpan(
         span.name,
         span.kind,
         span.trace_id.hex(),

@@ -1,111 +1,112 @@
-"""Traces: a span for each request and each call to AWS, as a collector gets them."""
+"""Spans as a collector receives them from a running gateway."""
 
-import json
+import logging
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import __version__
-from gateway.dev import aws_headers
-from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
-from gateway.sandbox.faults import FAULTS
+from gateway.sandbox import ROLE_ARNS, create_sandbox
+from gateway.telemetry.otel import OtelTracer
 from tests.auth.issuers import sandbox_file
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.listeners import silent
-from tests.hostile.process import Program, running
+from tests.hostile.process import Program
 from tests.redis_servers import until
 from tests.sandbox.identities import id_token
 from tests.serving import serve
-from tests.telemetry.collector import CLIENT, SERVER, Collector, Seen
+from tests.telemetry.collector import CLIENT, SERVER, Collector
+from tests.telemetry.programs import events, gateway_with, is_ready, traced_gateway
 
-CANARY = "CANARY"
-ADA = CALLERS["ada"]
 NEWEST = "query Newest { audienceGenerationJobs(first: 2) { nodes { name } } }"
 DETAILS = "query Details { audienceGenerationJobs(first: 3) { nodes { tags { key } } } }"
-JOBS = """
-query Jobs($a: String) {
-  audienceGenerationJobs(first: 2, after: $a) { edges { cursor node { id name tags { key } } } }
-}
-"""
-AGAIN = """
-query($id: ID!, $arn: String!) {
-  node(id: $id) { id } audienceGenerationJob(audienceGenerationJobArn: $arn) { name }
-}
-"""
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-UNSAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+UNSAMPLED = f"00-{TRACE}-{PARENT}-00"
 
 LIBRARY = "opentelemetry"
-AT_ONCE, LATER = "50", "600000"
-"""Milliseconds between two batches."""
 
 STOP_SECONDS = 25.0
-"""Less than the library's own 30, more than our three."""
+"""Less than the exporter's own 30 seconds, more than the gateway's 3."""
 
 
-@contextmanager
-def collected() -> Iterator[tuple[Collector, str]]:
-    """Serve a collector."""
-    collector = Collector()
-    with serve(collector) as url:
-        yield collector, url
+class RecordingSandbox:
+    """A sandbox that records the names of the headers that it receives."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp = create_sandbox()
+        self.header_names: dict[str, set[str]] = {}  # by path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            names = {name.decode("ascii") for name, _ in scope["headers"]}
+            self.header_names.setdefault(scope["path"], set()).update(names)
+        await self.app(scope, receive, send)
 
 
-@contextmanager
-def process(
-    upstream: str, variables: Mapping[str, str], workers: int = 1, **settings: object
-) -> Iterator[Program]:
-    """Run a gateway; `variables` are those that are not its own settings."""
-    given = {"upstream_url": upstream, "drain_seconds": 0, **settings}
-    ours = {f"GATEWAY_{name.upper()}": str(value) for name, value in given.items()}
-    arguments = ("serve", "--port", "0", "--workers", str(workers))
-    with running(*arguments, environment={**ours, **variables}) as program:
-        yield program
+class Traced:
+    """A traced gateway, its sandbox and its collector."""
+
+    def __init__(
+        self, program: Program, collector: Collector, sandbox: Sandbox, upstream: RecordingSandbox
+    ) -> None:
+        self.gateway = Gateway(program.url, sandbox)
+        self.program, self.collector = program, collector
+        self.sandbox, self.upstream = sandbox, upstream
+
+    def wait_for_requests(self, number: int = 1) -> None:
+        until(lambda: len(self.collector.requests) >= number)
+        assert len(self.collector.requests) == number
+
+    def request_line(self, request_id: str) -> dict[str, Any]:
+        """Wait for the log line of a request."""
+
+        def found() -> list[dict[str, Any]]:
+            lines = events(self.program, "request")
+            return [line for line in lines if line["request_id"] == request_id]
+
+        until(found)
+        return found()[0]
 
 
-@contextmanager
-def traced(
-    upstream: str,
-    collector_url: str,
-    variables: Mapping[str, str] | None = None,
-    workers: int = 1,
-    **settings: object,
-) -> Iterator[Program]:
-    """Run a gateway that traces."""
-    given = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector_url,
-        "OTEL_BSP_SCHEDULE_DELAY": AT_ONCE,
-        **(variables or {}),
-    }
-    with process(upstream, given, workers, **{"trace_ratio": 1, **settings}) as program:
-        yield program
+@pytest.fixture(scope="module")
+def shared_traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
+    upstream = RecordingSandbox()
+    with serve(upstream) as url:
+        settings: dict[str, Any] = {
+            "upstream_url": url,
+            "cache_seconds": 0,
+            "callers": "aws-headers,oidc",
+            "oidc_file": sandbox_file(tmp_path_factory.mktemp("oidc"), url),
+            "sts_url": url,
+        }
+        with traced_gateway(**settings) as (program, collector):
+            yield Traced(program, collector, Sandbox(url), upstream)
 
 
-def events(program: Program, kind: str) -> list[dict[str, Any]]:
-    """Give the log lines of one kind; the program has ended."""
-    return [event for event in map(json.loads, program.said) if event["event"] == kind]
+@pytest.fixture
+def traced(shared_traced: Traced) -> Traced:
+    shared_traced.sandbox.reset()
+    shared_traced.collector.spans.clear()
+    shared_traced.upstream.header_names.clear()
+    return shared_traced
 
 
-def test_a_request_and_its_calls_are_one_trace(sandbox: Sandbox) -> None:
-    """Each with what it was about and how it ended; a failed attempt is one too."""
-    with (
-        collected() as (collector, url),
-        traced(sandbox.url, url) as program,
-    ):
-        sandbox.fault("unavailable", times=1)
-        Gateway(program.url, sandbox).ask(DETAILS, headers={"X-Request-Id": "mine-1"})
-        aws_ids = [call["request_id"] for call in sandbox.calls]
-        until(lambda: collector.requests)
-        program.end()
-    (request,) = collector.requests
-    calls = collector.calls_of(request)
-    (line,) = events(program, "request")
+def test_a_request_and_its_calls_are_one_trace(traced: Traced) -> None:
+    """Also the attempt that failed; the log lines have the id of the trace."""
+    traced.sandbox.fault("unavailable", times=1)
+    traced.gateway.ask(DETAILS, headers={"X-Request-Id": "mine-1"})
+    aws_ids = [call["request_id"] for call in traced.sandbox.calls]
+    traced.wait_for_requests()
+    (request,) = traced.collector.requests
+    calls = traced.collector.calls_of(request)
+    line = traced.request_line("mine-1")
 
     assert (request.name, request.kind, request.parent) == ("POST /graphql", SERVER, "")
     assert request.attributes == {
@@ -122,7 +123,7 @@ def test_a_request_and_its_calls_are_one_trace(sandbox: Sandbox) -> None:
     assert request.service["service.name"] == "audience-gateway"
     assert request.service["service.version"] == __version__
     assert not request.failed
-    assert len(collector.spans) == 1 + len(calls) == 6
+    assert len(traced.collector.spans) == 1 + len(calls) == 6
     assert {(call.kind, call.trace_id) for call in calls} == {(CLIENT, request.trace_id)}
     assert sorted(call.attributes["aws.request_id"] for call in calls) == sorted(aws_ids)
     lists = {
@@ -144,84 +145,60 @@ def test_a_request_and_its_calls_are_one_trace(sandbox: Sandbox) -> None:
         (False, {**lists, "gateway.outcome": "OK", "aws.request_id": aws_ids[1]}),
     ]
     assert {call.name for call in calls[2:]} == {"CleanRoomsML.GetAudienceGenerationJob"}
+    calls_logged = [
+        event
+        for event in events(traced.program, "upstream call")
+        if event["request_id"] == "mine-1"
+    ]
+    assert {event["trace_id"] for event in [line, *calls_logged]} == {request.trace_id}
 
 
-def test_log_lines_name_their_trace(sandbox: Sandbox) -> None:
-    """So that one leads to the other; where nothing is traced there is none to name."""
-    with collected() as (collector, url), traced(sandbox.url, url) as program:
-        Gateway(program.url, sandbox).ask(NEWEST)
-        Gateway(program.url, sandbox).send("GET", "/livez")
-        until(lambda: collector.requests)
-        program.end()
-    trace_id = collector.requests[0].trace_id
-    lines = events(program, "request")
+def test_other_paths_are_not_traced(traced: Traced) -> None:
+    traced.gateway.send("GET", "/livez", headers={"X-Request-Id": "health-1"})
 
-    assert [line.get("trace_id") for line in lines] == [trace_id, None]
-    assert [line["trace_id"] for line in events(program, "upstream call")] == [trace_id]
-    assert len(collector.requests) == 1
+    assert "trace_id" not in traced.request_line("health-1")
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz").is_success
-    except httpx.TransportError:
-        return False
-
-
-def test_each_worker_traces(sandbox: Sandbox) -> None:
-    """By a library of its own, under the name that the environment gives."""
-    variables = {"OTEL_SERVICE_NAME": "ours", "OTEL_RESOURCE_ATTRIBUTES": "deployment=blue"}
-    with (
-        collected() as (collector, url),
-        traced(sandbox.url, url, variables, workers=2) as program,
-    ):
-        gateway = Gateway(program.url, sandbox)
-        until(lambda: _answers(program.url))
-        assert gateway.ask(NEWEST).data
-        until(lambda: collector.requests)
-
-    assert {span.service["service.name"] for span in collector.spans} == {"ours"}
-    assert {span.service["deployment"] for span in collector.spans} == {"blue"}
-
-
-def test_an_exchange_at_sts_is_part_of_the_trace(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Without the token, the role, or the name of the session."""
-    settings: dict[str, Any] = {
-        "callers": "oidc",
-        "oidc_file": sandbox_file(tmp_path, sandbox.url),
-        "sts_url": sandbox.url,
+def test_an_exchange_at_sts_is_part_of_the_trace(traced: Traced) -> None:
+    """Without the token, the role or the session's name, and with nothing forwarded to anybody."""
+    token = id_token(traced.sandbox.url, "ada")
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "X-Request-Id": "oidc-1",
+        "traceparent": UNSAMPLED,
+        "tracestate": "rojo=1",
+        "baggage": "user=1",
     }
-    text = id_token(sandbox.url, "ada")
-    with collected() as (collector, url), traced(sandbox.url, url, **settings) as program:
-        bearer = {"Authorization": f"Bearer {text}"}
-        assert Gateway(program.url, sandbox).ask(NEWEST, caller=None, headers=bearer).data
-        until(lambda: collector.requests)
-        program.end()
-    (request,) = collector.requests
-    exchange, call = collector.calls_of(request)
+    assert traced.gateway.ask(NEWEST, caller=None, headers=headers).data
+    traced.wait_for_requests()
+    (request,) = traced.collector.requests
+    exchange, call = traced.collector.calls_of(request)
 
+    assert request.trace_id == TRACE
     assert exchange.name == "STS.AssumeRoleWithWebIdentity"
     assert call.name == "CleanRoomsML.ListAudienceGenerationJobs"
     assert exchange.attributes.keys() == call.attributes.keys()
-    session = events(program, "upstream call")[0]["caller"]
-    told = "".join(span.text for span in collector.spans)
-    assert not [s for s in (text[-40:], session, "arn:", ROLE_ARNS["ada"][13:25]) if s in told]
+    session = traced.request_line("oidc-1")["caller"]
+    text = "".join(span.text for span in traced.collector.spans)
+    secrets = (token[-40:], session, "arn:", ROLE_ARNS["ada"][13:25])
+    assert [secret for secret in secrets if secret in text] == []
+
+    received = traced.upstream.header_names
+    assert {"/", "/audience-generation-job"} < received.keys()
+    assert any("jwks" in path for path in received)
+    trace_headers = {"traceparent", "tracestate", "baggage", "x-amzn-trace-id", "b3"}
+    assert [path for path, names in received.items() if names & trace_headers] == []
 
 
-def test_what_a_caller_is_refused_is_no_failure(sandbox: Sandbox) -> None:
-    """It is an outcome; failures are what an operator must look at."""
-    with (
-        collected() as (collector, url),
-        traced(sandbox.url, url, cache_seconds=0) as program,
-    ):
-        gateway = Gateway(program.url, sandbox)
-        gateway.ask("{ nothing }")
-        gateway.ask(NEWEST, caller="denied")
-        gateway.send("PUT")
-        until(lambda: len(collector.requests) == 3)
+def test_errors_of_the_caller_are_not_failed_spans(traced: Traced) -> None:
+    traced.gateway.ask("{ nothing }")
+    traced.gateway.ask(NEWEST, caller="denied")
+    traced.gateway.send("PUT")
+    traced.wait_for_requests(3)
 
     assert [
-        (span.name, span.failed, span.attributes["gateway.outcome"]) for span in collector.requests
+        (span.name, span.failed, span.attributes["gateway.outcome"])
+        for span in traced.collector.requests
     ] == [
         ("POST /graphql", False, "GRAPHQL_VALIDATION_FAILED"),
         ("POST /graphql", False, "FORBIDDEN"),
@@ -229,114 +206,121 @@ def test_what_a_caller_is_refused_is_no_failure(sandbox: Sandbox) -> None:
     ]
 
 
-def test_a_caller_s_trace_is_continued(sandbox: Sandbox) -> None:
-    """Whether they have chosen to sample it has no say: that is ours."""
-    with collected() as (collector, url), traced(sandbox.url, url) as program:
-        gateway = Gateway(program.url, sandbox)
-        gateway.ask(NEWEST, headers={**UNSAMPLED, "tracestate": "rojo=00f067aa0ba902b7,t@v=x"})
-        gateway.ask(NEWEST, headers={**UNSAMPLED, "tracestate": "no state"})
-        until(lambda: len(collector.requests) == 2)
+def test_a_caller_s_trace_is_continued(traced: Traced) -> None:
+    """Whether they sampled it or not: sampling is the server's."""
+    headers = {"traceparent": UNSAMPLED, "tracestate": "rojo=00f067aa0ba902b7,t@v=x"}
+    traced.gateway.ask(NEWEST, headers=headers)
+    traced.wait_for_requests()
+    (request,) = traced.collector.requests
 
-    assert {span.trace_id for span in collector.spans} == {TRACE}
-    assert [span.parent for span in collector.requests] == [PARENT, PARENT]
-    assert [span.state for span in collector.requests] == ["rojo=00f067aa0ba902b7,t@v=x", ""]
+    assert {span.trace_id for span in traced.collector.spans} == {TRACE}
+    assert (request.parent, request.state) == (PARENT, headers["tracestate"])
 
 
-def test_what_is_sampled_is_chosen_by_the_trace_s_id(sandbox: Sandbox) -> None:
-    """The caller's flag chooses nothing, one way or the other."""
-    low, high = "1" * 32, "e" * 32
-    with (
-        collected() as (collector, url),
-        traced(sandbox.url, url, trace_ratio=0.5, cache_seconds=0) as program,
-    ):
-        gateway = Gateway(program.url, sandbox)
-        for trace_id in (high, low):
-            for flags in ("01", "00"):
-                gateway.ask(NEWEST, headers={"traceparent": f"00-{trace_id}-{PARENT}-{flags}"})
-        until(lambda: len(collector.requests) == 2)
-        program.end()
+def test_an_invalid_context_does_not_fail_the_request(traced: Traced) -> None:
+    assert traced.gateway.ask(NEWEST, headers={"traceparent": UNSAMPLED * 1000}).data
+    # Over the limit of the whole head.
+    assert traced.gateway.ask(NEWEST, headers={"baggage": "x" * 1_000_000}).status == 431
+    traced.wait_for_requests()
 
-    assert {span.trace_id for span in collector.spans} == {low}
-    assert len(collector.spans) == 4
-    lines = events(program, "upstream call")
-    assert [line.get("trace_id") for line in lines] == [None, None, low, low]
+    assert TRACE not in {span.trace_id for span in traced.collector.spans}
 
 
-def test_a_context_that_is_not_as_it_must_be_is_not_there(sandbox: Sandbox) -> None:
-    """The request is served, in a trace of its own; baggage is not looked at."""
-    good = UNSAMPLED["traceparent"]
-    bad: list[list[tuple[str, str]]] = [
-        [("traceparent", "x")],
-        [("traceparent", good.upper())],
-        [("traceparent", good * 1000)],
-        [("traceparent", f"00-{'0' * 32}-{PARENT}-01")],
-        [("traceparent", f"00-{TRACE}-{'0' * 16}-01")],
-        [("traceparent", good), ("traceparent", good)],
-        [("tracestate", "a=b")],
-        [("baggage", "x" * 60_000)],
-    ]
-    with collected() as (collector, url), traced(sandbox.url, url) as program:
-        gateway = Gateway(program.url, sandbox)
-        body = {"query": NEWEST}
-        for headers in bad:
-            sent = [*aws_headers(ADA).items(), *headers]
-            assert gateway.send("POST", json=body, headers=sent).data
-        # More than any head may have, whatever it is.
-        assert gateway.send("POST", json=body, headers={"baggage": "x" * 1_000_000}).status == 431
-        until(lambda: len(collector.requests) == len(bad))
-        program.end()
-
-    assert TRACE not in {span.trace_id for span in collector.spans}
-    assert {(span.parent, span.state) for span in collector.requests} == {("", "")}
-    warnings = [event for event in map(json.loads, program.said) if event["level"] == "warning"]
-    assert ["head is too large" in event["event"] for event in warnings] == [True]
+def start(ratio: float, *headers: tuple[bytes, bytes]) -> tuple[str, str, str] | None:
+    """Return trace id, parent and state of a request's span; None if it is not sampled."""
+    exporter = InMemorySpanExporter()
+    tracer = OtelTracer(ratio)
+    provider = TracerProvider(tracer._sampler, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer._tracer = provider.get_tracer("test")
+    span = tracer.start_request("POST /graphql", {}, [(b"host", b"x"), *headers])
+    if span is None:
+        return None
+    span.end({}, error=None)
+    (finished,) = exporter.get_finished_spans()
+    parent = f"{finished.parent.span_id:016x}" if finished.parent else ""
+    return span.trace_id, parent, finished.context.trace_state.to_header()
 
 
-class Listening:
-    """A sandbox, and what names the headers had that came to it."""
-
-    def __init__(self) -> None:
-        self.app: ASGIApp = create_sandbox()
-        self.heard: dict[str, set[str]] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http":
-            names = {name.decode("ascii") for name, _ in scope["headers"]}
-            self.heard.setdefault(scope["path"], set()).update(names)
-        await self.app(scope, receive, send)
+GOOD = (b"traceparent", UNSAMPLED.encode())
 
 
-def test_nothing_of_it_is_passed_on(tmp_path: Path) -> None:
-    """Not to AWS, not to STS, not to the issuer."""
-    upstream = Listening()
-    context = {**UNSAMPLED, "tracestate": "rojo=1", "baggage": "user=1"}
-    with serve(upstream) as sandbox_url, collected() as (collector, url):
-        settings: dict[str, Any] = {
-            "callers": "oidc",
-            "oidc_file": sandbox_file(tmp_path, sandbox_url),
-            "sts_url": sandbox_url,
-        }
-        bearer = {"Authorization": f"Bearer {id_token(sandbox_url, 'ada')}"}
-        with traced(sandbox_url, url, **settings) as program:
-            gateway = Gateway(program.url, Sandbox(sandbox_url))
-            assert gateway.ask(NEWEST, caller=None, headers={**bearer, **context}).data
-            until(lambda: collector.requests)
-    ours = {path: names for path, names in upstream.heard.items() if "_sandbox" not in path}
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"traceparent", b"x")],
+        [(b"traceparent", GOOD[1].upper())],
+        [(b"traceparent", b"ff" + GOOD[1][2:])],
+        [(b"traceparent", GOOD[1] + b"-x")],
+        [(b"traceparent", GOOD[1].replace(b"b7ad", "\u0967ad".encode()))],
+        [(b"traceparent", GOOD[1] + b" " * 60_000)],
+        [(b"traceparent", f"00-{'0' * 32}-{PARENT}-01".encode())],
+        [(b"traceparent", f"00-{TRACE}-{'0' * 16}-01".encode())],
+        [GOOD, GOOD],
+        [(b"tracestate", b"a=b")],
+        [(b"baggage", b"x" * 60_000)],
+    ],
+)
+def test_an_invalid_context_starts_a_new_trace(
+    caplog: pytest.LogCaptureFixture, headers: list[tuple[bytes, bytes]]
+) -> None:
+    """And no header value is logged."""
+    with caplog.at_level(logging.WARNING):
+        started = start(1, *headers, (b"tracestate", b"a=b"))
+    assert started is not None
+    assert started[0] != TRACE
+    assert started[1:] == ("", "")
+    assert caplog.records == []
 
-    assert {"/", "/audience-generation-job"} < ours.keys()
-    assert any("jwks" in path for path in ours)
-    assert collector.requests[0].trace_id == TRACE
-    passed = {"traceparent", "tracestate", "baggage", "x-amzn-trace-id", "b3"}
-    assert [names & passed for names in ours.values() if names & passed] == []
+
+@pytest.mark.parametrize(
+    ("states", "kept"),
+    [
+        ([b"a=b"], "a=b"),
+        ([b"a=b", b"c@d=e f"], "a=b,c@d=e f"),
+        ([b"a=" + b"b" * 256, b"c=" + b"d" * 256], ""),
+        ([b"a%d=b" % number for number in range(33)], ""),
+        ([b"no state"], ""),
+        ([b"a=\xff"], ""),
+        ([b"a=b," + b"x" * 60_000], ""),
+    ],
+)
+def test_an_invalid_state_is_dropped(
+    caplog: pytest.LogCaptureFixture, states: list[bytes], kept: str
+) -> None:
+    """The parent is kept, and no header value is logged."""
+    with caplog.at_level(logging.WARNING):
+        started = start(1, GOOD, *((b"tracestate", state) for state in states))
+    assert started == (TRACE, PARENT, kept)
+    assert caplog.records == []
 
 
-def test_the_last_spans_are_sent_at_the_end(sandbox: Sandbox) -> None:
-    """SIGTERM is no reason to lose them."""
-    with (
-        collected() as (collector, url),
-        traced(sandbox.url, url, {"OTEL_BSP_SCHEDULE_DELAY": LATER}) as program,
-    ):
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_sampling_is_by_the_trace_id(flags: str) -> None:
+    """The caller's flag has no effect, one way or the other."""
+    low, high = (
+        start(0.5, (b"traceparent", f"00-{digit * 32}-{PARENT}-{flags}".encode()))
+        for digit in ("1", "e")
+    )
+    assert low == ("1" * 32, PARENT, "")
+    assert high is None
+
+
+def test_each_worker_exports_spans(sandbox: Sandbox) -> None:
+    """Under the service name that the environment sets."""
+    variables = {"OTEL_SERVICE_NAME": "ours", "OTEL_RESOURCE_ATTRIBUTES": "deployment=blue"}
+    with traced_gateway(variables, workers=2, upstream_url=sandbox.url) as (program, collector):
+        until(lambda: is_ready(program.url))
+        assert Gateway(program.url, sandbox).ask(NEWEST).data
+        until(lambda: collector.requests)
+
+    assert {span.service["service.name"] for span in collector.spans} == {"ours"}
+    assert {span.service["deployment"] for span in collector.spans} == {"blue"}
+
+
+def test_the_last_spans_are_exported_on_sigterm(sandbox: Sandbox) -> None:
+    variables = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+    with traced_gateway(variables, upstream_url=sandbox.url) as (program, collector):
         Gateway(program.url, sandbox).ask(NEWEST)
         before = list(collector.spans)
         program.signal(signal.SIGTERM)
@@ -347,13 +331,18 @@ def test_the_last_spans_are_sent_at_the_end(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-def test_a_collector_that_does_not_answer_harms_nobody(sandbox: Sandbox, *, hangs: bool) -> None:
-    """Requests are served, however many spans wait; the end does not wait for it to take them."""
-    variables = {"OTEL_EXPORTER_OTLP_TIMEOUT": "600", "OTEL_BSP_MAX_QUEUE_SIZE": "20"}
-    variables["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"] = "5"
+def test_an_unavailable_collector_does_not_affect_requests(
+    sandbox: Sandbox, *, hangs: bool
+) -> None:
+    """However many spans are queued; shutdown does not wait for it either."""
     with silent() as port:
-        address = f"http://127.0.0.1:{port if hangs else 9}"
-        with traced(sandbox.url, address, variables) as program:
+        variables = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port if hangs else 9}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
+            "OTEL_BSP_MAX_QUEUE_SIZE": "20",
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5",
+        }
+        with traced_gateway(variables, upstream_url=sandbox.url) as (program, _):
             gateway = Gateway(program.url, sandbox)
             answers = [gateway.ask(NEWEST) for _ in range(40)]
             program.signal(signal.SIGTERM)
@@ -365,89 +354,37 @@ def test_a_collector_that_does_not_answer_harms_nobody(sandbox: Sandbox, *, hang
     assert len(program.said) < 40 * 2 + 50
 
 
-def _asks(gateway: Gateway, sandbox: Sandbox) -> None:
-    """Ask for all kinds of things, and let all kinds of things go wrong."""
-    edge = gateway.ask(JOBS).data["audienceGenerationJobs"]["edges"][0]
-    detail = "{ audienceGenerationJobs(first: 1) { nodes { audienceGenerationJobArn } } }"
-    arn = gateway.ask(detail).data["audienceGenerationJobs"]["nodes"][0]["audienceGenerationJobArn"]
-    gateway.ask(JOBS, {"a": edge["cursor"]})
-    gateway.ask(AGAIN, {"id": edge["node"]["id"], "arn": arn})
-    gateway.ask(JOBS, {"a": CANARY}, headers={"Cookie": CANARY, "X-Router-Secret": CANARY})
-    gateway.ask(JOBS, headers={"X-Request-Id": f"{CANARY} x", "User-Agent": CANARY})
-    gateway.ask(f'{{ node(id: "{CANARY}") {{ id }} }}')
-    gateway.ask(JOBS, headers={"traceparent": CANARY, "tracestate": CANARY, "baggage": CANARY})
-    gateway.send("POST", f"/graphql?secret={CANARY}", content=f'{{"query": "{CANARY}'.encode())
-    gateway.send("GET", "/graphql", params={"query": "{ __typename }", "variables": CANARY})
-    forged = dict.fromkeys(aws_headers(ADA), f"{CANARY}/x")
-    gateway.ask(JOBS, caller=None, headers=forged)
-    gateway.ask(JOBS, caller=None, headers={"Authorization": f"Bearer {CANARY}"})
-    for fault in FAULTS:
-        sandbox.reset()
-        settings = {"location": f"http://127.0.0.1:9/{CANARY}"} if fault == "redirect" else {}
-        if fault == "odd-timestamp":
-            settings = {"value": CANARY}
-        sandbox.fault(fault, times=1, **settings)
-        gateway.ask(JOBS, headers={"Cache-Control": "no-cache"})
-
-
-def test_no_span_holds_a_secret(sandbox: Sandbox) -> None:
-    """Whatever is asked and whatever goes wrong: no header, variable, cursor, ARN or row."""
-    with (
-        collected() as (collector, url),
-        traced(sandbox.url, url, deadline_seconds=0.5) as program,
-    ):
-        _asks(Gateway(program.url, sandbox), sandbox)
-        program.signal(signal.SIGTERM)
-        program.wait(STOP_SECONDS)
-    requests = events(program, "request")
-
-    assert len(collector.requests) == len(requests) > len(FAULTS)
-    assert any(call.failed for call in collector.spans if call.kind == CLIENT)
-    keys = (ADA.access_key_id, ADA.secret_access_key, str(ADA.session_token))
-    secrets = (CANARY, *keys, "arn:aws", ROLE_ARNS["ada"][13:25], "audienceGenerationJobs(")
-    assert [span for span in collector.spans if _tells(span, secrets)] == []
-    assert {name for span in collector.spans for name in span.attributes} <= {
-        *("http.request.method", "http.response.status_code", "http.route", "url.path"),
-        *("url.scheme", "graphql.operation.name", "rpc.system.name", "rpc.method", "cloud.region"),
-        *("aws.request_id", "error.type", "gateway.outcome", "gateway.document"),
-        "gateway.request_id",
-    }
-    assert not any("events {" in span.text or "message:" in span.text for span in collector.spans)
-
-
-def _tells(span: Seen, secrets: tuple[str, ...]) -> bool:
-    return any(secret in span.text for secret in secrets)
-
-
 @pytest.mark.parametrize("ratio", ["0", "1"])
-def test_nothing_is_imported_where_nothing_is_traced(sandbox: Sandbox, ratio: str) -> None:
-    """The cost of an extra that is not used is none: not at the start, not by a request."""
+def test_opentelemetry_is_imported_only_if_used(sandbox: Sandbox, ratio: str) -> None:
+    """Not at the start, and not by a request."""
     variables = {"PYTHONPROFILEIMPORTTIME": "1"}
-    with process(sandbox.url, variables, trace_ratio=ratio) as program:
+    with gateway_with(variables, upstream_url=sandbox.url, trace_ratio=ratio) as program:
         assert Gateway(program.url, sandbox).ask(NEWEST).data
         program.signal(signal.SIGTERM)
         program.wait(STOP_SECONDS)
     imports = {line.rpartition("|")[2].strip() for line in program.said if "import time:" in line}
 
     assert "aioboto3" in imports
-    # Where it is installed, the Redis client imports its metrics on its own account.
-    of_traces = {f"{LIBRARY}.sdk.trace", f"{LIBRARY}.exporter", f"{LIBRARY}.proto", "requests"}
-    assert imports & of_traces == (of_traces if ratio == "1" else set())
+    # The Redis client imports OpenTelemetry's metrics, if they are installed.
+    tracing = {f"{LIBRARY}.sdk.trace", f"{LIBRARY}.exporter", f"{LIBRARY}.proto", "requests"}
+    assert imports & tracing == (tracing if ratio == "1" else set())
     assert ("gateway.telemetry.otel" in imports) is (ratio == "1")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_without_the_extra_the_start_says_what_to_install(tmp_path: Path, workers: int) -> None:
-    """Rather than trace nothing, and let somebody look for it."""
-    # An empty package of that name stands before the real one.
+def test_without_the_extra_the_start_fails(tmp_path: Path, workers: int) -> None:
+    """With a message that says what to install."""
+    # An empty package of that name shadows the real one.
     (tmp_path / LIBRARY).mkdir()
     (tmp_path / LIBRARY / "__init__.py").touch()
     variables = {"PYTHONPATH": str(tmp_path)}
     with (
-        pytest.raises(AssertionError) as caught,
-        process("http://127.0.0.1:9", variables, workers, trace_ratio=0.1),
+        pytest.raises(AssertionError) as raised,
+        gateway_with(
+            variables, workers=workers, upstream_url="http://127.0.0.1:9", trace_ratio=0.1
+        ),
     ):
         pass
 
-    assert "GATEWAY_TRACE_RATIO" in str(caught.value)
-    assert "pip install 'audience-gateway[otel]'" in str(caught.value)
+    assert "GATEWAY_TRACE_RATIO" in str(raised.value)
+    assert "pip install 'audience-gateway[otel]'" in str(raised.value)

@@ -1,0 +1,68 @@
+"""`gateway serve` as a process of its own, and what it has logged and measured."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.gateways import TLS
+from tests.hostile.process import Program, running
+from tests.serving import serve
+from tests.telemetry.collector import Collector
+
+
+@contextmanager
+def gateway_with(
+    variables: Mapping[str, str], *, workers: int = 1, **settings: object
+) -> Iterator[Program]:
+    """Run a gateway; `variables` are those that are not its own settings."""
+    merged = {"drain_seconds": 0, **settings}
+    environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in merged.items()}
+    arguments = ("serve", "--port", "0", "--workers", str(workers))
+    with running(*arguments, environment={**environment, **variables}) as program:
+        yield program
+
+
+@contextmanager
+def traced_gateway(
+    variables: Mapping[str, str] | None = None, *, workers: int = 1, **settings: object
+) -> Iterator[tuple[Program, Collector]]:
+    """Run a gateway that exports its spans every 50 ms, and their collector."""
+    collector = Collector()
+    with serve(collector) as url:
+        merged = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            **(variables or {}),
+        }
+        with gateway_with(merged, workers=workers, **{"trace_ratio": 1, **settings}) as program:
+            yield program, collector
+
+
+def events(program: Program, name: str) -> list[dict[str, Any]]:
+    """Return the log lines of one event; complete only when the program has ended."""
+    lines = [json.loads(line) for line in program.said]
+    return [line for line in lines if line["event"] == name]
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, verify=TLS)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return get(f"{url}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Return (metric, labels) -> value."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(get(f"{url}/metrics").text)
+        for sample in family.samples
+    }

@@ -1,0 +1,181 @@
+"""What a running gateway logs and measures of requests and upstream calls."""
+
+import re
+import signal
+
+from gateway.dev import aws_headers
+from gateway.sandbox import CALLERS
+from tests.gateways import Gateway, Sandbox
+from tests.hostile.process import gateway_process
+from tests.redis_servers import until
+from tests.telemetry.programs import events, is_ready, samples
+
+NEWEST = "query Newest { audienceGenerationJobs(first: 2) { nodes { name } } }"
+DETAILS = "query Details { audienceGenerationJobs(first: 3) { nodes { tags { key } } } }"
+DIGEST = re.compile(r"[0-9a-f]{16}")
+OPERATIONS = {
+    *("ListAudienceGenerationJobs", "GetAudienceGenerationJob", "ListAudienceExportJobs"),
+    *("ListConfiguredAudienceModels", "GetConfiguredAudienceModel"),
+    *("ListAudienceModels", "GetAudienceModel", "ListTrainingDatasets", "GetTrainingDataset"),
+    "AssumeRoleWithWebIdentity",
+}
+ADA = dict(aws_headers(CALLERS["ada"]))
+
+
+def value(url: str, name: str, **labels: str) -> float:
+    """Return the value of a metric; 0 if it has none yet."""
+    return samples(url).get((name, frozenset(labels.items())), 0.0)
+
+
+def test_each_request_is_logged_in_one_line(sandbox: Sandbox) -> None:
+    """With the outcome, digests of caller and document, the operation's name, and the cost."""
+    with gateway_process(sandbox.url) as program:
+        gateway = Gateway(program.url, sandbox)
+        gateway.send("POST", json={"query": NEWEST, "operationName": "Newest"}, headers=ADA)
+        gateway.ask(NEWEST)
+        gateway.ask(DETAILS)
+        gateway.ask("{ nothing }")
+        gateway.ask(NEWEST, caller="denied")
+        gateway.ask(f"query {'x' * 1000} {{ __typename }}", caller=None)
+        gateway.send("POST", json={"query": NEWEST, "operationName": "Other"}, headers=ADA)
+        program.end()
+    lines = events(program, "request")
+
+    assert [
+        (line["status"], line["outcome"], line["operation"], line.get("upstream_calls"))
+        for line in lines
+    ] == [
+        (200, "OK", "Newest", 1),
+        (200, "OK", "Newest", 0),
+        (200, "OK", "Details", 3),
+        (400, "GRAPHQL_VALIDATION_FAILED", None, 0),
+        (200, "FORBIDDEN", "Newest", 1),
+        (200, "OK", "x" * 64, None),
+        (200, "BAD_USER_INPUT", None, 0),
+    ]
+    assert [line.get("cache_hits") for line in lines] == [0, 1, 1, 0, 0, None, 0]
+    documents = [line["document"] for line in lines]
+    assert all(DIGEST.fullmatch(document) for document in documents)
+    assert documents[0] == documents[1] == documents[4] != documents[2]
+    callers = [line["caller"] for line in lines]
+    assert callers[0] == callers[1] == callers[3] != callers[4]
+    assert callers[5] is None
+    assert all(line["ms"] > 0 and line["request_id"] for line in lines)
+
+
+def test_each_attempt_to_call_aws_is_logged_in_one_line(sandbox: Sandbox) -> None:
+    """With both request ids, the caller's digest and the outcome."""
+    with gateway_process(sandbox.url, cache_seconds=0) as program:
+        gateway = Gateway(program.url, sandbox)
+        sandbox.fault("unavailable", times=1)
+        answer = gateway.ask(NEWEST, headers={"X-Request-Id": "mine-1", "X-Gateway-Cost": "1"})
+        calls = sandbox.calls
+        gateway.ask(NEWEST, caller="denied")
+        program.end()
+    lines = events(program, "upstream call")
+    (request, _) = events(program, "request")
+
+    assert [line["outcome"] for line in lines] == ["UPSTREAM_UNAVAILABLE", "OK", "FORBIDDEN"]
+    assert [line["request_id"] for line in lines[:2]] == ["mine-1", "mine-1"]
+    assert [line["aws_request_id"] for line in lines[:2]] == [call["request_id"] for call in calls]
+    assert lines[1]["aws_request_id"] in answer.content["extensions"]["cost"]["awsRequestIds"]
+    assert lines[0]["caller"] == lines[1]["caller"] == request["caller"] != lines[2]["caller"]
+    assert {(line["operation"], line["region"]) for line in lines} == {
+        ("ListAudienceGenerationJobs", "us-east-1")
+    }
+
+
+def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
+    with gateway_process(sandbox.url, caller_calls_per_second=1) as program:
+        gateway, url = Gateway(program.url, sandbox), program.url
+        for _ in range(3):
+            gateway.ask(NEWEST)
+        gateway.ask(NEWEST, caller="denied")
+        gateway.ask("{ nothing }")
+        sandbox.fault("unavailable", operation="ListAudienceModels")
+        gateway.ask("{ audienceModels { nodes { name } } }")
+        for _ in range(15):
+            gateway.ask(NEWEST, caller="grace", headers={"Cache-Control": "no-cache"})
+        lists, models = "ListAudienceGenerationJobs", "ListAudienceModels"
+        requests, calls = "gateway_requests_total", "gateway_upstream_calls_total"
+        invalid = "GRAPHQL_VALIDATION_FAILED"
+        measured = {
+            "ok": value(url, requests, status="200", outcome="OK"),
+            "denied": value(url, requests, status="200", outcome="FORBIDDEN"),
+            "invalid": value(url, requests, status="400", outcome=invalid),
+            "failed calls": value(url, calls, operation=models, outcome="UPSTREAM_UNAVAILABLE"),
+            "calls": value(url, calls, operation=lists, outcome="OK"),
+            "cached": value(url, "gateway_cache_lookups_total", result="cache"),
+            "rate limited": value(url, "gateway_rate_limited_calls_total"),
+            "timed": value(url, "gateway_request_duration_seconds_count"),
+            "in flight": value(url, "gateway_in_flight_requests"),
+        }
+
+    assert measured == {
+        "ok": 3 + 12,
+        "denied": 1,
+        "invalid": 1,
+        "failed calls": 3,
+        "calls": 1 + 12,
+        "cached": 2,
+        "rate limited": 3,
+        "timed": 21,
+        "in flight": 0,
+    }
+
+
+def test_an_open_circuit_breaker_is_measured(sandbox: Sandbox) -> None:
+    """Until it closes."""
+    with gateway_process(sandbox.url, cache_seconds=0) as program:
+        gateway = Gateway(program.url, sandbox)
+
+        def is_open() -> bool:
+            return value(program.url, "gateway_circuit_breaker_open", target="us-east-1") == 1
+
+        sandbox.fault("unavailable")
+        for caller in ("ada", "grace", "edith", "ada_again"):
+            assert gateway.ask(NEWEST, caller=caller).errors
+        opened = is_open()
+        sandbox.reset()
+        until(lambda: not gateway.ask(NEWEST).errors)
+        still_open = is_open()
+
+    assert (opened, still_open) == (True, False)
+
+
+def test_labels_are_from_fixed_sets(sandbox: Sandbox) -> None:
+    """Names that callers choose add no series."""
+    with gateway_process(sandbox.url) as program:
+        gateway = Gateway(program.url, sandbox)
+
+        def send(number: int) -> None:
+            gateway.ask(NEWEST.replace("Newest", f"Name{number}"), headers={"X-Request-Id": "r"})
+            gateway.ask(f"{{ field{number} }}")
+            gateway.send("GET", f"/path{number}")
+            gateway.send("PUT", f"/graphql?{number}")
+
+        for number in range(3):
+            send(number)
+        before = samples(program.url).keys()
+        for number in range(3, 30):
+            send(number)
+        after = samples(program.url).keys()
+
+    assert {name for name, _ in after - before if not name.endswith("_created")} == set()
+    assert {dict(labels).get("operation") for _, labels in after} <= OPERATIONS | {None}
+
+
+def test_workers_sum_their_metrics(sandbox: Sandbox) -> None:
+    """Whichever of them is scraped."""
+    with gateway_process(sandbox.url, workers=2, cache_seconds=0) as program:
+        gateway = Gateway(program.url, sandbox)
+        until(lambda: is_ready(program.url))
+        for _ in range(20):
+            assert gateway.ask(NEWEST).data
+        counts = {
+            value(program.url, "gateway_requests_total", status="200", outcome="OK")
+            for _ in range(10)
+        }
+        program.signal(signal.SIGTERM)
+
+    assert counts == {20.0}
