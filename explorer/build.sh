@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the explorer into gateway/http/explorer/. A build that fails leaves the one before it in place.
+# Build GraphiQL into gateway/http/explorer/. A failed build leaves the previous one in place.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target=$here/../gateway/http/explorer

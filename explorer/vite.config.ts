@@ -1,16 +1,16 @@
-// Builds GraphiQL into gateway/http/explorer/, which gateway/http/graphiql.py serves. Everything comes along
-// (editor workers, fonts, icons), so that the page never asks another host and a strict policy can say so.
+// Builds GraphiQL into gateway/http/explorer/, which gateway/http/graphiql.py serves. Editor workers, fonts and icons
+// are included, so that the page never calls another host and a strict policy can forbid it.
 import { defineConfig } from "vite";
 
 export default defineConfig({
   base: "/explorer/",
   logLevel: "warn",
   build: {
-    assetsInlineLimit: 0, // files of our own origin instead of data: URLs
-    chunkSizeWarningLimit: 4000, // kB: the editor, which loads after the page has drawn
+    assetsInlineLimit: 0, // files of the same origin instead of data: URLs
+    chunkSizeWarningLimit: 4000, // kB: the editor, which loads after the page
     rolldownOptions: {
-      checks: { moduleLevelDirective: false }, // "use client" means nothing here, and many packages say it
+      checks: { moduleLevelDirective: false }, // many packages contain "use client", which has no effect here
     },
   },
-  worker: { format: "es" }, // the GraphQL worker imports its formatter when it needs it
+  worker: { format: "es" }, // the GraphQL worker imports its formatter on demand
 });

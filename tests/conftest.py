@@ -1,4 +1,4 @@
-"""What the tests of the whole gateway share."""
+"""Fixtures for tests of the whole gateway."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from gateway.sandbox import create_sandbox
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.serving import serve
 
-# The machines that run the tests are shared: a slow example says nothing about the code.
+# Test machines are shared and may be slow, so Hypothesis has no deadlines.
 settings.register_profile(
     "gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -19,14 +19,13 @@ settings.load_profile("gateway")
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[Sandbox]:
-    """Serve one sandbox for the session."""
     with serve(create_sandbox()) as url:
         yield Sandbox(url)
 
 
 @pytest.fixture
 def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
-    """Give the sandbox healthy, and leave it so."""
+    """Reset the shared sandbox before and after the test."""
     shared_sandbox.reset()
     yield shared_sandbox
     shared_sandbox.reset()
@@ -34,13 +33,13 @@ def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def shared_gateway(shared_sandbox: Sandbox) -> Iterator[Gateway]:
-    """Serve one gateway without a cache for the session, so that no test sees another's pages."""
+    """Without a cache, so that no test sees another one's pages."""
     with gateway_over(shared_sandbox, cache_seconds=0) as gateway:
         yield gateway
 
 
 @pytest.fixture
 def gateway(shared_gateway: Gateway, sandbox: Sandbox) -> Gateway:
-    """Give the gateway without a cache, over the healthy sandbox."""
+    """Return the shared gateway, with its sandbox reset."""
     assert shared_gateway.sandbox is sandbox
     return shared_gateway

@@ -1,4 +1,4 @@
-"""The command line: what it prints, how it ends, and that what it tells to paste works."""
+"""The command line: what it prints, how it exits, and that the printed commands work."""
 
 import json
 import os
@@ -32,14 +32,13 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str) -> Result:
-    """Run the command in this process, to its end."""
     return CliRunner().invoke(main, arguments)
 
 
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the command as a process of its own; it is killed if it outlives the block by far."""
-    with subprocess.Popen(  # noqa: S603 - our own words
+    """Run the command as a process of its own, with a watchdog."""
+    with subprocess.Popen(  # noqa: S603  a fixed command
         [*PROGRAM, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -55,26 +54,25 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """Read what the process prints, up to the line with these words."""
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Return the output of a process up to the line with this text."""
     assert process.stdout is not None
     printed = ""
     for line in process.stdout:
         printed += line
-        if words in line:
+        if text in line:
             return printed
-    raise AssertionError(f"It ended without saying {words!r}: {printed}{process.communicate()}")
+    raise AssertionError(f"It ended without printing {text!r}: {printed}{process.communicate()}")
 
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """Give a port that somebody else listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_the_schema_is_the_committed_one() -> None:
-    """`make schema` writes it anew."""
+def test_schema_prints_the_committed_schema() -> None:
+    """`make schema` regenerates it."""
     printed = run("schema")
 
     assert printed.exit_code == 0
@@ -82,7 +80,7 @@ def test_the_schema_is_the_committed_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
         (["serve", "--prot", "1"], "--prot"),
         (["serve", "--port", "65536"], "'--port'"),
@@ -93,12 +91,11 @@ def test_the_schema_is_the_committed_one() -> None:
         (["server"], "No such command 'server'"),
     ],
 )
-def test_a_wrong_command_line_is_explained(arguments: list[str], words: str) -> None:
-    """Exit code 2, and the word that was not understood."""
-    ended = run(*arguments)
+def test_an_invalid_command_line_is_explained(arguments: list[str], text: str) -> None:
+    result = run(*arguments)
 
-    assert ended.exit_code == 2
-    assert words in ended.output
+    assert result.exit_code == 2
+    assert text in result.output
 
 
 @pytest.mark.parametrize("command", ["serve", "dev"])
@@ -111,51 +108,49 @@ def test_a_bad_setting_stops_the_start(
     """Exit code 2, the variable's name, no traceback, and nothing is served."""
     monkeypatch.setenv(name, value)
     ports = ["--port", "0", *(["--sandbox-port", "0"] if command == "dev" else [])]
-    ended = run(command, *ports)
+    result = run(command, *ports)
 
-    assert ended.exit_code == 2
-    assert ended.stdout == ""
-    assert ended.stderr.startswith("gateway: ")
-    assert name in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("gateway: ")
+    assert name in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_the_version_and_the_commands_are_shown() -> None:
+def test_help_and_version_are_printed() -> None:
     """`--help` names all five, `-h` is the same."""
-    shown = run("--help").output
+    output = run("--help").output
 
-    assert all(f"\n  {name} " in shown for name in ("serve", "check", "dev", "sandbox", "schema"))
-    assert run("-h").output == shown
+    assert all(f"\n  {name} " in output for name in ("serve", "check", "dev", "sandbox", "schema"))
+    assert run("-h").output == output
     assert re.fullmatch(r"gateway, version \d+\.\d+\.\d+\n", run("--version").output)
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
-def test_dev_says_which_port_is_taken(taken_port: int, option: str) -> None:
-    """One line, with the option that chooses another."""
+def test_dev_reports_a_port_that_is_taken(taken_port: int, option: str) -> None:
+    """In one line, with the option that selects another one."""
     ports = {"--port": "0", "--sandbox-port": "0", option: str(taken_port)}
-    ended = run("dev", *(word for pair in ports.items() for word in pair))
+    result = run("dev", *(word for pair in ports.items() for word in pair))
 
-    assert ended.exit_code == 1
-    assert ended.output.count("\n") == 1
-    assert f"cannot listen on 127.0.0.1:{taken_port}" in ended.output
-    assert f"or {option}." in ended.output
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1:{taken_port}" in result.output
+    assert f"or {option}." in result.output
 
 
-def test_serve_says_that_a_port_is_taken(taken_port: int) -> None:
-    """The port is named, without a traceback, and the exit code is a failure's."""
+def test_serve_reports_a_port_that_is_taken(taken_port: int) -> None:
+    """Without a traceback."""
     with started("serve", "--port", str(taken_port)) as process:
-        printed, complained = process.communicate(timeout=WATCHDOG_SECONDS)
+        stdout, stderr = process.communicate(timeout=WATCHDOG_SECONDS)
 
     assert process.returncode in {1, 3}
-    assert str(taken_port) in printed + complained
-    assert "address already in use" in (printed + complained).lower()
-    assert "Traceback" not in printed + complained
+    assert str(taken_port) in stdout + stderr
+    assert "address already in use" in (stdout + stderr).lower()
+    assert "Traceback" not in stdout + stderr
 
 
-def test_serve_answers_until_it_is_told_to_end(
-    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
-) -> None:
-    """It says where it is, is alive and ready, and ends on SIGTERM without a word of trouble."""
+def test_serve_serves_until_sigterm(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    """It prints its address, is alive and ready, and exits without an error."""
     monkeypatch.setenv("GATEWAY_UPSTREAM_URL", sandbox.url)
     monkeypatch.setenv("GATEWAY_DRAIN_SECONDS", "0")
     with started("serve", "--port", "0") as process:
@@ -163,12 +158,12 @@ def test_serve_answers_until_it_is_told_to_end(
         (url,) = re.findall(r"http://127\.0\.0\.1:\d+", printed)
         statuses = [httpx.get(url + path).status_code for path in ("/livez", "/readyz")]
         process.send_signal(signal.SIGTERM)
-        rest, complained = process.communicate(timeout=WATCHDOG_SECONDS)
+        stdout, stderr = process.communicate(timeout=WATCHDOG_SECONDS)
 
     assert statuses == [200, 200]
     assert process.returncode == 0
-    assert complained == ""
-    assert [json.loads(line)["level"] for line in rest.splitlines() if '"error"' in line] == []
+    assert stderr == ""
+    assert [json.loads(line)["level"] for line in stdout.splitlines() if '"error"' in line] == []
 
 
 @pytest.fixture(scope="module")
@@ -182,12 +177,12 @@ Development = tuple[subprocess.Popen[str], str]
 
 
 @pytest.mark.parametrize("scheme", ["X-Aws-Access-Key-Id", "Authorization: Bearer"])
-def test_what_dev_tells_to_paste_works(development: Development, scheme: str) -> None:
-    """The curl line of each scheme, given to a shell as it stands, answers with jobs."""
+def test_the_commands_that_dev_prints_work(development: Development, scheme: str) -> None:
+    """The curl command of each authentication scheme returns jobs."""
     lines = [line.strip() for line in development[1].splitlines() if "curl" in line]
     (line,) = [line for line in lines if scheme in line]
-    done = subprocess.run(  # noqa: S603 - as a newcomer would
-        ["bash", "-c", line],  # noqa: S607 - any bash
+    done = subprocess.run(  # noqa: S603  as a user would
+        ["bash", "-c", line],  # noqa: S607  any bash
         capture_output=True,
         text=True,
         check=True,
@@ -199,8 +194,8 @@ def test_what_dev_tells_to_paste_works(development: Development, scheme: str) ->
     assert jobs["pageInfo"]["endCursor"]
 
 
-def test_what_dev_tells_to_open_is_the_explorer(development: Development) -> None:
-    """A browser gets a page there, and introspection is on."""
+def test_the_url_that_dev_prints_is_graphiql(development: Development) -> None:
+    """With introspection enabled."""
     (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", development[1], re.MULTILINE)
     page = httpx.get(url, headers={"Accept": "text/html"})
     schema = httpx.post(url, json={"query": "{ __schema { queryType { name } } }"})
@@ -209,31 +204,33 @@ def test_what_dev_tells_to_open_is_the_explorer(development: Development) -> Non
     assert schema.json() == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
 
 
-def test_each_caller_that_dev_shows_is_somebody(development: Development) -> None:
-    """Three of them, whose headers can be pasted into the explorer as they stand."""
+def test_the_callers_that_dev_prints_are_valid(development: Development) -> None:
+    """Their headers can be pasted into GraphiQL."""
     (url,) = re.findall(r"http://127\.0\.0\.1:\d+/graphql$", development[1], re.MULTILINE)[:1]
-    shown = re.findall(r"^  (\w+): .*\n  (\{.*?\})", development[1], re.MULTILINE)
+    callers = re.findall(r"^  (\w+): .*\n  (\{.*?\})", development[1], re.MULTILINE)
     query = {"query": "{ audienceGenerationJobs(first: 1) { nodes { name } } }"}
-    answers = [httpx.post(url, json=query, headers=json.loads(given)).json() for _, given in shown]
+    answers = [
+        httpx.post(url, json=query, headers=json.loads(headers)).json() for _, headers in callers
+    ]
 
-    assert [name for name, _ in shown] == ["ada", "grace", "edith"]
+    assert [name for name, _ in callers] == ["ada", "grace", "edith"]
     assert all("errors" not in answer for answer in answers)
 
 
 def test_dev_ends_with_ctrl_c() -> None:
-    """Both servers end, and a person who pressed it sees no traceback."""
+    """Both servers stop, without a traceback."""
     with started("dev", "--port", "0", "--sandbox-port", "0") as process:
         read_until(process, "Ctrl-C")
         process.send_signal(signal.SIGINT)
-        rest, complained = process.communicate(timeout=WATCHDOG_SECONDS)
+        stdout, stderr = process.communicate(timeout=WATCHDOG_SECONDS)
 
     assert process.returncode in {0, 1, 130, -signal.SIGINT}
-    assert "Traceback" not in rest + complained
+    assert "Traceback" not in stdout + stderr
 
 
 @pytest.mark.parametrize("host", ["::1", "localhost"])
-def test_dev_listens_where_it_is_told_to(host: str) -> None:
-    """Names and IPv6 addresses are hosts too, and the address it prints is one to open."""
+def test_dev_listens_on_the_given_host(host: str) -> None:
+    """A name or an IPv6 address; the printed URL can be opened."""
     with started("dev", "--host", host, "--port", "0", "--sandbox-port", "0") as process:
         printed = read_until(process, "Ctrl-C")
         (url,) = re.findall(r"^  (http://\S+/graphql)$", printed, re.MULTILINE)

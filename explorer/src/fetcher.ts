@@ -1,7 +1,7 @@
 import type { Fetcher } from "@graphiql/toolkit";
 
-// GraphiQL's own fetcher asks for plain JSON; this one speaks GraphQL over HTTP, where a refused operation
-// is a 400 or 401 whose body says why. So the body is the answer, whatever the status.
+// GraphiQL's own fetcher accepts plain JSON only. This one speaks GraphQL over HTTP, where a rejected operation is
+// a 400 or 401 with errors in its body, so the body is shown whatever the status.
 export function createFetcher(endpoint: string): Fetcher {
   return async (operation, options) => {
     try {
@@ -11,7 +11,7 @@ export function createFetcher(endpoint: string): Fetcher {
       const response = await fetch(endpoint, { method: "POST", headers, body: JSON.stringify(operation) });
       return read(response.status, await response.text());
     } catch (error) {
-      return failure(`No answer. ${error}`);
+      return failure(`No response. ${error}`);
     }
   };
 }
@@ -20,7 +20,7 @@ function read(status: number, body: string) {
   try {
     return JSON.parse(body);
   } catch {
-    return failure(`HTTP ${status}, and not in JSON: ${body || "(empty)"}`); // a proxy's, most likely
+    return failure(`HTTP ${status} without JSON: ${body || "(empty)"}`); // most likely from a proxy
   }
 }
 

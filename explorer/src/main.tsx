@@ -14,10 +14,10 @@ import { readPage } from "./page";
 const page = readPage();
 const fetcher = createFetcher(page.endpoint);
 
-// The documentation is GraphiQL's own choice; History is left out because it stores typed headers.
+// GraphiQL adds its documentation plugin itself; History is left out because it stores typed headers.
 const plugins = [explorerPlugin()];
 
-// A name of our own: other GraphiQLs on the same localhost port must not fill this page.
+// A namespace of its own, because other GraphiQLs may have used the same localhost port.
 const storage = createLocalStorage({ namespace: "audience-gateway" });
 
 createRoot(document.getElementById("explorer")!).render(
@@ -26,7 +26,7 @@ createRoot(document.getElementById("explorer")!).render(
     plugins={plugins}
     storage={storage}
     defaultQuery={page.query}
-    defaultHeaders={page.headers} // for a new tab, and for one that comes back without its headers
+    defaultHeaders={page.headers} // for new tabs, and for stored tabs, which have no headers
     initialHeaders={page.headers} // on load
     shouldPersistHeaders={false}
     isHeadersEditorEnabled

@@ -1,7 +1,7 @@
-// What the server says about this page: gateway/http/graphiql.py fills the meta element in.
+// What gateway/http/graphiql.py writes into the meta element.
 export type Page = {
-  query: string; // the example, shown on a first visit
-  headers: string; // JSON for the headers editor, or nothing
+  query: string; // shown on the first visit
+  headers: string; // JSON for the headers editor, or empty
   endpoint: string;
 };
 

@@ -19,7 +19,7 @@ from gateway.sandbox import CALLERS
 from gateway.server.protocol import HardenedProtocol
 from gateway.settings import Settings
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
-from tests.http.wire import PATIENCE_SECONDS, answers, connect, read_to_end
+from tests.http.wire import PATIENCE_SECONDS, connect, parse_responses, read_to_end
 from tests.serving import serve
 
 JSON = {"Content-Type": "application/json"}
@@ -73,7 +73,7 @@ def test_an_endless_body_is_not_read(sandbox: Sandbox) -> None:
         with contextlib.suppress(ConnectionError):
             while not select.select([connection], [], [], 0)[0]:
                 connection.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
-        (answer,) = answers(read_to_end(connection))
+        (answer,) = parse_responses(read_to_end(connection))
     assert answer.status == 413
     assert limit < received < 2 * limit
 
@@ -202,7 +202,7 @@ def test_duplicate_credential_headers_are_401(gateway: Gateway) -> None:
     head = HEAD_AS_ADA + f"X-Aws-Access-Key-Id: x\r\nContent-Length: {len(body)}\r\n"
     with connect(gateway.url) as connection:
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
-        (answer,) = answers(read_to_end(connection))
+        (answer,) = parse_responses(read_to_end(connection))
     assert answer.status == 401
 
 

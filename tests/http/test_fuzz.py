@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one, well-formed, and never a failure of ours.
+"""Any request gets one well-formed response, and never a 5xx.
 
 `pytest tests/http/test_fuzz.py --hypothesis-profile=long` tries fifty times as much.
 """
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import Sandbox, gateway_over
-from tests.http.wire import Hasty, Raw, answers, connect, read_to_end
+from tests.http.wire import ImpatientProtocol, RawResponse, connect, parse_responses, read_to_end
 
 ADA = [(name.encode(), value.encode()) for name, value in aws_headers(CALLERS["ada"]).items()]
 ORIGIN = "https://app.example.com"
@@ -102,37 +102,33 @@ headers = st.lists(
 )
 
 
-class Hastiest(Hasty):
-    """Gives what came in one piece no time to go on."""
-
+class VeryImpatientProtocol(ImpatientProtocol):
     read_seconds = 0.05
 
 
 @pytest.fixture(scope="module")
 def url(shared_sandbox: Sandbox) -> Iterator[str]:
-    """Serve a gateway that has as much to say as it can."""
-    with gateway_over(shared_sandbox, http=Hastiest, cors_origins={ORIGIN}) as gateway:
+    with gateway_over(shared_sandbox, http=VeryImpatientProtocol, cors_origins={ORIGIN}) as gateway:
         yield gateway.url
 
 
-def sent(url: str, data: bytes) -> list[Raw]:
-    """Send bytes, and give the answers that come until the connection ends."""
+def send(url: str, data: bytes) -> list[RawResponse]:
     with connect(url) as connection:
         connection.sendall(data)
         received = read_to_end(connection)
-    return answers(received.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n"))
+    return parse_responses(received.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n"))
 
 
-def written(
-    method: bytes, target: bytes, given: list[tuple[bytes, bytes]], body: bytes, piece: int
+def request_bytes(
+    method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes, piece: int
 ) -> bytes:
-    """Write a request, its body in pieces of this many bytes, or whole if there is no such."""
+    """Return a request, its body in chunks of `piece` bytes, or whole if that is 0."""
     framing = b"Content-Length: %d" % len(body)
     if piece:
         framing = b"Transfer-Encoding: chunked"
         pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
         body = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in [*pieces, b""])
-    lines = [b"%b: %b" % pair for pair in given]
+    lines = [b"%b: %b" % pair for pair in headers]
     head = [b"%b %b HTTP/1.1" % (method, target), *lines, framing, b"Connection: close", b"", body]
     return b"\r\n".join(head)
 
@@ -155,7 +151,7 @@ def written(
     body=b'{"query": "{ __typename }", "variables": {"a": 18446744073709551616}}',
     piece=0,
 )
-def test_each_request_has_one_answer(
+def test_each_request_gets_one_response(
     url: str,
     *,
     method: bytes,
@@ -166,45 +162,49 @@ def test_each_request_has_one_answer(
     body: bytes,
     piece: int,
 ) -> None:
-    """Of whatever method, path, query string, headers and body."""
+    """Whatever its method, path, query string, headers and body."""
     more = [(b"Content-Type", b"application/json")] if is_json else []
     given = [*given, *more, *(ADA if is_ada else [])]
-    (answer,) = sent(url, written(method, target, given, body, piece))
-    assert answer.status < 500
-    assert answer.headers["connection"] == "close"
-    assert answer.headers["x-request-id"]
-    if answer.headers["content-type"].startswith("application/"):
-        content = json.loads(answer.body)
+    (response,) = send(url, request_bytes(method, target, given, body, piece))
+    assert response.status < 500
+    assert response.headers["connection"] == "close"
+    assert response.headers["x-request-id"]
+    if response.headers["content-type"].startswith("application/"):
+        content = json.loads(response.body)
         assert content.get("errors") or "data" in content
         codes = {error["extensions"]["code"] for error in content.get("errors", ())}
         assert "INTERNAL" not in codes
 
 
-GOOD = written(
+GOOD = request_bytes(
     b"POST",
     b"/graphql?x=1",
     [(b"Host", b"x"), (b"Content-Type", b"application/json"), *ADA],
     b'{"query": "{ __typename }"}',
     10,
 )
-BITS = [
+FRAGMENTS = [
     b"\r\n", b"\n", b"\r", b"\r\n\r\n", b" ", b"\t", b"\0", b":", b"0\r\n\r\n", b";", b"HTTP/1.1",
     b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Upgrade: h2c\r\n", b"\xff",
     b"Connection: keep-alive\r\n", b"Expect: 100-continue\r\n", b"Content-Length: 0\r\n", b"ffffff",
 ]  # fmt: skip
 changes = st.lists(
-    st.tuples(st.integers(0, len(GOOD)), st.integers(0, 20), st.sampled_from(BITS) | st.just(b"")),
+    st.tuples(
+        st.integers(0, len(GOOD)), st.integers(0, 20), st.sampled_from(FRAGMENTS) | st.just(b"")
+    ),
     min_size=1,
     max_size=4,
 )
 
 
 @given(changes=changes)
-def test_no_bytes_break_anything(url: str, changes: list[tuple[int, int, bytes]]) -> None:
-    """A good request with parts cut out and put in: some answers or none, each of them whole."""
+def test_each_response_to_altered_bytes_is_complete(
+    url: str, changes: list[tuple[int, int, bytes]]
+) -> None:
+    """A valid request with parts removed and inserted gets any number of responses."""
     data = GOOD
-    for at, length, instead in changes:
-        data = data[:at] + instead + data[at + length :]
-    received = sent(url, data)
-    assert all(answer.status < 500 for answer in received)
-    assert all(answer.status >= 400 for answer in received[1:])
+    for at, length, replacement in changes:
+        data = data[:at] + replacement + data[at + length :]
+    received = send(url, data)
+    assert all(response.status < 500 for response in received)
+    assert all(response.status >= 400 for response in received[1:])

@@ -1,4 +1,4 @@
-"""Connections whose bytes no client library would send, and what comes back on them."""
+"""Raw connections, for bytes that no client library would send."""
 
 import re
 import socket
@@ -10,37 +10,34 @@ import httpx
 from gateway.server.protocol import HardenedProtocol
 
 PATIENCE_SECONDS = 20
-"""How long a test waits for what must come; it fails then."""
+"""After this a test fails."""
 
 
-class Hasty(HardenedProtocol):
-    """Waits for nobody."""
+class ImpatientProtocol(HardenedProtocol):
+    """With short deadlines."""
 
     read_seconds = 0.2
     write_seconds = 0.2
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.timeout_keep_alive = self.read_seconds  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
-class Raw:
-    """One answer, as it came."""
-
+class RawResponse:
     status: int
     headers: httpx.Headers
     body: bytes
 
 
 def connect(url: str) -> socket.socket:
-    """Open a connection to the server of this URL."""
     at = httpx.URL(url)
     return socket.create_connection((at.host, at.port or 80), timeout=PATIENCE_SECONDS)
 
 
 def read_to_end(connection: socket.socket) -> bytes:
-    """Read until the server closes; it may do so with our bytes unread."""
+    """Read until the server closes, which it may do with bytes unread."""
     parts = []
     try:
         while part := connection.recv(65536):
@@ -50,8 +47,8 @@ def read_to_end(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def answers(data: bytes) -> list[Raw]:
-    """Take apart what came; fails where it is anything but whole answers, one after the other."""
+def parse_responses(data: bytes) -> list[RawResponse]:
+    """Parse a sequence of responses; fails if it is anything but complete ones."""
     found = []
     while data:
         head, end, rest = data.partition(b"\r\n\r\n")
@@ -63,6 +60,6 @@ def answers(data: bytes) -> list[Raw]:
         headers = httpx.Headers([(name, value) for name, _, value in pairs])
         size = int(headers["content-length"])
         assert len(rest) >= size, data
-        found.append(Raw(int(status[1]), headers, rest[:size]))
+        found.append(RawResponse(int(status[1]), headers, rest[:size]))
         data = rest[size:]
     return found

@@ -1,11 +1,11 @@
-"""Whatever bytes come, one request has one answer: nobody smuggles a second one behind it."""
+"""Request smuggling: whatever the bytes, one request gets one response."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.gateways import Gateway, Sandbox, gateway_over
-from tests.http.wire import Hasty, answers, connect, read_to_end
+from tests.http.wire import ImpatientProtocol, connect, parse_responses, read_to_end
 
 POST = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -62,7 +62,7 @@ MALFORMED = {
     "target in UTF-8": "GET /livez\u00e4 HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 }
-"""What is no request: 400 and the end, whatever comes behind."""
+"""Bytes that are no request: one 400, and the connection is closed."""
 
 WELL_FORMED = {
     "absolute target": (b"GET http://evil/livez HTTP/1.1\r\nHost: x\r\n\r\n", 200),
@@ -89,46 +89,44 @@ WELL_FORMED = {
         401,
     ),
 }
-"""What is one request, however odd, and the status of its answer."""
+"""Bytes that are one request, however odd, and the status of its response."""
 
 
 @pytest.fixture(scope="module")
-def hasty(shared_sandbox: Sandbox) -> Iterator[Gateway]:
-    """Serve a gateway that closes idle connections soon."""
-    with gateway_over(shared_sandbox, http=Hasty) as gateway:
+def impatient(shared_sandbox: Sandbox) -> Iterator[Gateway]:
+    with gateway_over(shared_sandbox, http=ImpatientProtocol) as gateway:
         yield gateway
 
 
-def sent(gateway: Gateway, data: bytes) -> list[int]:
-    """Send bytes, and give the status of each answer that comes until the connection ends."""
+def statuses(gateway: Gateway, data: bytes) -> list[int]:
+    """Send bytes, and return the statuses of the responses until the connection is closed."""
     with connect(gateway.url) as connection:
         connection.sendall(data)
-        return [answer.status for answer in answers(read_to_end(connection))]
+        return [response.status for response in parse_responses(read_to_end(connection))]
 
 
-@pytest.mark.parametrize("behind", [b"", SMUGGLED], ids=["alone", "with one behind"])
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_request_is_refused_once(hasty: Gateway, data: bytes, behind: bytes) -> None:
-    """Then the connection is closed: where a next request would begin is anybody's guess."""
-    assert sent(hasty, data + behind) == [400]
+def test_malformed_bytes_get_one_400(impatient: Gateway, data: bytes) -> None:
+    """Then the connection is closed: nobody knows where a next request would begin."""
+    assert statuses(impatient, data) == [400]
+    assert statuses(impatient, data + SMUGGLED) == [400]
 
 
 @pytest.mark.parametrize(("data", "status"), WELL_FORMED.values(), ids=WELL_FORMED)
-def test_what_is_one_request_is_answered_once(hasty: Gateway, data: bytes, status: int) -> None:
-    """By its path alone, whatever host it names; and a next one is answered as it would be."""
-    assert sent(hasty, data) == [status]
+def test_one_request_gets_one_response(impatient: Gateway, data: bytes, status: int) -> None:
+    """By its path alone, whatever host it names; the next request is not affected."""
+    assert statuses(impatient, data) == [status]
     last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    assert sent(hasty, data + last) == [status, 200]
+    assert statuses(impatient, data + last) == [status, 200]
 
 
-def test_an_answer_under_way_is_not_spoilt(hasty: Gateway) -> None:
-    """A malformed request behind a good one: the good one is answered, and it ends there."""
+def test_a_malformed_request_does_not_affect_the_one_before(impatient: Gateway) -> None:
     good = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert sent(hasty, good + b"nonsense\r\n\r\n") == [200]
+    assert statuses(impatient, good + b"nonsense\r\n\r\n") == [200]
 
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0"])
-def test_an_upgrade_is_not_made(hasty: Gateway, protocol: bytes) -> None:
-    """It is answered as the request that it is, and what comes behind it is not read."""
+def test_an_upgrade_is_ignored(impatient: Gateway, protocol: bytes) -> None:
+    """The request is served, and what follows it is not read."""
     upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol
-    assert sent(hasty, b"GET /livez HTTP/1.1\r\nHost: x\r\n" + upgrade + SMUGGLED) == [200]
+    assert statuses(impatient, b"GET /livez HTTP/1.1\r\nHost: x\r\n" + upgrade + SMUGGLED) == [200]

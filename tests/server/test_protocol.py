@@ -1,4 +1,4 @@
-"""A client who is slow, endless or one too many is shown the door, and no other one is."""
+"""Limits of the HTTP protocol, over real sockets."""
 
 import asyncio
 import resource
@@ -22,7 +22,14 @@ from gateway.server.protocol import (
     connection_limit,
 )
 from tests.gateways import Gateway, Sandbox, gateway_over
-from tests.http.wire import PATIENCE_SECONDS, Hasty, Raw, answers, connect, read_to_end
+from tests.http.wire import (
+    PATIENCE_SECONDS,
+    ImpatientProtocol,
+    RawResponse,
+    connect,
+    parse_responses,
+    read_to_end,
+)
 from tests.serving import serve
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -33,31 +40,30 @@ ADA = aws_headers(CALLERS["ada"])
 
 
 @pytest.fixture(scope="module")
-def hasty(shared_sandbox: Sandbox) -> Iterator[str]:
-    """Serve a gateway that waits for nobody."""
-    with gateway_over(shared_sandbox, http=Hasty) as gateway:
+def impatient(shared_sandbox: Sandbox) -> Iterator[str]:
+    with gateway_over(shared_sandbox, http=ImpatientProtocol) as gateway:
         yield gateway.url
 
 
-def the_answer(connection: socket.socket) -> Raw:
-    """Give the only answer of a connection that is closed behind it, in the form of ours."""
-    (answer,) = answers(read_to_end(connection))
-    assert answer.headers["connection"] == "close"
-    assert answer.headers["content-type"] == "application/json; charset=utf-8"
-    assert answer.headers["cache-control"] == "private, no-store"
-    assert answer.headers["x-request-id"]
-    assert b'"extensions":{"code":"' in answer.body
-    return answer
+def only_response(connection: socket.socket) -> RawResponse:
+    """Return the only response, an error of the protocol's own, until the connection closes."""
+    (response,) = parse_responses(read_to_end(connection))
+    assert response.headers["connection"] == "close"
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    assert response.headers["cache-control"] == "private, no-store"
+    assert response.headers["x-request-id"]
+    assert b'"extensions":{"code":"' in response.body
+    return response
 
 
-def dribble(connection: socket.socket) -> None:
-    """Send a byte now and then until something comes back."""
+def send_slowly(connection: socket.socket) -> None:
+    """Send single bytes until there is a response."""
     while not select.select([connection], [], [], 0.01)[0]:
         connection.sendall(b"x")
 
 
 @pytest.mark.parametrize(
-    "begun",
+    "start",
     [
         b"G",
         b"POST /graphql HTTP/1.1\r\nHost: x\r\nX-Endless: ",
@@ -67,59 +73,59 @@ def dribble(connection: socket.socket) -> None:
     ],
     ids=["method", "header", "body", "chunk", "second request"],
 )
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_a_request_that_does_not_end_is_408(hasty: str, begun: bytes, *, goes_on: bool) -> None:
-    """Whether its client stops or sends a byte now and then; what was asked before is answered."""
-    with connect(hasty) as connection:
-        connection.sendall(begun)
-        if begun.startswith(LIVEZ):
+@pytest.mark.parametrize("continues", [True, False])
+def test_an_unfinished_request_is_408(impatient: str, start: bytes, *, continues: bool) -> None:
+    """Whether its client stops or sends single bytes; an earlier request is not affected."""
+    with connect(impatient) as connection:
+        connection.sendall(start)
+        if start.startswith(LIVEZ):
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-        if goes_on and begun != b"G":
-            dribble(connection)
+        if continues and start != b"G":
+            send_slowly(connection)
         received = read_to_end(connection)
     assert received.count(b"HTTP/1.1 408 ") == 1
     assert received.count(b'"code":"LIMIT_EXCEEDED"') == 1
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n\r\n"])
-def test_who_asks_nothing_is_closed_without_a_word(hasty: str, sent: bytes) -> None:
-    """A load balancer would take an answer for that of the next request it sends."""
-    with connect(hasty) as connection:
+def test_a_connection_without_a_request_is_closed_silently(impatient: str, sent: bytes) -> None:
+    """A load balancer would take a response for that to its next request."""
+    with connect(impatient) as connection:
         connection.sendall(sent)
         assert read_to_end(connection) == b""
 
 
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_a_body_that_nobody_waits_for_is_not_answered_twice(hasty: str, *, goes_on: bool) -> None:
-    """Refused by its head, and read no longer than any other."""
+@pytest.mark.parametrize("continues", [True, False])
+def test_a_body_after_the_response_gets_no_second_one(impatient: str, *, continues: bool) -> None:
+    """Rejected by its head, and read no longer than any other."""
     head = POST + b"X-Aws-Access-Key-Id: half\r\nContent-Length: 1000\r\n\r\n"
-    with connect(hasty) as connection:
+    with connect(impatient) as connection:
         connection.sendall(head + b"x")
         received = connection.recv(65536)
-        if goes_on:
-            dribble(connection)
+        if continues:
+            send_slowly(connection)
         received += read_to_end(connection)
-    (answer,) = answers(received)
-    assert answer.status == 401
+    (response,) = parse_responses(received)
+    assert response.status == 401
 
 
-def test_a_body_that_ends_after_its_answer_leaves_an_idle_connection(hasty: str) -> None:
-    """Which is closed as any other; uvicorn by itself would keep it for good."""
+def test_a_body_that_ends_after_its_response_leaves_an_idle_connection(impatient: str) -> None:
+    """Closed like any other; uvicorn by itself would never close it."""
     head = POST + b"X-Aws-Access-Key-Id: half\r\nContent-Length: 2\r\n\r\n"
-    with connect(hasty) as connection:
+    with connect(impatient) as connection:
         connection.sendall(head)
         received = connection.recv(65536)
         connection.sendall(b"{}")
         received += read_to_end(connection)
-    (answer,) = answers(received)
-    assert answer.status == 401
+    (response,) = parse_responses(received)
+    assert response.status == 401
 
 
-def test_a_slow_answer_is_not_the_client_s_fault() -> None:
-    """The deadline passes while the application works on a request that came in two pieces."""
+def test_a_slow_application_does_not_time_out_the_client() -> None:
+    """The deadline passes while the application works on a request that arrived in two pieces."""
     passed = threading.Event()
 
-    class Telling(Hasty):
+    class Notifying(ImpatientProtocol):
         def _check_deadline(self) -> None:
             super()._check_deadline()
             passed.set()
@@ -133,38 +139,38 @@ def test_a_slow_answer_is_not_the_client_s_fault() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body"})
 
-    with serve(slow, http=Telling) as url, connect(url) as connection:
+    with serve(slow, http=Notifying) as url, connect(url) as connection:
         connection.sendall(POST + b"Content-Length: 1\r\n\r\n")
         connection.sendall(b"x")
-        (answer,) = answers(read_to_end(connection))
-    assert answer.status == 200
+        (response,) = parse_responses(read_to_end(connection))
+    assert response.status == 200
     assert passed.is_set()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it is the kernel that counts")
-def test_who_does_not_take_the_answer_is_left() -> None:
-    """More than the sockets hold waits for a client who reads nothing of it."""
-    left = threading.Event()
+@pytest.mark.skipif(sys.platform != "linux", reason="needs TCP_USER_TIMEOUT")
+def test_a_client_that_does_not_read_is_disconnected() -> None:
+    """The response is larger than the socket buffers."""
+    lost = threading.Event()
     size = 32 * 1024 * 1024
 
-    class Leaving(Hasty):
+    class Losing(ImpatientProtocol):
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            left.set()
+            lost.set()
 
-    async def much(scope: Scope, _: Receive, send: Send) -> None:
+    async def large(scope: Scope, _: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         headers = [(b"content-length", b"%d" % size), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": bytes(size)})
 
-    with serve(much, http=Leaving) as url, connect(url) as connection:
+    with serve(large, http=Losing) as url, connect(url) as connection:
         connection.sendall(LIVEZ)
-        assert left.wait(PATIENCE_SECONDS)
+        assert lost.wait(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
-    "begun",
+    "start",
     [
         b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Endless: ",
         b"GET /",
@@ -173,61 +179,59 @@ def test_who_does_not_take_the_answer_is_left() -> None:
     ],
     ids=["header", "target", "chunk extension", "trailer"],
 )
-def test_an_endless_line_is_431(gateway: Gateway, begun: bytes) -> None:
-    """Wherever it stands, it takes no more memory than a head may."""
+def test_an_endless_line_is_431(gateway: Gateway, start: bytes) -> None:
+    """Wherever it is, it takes no more memory than a head may."""
     with connect(gateway.url) as connection:
-        connection.sendall(begun)
-        # What arrives in one piece with its beginning is not counted, so once may be too little.
+        connection.sendall(start)
+        # Bytes that arrive together with the start are not counted, so once may not be enough.
         connection.sendall(b"a" * (MAX_HEAD_BYTES + 1))
         while not select.select([connection], [], [], 1)[0]:
             connection.sendall(b"a" * (MAX_HEAD_BYTES + 1))
-        answer = the_answer(connection)
-    assert answer.status == 431
-    assert str(MAX_HEAD_BYTES).encode() in answer.body
+        response = only_response(connection)
+    assert response.status == 431
+    assert str(MAX_HEAD_BYTES).encode() in response.body
 
 
 def test_endless_headers_are_431(gateway: Gateway) -> None:
-    """None of them long."""
     with connect(gateway.url) as connection:
         connection.sendall(LIVEZ[:-2] + b"X-A: b\r\n" * (MAX_HEAD_BYTES // 8))
-        assert the_answer(connection).status == 431
+        assert only_response(connection).status == 431
 
 
-def test_a_long_body_is_no_long_head(gateway: Gateway) -> None:
-    """In pieces of a few bytes too, whose framing is longer than they are."""
+def test_a_long_body_does_not_count_as_head(gateway: Gateway) -> None:
+    """Also in chunks whose framing is longer than their content."""
     body = JOBS + b" " * MAX_HEAD_BYTES
     pieces = b"".join(b"1;a=b\r\n%c\r\n" % each for each in body) + b"0\r\n\r\n"
     head = "".join(f"{name}: {value}\r\n" for name, value in ADA.items()).encode()
     with connect(gateway.url) as connection:
         connection.sendall(CHUNKED[:-2] + head + b"Connection: close\r\n\r\n" + pieces)
-        (answer,) = answers(read_to_end(connection))
-    assert answer.status == 200
+        (response,) = parse_responses(read_to_end(connection))
+    assert response.status == 200
 
 
 def test_trailers_are_not_headers(gateway: Gateway) -> None:
-    """Credentials behind the body are nobody's; uvicorn by itself would have them in the head."""
+    """Credentials after the body are ignored; uvicorn by itself would add them to the head."""
     trailers = "".join(f"{name}: {value}\r\n" for name, value in ADA.items()).encode()
     body = b"%x\r\n" % len(JOBS) + JOBS + b"\r\n0\r\n" + trailers + b"\r\n"
     with connect(gateway.url) as connection:
         connection.sendall(CHUNKED[:-2] + b"Connection: close\r\n\r\n" + body)
-        assert the_answer(connection).status == 401
+        assert only_response(connection).status == 401
     assert gateway.sandbox.calls == []
 
 
-def test_more_headers_than_a_hundred_are_431(gateway: Gateway) -> None:
-    """A hundred are served."""
+def test_more_than_a_hundred_headers_are_431(gateway: Gateway) -> None:
     for count, status in ((MAX_HEADERS, 200), (MAX_HEADERS + 1, 431)):
         others = b"X-A: b\r\n" * (count - 2)
         with connect(gateway.url) as connection:
             connection.sendall(LIVEZ[:-2] + b"Connection: close\r\n" + others + b"\r\n")
-            (answer,) = answers(read_to_end(connection))
-        assert answer.status == status
-    assert b"100 headers" in answer.body
-    assert b"LIMIT_EXCEEDED" in answer.body
+            (response,) = parse_responses(read_to_end(connection))
+        assert response.status == status
+    assert b"100 headers" in response.body
+    assert b"LIMIT_EXCEEDED" in response.body
 
 
 def test_long_credentials_fit(gateway: Gateway) -> None:
-    """12 KiB of them, as AWS makes no promise of how long a token is."""
+    """12 KiB: AWS documents no limit on the length of a session token."""
     long = {
         **ADA,
         "X-Aws-Session-Token": "x" * 8192,
@@ -236,47 +240,43 @@ def test_long_credentials_fit(gateway: Gateway) -> None:
     assert gateway.ask("{ __typename }", caller=None, headers=long).status == 200
 
 
-def test_requests_in_a_heap_are_not_all_kept(gateway: Gateway) -> None:
-    """Those that were there first are answered, in order; then the connection ends."""
+def test_pipelined_requests_are_limited(gateway: Gateway) -> None:
+    """The first ones get their responses, in order; then the connection is closed."""
     with connect(gateway.url) as connection:
         connection.sendall(LIVEZ * (MAX_PIPELINED + 1000))
-        received = answers(read_to_end(connection))
-    assert {answer.status for answer in received} == {200}
+        received = parse_responses(read_to_end(connection))
+    assert {response.status for response in received} == {200}
     assert 1 <= len(received) <= MAX_PIPELINED + 1
 
 
-class Narrow(HardenedProtocol):
-    """Has room for two."""
-
+class TwoConnectionsProtocol(HardenedProtocol):
     max_connections = 2
 
 
-def served(connection: socket.socket) -> bool:
-    """Whether a request is answered, and not refused for want of room."""
+def is_served(connection: socket.socket) -> bool:
     connection.sendall(LIVEZ)
     return connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_one_connection_too_many_is_closed(sandbox: Sandbox) -> None:
-    """At once, with when to come back; those who were there are served, and whoever comes later."""
-    with gateway_over(sandbox, http=Narrow) as narrow, connect(narrow.url) as first:
+def test_one_connection_too_many_is_503(sandbox: Sandbox) -> None:
+    """With a Retry-After; earlier and later connections are served."""
+    with gateway_over(sandbox, http=TwoConnectionsProtocol) as narrow, connect(narrow.url) as first:
         with connect(narrow.url) as second:
-            assert served(first)
-            assert served(second)
+            assert is_served(first)
+            assert is_served(second)
             with connect(narrow.url) as third:
-                answer = the_answer(third)
-            assert answer.status == 503
-            assert answer.headers["retry-after"] == "2"
-            assert served(first)
-        while not served_anew(narrow.url):
-            pass  # the server has yet to hear that the second has left
+                response = only_response(third)
+            assert response.status == 503
+            assert response.headers["retry-after"] == "2"
+            assert is_served(first)
+        while not accepts_connection(narrow.url):
+            pass  # the server has yet to notice that the second was closed
 
 
-def served_anew(url: str) -> bool:
-    """Whether a new connection is served."""
+def accepts_connection(url: str) -> bool:
     with connect(url) as connection:
         try:
-            return served(connection)
+            return is_served(connection)
         except ConnectionError:
             return False
 
@@ -290,9 +290,8 @@ def served_anew(url: str) -> bool:
         (256, 128),
     ],
 )
-def test_there_are_files_for_more_than_clients(
+def test_the_connection_limit_reserves_files(
     monkeypatch: pytest.MonkeyPatch, files: int, expected: int
 ) -> None:
-    """However few the process may open, the upstream has some of them."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     assert connection_limit() == expected
