@@ -13,12 +13,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.auth.authenticator import Authenticator, Identity, Oidc
-from gateway.auth.oidc_file import Issuer, read_oidc_file
-from gateway.auth.router_secret import RouterSecrets
-from gateway.auth.sessions import Sessions
-from gateway.auth.sts import Sts
-from gateway.auth.tokens import TokenVerifier
+from gateway.auth.authenticator import Authenticator, Identity, Oidc, RouterSecrets
+from gateway.auth.oidc import Issuer, TokenVerifier, read_oidc_file
+from gateway.auth.sts import SessionCache, StsClient
+from gateway.errors import GatewayError
 from gateway.graph.context import Context, Scope
 from gateway.graph.execution.engine import Engine
 from gateway.graph.execution.limits import Limits
@@ -122,11 +120,11 @@ def make_context(
     settings: Settings, client: CachedClient, identity: Identity, options: RequestOptions
 ) -> Context:
     """Make the context of a request; its deadline starts now."""
-    if identity.caller is None:
-        return Context(_scope(settings), identity.problem, from_router=options.from_router)
+    if isinstance(identity, GatewayError):
+        return Context(_scope(settings), identity, from_router=options.from_router)
     loader = RequestLoader(
         client,
-        identity.caller,
+        identity,
         fresh=options.fresh,
         deadline=asyncio.get_running_loop().time() + settings.deadline_seconds,
         page_budget=CallBudget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),
@@ -142,10 +140,10 @@ async def _authenticator(
 ) -> Authenticator:
     if not issuers:
         return Authenticator(settings.callers, settings.allow_long_term_keys)
-    sts = await stack.enter_async_context(Sts.open(settings.region, settings.sts_url))
-    sessions = Sessions(sts, settings.region)
+    sts = await stack.enter_async_context(StsClient.open(settings.region, settings.sts_url))
+    sessions = SessionCache(sts)
     stack.push_async_callback(sessions.close)
-    oidc = Oidc(TokenVerifier(issuers), sessions, settings.region)
+    oidc = Oidc(TokenVerifier(issuers), sessions)
     return Authenticator(settings.callers, settings.allow_long_term_keys, oidc)
 
 

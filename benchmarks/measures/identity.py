@@ -15,10 +15,8 @@ from benchmarks.table import Row, at_most, beside
 from gateway.auth.authenticator import Authenticator, Oidc
 from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.auth.jwks import IssuerKeys
-from gateway.auth.oidc_file import Issuer, Role
-from gateway.auth.sessions import Sessions
-from gateway.auth.sts import Exchange, Session, Sts
-from gateway.auth.tokens import TokenVerifier
+from gateway.auth.oidc import Issuer, Role, TokenVerifier
+from gateway.auth.sts import Session, SessionCache, StsClient
 from gateway.upstream.cache.backend import MemoryAnswers
 from gateway.upstream.cache.encrypted_redis import decrypt, encrypt
 from gateway.upstream.cache.memory import BoundedMemoryCache
@@ -40,7 +38,7 @@ class OwnKeys(IssuerKeys):
     """Keys that need no issuer to be asked."""
 
     def __init__(self, keys: Mapping[str, Key]) -> None:
-        super().__init__(ISSUER)
+        super().__init__(NAME, None)
         self._own = keys
 
     async def find(self, key_id: str) -> Key | None:
@@ -48,13 +46,13 @@ class OwnKeys(IssuerKeys):
         return self._own.get(key_id)
 
 
-class OwnSts(Sts):
+class OwnSts(StsClient):
     """Gives sessions without being asked over a network."""
 
     def __init__(self) -> None:
         super().__init__(None, REGION)
 
-    async def exchange(self, wanted: Exchange) -> Session:  # noqa: ARG002  all get one
+    async def assume_role(self, token: str, role: Role, session_name: str) -> Session:  # noqa: ARG002
         """Return an hour's session."""
         return Session(AwsCredentials("ASIA" + "0" * 16, "s" * 40, "t" * 800), time.time() + HOUR)
 
@@ -65,11 +63,11 @@ def token(key: RSAKey | ECKey, algorithm: str, subject: str) -> str:
     return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
 
 
-def door(*keys: RSAKey | ECKey) -> Authenticator:
-    """Make a door that trusts these keys."""
+def authenticator(*keys: RSAKey | ECKey) -> Authenticator:
+    """Make an authenticator that trusts these keys."""
     own: dict[str, Key] = {str(key.kid): key for key in keys}
     verifier = TokenVerifier({NAME: ISSUER}, keys_of=lambda _: OwnKeys(own))
-    oidc = Oidc(verifier, Sessions(OwnSts(), REGION), REGION)
+    oidc = Oidc(verifier, SessionCache(OwnSts()))
     return Authenticator(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
 
 
@@ -80,7 +78,7 @@ async def measure() -> list[Row]:
 
 async def _verification() -> list[Row]:
     rsa = RSAKey.generate_key(2048, {"kid": "rsa"})
-    ours = door(rsa)
+    ours = authenticator(rsa)
     known = [(b"authorization", b"Bearer " + token(rsa, "RS256", "ada").encode())]
     texts = iter([token(rsa, "RS256", f"caller {number}") for number in range(400)])
 
@@ -88,7 +86,7 @@ async def _verification() -> list[Row]:
         await ours.identify([(b"authorization", b"Bearer " + next(texts).encode())])
 
     async def warm() -> None:
-        assert (await ours.identify(known)).caller is not None
+        assert isinstance(await ours.identify(known), Caller)
 
     await warm()
     return [
@@ -120,7 +118,7 @@ def _sealing() -> list[Row]:
 async def _memory() -> list[Row]:
     cache = MemoryAnswers(BoundedMemoryCache(16 * KIBIBYTE * KIBIBYTE))
     ec = ECKey.generate_key("P-256", {"kid": "ec"})
-    ours = door(ec)
+    ours = authenticator(ec)
     marks: list[int] = []
     for number in range(CALLERS):
         caller = Caller.from_keys(f"ASIA{number:016d}", f"{number:040d}", "t" * 800)

@@ -1,14 +1,23 @@
-"""Who is asking: from a request's headers to a Caller. The one door of identity."""
+"""Authentication of a request by its headers, and of a federation router by its secret."""
 
+import hmac
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, TypeAlias
 
 from gateway.auth.aws_headers import AWS_HEADERS, caller_from_aws_headers
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc_file import Role
-from gateway.auth.sessions import Sessions
-from gateway.auth.tokens import TokenVerifier, VerifiedToken
-from gateway.errors import ForbiddenError, GatewayError, UnauthenticatedError
+from gateway.auth.oidc import TokenVerifier
+from gateway.auth.sts import SessionCache
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    UnauthenticatedError,
+    UpstreamUnavailableError,
+)
+from gateway.settings import SettingsError
 
 AUTHORIZATION = "authorization"
 
@@ -17,113 +26,142 @@ ACCEPTED = {
     "X-Aws-Session-Token",
     "oidc": "the header Authorization: Bearer with a token of a trusted issuer",
 }
-"""Scheme -> how a caller uses it."""
 
 CHALLENGES = {"aws-headers": 'Aws-Headers realm="audience-gateway"', "oidc": "Bearer"}
-"""Scheme -> what RFC 9110 wants to go with a 401. The first is ours: three headers, no dialogue."""
+"""The challenge of each scheme in a 401 (RFC 9110, 11.6.1). `Aws-Headers` is our own name."""
 
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a request says of who is asking: a caller, or why there is none."""
-
-    caller: Caller | None
-    problem: GatewayError
-    """What a field that needs the caller fails with where there is none."""
+Identity: TypeAlias = Caller | GatewayError
+"""A caller, or the error that fields which require one fail with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Oidc:
-    """What the `oidc` scheme needs: who verifies tokens, and who gives sessions for them."""
-
     verifier: TokenVerifier
-    sessions: Sessions
-    region: str
+    sessions: SessionCache
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Lets requests in by the schemes that are served."""
-
     schemes: frozenset[str]
     allow_long_term_keys: bool
     oidc: Oidc | None = None
+    """Set if `schemes` has `oidc`."""
 
     async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity:
-        """Return who is asking. `headers` are those of an ASGI scope.
+        """Return the identity in the headers of an ASGI scope.
 
-        Raises UnauthenticatedError for credentials that are malformed, doubled, of two schemes at
-        once, of one that is not served, or not to be believed. Says nothing of their values.
+        Raises UnauthenticatedError for credentials that are malformed, duplicated, of two
+        schemes at once, of a scheme that is not enabled, or invalid. Its message does not repeat
+        their values.
         """
-        given = self._given(headers)
-        if not given:
-            return Identity(None, self._anonymous())
-        if AUTHORIZATION in given:
-            return await self._by_token(given)
-        self._check_served("aws-headers")
-        caller = caller_from_aws_headers(given, allow_long_term_keys=self.allow_long_term_keys)
-        return Identity(caller, self._anonymous())
+        found = _credential_headers(headers)
+        if not found:
+            return UnauthenticatedError(f"This field requires authentication. {self._accepted()}")
+        if AUTHORIZATION in found:
+            return await self._identify_by_authorization(found)
+        self._check_enabled("aws-headers")
+        return caller_from_aws_headers(found, allow_long_term_keys=self.allow_long_term_keys)
 
     @property
     def challenge(self) -> Mapping[str, str]:
-        """The header that RFC 9110 wants with each 401: one challenge a scheme served."""
-        served = (CHALLENGES[scheme] for scheme in sorted(self.schemes))
-        return {"WWW-Authenticate": ", ".join(served)}
+        """The header that a 401 must have (RFC 9110), with a challenge for each enabled scheme."""
+        return {"WWW-Authenticate": ", ".join(CHALLENGES[each] for each in sorted(self.schemes))}
 
-    async def _by_token(self, given: dict[str, str]) -> Identity:
-        if len(given) > 1:
-            raise UnauthenticatedError(
-                "Credentials of two schemes are there at once. Accepted: one."
-            )
-        self._check_served("oidc")
-        assert self.oidc is not None  # noqa: S101  it is served
-        scheme, _, text = given[AUTHORIZATION].partition(" ")
+    async def _identify_by_authorization(self, headers: dict[str, str]) -> Identity:
+        if len(headers) > 1:
+            raise UnauthenticatedError("The request has credentials of two schemes. Accepted: one.")
+        self._check_enabled("oidc")
+        scheme, _, text = headers[AUTHORIZATION].partition(" ")
         text = text.strip(" ")
         if scheme.lower() != "bearer" or not text:
             raise UnauthenticatedError(
-                f"The Authorization header is no bearer token. {self._accepted()}"
+                f"The Authorization header is not a bearer token. {self._accepted()}"
             )
-        try:
-            token = await self.oidc.verifier.verify(text)
-        except UnauthenticatedError:
-            raise
-        except GatewayError as error:
-            return Identity(None, error)
-        role = token.issuer.role_for(token.claims)
-        if role is None:
-            return Identity(
-                None,
-                ForbiddenError("The token's claims lead to no role. Ask who runs the gateway."),
-            )
-        return await self._in_role(self.oidc, token, role)
+        assert self.oidc is not None  # noqa: S101  the scheme is enabled
+        return await _identify_by_token(self.oidc, text)
 
-    async def _in_role(self, oidc: Oidc, token: VerifiedToken, role: Role) -> Identity:
-        try:
-            session = await oidc.sessions.session_for(token, role)
-        except GatewayError as error:
-            return Identity(None, error)
-        expires_at = min(session.expires_at, token.expires_at)
-        caller = Caller.from_token(session.keys, token.text, role.role_arn, oidc.region, expires_at)
-        return Identity(caller, self._anonymous())
-
-    def _given(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-        given: dict[str, str] = {}
-        for raw, value in headers:
-            if raw == b"authorization" or raw in AWS_HEADERS:
-                name = raw.decode()
-                if name in given:
-                    raise UnauthenticatedError(f"{name} is there twice. Accepted: once.")
-                given[name] = value.decode("latin-1")
-        return given
-
-    def _check_served(self, scheme: str) -> None:
+    def _check_enabled(self, scheme: str) -> None:
         if scheme not in self.schemes:
             raise UnauthenticatedError(
-                f"This kind of credentials is not served here. {self._accepted()}"
+                f"This authentication scheme is not enabled. {self._accepted()}"
             )
 
     def _accepted(self) -> str:
         return f"Accepted: {', or '.join(ACCEPTED[scheme] for scheme in sorted(self.schemes))}."
 
-    def _anonymous(self) -> UnauthenticatedError:
-        return UnauthenticatedError(f"Data needs to know who is asking. {self._accepted()}")
+
+async def _identify_by_token(oidc: Oidc, text: str) -> Identity:
+    try:
+        token = await oidc.verifier.verify(text)
+    except UpstreamUnavailableError as error:
+        return error
+    role = token.issuer.role_for(token.claims)
+    if role is None:
+        return ForbiddenError(
+            "The token's claims match no role. Contact the operator of the gateway."
+        )
+    try:
+        session = await oidc.sessions.session_for(token, role)
+    except GatewayError as error:
+        return error
+    expires_at = min(session.expires_at, token.expires_at)
+    return Caller.from_token(
+        session.credentials, token.text, role.role_arn, oidc.sessions.region, expires_at
+    )
+
+
+def _credential_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for raw, value in headers:
+        if raw == b"authorization" or raw in AWS_HEADERS:
+            name = raw.decode()
+            if name in found:
+                raise UnauthenticatedError(f"Duplicate header {name}. Accepted: one.")
+            found[name] = value.decode("latin-1")
+    return found
+
+
+ROUTER_SECRET_HEADER = b"x-router-secret"
+ROUTER_SECRET_SETTING = "GATEWAY_ROUTER_SECRET_FILE"  # noqa: S105  a name, not a secret
+
+_ROUTER_SECRET = re.compile(rb"[\x21-\x7e]{16,1024}")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSecrets:
+    """The secrets that authenticate a federation router; several, to allow for rotation."""
+
+    accepted: tuple[bytes, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file with one secret per line.
+
+        Raises SettingsError; its message gives the line's number, never its content.
+        """
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise SettingsError(
+                f"{ROUTER_SECRET_SETTING}: {path} cannot be read: {error.strerror}."
+            ) from None
+        if not lines:
+            raise SettingsError(
+                f"{ROUTER_SECRET_SETTING}: {path} is empty. Accepted: one secret per line."
+            )
+        for number, line in enumerate(lines, 1):
+            if not _ROUTER_SECRET.fullmatch(line):
+                raise SettingsError(
+                    f"{ROUTER_SECRET_SETTING}: line {number} of {path} is not a valid secret. "
+                    "Accepted: 16 to 1024 visible ASCII characters without spaces."
+                )
+        return cls(tuple(lines))
+
+    def match(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Return whether the headers of an ASGI scope have exactly one secret, and an accepted one.
+
+        The comparison takes the same time whichever secret it is, and however much of it is right.
+        """
+        sent = [value for name, value in headers if name == ROUTER_SECRET_HEADER]
+        matches = [hmac.compare_digest(value, each) for value in sent for each in self.accepted]
+        return len(sent) == 1 and any(matches)

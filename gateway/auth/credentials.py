@@ -1,4 +1,4 @@
-"""Who is asking: a frozen value whose secrets cannot be printed."""
+"""AWS credentials, and the caller they belong to, as values whose secrets cannot be printed."""
 
 import hmac
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import NoReturn, final
 
 @final
 class AwsCredentials:
-    """AWS credentials in the shape that a SigV4 signer reads.
+    """AWS credentials with the attributes that a SigV4 signer reads.
 
-    No dataclass and no tuple: libraries print and encode those, field by field.
+    Neither a dataclass nor a tuple: libraries print and encode those field by field.
     """
 
     __slots__ = ("access_key", "account_id", "secret_key", "token")
@@ -26,55 +26,48 @@ class AwsCredentials:
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse to be changed."""
-        raise AttributeError("credentials are not changed")
+        raise AttributeError("AwsCredentials are immutable")
 
     def __eq__(self, other: object) -> bool:
-        """Compare all parts."""
         return isinstance(other, AwsCredentials) and self._parts() == other._parts()
 
     def __hash__(self) -> int:
-        """Hash all parts."""
         return hash(self._parts())
 
     def __copy__(self) -> "AwsCredentials":
-        """Be the same in a copy of what holds it."""
         return self
 
     def __deepcopy__(self, _: object) -> "AwsCredentials":
-        """Likewise."""
         return self
 
     def _parts(self) -> tuple[str, str, str | None]:
         return self.access_key, self.secret_key, self.token
 
     def __repr__(self) -> str:
-        """Show nothing."""
         return "AwsCredentials(…)"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be written down."""
-        raise TypeError("credentials are not pickled")
+        raise TypeError("AwsCredentials cannot be pickled")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Caller:
-    """Somebody who has proved who they are, or lets AWS decide it by a signature.
+    """An authenticated principal, or one whose signature AWS has yet to check.
 
-    `fingerprint` names the caller in caches, single flight and limits: 32 bytes that only who
-    holds every part of the credentials can produce. `encryption_key`, 32 bytes of the same
-    origin, opens what a shared cache holds for the caller. `expires_at` is when the right to
-    what was read ends, in seconds of the wall clock; None if only AWS knows.
+    `fingerprint` identifies the caller in caches, single flight and rate limits: 32 bytes that
+    only a holder of all parts of the credentials can compute. `encryption_key`, 32 bytes with
+    the same property, encrypts the caller's entries in a shared cache. `expires_at` limits how
+    long data read by this caller may be cached, in seconds since the epoch; None if only AWS
+    knows when the credentials expire.
     """
 
-    keys: AwsCredentials
+    credentials: AwsCredentials
     fingerprint: bytes
     encryption_key: bytes
     expires_at: float | None = None
 
     @classmethod
     def from_keys(cls, access_key: str, secret_key: str, token: str | None) -> "Caller":
-        """Make the caller that these AWS credentials stand for."""
         material = ("aws-headers", access_key, secret_key, token)
         return cls(
             AwsCredentials(access_key, secret_key, token),
@@ -84,15 +77,16 @@ class Caller:
 
     @classmethod
     def from_token(
-        cls, keys: AwsCredentials, token: str, role_arn: str, region: str, expires_at: float
+        cls, credentials: AwsCredentials, token: str, role_arn: str, region: str, expires_at: float
     ) -> "Caller":
-        """Make the caller that a verified OIDC token stands for in a role.
+        """Return the caller that a verified OIDC token identifies in a role.
 
-        The keys of its AWS session are not part of who it is: they are renewed, it stays.
+        The credentials of its AWS session are not part of the identity: they are refreshed
+        while the caller stays the same.
         """
         material = ("oidc", token, role_arn, region)
         return cls(
-            keys,
+            credentials,
             derive_key(token, "fingerprint", *material),
             derive_key(token, "seal", *material),
             expires_at,
@@ -100,20 +94,19 @@ class Caller:
 
     @property
     def digest(self) -> str:
-        """What names the caller in logs: it leads back to nothing, not even to a cache's keys."""
+        """The caller's name in logs, from which not even its cache keys can be derived."""
         return sha256(b"log:" + self.fingerprint).hexdigest()[:16]
 
     def __repr__(self) -> str:
-        """Show the digest, never a credential."""
         return f"Caller({self.digest})"
 
 
 def derive_key(secret: str, *material: str | None) -> bytes:
-    """HMAC all credential material under the caller's own secret, length-framed.
+    """Return the HMAC of all credential material under the caller's own secret.
 
-    The key is the caller's secret, so nothing has to be configured, replicas agree, and who
-    knows only the access key id, or a subject, can produce nothing. Framing keeps ("ab", "c")
-    apart from ("a", "bc"), and None from "".
+    With the caller's secret as the key nothing has to be configured, replicas agree, and an
+    access key id or a subject alone is not enough to compute the result. Each part is framed by
+    its length, which keeps ("ab", "c") apart from ("a", "bc"), and None from "".
     """
     mac = hmac.new(secret.encode(), digestmod=sha256)
     for part in material:

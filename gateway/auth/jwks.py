@@ -1,6 +1,7 @@
-"""An issuer's public keys: fetched when they are needed, kept when it cannot be reached."""
+"""The public keys of an issuer: fetched on demand, kept while the issuer cannot be reached."""
 
 import asyncio
+import re
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
@@ -12,163 +13,176 @@ import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 
-from gateway.auth.oidc_file import Issuer, trusted_address
 from gateway.concurrency import SingleFlight
 
 log = structlog.get_logger()
 
 MIN_GAP_SECONDS = 30.0
-"""Between two fetches, whatever tokens claim: unknown key ids are free to invent."""
+"""Between two fetches, whatever key ids tokens have: a client can invent any number of them."""
 
 FIRST_GAP_SECONDS = 1.0
-"""While none are known: nobody is let in before, and the issuer may be back in a moment."""
+"""Likewise while no keys are known: no token can be verified, and the issuer may soon be back."""
 
 SOFT_AGE_SECONDS = 3000.0
-"""From when keys are fetched anew while they still serve: nobody waits for it."""
+"""Older keys are refreshed in the background."""
 
 MAX_AGE_SECONDS = 3600.0
-"""From when keys serve only if the issuer has just failed to give new ones, so that one that was
-withdrawn is not trusted for long."""
+"""Older keys are used only if the issuer has just failed to return new ones, so that a withdrawn
+key is not trusted for long."""
 
 FETCH_SECONDS = 5.0
-MAX_ANSWER_BYTES = 512 * 1024
+MAX_RESPONSE_BYTES = 512 * 1024
 MAX_KEYS = 100
 RSA_BITS = range(2048, 8192 + 1)
 
 _PUBLIC = ("kty", "kid", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
-"""What is read of a key. Not what is private, nor where else it says that keys are."""
+"""The members of a JWK that are read: no private ones, and no URLs of other keys."""
 
+_HTTPS = re.compile(r"https://[^/?#@\s]+(/[^?#\s]*)?")
+_LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^?#\s]*)?")
 
 FETCH_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""What goes wrong in a fetch; a ValueError says what was wrong with the answer."""
+"""Errors of a fetch. The text of a ValueError describes an invalid response."""
 
 
 class KeysUnavailableError(Exception):
-    """No keys are known, and the issuer cannot be asked for any."""
+    """No keys are known, and they cannot be fetched."""
+
+
+def trusted_url(value: str) -> str:
+    """Return a URL whose responses can be trusted; raises ValueError for any other."""
+    if not _HTTPS.fullmatch(value) and not _LOOPBACK.fullmatch(value):
+        raise ValueError("not an https:// URL (http:// is accepted for loopback hosts only)")
+    return value
 
 
 class IssuerKeys:
     """The keys of one issuer.
 
-    Concurrent needs are one fetch; a failed one leaves the last good keys in force.
+    Concurrent lookups share one fetch; if it fails, the last good keys stay in force.
     """
 
-    def __init__(self, issuer: Issuer, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, issuer: str, jwks_url: str | None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`jwks_url` None means that of the issuer's discovery document."""
         self._issuer = issuer
+        self._jwks_url = jwks_url
         self._clock = clock
         self._keys: Mapping[str, Key] = {}
-        self._fetched = -float("inf")
-        self._tried = -float("inf")
-        self._failed = -float("inf")
+        self._fetched_at = -float("inf")
+        self._tried_at = -float("inf")
+        self._failed_at = -float("inf")
         self._flight: SingleFlight[None] = SingleFlight()
-        self._behind: asyncio.Task[None] | None = None
+        self._background: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> Key | None:
-        """Return the key with this id, None if the issuer has none such.
+        """Return the key with this id, None if the issuer has no such key.
 
-        Raises KeysUnavailableError if it could never be asked.
+        Raises KeysUnavailableError if no keys could be fetched yet.
         """
         now = self._clock()
-        too_old = now - self._fetched > MAX_AGE_SECONDS and now - self._failed > MAX_AGE_SECONDS
-        if key_id not in self._keys or too_old:
+        expired = (
+            now - self._fetched_at > MAX_AGE_SECONDS and now - self._failed_at > MAX_AGE_SECONDS
+        )
+        if key_id not in self._keys or expired:
             await self._refresh()
-        elif now - self._fetched > SOFT_AGE_SECONDS:
-            self._refresh_behind()
+        elif now - self._fetched_at > SOFT_AGE_SECONDS:
+            self._refresh_in_background()
         if not self._keys:
             raise KeysUnavailableError
         return self._keys.get(key_id)
 
     async def _refresh(self) -> None:
-        # A refresh under way is joined: its answer may hold the key.
-        if self._may_try() or self._flight.busy("keys"):
+        # A refresh in flight is joined even within the gap: it may bring the key.
+        if self._may_fetch() or self._flight.busy("keys"):
             await self._flight.run("keys", self._fetch)
 
-    def _refresh_behind(self) -> None:
-        if self._may_try() and (self._behind is None or self._behind.done()):
-            self._behind = asyncio.create_task(self._refresh())
+    def _refresh_in_background(self) -> None:
+        if self._may_fetch() and (self._background is None or self._background.done()):
+            self._background = asyncio.create_task(self._refresh())
 
-    def _may_try(self) -> bool:
+    def _may_fetch(self) -> bool:
         gap = MIN_GAP_SECONDS if self._keys else FIRST_GAP_SECONDS
-        return self._clock() - self._tried >= gap
+        return self._clock() - self._tried_at >= gap
 
     async def _fetch(self) -> None:
-        self._tried = self._clock()
+        self._tried_at = self._clock()
         try:
-            self._keys = await fetch_keys(self._issuer)
-            self._fetched = self._clock()
-            self._failed = -float("inf")
+            self._keys = await fetch_keys(self._issuer, self._jwks_url)
+            self._fetched_at = self._clock()
+            self._failed_at = -float("inf")
         except FETCH_ERRORS as error:
-            self._failed = self._clock()
+            self._failed_at = self._clock()
             log.warning(
-                "issuer's keys not fetched",
-                issuer=self._issuer.issuer,
+                "jwks refresh failed",
+                issuer=self._issuer,
                 cause=type(error).__qualname__,
                 known=len(self._keys),
             )
 
 
-async def fetch_keys(issuer: Issuer) -> Mapping[str, Key]:
-    """Ask an issuer for its keys, by their ids. Raises one of FETCH_ERRORS."""
+async def fetch_keys(issuer: str, jwks_url: str | None) -> Mapping[str, Key]:
+    """Return the keys of an issuer by their ids; raises one of FETCH_ERRORS."""
     timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     async with aiohttp.ClientSession(
         timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        url = issuer.jwks_url or await _discover(session, issuer.issuer)
-        return _keys_of(await _get_json(session, url))
+        return _parse_keys(await _get_json(session, jwks_url or await _discover(session, issuer)))
 
 
 async def _discover(session: aiohttp.ClientSession, issuer: str) -> str:
     found = await _get_json(session, issuer.rstrip("/") + "/.well-known/openid-configuration")
-    address = found.get("jwks_uri")
-    if found.get("issuer") != issuer or not isinstance(address, str):
-        raise ValueError("the discovery document is another issuer's")
-    if issuer.startswith("https://") and not address.startswith("https://"):
-        raise ValueError("the keys' address is not https://")
-    return trusted_address(address)
+    url = found.get("jwks_uri")
+    if found.get("issuer") != issuer or not isinstance(url, str):
+        raise ValueError("the discovery document belongs to another issuer or has no jwks_uri")
+    if issuer.startswith("https://") and not url.startswith("https://"):
+        raise ValueError("the jwks_uri is not an https:// URL")
+    return trusted_url(url)
 
 
 async def _get_json(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     body = b""
     async with session.get(url, allow_redirects=False) as response:
-        if response.status != 200:  # noqa: PLR2004  anything else holds no keys
-            raise ValueError(f"{url} answered {response.status}")
+        if response.status != 200:  # noqa: PLR2004  no other status has a document
+            raise ValueError(f"{url} returned HTTP {response.status}")
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise ValueError(f"{url} answered too much")
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise ValueError(f"{url} returned more than {MAX_RESPONSE_BYTES} bytes")
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise ValueError(f"{url} answered no JSON") from None
+        raise ValueError(f"{url} returned invalid JSON") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{url} answered no object")  # noqa: TRY004  all are one to the caller
+        raise ValueError(f"{url} returned no JSON object")  # noqa: TRY004  one of FETCH_ERRORS
     return found
 
 
-def _keys_of(found: dict[str, Any]) -> Mapping[str, Key]:
-    """Read a JWK set; what is no key to verify signatures with, or has no id, is left out."""
-    listed = found.get("keys")
+def _parse_keys(document: dict[str, Any]) -> Mapping[str, Key]:
+    """Return the keys of a JWK set that have an id and can verify signatures."""
+    listed = document.get("keys")
     if not isinstance(listed, list):
-        raise ValueError("the keys' address answered no key set")  # noqa: TRY004  as above
-    keys = {key.kid: key for key in map(_key_of, listed[:MAX_KEYS]) if key and key.kid}
+        raise ValueError("the JWKS document has no list of keys")  # noqa: TRY004  likewise
+    keys = {key.kid: key for key in map(_parse_key, listed[:MAX_KEYS]) if key and key.kid}
     if not keys:
-        raise ValueError("the keys' address answered no usable key")
+        raise ValueError("the JWKS document has no usable key")
     return keys
 
 
-def _key_of(listed: object) -> Key | None:
+def _parse_key(listed: object) -> Key | None:
     if not isinstance(listed, dict):
         return None
-    given = {name: listed[name] for name in _PUBLIC if name in listed}
-    if given.get("kty") not in ("RSA", "EC") or given.get("use", "sig") != "sig":
+    members = {name: listed[name] for name in _PUBLIC if name in listed}
+    if members.get("kty") not in ("RSA", "EC") or members.get("use", "sig") != "sig":
         return None
     try:
-        if given["kty"] == "RSA" and _bits(given["n"]) not in RSA_BITS:
+        if members["kty"] == "RSA" and _bit_length(members["n"]) not in RSA_BITS:
             return None
-        return import_key(given)
+        return import_key(members)
     except (JoseError, ValueError, TypeError, KeyError):
         return None
 
 
-def _bits(number: str) -> int:
+def _bit_length(number: str) -> int:
     return int.from_bytes(urlsafe_b64decode(number + "==")).bit_length()

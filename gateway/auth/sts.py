@@ -1,30 +1,39 @@
-"""STS: a verified token for the temporary credentials of a role. Signed by nobody."""
+"""AWS sessions of OIDC callers: obtained from STS for a verified token, cached, and refreshed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import random
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import orjson
+import structlog
 from botocore import UNSIGNED
 
 from gateway.auth.credentials import AwsCredentials
-from gateway.errors import UpstreamInvalidResponseError
+from gateway.auth.oidc import Role, VerifiedToken
+from gateway.concurrency import SingleFlight
+from gateway.errors import GatewayError, UpstreamInvalidResponseError
 from gateway.telemetry.tracing import STS
 from gateway.upstream.client import aws_client, aws_session
 from gateway.upstream.errors import translated
 from gateway.upstream.observation import observe_call
 
+log = structlog.get_logger()
+
 OPERATION = "AssumeRoleWithWebIdentity"
 
 EXCHANGE_SECONDS = 10.0
-"""In all, with every attempt: a request's own time begins only after it."""
+"""For all attempts together: the deadline of a request starts only after them."""
 
 ATTEMPTS = 3
-"""At most. One client serves all callers, so its own budget is the process's."""
+"""At most. botocore's retry quota is per client, and one client serves all callers."""
 
-READ_ONLY = orjson.dumps(
+READ_ONLY_POLICY = orjson.dumps(
     {
         "Version": "2012-10-17",
         "Statement": [
@@ -36,41 +45,45 @@ READ_ONLY = orjson.dumps(
         ],
     }
 ).decode()
-"""What a session is cut down to: all that the gateway ever calls."""
+"""A session policy that allows what the gateway calls, and nothing else."""
 
+REFRESH_SECONDS = 300.0
+"""Before the expiry of a session: from then on it is refreshed in the background."""
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A token, and what is wanted for it."""
+REFRESH_JITTER_SECONDS = 60.0
+"""Spreads the refreshes of sessions that began together."""
 
-    token: str = field(repr=False)
-    role_arn: str
-    session_name: str
-    seconds: int
-    read_only: bool
+EXPIRY_MARGIN_SECONDS = 60.0
+"""Before the expiry of a session: from then on it is not used, so that a call can finish."""
+
+RETRY_SECONDS = 10.0
+"""Between two attempts to refresh a session that is still usable."""
+
+MAX_SESSIONS = 10_000
+"""Sessions in the cache, of some 2 KB each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Temporary credentials, until a moment of the wall clock."""
+    """Temporary credentials; `expires_at` is in seconds since the epoch."""
 
-    keys: AwsCredentials
+    credentials: AwsCredentials
     expires_at: float
 
 
-class Sts:
-    """AssumeRoleWithWebIdentity at one endpoint."""
+class StsClient:
+    """AssumeRoleWithWebIdentity in one region. The call is not signed."""
 
     def __init__(self, client: Any, region: str) -> None:
         self._client = client
-        self._region = region
+        self.region = region
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, region: str, url: str | None, *, attempts: int = ATTEMPTS
-    ) -> AsyncIterator["Sts"]:
-        """Hold a client until the application ends; `url` None is the region's own endpoint."""
+    ) -> AsyncIterator["StsClient"]:
+        """Open a client; `url` None means the regional endpoint of AWS."""
         retries = {"mode": "standard", "total_max_attempts": attempts}
         async with aws_client(
             aws_session(), "sts", region, url, signature_version=UNSIGNED, retries=retries
@@ -79,36 +92,136 @@ class Sts:
 
     @property
     def address(self) -> str:
-        """Where it is asked."""
         address: str = self._client.meta.endpoint_url
         return address
 
-    async def exchange(self, wanted: Exchange) -> Session:
-        """Return a session; raises a GatewayError for whatever goes wrong."""
+    async def assume_role(self, token: str, role: Role, session_name: str) -> Session:
+        """Exchange a token for a session; raises GatewayError."""
         parameters: dict[str, Any] = {
-            "RoleArn": wanted.role_arn,
-            "RoleSessionName": wanted.session_name,
-            "WebIdentityToken": wanted.token,
-            "DurationSeconds": wanted.seconds,
+            "RoleArn": role.role_arn,
+            "RoleSessionName": session_name,
+            "WebIdentityToken": token,
+            "DurationSeconds": role.session_seconds,
         }
-        if wanted.read_only:
-            parameters["Policy"] = READ_ONLY
+        if role.read_only:
+            parameters["Policy"] = READ_ONLY_POLICY
         try:
-            with observe_call(OPERATION, wanted.session_name, self._region, service=STS) as audit:
+            with observe_call(OPERATION, session_name, self.region, service=STS) as observation:
                 with translated(OPERATION):
                     async with asyncio.timeout(EXCHANGE_SECONDS):
-                        answer = await self._client.assume_role_with_web_identity(**parameters)
-                audit.answered(answer["ResponseMetadata"].get("RequestId"))
-            return _session(answer["Credentials"])
-        # botocore reads times as it finds them, and fails as it happens to.
+                        response = await self._client.assume_role_with_web_identity(**parameters)
+                observation.answered(response["ResponseMetadata"].get("RequestId"))
+            return _parse_session(response["Credentials"])
+        # botocore's parser does not validate, and fails on unexpected values in many ways.
         except (LookupError, AttributeError, TypeError, ValueError, RuntimeError):
-            raise UpstreamInvalidResponseError("STS's answer made no sense.") from None
+            raise UpstreamInvalidResponseError("STS returned an invalid response.") from None
 
 
-def _session(given: Mapping[str, Any]) -> Session:
+def _parse_session(credentials: Mapping[str, Any]) -> Session:
     key_id, secret, token = (
-        given[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+        credentials[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
     )
     if not (key_id and secret and token):
-        raise ValueError("credentials with a part that is empty")
-    return Session(AwsCredentials(key_id, secret, token), given["Expiration"].timestamp())
+        raise ValueError("incomplete credentials")
+    return Session(AwsCredentials(key_id, secret, token), credentials["Expiration"].timestamp())
+
+
+@dataclass(slots=True)
+class _CachedSession:
+    session: Session
+    usable_until: float
+    refresh_at: float
+
+
+class SessionCache:
+    """One session for each combination of token, its identity, role, session policy and region."""
+
+    def __init__(
+        self,
+        sts: StsClient,
+        *,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`jitter` returns a random number from 0 to 1."""
+        self._sts = sts
+        self._clock = clock
+        self._jitter = jitter
+        self._sessions: OrderedDict[bytes, _CachedSession] = OrderedDict()
+        self._flight: SingleFlight[Session] = SingleFlight()
+        self._refreshes: set[asyncio.Task[None]] = set()
+
+    @property
+    def region(self) -> str:
+        return self._sts.region
+
+    async def session_for(self, token: VerifiedToken, role: Role) -> Session:
+        """Return a usable session; raises the GatewayError that STS failed with."""
+        key = self._key(token, role)
+        cached = self._sessions.get(key)
+        now = self._clock()
+        if cached is None or now >= cached.usable_until:
+            return await self._obtain(key, token, role)
+        self._sessions.move_to_end(key)
+        if now >= cached.refresh_at:
+            cached.refresh_at = now + RETRY_SECONDS
+            self._refresh_in_background(key, token, role)
+        return cached.session
+
+    async def close(self) -> None:
+        """Cancel the refreshes in progress."""
+        for task in self._refreshes:
+            task.cancel()
+        await asyncio.gather(*self._refreshes, return_exceptions=True)
+
+    async def _obtain(self, key: bytes, token: VerifiedToken, role: Role) -> Session:
+        return await self._flight.run(key, lambda: self._exchange(key, token, role))
+
+    async def _exchange(self, key: bytes, token: VerifiedToken, role: Role) -> Session:
+        session = await self._sts.assume_role(token.text, role, session_name(token))
+        margin = REFRESH_SECONDS + REFRESH_JITTER_SECONDS * self._jitter()
+        usable_until = session.expires_at - EXPIRY_MARGIN_SECONDS
+        # A session that outlasts its token needs no refresh: the next token has its own session.
+        outlasts = usable_until >= token.expires_at
+        self._sessions[key] = _CachedSession(
+            session,
+            usable_until=min(usable_until, token.expires_at),
+            refresh_at=float("inf") if outlasts else session.expires_at - margin,
+        )
+        self._sessions.move_to_end(key)
+        if len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        return session
+
+    def _refresh_in_background(self, key: bytes, token: VerifiedToken, role: Role) -> None:
+        task = asyncio.create_task(self._refresh(key, token, role))
+        self._refreshes.add(task)
+        task.add_done_callback(self._refreshes.discard)
+
+    async def _refresh(self, key: bytes, token: VerifiedToken, role: Role) -> None:
+        try:
+            await self._obtain(key, token, role)
+        except GatewayError as error:
+            log.warning("session refresh failed", code=error.code, role=role.role_arn)
+
+    def _key(self, token: VerifiedToken, role: Role) -> bytes:
+        identity = [
+            token.issuer.issuer,
+            token.subject,
+            token.audiences,
+            role.role_arn,
+            role.session_seconds,
+            role.read_only,
+            self.region,
+            sha256(token.text.encode()).hexdigest(),
+        ]
+        return sha256(orjson.dumps(identity)).digest()
+
+
+def session_name(token: VerifiedToken) -> str:
+    """Return a name for CloudTrail: a digest of issuer and subject, which reveals neither.
+
+    A digest, not a prefix, keeps apart long subjects that begin alike.
+    """
+    text = orjson.dumps([token.issuer.issuer, token.subject])
+    return f"gateway-{sha256(text).hexdigest()[:40]}"

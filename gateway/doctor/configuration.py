@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from gateway.auth.oidc_file import Issuer, read_oidc_file
-from gateway.auth.router_secret import RouterSecrets
+from gateway.auth.authenticator import RouterSecrets
+from gateway.auth.oidc import Issuer, read_oidc_file
 from gateway.doctor.row import Row, State, fail, ok, warn
 from gateway.http.graphiql import GraphiQL
 from gateway.server.protocol import MAX_CONNECTIONS, RESERVED_FILES, connection_limit

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from gateway.auth.sts import Sts
+from gateway.auth.sts import StsClient
 from gateway.doctor.clock import Clock
 from gateway.doctor.configuration import Files
 from gateway.doctor.credentials import Credentials
@@ -39,7 +39,7 @@ class Examination:
                 CleanRoomsClient.open(settings.served_regions, settings.upstream_url)
             )
             sts = await parts.enter_async_context(
-                Sts.open(settings.region, settings.sts_url, attempts=ONE_ATTEMPT)
+                StsClient.open(settings.region, settings.sts_url, attempts=ONE_ATTEMPT)
             )
             upstream = Upstream(aws, clock)
             called, trusted, cached = await asyncio.gather(
@@ -54,7 +54,7 @@ class Examination:
             for region in sorted(self.settings.served_regions)
         )
 
-    async def _trusted(self, sts: Sts, upstream: Upstream, clock: Clock) -> list[Row]:
+    async def _trusted(self, sts: StsClient, upstream: Upstream, clock: Clock) -> list[Row]:
         issuers = self.files.issuers
         if not issuers:
             return [] if self.token is None else [self._untried()]
@@ -62,7 +62,7 @@ class Examination:
         tries: list[tuple[str, Awaitable[list[Row]]]] = [
             (f"issuer {name}", _one(check_issuer(issuer))) for name, issuer in issuers.items()
         ]
-        tries.append(("STS", _one(check_sts(sts, role.role_arn, clock))))
+        tries.append(("STS", _one(check_sts(sts, role, clock))))
         if self.token is not None:
             trial = TokenTrial(issuers, sts, upstream, self.settings.region)
             tries.append(("token", trial.rows(self.token)))

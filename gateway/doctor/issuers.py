@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from joserfc.jwk import Key
 
 from gateway.auth.jwks import FETCH_ERRORS, fetch_keys
-from gateway.auth.oidc_file import Issuer
+from gateway.auth.oidc import Issuer
 from gateway.doctor.obstacle import SECONDS, obstacle
 from gateway.doctor.row import Row, fail, ok
 
@@ -21,7 +21,7 @@ async def check_issuer(issuer: Issuer) -> Row:
     what = f"issuer {issuer.issuer}"
     try:
         async with asyncio.timeout(SECONDS):
-            keys = (await fetch_keys(issuer)).values()
+            keys = (await fetch_keys(issuer.issuer, issuer.jwks_url)).values()
     except FETCH_ERRORS as error:
         found = obstacle(error)
         if found is None:

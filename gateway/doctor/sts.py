@@ -2,7 +2,8 @@
 
 import asyncio
 
-from gateway.auth.sts import Exchange, Sts
+from gateway.auth.oidc import Role
+from gateway.auth.sts import StsClient
 from gateway.doctor.clock import Clock
 from gateway.doctor.obstacle import SECONDS
 from gateway.doctor.row import Row, fail, ok, warn
@@ -14,12 +15,11 @@ SETTING = "GATEWAY_STS_URL"
 
 EXPECTED = "InvalidIdentityToken"
 NO_TOKEN = "not.a.token"  # noqa: S105  as it says
-SHORTEST_SECONDS = 900
 
 
-async def check_sts(sts: Sts, role_arn: str, clock: Clock) -> Row:
+async def check_sts(sts: StsClient, role: Role, clock: Clock) -> Row:
     """Try to exchange a token that is none."""
-    error = await _refusal(sts, role_arn)
+    error = await _refusal(sts, role)
     if error is None:
         why = f"{sts.address} takes a token that is none: it is not AWS."
         return warn(WHAT, why, f"If that is not meant, check {SETTING}.")
@@ -34,11 +34,10 @@ async def check_sts(sts: Sts, role_arn: str, clock: Clock) -> Row:
     return fail(WHAT, f"{sts.address}: {why}.", remedy)
 
 
-async def _refusal(sts: Sts, role_arn: str) -> GatewayError | None:
-    wanted = Exchange(NO_TOKEN, role_arn, "gateway-check", SHORTEST_SECONDS, read_only=False)
+async def _refusal(sts: StsClient, role: Role) -> GatewayError | None:
     try:
         async with asyncio.timeout(SECONDS):
-            await sts.exchange(wanted)
+            await sts.assume_role(NO_TOKEN, role, "gateway-check")
     except TimeoutError as error:
         late = UpstreamTimeoutError("")
         late.__cause__ = error

@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc_file import Issuer, Role
-from gateway.auth.sessions import Sessions
-from gateway.auth.sts import Session, Sts
-from gateway.auth.tokens import TokenVerifier, VerifiedToken
+from gateway.auth.oidc import Issuer, Role, TokenVerifier, VerifiedToken
+from gateway.auth.sts import Session, SessionCache, StsClient
 from gateway.doctor.obstacle import SECONDS, Obstacle, obstacle
 from gateway.doctor.row import Row, fail, ok, skipped
 from gateway.doctor.upstream import Upstream
@@ -30,7 +28,7 @@ class TokenTrial:
     """What a token is tried with."""
 
     issuers: Mapping[str, Issuer]
-    sts: Sts
+    sts: StsClient
     upstream: Upstream
     region: str
 
@@ -58,7 +56,7 @@ class TokenTrial:
             return
         yield ok(SESSION, f"STS gives one for {session.expires_at - time.time():.0f} s.")
         caller = Caller.from_token(
-            session.keys, token.text, role.role_arn, self.region, session.expires_at
+            session.credentials, token.text, role.role_arn, self.region, session.expires_at
         )
         yield await self.upstream.list_as(CALL, self.region, caller)
 
@@ -78,7 +76,7 @@ class TokenTrial:
             return fail(TOKEN, *_late(error))
 
     async def _session(self, token: VerifiedToken, role: Role) -> Session | Row:
-        sessions = Sessions(self.sts, self.region)
+        sessions = SessionCache(self.sts)
         try:
             async with asyncio.timeout(SECONDS):
                 return await sessions.session_for(token, role)

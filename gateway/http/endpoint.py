@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth.authenticator import Authenticator, Identity
-from gateway.auth.router_secret import RouterSecrets
+from gateway.auth.authenticator import Authenticator, Identity, RouterSecrets
+from gateway.auth.credentials import Caller
 from gateway.errors import OverloadedError, UnauthenticatedError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, WriteByGetError
@@ -109,7 +109,7 @@ class Endpoint:
         # First, because a rejection under overload must cost nothing.
         await self.limiter.check()
         identity = await _authenticate(request)
-        caller = identity.caller
+        caller = identity if isinstance(identity, Caller) else None
         request_log.caller = caller.digest if caller else None
         options = self._options(request)
         graph_request = await self._graph_request(request)
@@ -132,7 +132,7 @@ class Endpoint:
             fresh="no-cache" in (directive.strip() for directive in directives),
             show_cost=COST_HEADER in request.headers,
             from_router=self.router_secrets is None
-            or self.router_secrets.shown_by(request.scope["headers"]),
+            or self.router_secrets.match(request.scope["headers"]),
         )
 
     async def _graph_request(self, request: Request[Resources]) -> GraphRequest:

@@ -76,7 +76,7 @@ class CleanRoomsClient:
         Raises a GatewayError for whatever goes wrong.
         """
         client = self._clients[region]
-        token = _keys.set(caller.keys)
+        token = _keys.set(caller.credentials)
         try:
             with translated(operation):
                 # The client's generated methods do no more than rename this one.

@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from joserfc.jwk import ECKey, Key, RSAKey
@@ -15,8 +16,8 @@ from joserfc.jws import JWSRegistry
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth.oidc_file import Issuer, read_oidc_file
-from gateway.auth.tokens import VerifiedToken
+from gateway.auth.jwks import IssuerKeys
+from gateway.auth.oidc import Issuer, VerifiedToken, read_oidc_file
 from gateway.sandbox import ROLE_ARNS
 from tests.serving import serve
 
@@ -28,21 +29,6 @@ MISSING = object()
 
 DISCOVERY = "/.well-known/openid-configuration"
 JWKS = "/jwks"
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self, now: float = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        """Give the moment it shows."""
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Move on."""
-        self.now += seconds
 
 
 @cache
@@ -93,6 +79,12 @@ def trusted(url: str, **more: Any) -> Issuer:
     """Trust an issuer for our audience, with a role for everybody."""
     given = {"audiences": [AUDIENCE], "role": [{"match": {}, "role_arn": ROLE}], **more}
     return Issuer(issuer=url, **given)
+
+
+def keys_at(url: str, clock: Callable[[], float] = monotonic, **more: Any) -> IssuerKeys:
+    """Give the keys of an issuer, none of them fetched."""
+    issuer = trusted(url, **more)
+    return IssuerKeys(issuer.issuer, issuer.jwks_url, clock=clock)
 
 
 def verified(subject: str = "ada", text: str = "a.b.c", **claims: Any) -> VerifiedToken:

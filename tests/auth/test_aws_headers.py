@@ -127,8 +127,8 @@ def test_any_values_are_somebody_or_refused(
         )
     except UnauthenticatedError:
         return
-    assert somebody.keys.access_key == key_id
-    assert somebody.keys.secret_key == secret
-    assert somebody.keys.token == token
+    assert somebody.credentials.access_key == key_id
+    assert somebody.credentials.secret_key == secret
+    assert somebody.credentials.token == token
     assert token is not None or allowed
     assert all(part is None or part.isascii() for part in (key_id, secret, token))

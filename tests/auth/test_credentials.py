@@ -65,7 +65,7 @@ SHOWN: dict[str, Callable[[object], object]] = {
 
 
 @pytest.mark.parametrize("show", SHOWN.values(), ids=SHOWN)
-@pytest.mark.parametrize("value", [ADA, ADA.keys], ids=["caller", "keys"])
+@pytest.mark.parametrize("value", [ADA, ADA.credentials], ids=["caller", "keys"])
 def test_no_way_of_printing_shows_a_secret(value: object, show: Callable[[object], object]) -> None:
     """Neither a caller nor the keys in it, which travel through libraries that print."""
     shown = str(show(value))
@@ -86,7 +86,7 @@ def test_a_caller_as_a_dictionary_prints_no_secret() -> None:
 
 def test_a_caller_as_json_has_no_secret() -> None:
     """The standard library writes any tuple as a list, so keys must not be one, or must refuse."""
-    for value in (ADA.keys, dataclasses.asdict(ADA), {"caller": ADA}):
+    for value in (ADA.credentials, dataclasses.asdict(ADA), {"caller": ADA}):
         try:
             shown = json.dumps(value, default=str)
         except TypeError:
@@ -94,7 +94,7 @@ def test_a_caller_as_json_has_no_secret() -> None:
         assert "canary" not in shown.lower()
 
 
-@pytest.mark.parametrize("value", [ADA, ADA.keys], ids=["caller", "keys"])
+@pytest.mark.parametrize("value", [ADA, ADA.credentials], ids=["caller", "keys"])
 def test_a_caller_cannot_be_pickled(value: object) -> None:
     """A pickle in a cache, a queue or a crash report would hold the secret in clear."""
     try:
@@ -107,18 +107,18 @@ def test_a_caller_cannot_be_pickled(value: object) -> None:
 
 def test_a_signer_finds_what_it_reads() -> None:
     """By the names that botocore's credentials have."""
-    assert ADA.keys.access_key == KEY_ID
-    assert ADA.keys.secret_key == SECRET
-    assert ADA.keys.token == TOKEN
-    assert Caller.from_keys(KEY_ID, SECRET, None).keys.token is None
+    assert ADA.credentials.access_key == KEY_ID
+    assert ADA.credentials.secret_key == SECRET
+    assert ADA.credentials.token == TOKEN
+    assert Caller.from_keys(KEY_ID, SECRET, None).credentials.token is None
 
 
 def test_a_caller_cannot_be_changed() -> None:
     """It is the same from the door to the signature."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ADA.keys = AwsCredentials("a", "b", None)  # type: ignore[misc]  # which is the point
+        ADA.credentials = AwsCredentials("a", "b", None)  # type: ignore[misc]  # which is the point
     with pytest.raises(AttributeError):
-        ADA.keys.secret_key = "b"
+        ADA.credentials.secret_key = "b"
 
 
 def test_equal_credentials_are_equal_callers() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.app import create_app
-from gateway.auth.oidc_file import Issuer, read_oidc_file
+from gateway.auth.oidc import Issuer, read_oidc_file
 from gateway.settings import Settings, SettingsError
 from tests.auth.issuers import ROLE, trusted
 
@@ -88,9 +88,9 @@ WRONG: dict[str, tuple[str, str]] = {
     "no audiences": (GOOD.replace("audiences", "#"), "issuer.0.audiences: Field required"),
     "no algorithm": (with_issuer("algorithms = []"), "issuer.0.algorithms: "),
     "a list of no algorithms": (with_issuer("algorithms = [[]]"), "issuer.0.algorithms.0: "),
-    "not TOML": ("issuer = [", "is not TOML"),
-    "a key twice": (with_role('role_arn = "x"'), "is not TOML"),
-    "an issuer twice": (GOOD + GOOD, "has issuer https://issuer.example twice"),
+    "not TOML": ("issuer = [", "is not valid TOML"),
+    "a key twice": (with_role('role_arn = "x"'), "is not valid TOML"),
+    "an issuer twice": (GOOD + GOOD, "has the issuer https://issuer.example twice"),
 }
 
 for address in (
@@ -111,7 +111,7 @@ for address in (
     "issuer.example",
     "",
 ):
-    message = "not an https:// address"
+    message = "not an https:// URL"
     WRONG[f"the issuer {address}"] = (
         GOOD.replace("https://issuer.example", address),
         f"issuer.0.issuer: {message}",

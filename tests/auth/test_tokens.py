@@ -11,19 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from joserfc.jwk import Key, RSAKey
 
-from gateway.auth import tokens
+from gateway.auth import oidc
 from gateway.auth.authenticator import Authenticator, Oidc
 from gateway.auth.jwks import IssuerKeys
-from gateway.auth.oidc_file import Issuer
-from gateway.auth.sessions import Sessions
-from gateway.auth.sts import Sts
-from gateway.auth.tokens import LEEWAY_SECONDS, TokenVerifier
+from gateway.auth.oidc import LEEWAY_SECONDS, Issuer, TokenVerifier
+from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import UnauthenticatedError
 from tests.auth.issuers import (
     AUDIENCE,
     MISSING,
     NOW,
-    Clock,
     claims_of,
     curve,
     public,
@@ -32,6 +29,7 @@ from tests.auth.issuers import (
     token,
     trusted,
 )
+from tests.clock import Clock
 
 ISSUER = "https://issuer.example"
 ATTACKER = curve("attacker")
@@ -57,7 +55,7 @@ class KnownKeys(IssuerKeys):
     """Keys that need no fetching; counts how often one is looked for."""
 
     def __init__(self, issuer: Issuer, *keys: Key) -> None:
-        super().__init__(issuer)
+        super().__init__(issuer.issuer, issuer.jwks_url)
         self.known = {str(key.kid): key for key in keys or (counted(), curve())}
         self.asked = 0
 
@@ -77,9 +75,10 @@ class Desk:
         self.verifier = TokenVerifier(
             {ISSUER: self.issuer}, clock=self.clock, keys_of=lambda _: self.keys
         )
-        sessions = Sessions(Sts(None, "us-east-1"), "us-east-1")  # it is never reached
-        oidc = Oidc(self.verifier, sessions, "us-east-1")
-        self.door = Authenticator(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
+        sessions = SessionCache(StsClient(None, "us-east-1"))  # it is never reached
+        self.authenticator = Authenticator(
+            frozenset({"oidc"}), allow_long_term_keys=False, oidc=Oidc(self.verifier, sessions)
+        )
 
     async def refusal(self, text: str) -> str:
         """Have a token refused, and give the words."""
@@ -154,7 +153,7 @@ FORMS: dict[str, str] = {
     "1 MB of claims": good(more="x" * 1_000_000),
     "1 MB of letters": "A" * 1_000_000,
     "1 MB of dots": "." * 1_000_000,
-    "a character more than the longest": "x" * (tokens.MAX_TOKEN_CHARACTERS + 1),
+    "a character more than the longest": "x" * (oidc.MAX_TOKEN_CHARACTERS + 1),
     "another token's signature": f"{HEADER}.{CLAIMS}.{good(sub='grace').split('.')[2]}",
     "another token's claims": f"{HEADER}.{good(sub='grace').split('.')[1]}.{SIGNATURE}",
     "claims that are a list": raw("[]"),
@@ -279,12 +278,12 @@ async def test_a_token_that_proves_nothing_is_refused(text: str) -> None:
     words = await desk.refusal(text)
 
     assert words.startswith("The bearer token ")
-    assert ("too long" in words) == (len(text) > tokens.MAX_TOKEN_CHARACTERS)
+    assert ("too long" in words) == (len(text) > oidc.MAX_TOKEN_CHARACTERS)
     assert words.endswith(".")
     assert "canary" not in words
     assert not [part for part in text.split(".") if len(part) > 8 and part in words]
     assert await desk.refusal(text) == words
-    assert desk.verifier._remembered == {}
+    assert desk.verifier._verified == {}
 
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
@@ -294,7 +293,7 @@ async def test_a_request_with_it_is_refused_with_a_challenge(text: str) -> None:
         return
     sent = [(b"authorization", f"Bearer {text}".encode("latin-1"))]
     with pytest.raises(UnauthenticatedError) as caught:
-        await Desk().door.identify(sent)
+        await Desk().authenticator.identify(sent)
 
     assert "canary" not in f"{caught.value} {caught.value!r}"
 
@@ -365,7 +364,7 @@ async def test_a_token_is_in_force_from_the_leeway_on(text: str) -> None:
     """Clocks are never quite the same."""
     desk = Desk()
     await desk.refusal(text)
-    desk.clock.advance(60 - LEEWAY_SECONDS)
+    desk.clock.now += 60 - LEEWAY_SECONDS
 
     assert (await desk.verifier.verify(text)).subject == "ada"
 
@@ -452,14 +451,14 @@ async def test_a_token_is_verified_once() -> None:
     assert key.checked == 2
 
 
-async def test_a_remembered_token_ends_when_it_says() -> None:
+async def test_a_verified_token_ends_when_it_says() -> None:
     """To the moment, without leeway, and though the clock be turned back afterwards, once."""
     key = counted()
     desk = Desk(key)
     await desk.verifier.verify(GOOD)
-    desk.clock.advance(3599.9)
+    desk.clock.now += 3599.9
     await desk.verifier.verify(GOOD)
-    desk.clock.advance(0.1)
+    desk.clock.now += 0.1
 
     assert "expired" in await desk.refusal(GOOD)
     assert key.checked == 1
@@ -468,12 +467,12 @@ async def test_a_remembered_token_ends_when_it_says() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (dict[str, Key], "a key that its issuer does not have"),
-        (lambda: {"rsa": rsa("attacker")}, "a signature that is not its issuer's"),
+        (dict[str, Key], "a key that its issuer does not publish"),
+        (lambda: {"rsa": rsa("attacker")}, "an invalid signature"),
     ],
     ids=["withdrawn", "replaced"],
 )
-async def test_a_token_is_remembered_no_longer_than_its_key(
+async def test_a_token_is_verified_no_longer_than_its_key(
     change: Callable[[], dict[str, Key]], words: str
 ) -> None:
     """Whatever a key has signed is forgotten with it."""
@@ -496,21 +495,21 @@ async def test_a_key_that_was_fetched_anew_still_verifies() -> None:
     assert again.checked == 1
 
 
-async def test_so_many_tokens_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_so_many_tokens_are_verified_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who goes beyond it is verified anew, and nothing grows."""
-    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(oidc, "MAX_VERIFIED", 3)
     key = counted()
     desk = Desk(key)
     people = [good(sub=f"person {number}") for number in range(10)]
     for text in people:
         await desk.verifier.verify(text)
-        assert len(desk.verifier._remembered) <= 3
+        assert len(desk.verifier._verified) <= 3
 
     await desk.verifier.verify(people[-1])
     assert key.checked == 10
     await desk.verifier.verify(people[0])
     assert key.checked == 11
-    assert len(desk.verifier._remembered) == 3
+    assert len(desk.verifier._verified) == 3
 
 
 NEED_NO_KEY = [

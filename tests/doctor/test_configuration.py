@@ -103,10 +103,10 @@ def test_a_bad_setting_is_named(name: str, value: Any) -> None:
 
 FILES: dict[str, tuple[str, str | None, list[str]]] = {
     "no file": ("oidc_file", None, ["cannot be read"]),
-    "no TOML": ("oidc_file", "[[issuer", ["not TOML"]),
-    "no issuer": ("oidc_file", 'issuer = "x"', ["not as it must be", "issuer"]),
+    "no TOML": ("oidc_file", "[[issuer", ["not valid TOML"]),
+    "no issuer": ("oidc_file", 'issuer = "x"', ["is invalid", "issuer"]),
     "no secrets": ("router_secret_file", None, ["cannot be read"]),
-    "short secret": ("router_secret_file", "SHORT-CANARY", ["line 1", "is no secret"]),
+    "short secret": ("router_secret_file", "SHORT-CANARY", ["line 1", "not a valid secret"]),
 }
 
 

@@ -152,14 +152,14 @@ def _answers(issuer: LiveIssuer, path: str, answer: Response) -> None:
 
 
 FAULTS: dict[str, tuple[str, Response, list[str]]] = {
-    "down": (DISCOVERY, Response(status_code=503), [DISCOVERY, "answered 503"]),
-    "of another": (DISCOVERY, JSONResponse({"issuer": "http://other"}), ["another issuer's"]),
-    "no JSON": (DISCOVERY, Response("<html>"), [DISCOVERY, "answered no JSON"]),
-    "a list": (DISCOVERY, JSONResponse([]), [DISCOVERY, "answered no object"]),
-    "keys gone": (JWKS, Response(status_code=404), [JWKS, "answered 404"]),
-    "no set": (JWKS, JSONResponse({}), ["answered no key set"]),
-    "no keys": (JWKS, JSONResponse({"keys": []}), ["answered no usable key"]),
-    "redirected": (JWKS, Response(status_code=302, headers={"location": "/"}), ["answered 302"]),
+    "down": (DISCOVERY, Response(status_code=503), [DISCOVERY, "returned HTTP 503"]),
+    "of another": (DISCOVERY, JSONResponse({"issuer": "http://other"}), ["another issuer"]),
+    "no JSON": (DISCOVERY, Response("<html>"), [DISCOVERY, "returned invalid JSON"]),
+    "a list": (DISCOVERY, JSONResponse([]), [DISCOVERY, "returned no JSON object"]),
+    "keys gone": (JWKS, Response(status_code=404), [JWKS, "returned HTTP 404"]),
+    "no set": (JWKS, JSONResponse({}), ["no list of keys"]),
+    "no keys": (JWKS, JSONResponse({"keys": []}), ["no usable key"]),
+    "redirected": (JWKS, Response(status_code=302, headers={"location": "/"}), ["returned HTTP 302"]),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.app import create_app
-from gateway.auth.router_secret import RouterSecrets
+from gateway.auth.authenticator import RouterSecrets
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings, SettingsError
@@ -155,4 +155,4 @@ def test_the_secret_cannot_be_printed(tmp_path: Path) -> None:
     file.write_bytes(b"canary-0123456789\r\ncanary-9876543210")
     secrets = RouterSecrets.read(file)
     assert "canary" not in f"{secrets} {secrets!r}"
-    assert secrets.shown_by([(b"x-router-secret", b"canary-9876543210")])
+    assert secrets.match([(b"x-router-secret", b"canary-9876543210")])

@@ -125,7 +125,7 @@ async def test_refused_credentials_are_the_caller_s_error(
         "requestId": call["request_id"],
     }
     assert not PRIVATE.search(str(caught.value))
-    assert who.keys.secret_key not in str(caught.value)
+    assert who.credentials.secret_key not in str(caught.value)
 
 
 async def test_a_call_outside_any_caller_s_is_not_signed_at_all() -> None:

@@ -357,7 +357,7 @@ async def test_a_value_tells_nothing(cache: EncryptedRedisCache, redis: Any) -> 
     dumped = redis.get(PREFIX + KEY)
 
     assert b"arn:" not in dumped
-    for secret in (ADA.encryption_key, ADA.fingerprint, ADA.keys.access_key.encode()):
+    for secret in (ADA.encryption_key, ADA.fingerprint, ADA.credentials.access_key.encode()):
         assert secret not in dumped
 
 
