@@ -68,7 +68,7 @@ def check(token_file: Path | None, *, as_json: bool) -> None:
     Exits with 0 if everything works (warnings included), 1 if something fails, 2 if the settings
     are invalid.
     """
-    from gateway.doctor.command import run  # noqa: PLC0415
+    from gateway.doctor.report import run  # noqa: PLC0415
 
     sys.exit(run(token_file, as_json=as_json))
 

@@ -1,99 +1,92 @@
-"""What is set: the files that the settings name, and choices that are unsafe in production."""
+"""Checks of the configuration: the files it names, unsafe choices, limits, and credentials."""
 
 import ipaddress
+import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.auth.authenticator import RouterSecrets
+from gateway.auth.aws_headers import caller_from_aws_headers
+from gateway.auth.credentials import Caller
 from gateway.auth.oidc import Issuer, read_oidc_file
-from gateway.doctor.row import Row, State, fail, ok, warn
+from gateway.doctor.diagnosis import Problem, Row, State, row_of, skipped
+from gateway.errors import UnauthenticatedError
 from gateway.http.graphiql import GraphiQL
 from gateway.server.protocol import MAX_CONNECTIONS, RESERVED_FILES, connection_limit
 from gateway.settings import Settings, SettingsError
 
-_CORRECT = "Correct it; README says what it takes."
+_CORRECT = "Correct it; docs/reference.md lists the accepted values."
 
 
-def settings_problems(error: SettingsError) -> list[Row]:
-    """Give a row for each problem of the settings."""
-    return [fail("settings", line, _CORRECT) for line in str(error).splitlines()]
+def settings_rows(error: SettingsError) -> list[Row]:
+    return [Row("settings", State.FAIL, line, _CORRECT) for line in str(error).splitlines()]
 
 
-@dataclass(slots=True)
-class Files:
-    """The files that the settings name, read as `gateway serve` does."""
+def check_files(settings: Settings) -> tuple[Mapping[str, Issuer], list[Row]]:
+    """Read the files that the settings name; return the trusted issuers, and a row per file."""
+    issuers: dict[str, Issuer] = {}
+    rows: list[Row] = []
 
-    issuers: Mapping[str, Issuer] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, settings: Settings) -> "Files":
-        """Read them all; what is wrong with one is its row."""
-        files = cls()
-        if settings.oidc_file is not None:
-            files._try("OIDC file", lambda: files._trust(settings))
-        if (path := settings.router_secret_file) is not None:
-            files._try(
-                "router secrets", lambda: f"{len(RouterSecrets.read(path).accepted)} of them."
-            )
-        if settings.graphiql:
-            files._try("explorer", _explorer)
-        return files
-
-    @property
-    def right(self) -> bool:
-        """Whether the gateway would start with them."""
-        return not any(row.state is State.FAIL for row in self.rows)
-
-    def _try(self, what: str, read: Callable[[], str]) -> None:
+    def check(what: str, read: Callable[[], str]) -> None:
         try:
-            self.rows.append(ok(what, read()))
+            rows.append(row_of(what, read()))
         except SettingsError as error:
-            self.rows.append(fail(what, str(error), _CORRECT))
+            rows.append(Row(what, State.FAIL, str(error), _CORRECT))
 
-    def _trust(self, settings: Settings) -> str:
-        assert settings.oidc_file is not None  # noqa: S101  it is read where it is set
-        self.issuers = read_oidc_file(settings.oidc_file)
-        roles = sum(len(issuer.role) for issuer in self.issuers.values())
-        return f"Issuers: {len(self.issuers)}; roles: {roles}."
+    if (oidc_file := settings.oidc_file) is not None:
+        check("OIDC file", lambda: _read_issuers(oidc_file, issuers))
+    if (secrets := settings.router_secret_file) is not None:
+        check("router secrets", lambda: f"secrets: {len(RouterSecrets.read(secrets).accepted)}")
+    if settings.graphiql:
+        check("explorer", _load_graphiql)
+    return issuers, rows
 
 
-def _explorer() -> str:
+def _read_issuers(path: Path, issuers: dict[str, Issuer]) -> str:
+    issuers.update(read_oidc_file(path))
+    return f"issuers: {len(issuers)}; roles: {sum(len(each.role) for each in issuers.values())}"
+
+
+def _load_graphiql() -> str:
     GraphiQL.load()
-    return "It is built."
+    return "the GraphiQL page is built"
 
 
 def unsafe_choices(settings: Settings) -> Iterator[Row]:
-    """Warn of what should not be so where strangers come."""
-    public = "Unset it where the gateway serves production."
-    if settings.graphiql:
-        yield warn("GATEWAY_GRAPHIQL", "Whoever opens the gateway gets GraphiQL.", public)
-    if settings.introspection:
-        yield warn("GATEWAY_INTROSPECTION", "Anybody may ask for the schema.", public)
-    if settings.allow_long_term_keys:
-        why = "Callers may send keys that never expire."
-        yield warn("GATEWAY_ALLOW_LONG_TERM_KEYS", why, "Unset it; callers get temporary ones.")
-    if not settings.caller_calls_per_second:
-        why = "One caller may take all of the upstream."
-        yield warn("GATEWAY_CALLER_CALLS_PER_SECOND", why, "Set it to more than 0.")
-    yield from _plain_addresses(settings)
-
-
-def _plain_addresses(settings: Settings) -> Iterator[Row]:
-    for name, url, safe in (
-        ("GATEWAY_UPSTREAM_URL", settings.upstream_url, "https://"),
-        ("GATEWAY_STS_URL", settings.sts_url, "https://"),
-        ("GATEWAY_CACHE_URL", settings.cache_url, "rediss://"),
+    """Yield a warning for each setting that is unsafe in production."""
+    public, plain_text = "Unset it in production.", "Traffic to another host is not encrypted."
+    calls, long_term = settings.caller_calls_per_second, settings.allow_long_term_keys
+    for name, is_unsafe, detail, remedy in (
+        ("GRAPHIQL", settings.graphiql, "GraphiQL is open to everyone.", public),
+        ("INTROSPECTION", settings.introspection, "Everyone can read the schema.", public),
+        (
+            "ALLOW_LONG_TERM_KEYS",
+            long_term,
+            "Callers may send keys that never expire.",
+            "Unset it.",
+        ),
+        (
+            "CALLER_CALLS_PER_SECOND",
+            not calls,
+            "One caller can exhaust AWS quotas.",
+            "Set a limit.",
+        ),
+        ("UPSTREAM_URL", _is_plain_text(settings.upstream_url), plain_text, "Use https://."),
+        ("STS_URL", _is_plain_text(settings.sts_url), plain_text, "Use https://."),
+        ("CACHE_URL", _is_plain_text(settings.cache_url), plain_text, "Use rediss://."),
     ):
-        parts = urlsplit(url or "")
-        if parts.scheme in {"http", "redis"} and not is_loopback(parts.hostname or ""):
-            why = f"{parts.scheme}:// to another machine: what is sent can be read on the way."
-            yield warn(name, why, f"Use {safe}.")
+        if is_unsafe:
+            yield Row(f"GATEWAY_{name}", State.WARN, detail, remedy)
+
+
+def _is_plain_text(url: str | None) -> bool:
+    parts = urlsplit(url or "")
+    return parts.scheme in {"http", "redis"} and not is_loopback(parts.hostname or "")
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine itself."""
+    """Return whether a host is this machine, without a DNS lookup."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -101,10 +94,35 @@ def is_loopback(host: str) -> bool:
 
 
 def open_files() -> Row:
-    """Say how many connections a worker started here would accept."""
-    most = connection_limit()
-    if most == MAX_CONNECTIONS:
-        return ok("open files", f"Enough for {most} connections a worker.")
-    why = f"The limit (`ulimit -n`) is enough for {most} connections a worker; more are refused."
-    needed = MAX_CONNECTIONS + RESERVED_FILES
-    return warn("open files", why, f"Raise it to {needed} for all {MAX_CONNECTIONS}, where needed.")
+    """Check how many connections the limit on open files allows a worker."""
+    connections = connection_limit()
+    if connections == MAX_CONNECTIONS:
+        return row_of("open files", f"enough for {connections} connections per worker")
+    cause = f"the limit (`ulimit -n`) allows {connections} connections per worker"
+    remedy = f"For {MAX_CONNECTIONS} connections raise it to {MAX_CONNECTIONS + RESERVED_FILES}."
+    return row_of("open files", Problem(cause, remedy, State.WARN))
+
+
+_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_NAMES = ", ".join(_VARIABLES)
+_CHECK_ONLY = "for this check only: the gateway itself never reads them"
+
+
+def environment_credentials() -> tuple[Caller | None, Row]:
+    """Return the caller in the variables from which AWS's own tools read credentials."""
+    variables = os.environ  # noqa: TID251  no settings: they belong to the user of the check
+    found = {
+        f"x-{name.lower().replace('_', '-')}": variables[name]
+        for name in _VARIABLES
+        if variables.get(name)
+    }
+    caller, result = None, skipped(f"to check your access, set {_NAMES}, {_CHECK_ONLY}")
+    try:
+        if found:
+            caller = caller_from_aws_headers(found, allow_long_term_keys=True)
+    except UnauthenticatedError:
+        remedy = "Set all three, of one session; for long-term keys set the first two."
+        result = Problem(f"{_NAMES} are incomplete or malformed", remedy)
+    if caller is not None:
+        return caller, row_of("credentials", f"read from {_NAMES}, {_CHECK_ONLY}")
+    return None, row_of("credentials", result)

@@ -1,58 +1,103 @@
-"""The report: a table for people, or one JSON document for machines."""
+"""The report of `gateway check`: a table for people or a JSON document, and the exit code."""
 
+import asyncio
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
+import click
 import orjson
+import structlog
 
-from gateway.doctor.row import Row, State
+from gateway.doctor.checks import check_services
+from gateway.doctor.configuration import (
+    check_files,
+    environment_credentials,
+    open_files,
+    settings_rows,
+    unsafe_choices,
+)
+from gateway.doctor.diagnosis import Row, State, row_of
+from gateway.settings import SettingsError, read_settings
 
 HEAD = ("what", "state", "detail")
 
 MAX_CHARACTERS = 500
-"""Of a line: some of it is in the words of whoever answered."""
+"""Of a line of the table: a part of it may come from a server that is not AWS."""
 
-WORKS = 0
-SOMETHING_FAILS = 1
-SETTINGS_ARE_WRONG = 2
-
-
-def exit_code(rows: Sequence[Row], *, settings_right: bool) -> int:
-    """Give the exit code that the rows come to."""
-    if not settings_right:
-        return SETTINGS_ARE_WRONG
-    return SOMETHING_FAILS if any(row.state is State.FAIL for row in rows) else WORKS
+ALL_WORK = 0
+SOME_FAIL = 1
+SETTINGS_ARE_INVALID = 2
 
 
-def document(rows: Sequence[Row], code: int) -> str:
-    """Give the rows as one JSON document."""
-    found = {"exitCode": code, "rows": [asdict(row) for row in rows]}
-    return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+def run(token_file: Path | None, *, as_json: bool) -> int:
+    """Print the report and return the exit code."""
+    token = None
+    if token_file is not None:
+        token = token_file.read_text(encoding="utf-8", errors="replace").strip()
+    with _without_logs():
+        rows, code = _check(token)
+    document = {"exitCode": code, "rows": [asdict(row) for row in rows]}
+    as_text = (
+        orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() if as_json else table(rows)
+    )
+    click.echo(as_text)
+    return code
+
+
+def _check(token: str | None) -> tuple[list[Row], int]:
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        return settings_rows(error), SETTINGS_ARE_INVALID
+    issuers, files = check_files(settings)
+    caller, credentials = environment_credentials()
+    rows = [
+        row_of("settings", f"valid; {len(settings.model_fields_set)} are set"),
+        *files,
+        *unsafe_choices(settings),
+        open_files(),
+        credentials,
+        *asyncio.run(check_services(settings, issuers, caller, token)),
+    ]
+    if any(row.state is State.FAIL for row in files):
+        return rows, SETTINGS_ARE_INVALID
+    return rows, SOME_FAIL if any(row.state is State.FAIL for row in rows) else ALL_WORK
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Suppress log lines: the report has their facts, and JSON must stay one document."""
+    configured, disabled = structlog.get_config(), logging.root.manager.disable
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        structlog.configure(**configured)
+        logging.disable(disabled)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Give the rows as an aligned table, each remedy below what it mends."""
-    widths = [
-        max(len(HEAD[0]), *(len(row.what) for row in rows)),
-        max(len(HEAD[1]), *(len(row.state) for row in rows)),
-    ]
-    cells = [HEAD, *(line for row in rows for line in _lines(row))]
+    """Return the rows in aligned columns, each remedy on a line of its own."""
+    lines = [HEAD, *(line for row in rows for line in _lines(row))]
+    widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
     return "\n".join(
-        "  ".join([what.ljust(widths[0]), state.ljust(widths[1]), _shown(detail)]).rstrip()
-        for what, state, detail in cells
+        f"{what.ljust(widths[0])}  {state.ljust(widths[1])}  {_printable(detail)}".rstrip()
+        for what, state, detail in lines
     )
 
 
 def _lines(row: Row) -> Iterator[tuple[str, str, str]]:
     first, *more = row.detail.splitlines() or [""]
-    yield _shown(row.what), row.state, first
-    for line in more:
+    yield _printable(row.what), row.state, first
+    for line in [*more, *([f"-> {row.remedy}"] if row.remedy else [])]:
         yield "", "", line
-    if row.remedy:
-        yield "", "", f"-> {row.remedy}"
 
 
-def _shown(text: str) -> str:
-    """Leave out what would steer a terminal."""
+def _printable(text: str) -> str:
+    """Replace control characters, which could steer a terminal, and shorten the text."""
     plain = "".join(each if each.isprintable() else "?" for each in text)
     return plain if len(plain) <= MAX_CHARACTERS else f"{plain[:MAX_CHARACTERS]}…"

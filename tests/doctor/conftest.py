@@ -1,5 +1,3 @@
-"""What the tests of the check share."""
-
 import os
 import socket
 from collections.abc import Iterator
@@ -8,7 +6,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         upper = name.upper()
         if upper.startswith(("GATEWAY_", "AWS_")) or upper.endswith("_PROXY"):
@@ -17,7 +15,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    """Give a port that is bound and refuses: nobody listens there, nor can anybody come to."""
+    """Return a port that is bound but refuses connections, so that no one else can use it."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

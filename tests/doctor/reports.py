@@ -1,4 +1,4 @@
-"""One way to run the check, and to read its report."""
+"""Runs of `gateway check`, and their reports."""
 
 import json
 from collections.abc import Mapping
@@ -16,50 +16,44 @@ NONE: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Report:
-    """What the check has printed, and its exit code."""
-
     code: int
     rows: Mapping[str, Mapping[str, str]]
     printed: str
 
     def state(self, what: str) -> str:
-        """Give the state of one row."""
         return self.rows[what]["state"]
 
-    def why(self, what: str) -> str:
-        """Give what a row says, its remedy included."""
+    def text(self, what: str) -> str:
         return f"{self.rows[what]['detail']} {self.rows[what]['remedy']}"
 
     @property
     def failed(self) -> set[str]:
-        """What does not work."""
         return {what for what, row in self.rows.items() if row["state"] == "FAIL"}
 
     def assert_failed(self, what: str, *words: str) -> None:
-        """Hold that a row fails for a reason with these words, and says what to do."""
+        """Assert that a row fails, and that its text has these words."""
         assert self.state(what) == "FAIL", self.rows[what]
-        assert all(word in self.why(what) for word in words), self.rows[what]
+        assert all(word in self.text(what) for word in words), self.rows[what]
         assert self.code in {1, 2}
 
 
-def checked(*arguments: str, aws: Mapping[str, str] = NONE, **settings: Any) -> Report:
-    """Run the check; `settings` are GATEWAY_* without the prefix, `aws` other variables."""
-    given = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
-    ended = CliRunner().invoke(main, ["check", "--json", *arguments], env={**given, **aws})
-    assert isinstance(ended.exception, SystemExit | None), ended.exception
-    assert ended.stderr == ""
-    document: Any = json.loads(ended.stdout)
-    rows = {row["what"]: row for row in document["rows"]}
-    assert document["exitCode"] == ended.exit_code
+def check(*arguments: str, aws: Mapping[str, str] = NONE, **settings: Any) -> Report:
+    """Run the check; `settings` are GATEWAY_* without the prefix, `aws` are other variables."""
+    environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+    result = CliRunner().invoke(main, ["check", "--json", *arguments], env={**environment, **aws})
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    assert result.stderr == ""
+    document: Any = json.loads(result.stdout)
+    assert document["exitCode"] == result.exit_code
     for row in document["rows"]:
-        # Whatever is wrong says why, and what to do.
+        assert list(row) == ["what", "state", "detail", "remedy"]
         assert row["detail"], row
         assert bool(row["remedy"]) == (row["state"] in {"FAIL", "warn"}), row
-    return Report(ended.exit_code, rows, ended.output)
+    return Report(result.exit_code, {row["what"]: row for row in document["rows"]}, result.output)
 
 
-def keys_of(caller: str) -> dict[str, str]:
-    """Give a sandbox's caller as the variables of AWS's own tools."""
+def aws_variables(caller: str) -> dict[str, str]:
+    """Return the credentials of a sandbox caller as the variables of AWS's own tools."""
     known = CALLERS[caller]
     keys = {
         "AWS_ACCESS_KEY_ID": known.access_key_id,
@@ -79,8 +73,8 @@ role_arn = "arn:aws:iam::111122223333:role/clean-rooms-reader"
 """
 
 
-def trusting(folder: Path, issuer: str, more: str = "") -> dict[str, Any]:
-    """Write an OIDC file that trusts an issuer, and give the settings that name it."""
+def oidc_settings(folder: Path, issuer: str, more: str = "") -> dict[str, Any]:
+    """Write an OIDC file that trusts an issuer, and return the settings that name it."""
     path = folder / "oidc.toml"
     path.write_text(OIDC_FILE.format(issuer=issuer, more=more), encoding="utf-8")
     return {"callers": "aws-headers,oidc", "oidc_file": path}

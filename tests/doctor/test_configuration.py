@@ -1,4 +1,4 @@
-"""What is set: problems named, files read, unsafe choices warned of."""
+"""Checks of the configuration: invalid settings and files, unsafe choices, open files."""
 
 import resource
 from collections.abc import Iterator
@@ -9,27 +9,20 @@ import pytest
 
 from gateway.doctor.configuration import is_loopback, unsafe_choices
 from gateway.settings import Settings
-from tests.doctor.reports import checked
+from tests.doctor.reports import check
 from tests.gateways import Sandbox
 
 
 @pytest.fixture
-def few_files() -> Iterator[None]:
-    """Let this process open few files."""
+def _few_files() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def warned(**settings: Any) -> set[str]:
-    """Give what is warned of."""
+def warnings_of(**settings: Any) -> set[str]:
     return {row.what for row in unsafe_choices(Settings(**settings))}
-
-
-def test_the_defaults_are_safe() -> None:
-    """There is nothing to warn of."""
-    assert warned() == set()
 
 
 @pytest.mark.parametrize(
@@ -45,85 +38,73 @@ def test_the_defaults_are_safe() -> None:
         ("cache_url", "redis://[2001:db8::1]"),
     ],
 )
-def test_an_unsafe_choice_is_a_warning(name: str, value: Any) -> None:
-    """It is named as the variable is, and nothing else is."""
-    assert warned(**{name: value}) == {f"GATEWAY_{name.upper()}"}
+def test_an_unsafe_choice_is_a_warning_with_the_variable_s_name(name: str, value: Any) -> None:
+    assert warnings_of(**{name: value}) == {f"GATEWAY_{name.upper()}"}
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "settings",
     [
-        ("upstream_url", "https://upstream.example"),
-        ("upstream_url", "http://localhost:9000"),
-        ("sts_url", "http://[::1]:9000"),
-        ("cache_url", "rediss://:secret@redis.example"),
-        ("cache_url", "redis://:secret@127.0.0.1:6379"),
+        {},
+        {"upstream_url": "https://upstream.example"},
+        {"upstream_url": "http://localhost:9000"},
+        {"sts_url": "http://[::1]:9000"},
+        {"cache_url": "rediss://:secret@redis.example"},
+        {"cache_url": "redis://:secret@127.0.0.1:6379"},
     ],
 )
-def test_what_is_encrypted_or_stays_here_is_safe(name: str, value: str) -> None:
-    """TLS, or this machine."""
-    assert warned(**{name: value}) == set()
+def test_defaults_tls_and_loopback_are_safe(settings: dict[str, Any]) -> None:
+    assert warnings_of(**settings) == set()
 
 
-def test_which_hosts_are_this_machine() -> None:
-    """By address or by its one name; what a resolver says is not asked."""
+def test_loopback_hosts_are_known_without_dns() -> None:
     assert all(map(is_loopback, ["127.0.0.1", "127.9.9.9", "::1", "localhost"]))
     assert not any(map(is_loopback, ["127.0.0.1.example", "0.0.0.0", "localhost.example", ""]))  # noqa: S104
 
 
-def test_a_warning_fails_nothing(sandbox: Sandbox) -> None:
-    """The exit code is 0."""
-    report = checked(upstream_url=sandbox.url, introspection=True)
+@pytest.mark.usefixtures("_few_files")
+def test_warnings_do_not_affect_the_exit_code(sandbox: Sandbox) -> None:
+    report = check(upstream_url=sandbox.url, introspection=True)
 
     assert report.code == 0
-    assert report.state("GATEWAY_INTROSPECTION") == "warn"
-
-
-def test_few_open_files_are_a_warning(sandbox: Sandbox, few_files: None) -> None:
-    """The row says how many connections there are files for, and what limit is enough for all."""
-    assert few_files is None
-    report = checked(upstream_url=sandbox.url)
-
-    assert report.state("open files") == "warn"
-    assert "512 connections" in report.why("open files")
-    assert "10512" in report.why("open files")
+    assert report.state("GATEWAY_INTROSPECTION") == report.state("open files") == "warn"
+    assert "512 connections" in report.text("open files")
+    assert "10512" in report.text("open files")
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("cache_seconds", "soon"), ("regon", "us-east-1"), ("region", "here")]
 )
-def test_a_bad_setting_is_named(name: str, value: Any) -> None:
-    """Exit code 2, as `serve` has it; nothing else is tried."""
-    report = checked(**{name: value})
+def test_an_invalid_setting_ends_the_check(name: str, value: Any) -> None:
+    """With the exit code of `gateway serve`."""
+    report = check(**{name: value})
 
     assert report.code == 2
     assert set(report.rows) == {"settings"}
     report.assert_failed("settings", f"GATEWAY_{name.upper()}", "README")
 
 
-FILES: dict[str, tuple[str, str | None, list[str]]] = {
-    "no file": ("oidc_file", None, ["cannot be read"]),
+INVALID_FILES: dict[str, tuple[str, str | None, list[str]]] = {
+    "missing": ("oidc_file", None, ["cannot be read"]),
     "no TOML": ("oidc_file", "[[issuer", ["not valid TOML"]),
     "no issuer": ("oidc_file", 'issuer = "x"', ["is invalid", "issuer"]),
-    "no secrets": ("router_secret_file", None, ["cannot be read"]),
+    "missing secrets": ("router_secret_file", None, ["cannot be read"]),
     "short secret": ("router_secret_file", "SHORT-CANARY", ["line 1", "not a valid secret"]),
 }
 
 
-@pytest.mark.parametrize("fault", FILES)
-def test_a_bad_file_is_named_and_the_rest_is_tried(
-    sandbox: Sandbox, tmp_path: Path, fault: str
+@pytest.mark.parametrize(("name", "content", "words"), INVALID_FILES.values(), ids=INVALID_FILES)
+def test_an_invalid_file_fails_and_the_rest_is_checked(
+    sandbox: Sandbox, tmp_path: Path, name: str, content: str | None, words: list[str]
 ) -> None:
-    """Exit code 2, since the gateway would not start; the upstream is tried all the same."""
-    name, content, words = FILES[fault]
     path: Any = tmp_path / "file"
     if content is not None:
         path.write_text(content, encoding="utf-8")
     callers = "aws-headers,oidc" if name == "oidc_file" else "aws-headers"
-    report = checked(upstream_url=sandbox.url, callers=callers, **{name: path})
+    report = check(upstream_url=sandbox.url, callers=callers, **{name: path})
 
-    assert report.code == 2
     what = {"oidc_file": "OIDC file", "router_secret_file": "router secrets"}[name]
+    assert report.code == 2
     assert report.failed == {what}
     report.assert_failed(what, f"GATEWAY_{name.upper()}", str(path), *words)
     assert "CANARY" not in report.printed
@@ -131,11 +112,10 @@ def test_a_bad_file_is_named_and_the_rest_is_tried(
 
 
 def test_router_secrets_are_counted_and_not_shown(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two lines are two."""
     path = tmp_path / "secrets"
     path.write_text("first-secret-canary\nsecond-secret-canary\n", encoding="ascii")
-    report = checked(upstream_url=sandbox.url, router_secret_file=path)
+    report = check(upstream_url=sandbox.url, router_secret_file=path)
 
     assert report.code == 0
-    assert report.why("router secrets").startswith("2 ")
+    assert "2" in report.text("router secrets")
     assert "canary" not in report.printed

@@ -1,4 +1,4 @@
-"""The upstream: reached or not, and what AWS says of who runs the check."""
+"""Checks of AWS in each region, of the credentials, and of the clock."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.reports import checked, keys_of
-from tests.doctor.upstreams import answering, self_signed
+from tests.doctor.reports import aws_variables, check
+from tests.doctor.upstreams import fake_server, self_signed
 from tests.gateways import Sandbox
 from tests.hostile.listeners import closing
 
@@ -15,23 +15,22 @@ UPSTREAM = "upstream us-east-1"
 CREDENTIALS = "credentials us-east-1"
 
 
-def test_without_credentials_a_refusal_proves_that_it_is_reached(sandbox: Sandbox) -> None:
-    """Each served region is tried; nothing fails, and the report says whose keys may be tried."""
-    report = checked(upstream_url=sandbox.url, regions="us-east-1,eu-west-1")
+def test_without_credentials_a_rejection_proves_that_aws_is_reached(sandbox: Sandbox) -> None:
+    """In each served region."""
+    report = check(upstream_url=sandbox.url, regions="us-east-1,eu-west-1")
 
     assert report.code == 0
     assert report.state(UPSTREAM) == report.state("upstream eu-west-1") == "ok"
-    assert "UnrecognizedClientException" in report.why(UPSTREAM)
+    assert "UnrecognizedClientException" in report.text(UPSTREAM)
     assert report.state("credentials") == "skipped"
-    assert "the gateway itself never reads them" in report.why("credentials")
+    assert "the gateway itself never reads them" in report.text("credentials")
     assert CREDENTIALS not in report.rows
     assert {call["region"] for call in sandbox.calls} == {"us-east-1", "eu-west-1"}
 
 
 @pytest.mark.parametrize("caller", ["ada", "longterm"])
-def test_with_credentials_one_list_call_a_region_is_made(sandbox: Sandbox, caller: str) -> None:
-    """AWS allows it, and one row is all that is asked for."""
-    report = checked(upstream_url=sandbox.url, aws=keys_of(caller))
+def test_with_credentials_one_row_is_listed_in_each_region(sandbox: Sandbox, caller: str) -> None:
+    report = check(upstream_url=sandbox.url, aws=aws_variables(caller))
 
     assert report.code == 0
     assert report.state(CREDENTIALS) == report.state("credentials") == "ok"
@@ -43,81 +42,75 @@ def test_with_credentials_one_list_call_a_region_is_made(sandbox: Sandbox, calle
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        (keys_of("denied"), ["AccessDeniedException", "Allow cleanrooms-ml:List*"]),
-        (keys_of("expired"), ["ExpiredTokenException", "Get new ones"]),
-        ({"AWS_SESSION_TOKEN": "another"}, ["UnrecognizedClientException", "go together"]),
+        (aws_variables("denied"), ["AccessDeniedException", "Allow cleanrooms-ml:List*"]),
+        (aws_variables("expired"), ["ExpiredTokenException", "Get new credentials"]),
+        ({"AWS_SESSION_TOKEN": "another"}, ["UnrecognizedClientException", "belong together"]),
         ({"AWS_SECRET_ACCESS_KEY": "another"}, ["InvalidSignatureException", "clock"]),
     ],
 )
-def test_credentials_that_are_refused(
+def test_refused_credentials_fail_with_a_remedy(
     sandbox: Sandbox, changed: dict[str, str], words: list[str]
 ) -> None:
-    """The upstream is reached all the same, and each refusal has its own remedy."""
-    report = checked(upstream_url=sandbox.url, aws={**keys_of("ada"), **changed})
+    report = check(upstream_url=sandbox.url, aws={**aws_variables("ada"), **changed})
 
     assert report.failed == {CREDENTIALS}
     report.assert_failed(CREDENTIALS, *words)
     assert report.code == 1
 
 
-def test_a_throttle_says_nothing_of_the_credentials(sandbox: Sandbox) -> None:
-    """It is a warning: ask again."""
+def test_throttling_is_a_warning(sandbox: Sandbox) -> None:
     sandbox.fault("throttle")
-    report = checked(upstream_url=sandbox.url, aws=keys_of("ada"))
+    report = check(upstream_url=sandbox.url, aws=aws_variables("ada"))
 
     assert report.code == 0
     assert report.state(CREDENTIALS) == "warn"
 
 
 @pytest.mark.parametrize(
-    "given",
+    "variables",
     [
         {"AWS_ACCESS_KEY_ID": "ASIASANDBOXADA000000"},
-        {**keys_of("ada"), "AWS_SESSION_TOKEN": ""},
-        {**keys_of("ada"), "AWS_SESSION_TOKEN": "two\nlines"},
+        {**aws_variables("ada"), "AWS_SESSION_TOKEN": ""},
+        {**aws_variables("ada"), "AWS_SESSION_TOKEN": "two\nlines"},
     ],
-    ids=["in part", "without token", "no token"],
+    ids=["incomplete", "no token", "malformed token"],
 )
-def test_credentials_that_are_none(sandbox: Sandbox, given: dict[str, str]) -> None:
-    """They are not sent anywhere, and the rest is tried without them."""
-    report = checked(upstream_url=sandbox.url, aws=given)
+def test_malformed_credentials_are_not_sent(sandbox: Sandbox, variables: dict[str, str]) -> None:
+    report = check(upstream_url=sandbox.url, aws=variables)
 
     assert report.failed == {"credentials"}
-    report.assert_failed("credentials", "in part", "Set all three")
+    report.assert_failed("credentials", "incomplete", "Set all three")
     assert report.state(UPSTREAM) == "ok"
 
 
-def test_nothing_listens(free_port: int) -> None:
-    """A refused connection is told from one that fails otherwise; credentials are not blamed."""
-    report = checked(upstream_url=f"http://127.0.0.1:{free_port}", aws=keys_of("ada"))
+def test_a_refused_connection_skips_credentials_and_clock(free_port: int) -> None:
+    report = check(upstream_url=f"http://127.0.0.1:{free_port}", aws=aws_variables("ada"))
 
     assert report.failed == {UPSTREAM}
-    report.assert_failed(UPSTREAM, f"127.0.0.1:{free_port}", "nothing listens", "Check the address")
+    words = [f"127.0.0.1:{free_port}", "connection refused", "Check the address"]
+    report.assert_failed(UPSTREAM, *words)
     assert report.state(CREDENTIALS) == report.state("clock") == "skipped"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_connection_is_closed(scheme: str) -> None:
-    """Be it in the middle of a TLS handshake or after a request."""
+def test_a_closed_connection_fails(scheme: str) -> None:
     with closing() as port:
-        report = checked(upstream_url=f"{scheme}://127.0.0.1:{port}")
+        report = check(upstream_url=f"{scheme}://127.0.0.1:{port}")
 
-    report.assert_failed(UPSTREAM, "closed without an answer", "proxy")
+    report.assert_failed(UPSTREAM, "closed without a response", "proxy")
 
 
-def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
-    """OpenSSL's own reason is there, and how to name an authority."""
-    with answering(certificate=self_signed(tmp_path)) as server:
-        report = checked(upstream_url=f"https://127.0.0.1:{server.port}")
+def test_a_self_signed_certificate_fails(tmp_path: Path) -> None:
+    with fake_server(certificate=self_signed(tmp_path)) as server:
+        report = check(upstream_url=f"https://127.0.0.1:{server.port}")
 
     report.assert_failed(UPSTREAM, "not trusted", "self-signed certificate", "AWS_CA_BUNDLE")
 
 
-def test_tls_to_a_port_without(sandbox: Sandbox) -> None:
-    """https:// to where plain HTTP is spoken."""
-    report = checked(upstream_url=sandbox.url.replace("http:", "https:"))
+def test_https_to_a_port_without_tls_fails(sandbox: Sandbox) -> None:
+    report = check(upstream_url=sandbox.url.replace("http:", "https:"))
 
-    report.assert_failed(UPSTREAM, "no TLS", "Check the scheme and the port")
+    report.assert_failed(UPSTREAM, "TLS handshake", "Check the scheme and the port")
 
 
 @pytest.mark.parametrize(
@@ -125,49 +118,45 @@ def test_tls_to_a_port_without(sandbox: Sandbox) -> None:
     [
         ("internal-error", ["InternalServerException", "Try again"]),
         ("html", ["is not AWS", "GATEWAY_UPSTREAM_URL"]),
-        ("reset", ["closed without an answer", "proxy"]),
+        ("reset", ["closed without a response", "proxy"]),
         ("redirect", ["HTTP 302", "GATEWAY_UPSTREAM_URL"]),
         ("truncated", ["is not AWS", "GATEWAY_UPSTREAM_URL"]),
     ],
 )
-def test_answers_that_are_none(sandbox: Sandbox, fault: str, words: list[str]) -> None:
-    """What answers is told from what should."""
+def test_an_invalid_response_fails(sandbox: Sandbox, fault: str, words: list[str]) -> None:
     sandbox.fault(fault)
-    report = checked(upstream_url=sandbox.url, aws=keys_of("ada"))
+    report = check(upstream_url=sandbox.url, aws=aws_variables("ada"))
 
     assert report.failed == {UPSTREAM}
     report.assert_failed(UPSTREAM, *words)
 
 
-@pytest.mark.parametrize(
-    ("status", "words"), [(404, "HTTP 404"), (403, "HTTP 403"), (502, "HTTP 502")]
-)
-def test_somebody_else_answers(status: int, words: str) -> None:
-    """A refusal that is not in the words of AWS is a proxy's, and proves nothing."""
-    with answering() as server:
+@pytest.mark.parametrize("status", [404, 403, 502])
+def test_an_error_not_in_the_format_of_aws_fails(status: int) -> None:
+    """A 403 of a proxy proves nothing."""
+    with fake_server() as server:
         server.status, server.body = status, b"<html>Not here</html>"
-        report = checked(upstream_url=f"http://127.0.0.1:{server.port}")
+        report = check(upstream_url=f"http://127.0.0.1:{server.port}")
 
-    report.assert_failed(UPSTREAM, words, "not as AWS does", "GATEWAY_UPSTREAM_URL")
+    words = [f"HTTP {status}", "not in the format of AWS", "GATEWAY_UPSTREAM_URL"]
+    report.assert_failed(UPSTREAM, *words)
 
 
-def test_another_service_answers() -> None:
-    """It speaks as AWS does, and does not know the question."""
-    with answering() as server:
+def test_another_service_of_aws_fails() -> None:
+    with fake_server() as server:
         server.status, server.headers = 404, {"x-amzn-ErrorType": "UnknownOperationException"}
-        report = checked(upstream_url=f"http://127.0.0.1:{server.port}")
+        report = check(upstream_url=f"http://127.0.0.1:{server.port}")
 
-    report.assert_failed(UPSTREAM, "UnknownOperationException", "another service's")
+    report.assert_failed(UPSTREAM, "UnknownOperationException", "another service")
 
 
-def test_one_who_lets_everybody_in_is_not_aws() -> None:
-    """A stub that answers nobody's keys with data is a warning."""
-    with answering() as server:
-        report = checked(upstream_url=f"http://127.0.0.1:{server.port}")
+def test_a_server_that_accepts_made_up_credentials_is_a_warning() -> None:
+    with fake_server() as server:
+        report = check(upstream_url=f"http://127.0.0.1:{server.port}")
 
     assert report.code == 0
     assert report.state(UPSTREAM) == "warn"
-    assert "it is not AWS" in report.why(UPSTREAM)
+    assert "it is not AWS" in report.text(UPSTREAM)
 
 
 @pytest.mark.parametrize(
@@ -179,23 +168,22 @@ def test_one_who_lets_everybody_in_is_not_aws() -> None:
         (3600, "FAIL", "NTP"),
     ],
 )
-def test_the_clock_is_compared(seconds: int, state: str, word: str) -> None:
-    """By the Date of any answer; from five minutes on AWS refuses what is signed."""
-    with answering() as server:
-        theirs = datetime.now(UTC) + timedelta(seconds=seconds)
-        server.headers = {"Date": format_datetime(theirs, usegmt=True)}
-        report = checked(upstream_url=f"http://127.0.0.1:{server.port}", aws=keys_of("ada"))
+def test_the_clock_is_compared_with_the_date_header(seconds: int, state: str, word: str) -> None:
+    """From five minutes on AWS rejects signatures."""
+    with fake_server() as server:
+        date = datetime.now(UTC) + timedelta(seconds=seconds)
+        server.headers = {"Date": format_datetime(date, usegmt=True)}
+        report = check(upstream_url=f"http://127.0.0.1:{server.port}", aws=aws_variables("ada"))
 
     assert report.state("clock") == state
-    assert word in report.why("clock")
+    assert word in report.text("clock")
     assert report.code == (state == "FAIL")
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Jan 2026 99:00:00 GMT"])
-def test_a_date_that_is_none_is_not_judged(date: str) -> None:
-    """The clock's row is skipped."""
-    with answering() as server:
+def test_an_invalid_date_header_is_ignored(date: str) -> None:
+    with fake_server() as server:
         server.headers = {"Date": date}
-        report = checked(upstream_url=f"http://127.0.0.1:{server.port}")
+        report = check(upstream_url=f"http://127.0.0.1:{server.port}")
 
     assert report.state("clock") == "skipped"

@@ -1,4 +1,4 @@
-"""Upstreams of our own making: any status, headers and body; with TLS that nobody vouches for."""
+"""HTTP servers with any status, headers and body, and optionally a self-signed certificate."""
 
 import contextlib
 import ssl
@@ -14,55 +14,52 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-REPEATED = ("X-Amz-Security-Token", "Authorization")
+ECHOED = ("X-Amz-Security-Token", "Authorization")
 
 
-class Answering(ThreadingHTTPServer):
-    """Answers each request alike; `repeats` adds what it was sent to all that it says."""
+class FakeServer(ThreadingHTTPServer):
+    """Sends the same response to all requests; `echoes` puts what it received into it."""
 
     status = 200
     body = b'{"audienceGenerationJobs": []}'
     headers: Mapping[str, str] = {}
-    repeats = False
+    echoes = False
     daemon_threads = True
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self.server_address[1])
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Answering
+    server: FakeServer
 
     def do_GET(self) -> None:
-        """Answer."""
-        self._answer(self.server.body)
+        self._respond(self.server.body)
 
     def do_POST(self) -> None:
-        """Answer, and repeat the form."""
-        self._answer(self.rfile.read(int(self.headers["content-length"])))
+        self._respond(self.rfile.read(int(self.headers["content-length"])))
 
-    def _answer(self, body: bytes) -> None:
-        headers, known = dict(self.server.headers), self.server
-        if known.repeats:
-            said = " ".join(self.headers.get(name, "") for name in REPEATED)
-            headers["x-amzn-ErrorType"] = said or body.decode()
-            body = b'{"__type": "%b", "message": "%b"}' % (said.encode(), said.encode())
-        self.send_response_only(known.status)  # no Date of its own
+    def _respond(self, body: bytes) -> None:
+        server, headers = self.server, dict(self.server.headers)
+        if server.echoes:
+            received = " ".join(self.headers.get(name, "") for name in ECHOED)
+            headers["x-amzn-ErrorType"] = received or body.decode()
+            body = b'{"__type": "%b", "message": "%b"}' % (received.encode(), received.encode())
+        self.send_response_only(server.status)  # no Date of its own
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextlib.contextmanager
-def answering(*, certificate: Path | None = None) -> Iterator[Answering]:
-    """Serve on a free port, with TLS if there is a certificate with its key."""
-    with Answering(("127.0.0.1", 0), _Handler) as server:
+def fake_server(*, certificate: Path | None = None) -> Iterator[FakeServer]:
+    """Serve on a free port, by TLS if a file has a certificate with its key."""
+    with FakeServer(("127.0.0.1", 0), _Handler) as server:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -77,7 +74,7 @@ def answering(*, certificate: Path | None = None) -> Iterator[Answering]:
 
 
 def self_signed(folder: Path) -> Path:
-    """Make a certificate for this machine that nobody but its own key has signed."""
+    """Write a self-signed certificate for 127.0.0.1, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

@@ -1,0 +1,330 @@
+"""Checks of the services that the gateway depends on, by the code that serves requests."""
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import partial
+from secrets import token_hex
+from urllib.parse import urlsplit
+
+from joserfc.jwk import Key
+from limits import RateLimitItemPerSecond
+from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from gateway.auth.credentials import Caller
+from gateway.auth.jwks import FETCH_ERRORS, fetch_keys
+from gateway.auth.oidc import Issuer, TokenVerifier
+from gateway.auth.sts import StsClient, session_name
+from gateway.doctor import diagnosis
+from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, clause, row_of, skipped
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    UnauthenticatedError,
+    UpstreamInvalidResponseError,
+)
+from gateway.settings import Settings
+from gateway.upstream.cache.encrypted_redis import PREFIX, decrypt, encrypt
+from gateway.upstream.cache.redis_client import RedisClient
+from gateway.upstream.client import CleanRoomsClient
+from gateway.upstream.resilience.rate_limit import WINDOW_SECONDS, shared_counts
+
+OPERATION = "ListAudienceGenerationJobs"
+INVALID_TOKEN = "not.a.token"  # noqa: S105  as it says
+UNKNOWN_CALLER = Caller.from_keys("ASIAGATEWAYCHECK0000", "unknown", "unknown")
+"""Its rejection proves that AWS was reached."""
+
+CLOCK_WARN_SECONDS = 60
+CLOCK_FAIL_SECONDS = 300
+"""From here on AWS rejects signatures as expired."""
+
+RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+CURVE_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+
+
+async def check_services(
+    settings: Settings, issuers: Mapping[str, Issuer], caller: Caller | None, token: str | None
+) -> list[Row]:
+    """Check all services at once. Without a caller, AWS need only be reached."""
+    regions = settings.served_regions
+    async with (
+        CleanRoomsClient.open(regions, settings.upstream_url) as aws,
+        # A second attempt would hide the error of the first.
+        StsClient.open(settings.region, settings.sts_url, attempts=1) as sts,
+    ):
+        checks = AwsChecks(settings, issuers, aws, sts)
+        *upstream, oidc, redis = await asyncio.gather(
+            *(checks.check_region(region, caller) for region in sorted(regions)),
+            checks.check_oidc(token),
+            check_redis(settings),
+        )
+    clock = row_of("clock", checks.clock_result())
+    return [*(row for rows in upstream for row in rows), clock, *oidc, *redis]
+
+
+@dataclass(frozen=True, slots=True)
+class AwsChecks:
+    settings: Settings
+    issuers: Mapping[str, Issuer]
+    aws: CleanRoomsClient
+    sts: StsClient
+    skews: list[float] = field(default_factory=list)
+    """How many seconds our clock is ahead of AWS, by each response."""
+
+    async def check_region(self, region: str, caller: Caller | None) -> list[Row]:
+        error = await self._call(region, caller or UNKNOWN_CALLER)
+        access = reached = _call_result(error)
+        if not diagnosis.is_decision(error):
+            access = skipped("the upstream is not reached")
+        elif caller is not None:
+            reached = "AWS responds"
+        elif error is not None:
+            reached = f"AWS responds, and rejects made-up credentials ({diagnosis.aws_code(error)})"
+        else:
+            reached = _not_aws("made-up credentials", "GATEWAY_UPSTREAM_URL")
+        rows = [row_of(f"upstream {region}", reached, self.aws.address(region))]
+        return rows + ([row_of(f"credentials {region}", access)] if caller is not None else [])
+
+    async def _call(self, region: str, caller: Caller) -> Exception | None:
+        """Make one list call, and return its error."""
+        try:
+            async with asyncio.timeout(diagnosis.CHECK_SECONDS):
+                response = await self.aws.call(caller, region, OPERATION, {"maxResults": 1})
+        except Exception as error:  # noqa: BLE001  it is diagnosed
+            self._note_time(getattr(error.__cause__, "response", None))
+            return error
+        self._note_time(response)
+        is_valid = isinstance(response.get("audienceGenerationJobs"), list)
+        return None if is_valid else UpstreamInvalidResponseError("")
+
+    def _note_time(self, response: object) -> None:
+        metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+        with suppress(KeyError, TypeError, ValueError, OverflowError):  # no valid Date header
+            date = parsedate_to_datetime(metadata["HTTPHeaders"]["date"])
+            self.skews.append(time.time() - date.timestamp())
+
+    def clock_result(self) -> Result:
+        if not self.skews:
+            return skipped("no response had a valid Date header")
+        skew, remedy = max(self.skews, key=abs), "Synchronize the clock of this machine by NTP."
+        difference = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the clock of AWS"
+        if abs(skew) >= CLOCK_FAIL_SECONDS:
+            return Problem(f"{difference}, which therefore rejects signatures", remedy)
+        if abs(skew) > CLOCK_WARN_SECONDS:
+            return Problem(difference, remedy, State.WARN)
+        return f"within {CLOCK_WARN_SECONDS} s of the clock of AWS"
+
+    async def check_oidc(self, token: str | None) -> list[Row]:
+        if self.issuers:
+            issuers = [
+                attempt(f"issuer {name}", _check_issuer(issuer), _issuer_problem)
+                for name, issuer in self.issuers.items()
+            ]
+            sts = attempt("STS", self._check_sts(), _sts_problem, self.sts.address)
+            services = asyncio.gather(*issuers, sts)
+            rows, steps = await asyncio.gather(services, self._check_token(token))
+            return [*rows, *steps]
+        if token is None:
+            return []
+        remedy = "Add oidc to GATEWAY_CALLERS, and set GATEWAY_OIDC_FILE."
+        disabled = Problem("GATEWAY_CALLERS lacks oidc", remedy)
+        is_enabled = self.settings.oidc_file is not None
+        return [row_of("token", skipped("the OIDC file is invalid") if is_enabled else disabled)]
+
+    async def _check_sts(self) -> Result:
+        role = next(iter(self.issuers.values())).role[0]
+        try:
+            await self.sts.assume_role(INVALID_TOKEN, role, "gateway-check")
+        except GatewayError as error:
+            self._note_time(getattr(error.__cause__, "response", None))
+            if (code := diagnosis.aws_code(error)) != "InvalidIdentityToken":
+                raise
+            return f"AWS responds, and rejects an invalid token ({code})"
+        return _not_aws("an invalid token", "GATEWAY_STS_URL")
+
+    async def _check_token(self, text: str | None) -> list[Row]:
+        """Check each step from a token to a call, until one fails."""
+        rows: list[Row] = []
+        if text is None:
+            return rows
+        async with aclosing(self._token_steps(text)) as steps:
+            for what in ("token", "token: role", "token: session", "token: call"):
+                if rows and rows[-1].state in {State.FAIL, State.SKIPPED}:
+                    rows.append(row_of(what, skipped("an earlier step failed")))
+                else:
+                    rows.append(await attempt(what, anext(steps), _token_problem))
+        return rows
+
+    async def _token_steps(self, text: str) -> AsyncGenerator[Result, None]:
+        token = await TokenVerifier(self.issuers).verify(text)
+        seconds = token.expires_at - time.time()
+        yield f"signed by {token.issuer.issuer}; it expires in {seconds:.0f} s"
+        role = token.issuer.role_for(token.claims)
+        if role is None:
+            remedy = "Add an [[issuer.role]] to GATEWAY_OIDC_FILE whose `match` fits them."
+            yield Problem("its claims match no role", remedy)
+            return
+        yield f"its claims match {role.role_arn}"
+        session = await self.sts.assume_role(token.text, role, session_name(token))
+        yield f"STS returned a session of {session.expires_at - time.time():.0f} s"
+        region, expires_at = self.settings.region, session.expires_at
+        caller = Caller.from_token(
+            session.credentials, token.text, role.role_arn, region, expires_at
+        )
+        yield _call_result(await self._call(region, caller))
+
+
+def _call_result(error: Exception | None) -> Result:
+    if error is None:
+        return f"AWS allows {OPERATION}"
+    if diagnosis.is_decision(error):
+        return diagnosis.caller_problem(error)
+    return diagnosis.aws_problem(error, "GATEWAY_UPSTREAM_URL")
+
+
+def _not_aws(accepted: str, setting: str) -> Problem:
+    remedy = f"If that is not intended, check {setting}."
+    return Problem(f"it accepts {accepted}, so it is not AWS", remedy, State.WARN)
+
+
+def _sts_problem(error: Exception) -> Problem:
+    if isinstance(error, ForbiddenError) and (code := diagnosis.aws_code(error)):
+        remedy = "Enable STS and its region in the account, and check endpoint policies."
+        return Problem(f"it returned {code}: {clause(error)}", remedy)
+    return diagnosis.aws_problem(error, "GATEWAY_STS_URL")
+
+
+def _token_problem(error: Exception) -> Problem:
+    if code := diagnosis.aws_code(error):
+        return Problem(
+            f"STS returned {code}: {clause(error)}",
+            "In the role's account, create an IAM OIDC provider for this issuer and audience; in "
+            "the role, allow it sts:AssumeRoleWithWebIdentity, and sessions of session_seconds.",
+        )
+    if isinstance(error, UnauthenticatedError):
+        remedy = "Get a new token, for an audience and from an issuer in GATEWAY_OIDC_FILE."
+        return Problem(clause(error), remedy)
+    known = Problem(clause(error)) if isinstance(error, GatewayError) else None
+    problem = diagnosis.network_problem(error) or known or diagnosis.unexpected(error)
+    return problem._replace(remedy="See the row of its issuer, and the row of STS.")
+
+
+async def _check_issuer(issuer: Issuer) -> Result:
+    keys = (await fetch_keys(issuer.issuer, issuer.jwks_url)).values()
+    accepted, offered = issuer.algorithms, _algorithms(keys)
+    if usable := sorted(accepted & offered):
+        return f"usable keys: {len(keys)}, for {', '.join(usable)}"
+    names = ", ".join(sorted(offered)) or "none"
+    return Problem(
+        f"no key is for an accepted algorithm ({', '.join(sorted(accepted))})",
+        f"Add one of theirs ({names}) to `algorithms` in GATEWAY_OIDC_FILE.",
+    )
+
+
+def _algorithms(keys: Iterable[Key]) -> frozenset[str]:
+    found: set[str] = set()
+    for key in keys:
+        curve = CURVE_ALGORITHMS.get(str(key.get("crv")))
+        able = RSA_ALGORITHMS if key.key_type == "RSA" else frozenset({curve} if curve else ())
+        found |= able & {key.alg} if key.alg else able
+    return frozenset(found)
+
+
+def _issuer_problem(error: Exception) -> Problem:
+    remedy = "Check `issuer` and `jwks_url` in GATEWAY_OIDC_FILE, and the issuer itself."
+    known = Problem(str(error), remedy) if isinstance(error, FETCH_ERRORS) else None
+    problem = diagnosis.network_problem(error) or known or diagnosis.unexpected(error)
+    return problem._replace(cause=f"no keys: {problem.cause}")
+
+
+async def check_redis(settings: Settings) -> list[Row]:
+    if settings.cache_url == "memory://":
+        return [row_of("redis", skipped("GATEWAY_CACHE_URL is memory://: no cache is shared"))]
+    client, parts = RedisClient(settings.cache_url), urlsplit(settings.cache_url)
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no password
+    attempt_redis = partial(
+        attempt, diagnose=diagnosis.redis_problem, seconds=diagnosis.REDIS_CHECK_SECONDS
+    )
+    try:
+        rows = [await attempt_redis("redis", _check_latency(client), subject=address)]
+        for what, check in REDIS_CHECKS.items():
+            if rows[0].state is State.FAIL:
+                rows.append(row_of(what, skipped("Redis is not reached")))
+            else:
+                rows.append(await attempt_redis(what, check(client, settings)))
+    finally:
+        await client.close()
+    return rows
+
+
+async def _check_latency(client: RedisClient) -> Result:
+    for _ in range(2):  # the first connection may be slow
+        with suppress(RedisTimeoutError):
+            await client.client.ping()
+            break
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        await client.client.ping()
+        seconds.append(time.perf_counter() - started)
+    return latency_result(statistics.median(seconds) * 1000)
+
+
+def latency_result(milliseconds: float) -> Result:
+    limit, remedy = diagnosis.REDIS_LIMIT_MS, "Use a Redis that is nearer."
+    detail = f"responds in {milliseconds:.1f} ms (limit: {limit} ms)"
+    if milliseconds >= limit:
+        return Problem(f"{detail}, so each lookup is a miss", remedy)
+    if milliseconds >= limit / 2:
+        return Problem(f"{detail}, so many lookups may be misses", remedy, State.WARN)
+    return detail
+
+
+async def _check_entries(client: RedisClient, _: Settings) -> Result:
+    key, encryption_key = token_hex(32), os.urandom(32)
+    entry = encrypt(encryption_key, key, time.time() + 10, b"check")
+    await client.client.set(PREFIX + key, entry, px=10_000)
+    found: object = await client.client.get(PREFIX + key)
+    # The gateway itself deletes nothing, and may lack the permission; the entry expires.
+    with suppress(ResponseError):
+        await client.client.delete(PREFIX + key)
+    if isinstance(found, bytes) and decrypt(encryption_key, key, found) is not None:
+        return "an encrypted entry was written, read and deleted"
+    remedy = "Check that the address leads to one Redis only."
+    return Problem("an entry that was just written is missing or changed", remedy)
+
+
+async def _check_scripts(client: RedisClient, settings: Settings) -> Result:
+    if not settings.caller_calls_per_second:
+        return skipped("GATEWAY_CALLER_CALLS_PER_SECOND=0 needs none")
+    limit = RateLimitItemPerSecond(1, WINDOW_SECONDS, namespace="caller")
+    if await shared_counts(client).hit(limit, token_hex(32)):
+        return "replicas can share the rate limits of callers (EVALSHA)"
+    return Problem("a rate limit rejects the first call", "Use an original Redis or Valkey.")
+
+
+async def _check_memory(client: RedisClient, _: Settings) -> Result:
+    try:
+        found: object = await client.client.info("memory")
+    except NoPermissionError:
+        return skipped("the user may not call INFO")
+    policy = found.get("maxmemory_policy") if isinstance(found, dict) else None
+    if not isinstance(policy, str):
+        return skipped("INFO does not report maxmemory-policy")
+    if policy == "noeviction":
+        cause = "the maxmemory-policy is noeviction: when the memory is full, writes fail"
+        return Problem(cause, "Set maxmemory, and maxmemory-policy to allkeys-lru.", State.WARN)
+    return f"the maxmemory-policy is {policy}"
+
+
+REDIS_CHECKS = {
+    "redis: entries": _check_entries,
+    "redis: scripts": _check_scripts,
+    "redis: memory": _check_memory,
+}

@@ -1,0 +1,264 @@
+"""The result of a check, and the diagnosis of an error: its cause in plain words, and a remedy."""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+import aiohttp
+from redis import exceptions as redis
+
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    ThrottledError,
+    UnauthenticatedError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from gateway.upstream.cache.redis_client import CONNECT_SECONDS
+
+CHECK_SECONDS = 5.0
+"""The timeout of each check."""
+
+REDIS_CHECK_SECONDS = 3.0
+
+REDIS_LIMIT_MS = round(CONNECT_SECONDS * 1000)
+"""How long the gateway itself waits for Redis."""
+
+REDIS_PERMISSIONS = (
+    "~audience-gateway:* +ping +select +get +set +del +evalsha +script +exists +incrby +pttl "
+    "+rename +info"
+)
+"""What the ACL of the gateway's user must allow, for serving and for this check."""
+
+
+class State(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+    SKIPPED = "skipped"
+
+
+class Problem(NamedTuple):
+    cause: str
+    remedy: str = ""
+    state: State = State.FAIL
+
+
+Result: TypeAlias = str | Problem
+"""Of a check, which succeeded if it is a string. The text is a clause without a full stop."""
+
+
+def skipped(cause: str) -> Problem:
+    return Problem(cause, state=State.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The result of one check; `remedy` is set if the state is `warn` or `FAIL`."""
+
+    what: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def row_of(what: str, result: Result, subject: str = "") -> Row:
+    """Return the row of a result, with the subject before its text."""
+    cause, remedy, state = Problem(result, "", State.OK) if isinstance(result, str) else result
+    detail = f"{subject}: {cause}." if subject else f"{cause[0].upper()}{cause[1:]}."
+    return Row(what, state, detail, remedy)
+
+
+async def attempt(
+    what: str,
+    check: Awaitable[Result],
+    diagnose: Callable[[Exception], Problem],
+    subject: str = "",
+    *,
+    seconds: float = CHECK_SECONDS,
+) -> Row:
+    """Return the row of a check; its exceptions are diagnosed and do not escape."""
+    try:
+        async with asyncio.timeout(seconds):
+            return row_of(what, await check, subject)
+    except Exception as error:  # noqa: BLE001  the report must have all other rows
+        return row_of(what, diagnose(error), subject)
+
+
+def unexpected(error: Exception) -> Problem:
+    """Return the problem of any other error. Its text may hold a secret and is not shown."""
+    cause = f"the check itself failed ({type(error).__qualname__})"
+    return Problem(cause, "Report it to the maintainers of the gateway.")
+
+
+Problems = Mapping[tuple[type[BaseException], ...], Problem]
+"""Errors -> their problem, the most specific first."""
+
+_AUTHORITY = "For a private authority, set AWS_CA_BUNDLE (AWS) or SSL_CERT_FILE (other services)."
+_NETWORK = "Check firewalls, security groups, routes and the DNS resolver."
+_SERVICE = "Check the address and the port, and that the service is running."
+
+NETWORK_PROBLEMS: Problems = {
+    (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError): Problem(
+        "the proxy refused the connection", "Check HTTPS_PROXY and NO_PROXY."
+    ),
+    (aiohttp.ClientConnectorDNSError, socket.gaierror, UnicodeError): Problem(
+        "the host name cannot be resolved (DNS)",
+        "Check the address, the resolver, and that the service exists in this region.",
+    ),
+    (ssl.SSLCertVerificationError,): Problem("the TLS certificate is not trusted", _AUTHORITY),
+    (ssl.SSLError,): Problem("the TLS handshake failed", "Check the scheme and the port."),
+    (ConnectionRefusedError,): Problem("connection refused", _SERVICE),
+    (aiohttp.ConnectionTimeoutError,): Problem("the connection timed out", _NETWORK),
+    (TimeoutError,): Problem(
+        f"no response within {CHECK_SECONDS:.0f} s", f"It may be overloaded. {_NETWORK}"
+    ),
+    (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError): Problem(
+        "the connection was closed without a response",
+        "A proxy may close the connection, or the port may require TLS.",
+    ),
+    (aiohttp.ClientConnectorError,): Problem("the connection failed", _NETWORK),
+}
+
+
+def network_problem(error: BaseException) -> Problem | None:
+    """Diagnose an error and its causes; None if none of them is an error of the network."""
+    causes = list(_causes(error))
+    problem = _find(NETWORK_PROBLEMS, causes)
+    if problem is None or problem.remedy != _AUTHORITY:
+        return problem
+    messages = (getattr(cause, "verify_message", None) for cause in causes)
+    reason = next((f": {message}" for message in messages if message), "")
+    return Problem(problem.cause + reason, problem.remedy)
+
+
+def _find(problems: Problems, errors: Iterable[BaseException]) -> Problem | None:
+    for kinds, problem in problems.items():
+        if any(isinstance(error, kinds) for error in errors):
+            return problem
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and its causes, including those that botocore and aiohttp wrap."""
+    waiting, seen = deque([error]), set[int]()
+    while waiting:
+        each = waiting.popleft()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        wrapped = (getattr(each, "kwargs", None) or {}).get("error")
+        attributes = [getattr(each, name, None) for name in ("os_error", "certificate_error")]
+        more = (wrapped, *attributes, each.__cause__, each.__context__)
+        waiting.extend(cause for cause in more if isinstance(cause, BaseException))
+
+
+_CODE = re.compile(r"[A-Za-z.]{1,64}")
+"""An error code that may be shown: a server other than AWS may put the request's secrets there."""
+
+
+def aws_code(error: Exception) -> str | None:
+    """Return the error code of AWS; None if the response is not in the format of AWS."""
+    details = error.aws if isinstance(error, GatewayError) else None
+    return details.code if details and _CODE.fullmatch(details.code) else None
+
+
+def is_decision(error: Exception | None) -> bool:
+    """Return whether AWS accepted, refused or throttled the caller."""
+    decisions = (ForbiddenError, UnauthenticatedError, ThrottledError)
+    return error is None or (aws_code(error) is not None and isinstance(error, decisions))
+
+
+def aws_problem(error: Exception, setting: str) -> Problem:
+    """Diagnose a call on which AWS did not decide; `setting` names the address."""
+    code, other_service = aws_code(error), f"It may be a proxy or another service. Check {setting}."
+    if code and isinstance(error, (UpstreamTimeoutError, UpstreamUnavailableError)):
+        return Problem(f"AWS returned {code}", "AWS may have an incident. Try again in a minute.")
+    if code:
+        return Problem(f"it returned {code} and does not know the operation", other_service)
+    if isinstance(error, GatewayError) and error.aws is not None:
+        status = f" {error.aws.code}" if error.aws.code.isdecimal() else ""
+        return Problem(f"it returned HTTP{status}, but not in the format of AWS", other_service)
+    if isinstance(error, UpstreamInvalidResponseError):
+        return Problem("what responds is not AWS", other_service)
+    return network_problem(error) or unexpected(error)
+
+
+def caller_problem(error: Exception) -> Problem:
+    """Diagnose a decision of AWS against the caller."""
+    code = aws_code(error)
+    cause = f"{clause(error)} ({code})"
+    if isinstance(error, ThrottledError):
+        return Problem(cause, "Try again in a minute.", State.WARN)
+    if isinstance(error, ForbiddenError):
+        remedy = "Allow cleanrooms-ml:List* and cleanrooms-ml:Get*, and check for explicit denies."
+    elif code in {"ExpiredToken", "ExpiredTokenException"}:
+        remedy = "Get new credentials."
+    elif code in {"InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"}:
+        remedy = "Check the secret access key, and the row `clock`."
+    else:
+        remedy = "Check that key and session token belong together, and that the region is enabled."
+    return Problem(cause, remedy)
+
+
+def clause(error: Exception) -> str:
+    return str(error).removesuffix(".")
+
+
+_PERMISSION = Problem("its ACL denies the user a command or key", f"Allow {REDIS_PERMISSIONS}.")
+_READ_ONLY = Problem("it is a read-only replica", "Set GATEWAY_CACHE_URL to the primary.")
+_FULL = Problem("its memory is full", "Raise maxmemory, and set maxmemory-policy to allkeys-lru.")
+
+REDIS_PROBLEMS: Problems = {
+    (redis.AuthenticationError, redis.AuthenticationWrongNumberOfArgsError): Problem(
+        "it refused the user or the password",
+        "Check the user:password@ of GATEWAY_CACHE_URL; it must be percent-encoded.",
+    ),
+    (redis.NoPermissionError,): _PERMISSION,
+    (redis.ReadOnlyError,): _READ_ONLY,
+    (redis.OutOfMemoryError,): _FULL,
+    (redis.BusyLoadingError,): Problem("it is loading its dataset", "Try again later."),
+    (redis.TimeoutError,): Problem(
+        f"no connection within {REDIS_LIMIT_MS} ms, which is the gateway's limit",
+        "Check firewalls and security groups, or use a Redis that is nearer.",
+    ),
+    (TimeoutError,): Problem(
+        f"it is connected, but does not respond within {REDIS_CHECK_SECONDS:.0f} s",
+        "Check that it does not hang, and that no other service listens there.",
+    ),
+}
+
+REDIS_SCRIPT_PROBLEMS = {"executing the script": _PERMISSION, "READONLY": _READ_ONLY, "OOM": _FULL}
+"""Part of the error of a script -> the problem of the command in it that failed."""
+
+
+def redis_problem(error: Exception) -> Problem:
+    """Diagnose an error of Redis. Its text may contain data and is not shown."""
+    if known := _find(REDIS_PROBLEMS, [error]):
+        return known
+    if isinstance(error, redis.ResponseError):
+        return _redis_refusal(str(error))
+    if network := network_problem(error):
+        return network
+    if isinstance(error, redis.ConnectionError):
+        return Problem("it closed the connection", "If the port requires TLS, use rediss://.")
+    return Problem("it does not speak the Redis protocol", "Check GATEWAY_CACHE_URL.")
+
+
+def _redis_refusal(text: str) -> Problem:
+    for part, problem in REDIS_SCRIPT_PROBLEMS.items():
+        if part in text:
+            return problem
+    word = text.partition(" ")[0]
+    kind = f" ({word})" if word.isalpha() and word.isupper() else ""
+    remedy = "Check its log, and the number of the database in GATEWAY_CACHE_URL."
+    return Problem(f"it refused a command{kind}", remedy)
