@@ -1,4 +1,4 @@
-"""The gateway never lends anybody an identity: not its own, not its machine's, not another's."""
+"""The gateway never signs with an identity of its own, of its machine, or of another caller."""
 
 import dataclasses
 import os
@@ -91,31 +91,30 @@ EVERYWHERE = {
 
 
 class Witness:
-    """A sandbox that remembers all that came over the wire, headers and bodies."""
+    """A sandbox that records the headers and bodies of all requests."""
 
     def __init__(self) -> None:
         self._sandbox: ASGIApp = create_sandbox()
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Listen, and let the sandbox answer."""
         if scope["type"] != "http" or scope["path"].startswith("/_sandbox"):
             await self._sandbox(scope, receive, send)
             return
-        self.heard.append(f"{scope['method']} {scope['raw_path']!r}?{scope['query_string']!r}")
-        self.heard += [f"{name!r}: {value!r}" for name, value in scope["headers"]]
+        self.received.append(f"{scope['method']} {scope['raw_path']!r}?{scope['query_string']!r}")
+        self.received += [f"{name!r}: {value!r}" for name, value in scope["headers"]]
 
-        async def heard() -> Any:
+        async def receive_and_record() -> Any:
             message = await receive()
-            self.heard.append(repr(message.get("body", b"")))
+            self.received.append(repr(message.get("body", b"")))
             return message
 
-        await self._sandbox(scope, heard, send)
+        await self._sandbox(scope, receive_and_record, send)
 
 
 @dataclasses.dataclass(frozen=True)
 class Traps:
-    """Where identities lie about, and what shows that somebody reached for one."""
+    """A gateway on a machine that has identities, and the traces of their use."""
 
     gateway: Gateway
     witness: Witness
@@ -123,14 +122,13 @@ class Traps:
     touched: Path
 
     def check(self) -> None:
-        """See that nobody did."""
-        assert not [text for text in self.witness.heard if CANARY in text]
+        """Assert that none was used."""
+        assert not [text for text in self.witness.received if CANARY in text]
         assert self.stub.requests == []
         assert not self.touched.exists()
 
 
-def hand_out(received: Received) -> Response:
-    """Give credentials to whoever asks, as the services of a machine do."""
+def credentials_response(received: Received) -> Response:
     if received.path.endswith("/security-credentials/"):
         return Response(b"canary-role", media_type="text/plain")
     keys = {"AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "Token": TOKEN}
@@ -139,7 +137,6 @@ def hand_out(received: Received) -> Response:
 
 @pytest.fixture(scope="module")
 def witness() -> Iterator[tuple[Witness, Sandbox]]:
-    """Serve one sandbox that listens."""
     listening = Witness()
     with serve(listening) as url:
         yield listening, Sandbox(url)
@@ -152,14 +149,14 @@ def traps(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[Traps]:
-    """Serve a gateway where one source would be the first that AWS's libraries take."""
+    """Serve a gateway where one source would be the first that the AWS libraries use."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
     listening, sandbox = witness
     sandbox.reset()
-    listening.heard.clear()
-    stub = Recorder(hand_out)
+    listening.received.clear()
+    stub = Recorder(credentials_response)
     with serve(stub) as url:
         places = {"stub": url, "folder": str(tmp_path)}
         (tmp_path / "config").write_text(FILE.format(**places), encoding="utf-8")
@@ -172,7 +169,6 @@ def traps(
 
 
 def deputy(sandbox: Sandbox, folder: Path) -> Any:
-    """Serve a gateway that takes both kinds of credentials."""
     return gateway_over(
         sandbox,
         callers={"aws-headers", "oidc"},
@@ -183,17 +179,14 @@ def deputy(sandbox: Sandbox, folder: Path) -> Any:
 
 
 def bearer(text: str) -> dict[str, str]:
-    """Give the header that a token comes in."""
     return {"Authorization": f"Bearer {text}"}
 
 
 def operations(sandbox: Sandbox) -> set[str]:
-    """Give what the sandbox was asked."""
     return {call["operation"] for call in sandbox.calls}
 
 
-def test_nobody_is_nobody(traps: Traps) -> None:
-    """Without credentials, or with malformed or forged ones, nothing is asked of AWS."""
+def test_without_valid_credentials_aws_is_not_called(traps: Traps) -> None:
     gateway = traps.gateway
     issuer = f"{gateway.sandbox.url}/oidc"
     own = claims_of(issuer, aud="audience-gateway", exp=4e9, iat=0)
@@ -219,8 +212,7 @@ def test_nobody_is_nobody(traps: Traps) -> None:
     traps.check()
 
 
-def test_a_failed_exchange_makes_nobody_somebody(traps: Traps) -> None:
-    """STS refuses, is down, answers nonsense or asks for patience: no data call is made."""
+def test_a_failed_exchange_leads_to_no_call(traps: Traps) -> None:
     gateway = traps.gateway
     text = id_token(gateway.sandbox.url)
     for fault in (
@@ -243,8 +235,8 @@ def test_a_failed_exchange_makes_nobody_somebody(traps: Traps) -> None:
     traps.check()
 
 
-def test_somebody_is_nobody_else(traps: Traps) -> None:
-    """Good credentials are used as they are; refused ones are not made up for."""
+def test_calls_are_made_with_the_caller_s_credentials_only(traps: Traps) -> None:
+    """Refused credentials are not replaced by others."""
     gateway = traps.gateway
     assert gateway.ask(JOBS, caller="ada").data
     assert gateway.ask(JOBS, caller=None, headers=bearer(id_token(gateway.sandbox.url))).data
@@ -259,7 +251,7 @@ def test_somebody_is_nobody_else(traps: Traps) -> None:
     traps.check()
 
 
-SUGGESTIONS: dict[str, str] = {
+FOREIGN_HEADERS: dict[str, str] = {
     "X-Role-Arn": ROLE,
     "X-Aws-Role-Arn": ROLE,
     "X-Amz-Role-Arn": ROLE,
@@ -298,12 +290,13 @@ SUGGESTIONS: dict[str, str] = {
 }
 
 
-def test_a_request_suggests_nothing(traps: Traps) -> None:
-    """Role, region, endpoint and name come from the server's settings, by keys and by token."""
+def test_headers_and_claims_choose_no_role_region_or_endpoint(traps: Traps) -> None:
     gateway, sandbox = traps.gateway, traps.gateway.sandbox
     with serve(traps.stub) as url:
         host = urlsplit(url).netloc
-        suggested = {name: value.format(stub=url, host=host) for name, value in SUGGESTIONS.items()}
+        foreign = {
+            name: value.format(stub=url, host=host) for name, value in FOREIGN_HEADERS.items()
+        }
         claims = {
             "role_arn": ROLE,
             "cognito:roles": [ROLE],
@@ -312,7 +305,7 @@ def test_a_request_suggests_nothing(traps: Traps) -> None:
             "jku": url,
         }
         text = id_token(sandbox.url, claims=claims)
-        for headers in ({}, suggested):
+        for headers in ({}, foreign):
             assert gateway.ask(JOBS, caller="ada", headers=headers).data
             assert gateway.ask(JOBS, caller=None, headers={**bearer(text), **headers}).data
 
@@ -323,7 +316,7 @@ def test_a_request_suggests_nothing(traps: Traps) -> None:
     assert {(call["region"], str(call["parameters"])) for call in rest} == {
         ("us-east-1", str(plain["parameters"]))
     }
-    assert not [text for text in traps.witness.heard if host in text or "eu-west-3" in text]
+    assert not [text for text in traps.witness.received if host in text or "eu-west-3" in text]
     traps.check()
 
 
@@ -355,11 +348,11 @@ MIXTURES: dict[str, list[str]] = {
     "a blank session token": [*KEYS[:2], "X-Aws-Session-Token: \t "],
     "all empty": [f"{name}:" for name in ADA],
     "the key id twice": [KEYS[0], *KEYS],
-    "the key id twice in two writings": [*KEYS, LOWER["id"]],
+    "the key id twice in two cases": [*KEYS, LOWER["id"]],
     "the secret twice": [*KEYS, KEYS[1]],
     "the session token twice": [*KEYS, KEYS[2]],
-    "two people": [*KEYS, *GRACE],
-    "one's key id and another's rest": [*KEYS, GRACE[0]],
+    "two callers": [*KEYS, *GRACE],
+    "the key id of another caller": [*KEYS, GRACE[0]],
     "an empty second key id": [*KEYS, "X-Aws-Access-Key-Id:"],
     "an empty first key id": ["X-Aws-Access-Key-Id:", *KEYS],
     "two key ids in one": [f"{KEYS[0]}, {ADA['X-Aws-Access-Key-Id']}", *KEYS[1:]],
@@ -381,8 +374,8 @@ MIXTURES: dict[str, list[str]] = {
     "keys and basic": [*KEYS, "Authorization: Basic YTpi"],
     "keys and a signature": [*KEYS, "Authorization: AWS4-HMAC-SHA256 Credential=x"],
     "the token twice": [TOKEN_LINE, TOKEN_LINE],
-    "the token twice in two writings": [TOKEN_LINE, LOWER["bearer"]],
-    "two people's tokens": [TOKEN_LINE, "Authorization: Bearer {other}"],
+    "the token twice in two cases": [TOKEN_LINE, LOWER["bearer"]],
+    "the tokens of two subjects": [TOKEN_LINE, "Authorization: Bearer {other}"],
     "a token and basic": [TOKEN_LINE, "Authorization: Basic YTpi"],
     "a token and nothing": [TOKEN_LINE, "Authorization:"],
     "nothing and a token": ["Authorization:", TOKEN_LINE],
@@ -401,8 +394,8 @@ MIXTURES: dict[str, list[str]] = {
 }
 
 
-def status_of(url: str, lines: list[str]) -> tuple[int, str]:
-    """Send these header lines as they are, and give the status and the whole answer."""
+def send_lines(url: str, lines: list[str]) -> tuple[int, str]:
+    """Send these header lines as they are, and return the status and the whole response."""
     host = urlsplit(url)
     body = f'{{"query": "{JOBS}"}}'
     head = [
@@ -420,16 +413,14 @@ def status_of(url: str, lines: list[str]) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def plain(
+def gateway(
     witness: tuple[Witness, Sandbox], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    """Serve one gateway for all mixtures."""
-    with deputy(witness[1], tmp_path_factory.mktemp("plain")) as gateway:
+    with deputy(witness[1], tmp_path_factory.mktemp("gateway")) as gateway:
         yield gateway
 
 
-def filled(lines: list[str], sandbox: Sandbox) -> list[str]:
-    """Put good tokens in."""
+def with_tokens(lines: list[str], sandbox: Sandbox) -> list[str]:
     tokens = {"good": id_token(sandbox.url), "other": id_token(sandbox.url, "grace")}
     return [
         line.replace("{good}", tokens["good"]).replace("{other}", tokens["other"]) for line in lines
@@ -437,18 +428,20 @@ def filled(lines: list[str], sandbox: Sandbox) -> list[str]:
 
 
 @pytest.mark.parametrize("lines", MIXTURES.values(), ids=MIXTURES)
-def test_a_mixture_of_good_credentials_is_refused(plain: Gateway, lines: list[str]) -> None:
-    """401, or 400 where it is no HTTP; and neither the upstream, nor STS, nor the issuer is asked.
+def test_incomplete_duplicate_and_conflicting_credentials_are_refused(
+    gateway: Gateway, lines: list[str]
+) -> None:
+    """By 401, or 400 if it is not HTTP, and without any call.
 
-    Every part is good by itself, so that whatever were taken would be let in.
+    Each part is valid by itself, so that whichever the gateway picked would be accepted.
     """
-    sent = filled(lines, plain.sandbox)
-    plain.sandbox.reset()
-    status, answer = status_of(plain.url, sent)
+    sent = with_tokens(lines, gateway.sandbox)
+    gateway.sandbox.reset()
+    status, answer = send_lines(gateway.url, sent)
 
     assert status in {400, 401}, answer
     assert '"data"' not in answer
-    assert plain.sandbox.calls == []
+    assert gateway.sandbox.calls == []
     for secret in (*ADA.values(), *(line.rpartition(" ")[2] for line in sent if "eyJ" in line)):
         assert secret not in answer
 
@@ -458,17 +451,12 @@ def test_a_mixture_of_good_credentials_is_refused(plain: Gateway, lines: list[st
     [KEYS, KEYS[::-1], [*LOWER.values()][:3], [TOKEN_LINE], [LOWER["bearer"]]],
     ids=["keys", "reversed", "lower case", "token", "lower-case token"],
 )
-def test_what_the_mixtures_are_made_of_is_good(plain: Gateway, lines: list[str]) -> None:
-    """Sent in the same way it is let in, and one call is made."""
-    sent = filled(lines, plain.sandbox)
-    plain.sandbox.reset()
-    status, answer = status_of(plain.url, sent)
+def test_each_scheme_alone_is_accepted(gateway: Gateway, lines: list[str]) -> None:
+    """The counterpart of the test above."""
+    sent = with_tokens(lines, gateway.sandbox)
+    gateway.sandbox.reset()
+    status, answer = send_lines(gateway.url, sent)
 
     assert status == 200, answer
     assert '"audienceGenerationJobs":{"nodes":[{' in answer
-    assert plain.sandbox.count() == 1
-
-
-def test_there_are_mixtures_enough() -> None:
-    """Half-given, doubled, empty and conflicting ones, of both kinds."""
-    assert len(MIXTURES) >= 20
+    assert gateway.sandbox.count() == 1

@@ -1,4 +1,4 @@
-"""A real issuer over HTTP with real keys, which counts who asks it and does as it is told."""
+"""Keys, tokens, OIDC files, and a live issuer with controlled responses and a log of requests."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ NOW = 1_800_000_000.0
 AUDIENCE = "gateway"
 ROLE = "arn:aws:iam::111122223333:role/reader"
 MISSING = object()
-"""Stands for a claim that is not there."""
+"""Leaves a claim out."""
 
 DISCOVERY = "/.well-known/openid-configuration"
 JWKS = "/jwks"
@@ -33,35 +33,30 @@ JWKS = "/jwks"
 
 @cache
 def rsa(key_id: str = "rsa", bits: int = 2048) -> RSAKey:
-    """Give the RSA key of this name."""
     return RSAKey.generate_key(bits, {"kid": key_id, "use": "sig"})
 
 
 @cache
 def curve(key_id: str = "curve", name: str = "P-256") -> ECKey:
-    """Give the elliptic curve key of this name."""
     return ECKey.generate_key(name, {"kid": key_id, "use": "sig"})
 
 
 def public(key: Key) -> dict[str, Any]:
-    """Give what an issuer publishes of a key."""
+    """Return the key as an issuer publishes it."""
     return dict(key.as_dict(private=False))
 
 
 def segment(value: object) -> str:
-    """Encode one part of a token; bytes are taken as they are."""
+    """Encode one part of a token; bytes are not encoded as JSON first."""
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def token(claims: object, key: Key, header: object | None = None, *, sign: str = "") -> str:
-    """Sign what the header and the claims say, however odd.
-
-    `sign` is the algorithm that is really used, if it is not the one that the header says.
-    """
-    said = {"alg": _usual(key), "kid": key.kid} if header is None else header
+    """Sign any header and claims, by the algorithm `sign` whatever the header says."""
+    chosen = {"alg": _usual(key), "kid": key.kid} if header is None else header
     algorithm = JWSRegistry.algorithms[sign or _usual(key)]
-    text = f"{segment(said)}.{segment(claims)}"
+    text = f"{segment(chosen)}.{segment(claims)}"
     return f"{text}.{segment(algorithm.sign(text.encode(), key))}"
 
 
@@ -70,35 +65,33 @@ def _usual(key: Key) -> str:
 
 
 def claims_of(issuer: str, **changed: object) -> dict[str, Any]:
-    """Give the claims of a good token, changed; those that are MISSING are left out."""
+    """Return the claims of a valid token with these changes."""
     usual = {"iss": issuer, "sub": "ada", "aud": AUDIENCE, "iat": NOW, "exp": NOW + 3600}
     return {name: value for name, value in {**usual, **changed}.items() if value is not MISSING}
 
 
 def trusted(url: str, **more: Any) -> Issuer:
-    """Trust an issuer for our audience, with a role for everybody."""
+    """Return an issuer with one role that any claims match."""
     given = {"audiences": [AUDIENCE], "role": [{"match": {}, "role_arn": ROLE}], **more}
     return Issuer(issuer=url, **given)
 
 
 def keys_at(url: str, clock: Callable[[], float] = monotonic, **more: Any) -> IssuerKeys:
-    """Give the keys of an issuer, none of them fetched."""
     issuer = trusted(url, **more)
     return IssuerKeys(issuer.issuer, issuer.jwks_url, clock=clock)
 
 
 def verified(subject: str = "ada", text: str = "a.b.c", **claims: Any) -> VerifiedToken:
-    """Make a token that has been verified already."""
     issuer = trusted("https://issuer.example")
-    told = claims_of(issuer.issuer, sub=subject, **claims)
-    return VerifiedToken(issuer, told, told["exp"], text)
+    all_claims = claims_of(issuer.issuer, sub=subject, **claims)
+    return VerifiedToken(issuer, all_claims, all_claims["exp"], text)
 
 
 class LiveIssuer:
     """An ASGI application: an issuer's discovery document and its keys.
 
-    `answer`, if set, is asked first, with the path; None from it means the usual page. While
-    `gate` is clear, nobody is answered.
+    `answer` may return the response to a path, or None for the usual one. While `gate` is clear,
+    there is no response.
     """
 
     def __init__(self) -> None:
@@ -108,7 +101,6 @@ class LiveIssuer:
         self.reset()
 
     def reset(self) -> None:
-        """Be as at first."""
         self.keys: list[Mapping[str, Any]] = [public(rsa()), public(curve())]
         self.asked: list[str] = []
         self.headers: list[Mapping[bytes, bytes]] = []
@@ -117,7 +109,6 @@ class LiveIssuer:
         self.arrived.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, when the gate is open."""
         assert scope["type"] == "http"
         path = scope["path"]
         self.asked.append(path)
@@ -135,21 +126,17 @@ class LiveIssuer:
 
     @property
     def fetches(self) -> int:
-        """How often its keys were asked for."""
         return self.asked.count(JWKS)
 
     def go_down(self) -> None:
-        """Fail from now on."""
         self.answer = lambda _path: Response(status_code=503)
 
     def come_up(self) -> None:
-        """Answer again."""
         self.answer = lambda _path: None
 
 
 @contextlib.contextmanager
 def live_issuer() -> Iterator[LiveIssuer]:
-    """Serve an issuer of one's own."""
     issuer = LiveIssuer()
     with serve(issuer) as url:
         issuer.url = url
@@ -181,7 +168,7 @@ def sandbox_file(
     seconds: int = 3600,
     read_only: bool = True,
 ) -> Path:
-    """Write an OIDC file that trusts a sandbox, with a role for each of these subjects."""
+    """Write an OIDC file that trusts the sandbox's issuer, with a role for each subject."""
     path = folder / "oidc.toml"
     listed = "".join(
         SANDBOX_ROLE.format(

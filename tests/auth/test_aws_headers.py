@@ -1,4 +1,4 @@
-"""AWS credentials in three headers: whole and well formed, or a refusal that repeats nothing."""
+"""AWS credentials in three headers."""
 
 import pytest
 from hypothesis import example, given
@@ -22,7 +22,6 @@ TOKEN = "canary//session+token=="
 def headers(
     key_id: str | None = KEY_ID, secret: str | None = SECRET, token: str | None = TOKEN
 ) -> dict[str, str]:
-    """Give the headers, those that are None left out."""
     sent = {ACCESS_KEY_ID: key_id, SECRET_ACCESS_KEY: secret, SESSION_TOKEN: token}
     return {name: value for name, value in sent.items() if value is not None}
 
@@ -64,8 +63,8 @@ REFUSED: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
-def test_credentials_are_whole_and_well_formed(sent: dict[str, str]) -> None:
-    """Anything else is refused in words that repeat none of what was sent."""
+def test_incomplete_and_malformed_credentials_are_refused(sent: dict[str, str]) -> None:
+    """The error repeats nothing of them."""
     with pytest.raises(UnauthenticatedError) as caught:
         caller_from_aws_headers(sent, allow_long_term_keys=False)
 
@@ -75,8 +74,7 @@ def test_credentials_are_whole_and_well_formed(sent: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_temporary_credentials_are_somebody(allowed: bool) -> None:  # noqa: FBT001 - a case
-    """Whether or not long-term ones may come too."""
+def test_temporary_credentials_are_a_caller(allowed: bool) -> None:  # noqa: FBT001 - a case
     found = caller_from_aws_headers(headers(), allow_long_term_keys=allowed)
 
     assert found == Caller.from_keys(KEY_ID, SECRET, TOKEN)
@@ -84,8 +82,8 @@ def test_temporary_credentials_are_somebody(allowed: bool) -> None:  # noqa: FBT
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
-def test_long_term_keys_are_somebody_where_they_are_allowed(token: str | None) -> None:
-    """Only they may come without a token."""
+def test_long_term_keys_are_a_caller_if_they_are_allowed(token: str | None) -> None:
+    """Only they need no session token."""
     sent = headers(LONG_TERM, SECRET, token)
 
     assert caller_from_aws_headers(sent, allow_long_term_keys=True) == Caller.from_keys(
@@ -93,14 +91,12 @@ def test_long_term_keys_are_somebody_where_they_are_allowed(token: str | None) -
     )
 
 
-def test_temporary_keys_need_their_token_even_where_long_term_ones_are_allowed() -> None:
-    """The setting is about keys that never expire, not about tokens."""
+def test_temporary_keys_always_need_their_session_token() -> None:
     with pytest.raises(UnauthenticatedError, match="incomplete"):
         caller_from_aws_headers(headers(token=None), allow_long_term_keys=True)
 
 
-def test_the_longest_credentials_are_taken() -> None:
-    """Session tokens of real roles run to thousands of characters."""
+def test_long_session_tokens_are_accepted() -> None:
     token = "t" * 8192
 
     assert caller_from_aws_headers(
@@ -114,21 +110,20 @@ values = st.none() | st.text(max_size=30) | st.sampled_from([KEY_ID, LONG_TERM, 
 @given(key_id=values, secret=values, token=values, allowed=st.booleans())
 @example(KEY_ID, SECRET, TOKEN, False)  # noqa: FBT003 - a case
 @example(LONG_TERM, SECRET, None, True)  # noqa: FBT003 - a case
-def test_any_values_are_somebody_or_refused(
+def test_any_values_are_a_caller_with_them_or_an_error(
     key_id: str | None,
     secret: str | None,
     token: str | None,
     allowed: bool,  # noqa: FBT001
 ) -> None:
-    """Whoever comes out is who the headers say, to the letter."""
     try:
-        somebody = caller_from_aws_headers(
+        caller = caller_from_aws_headers(
             headers(key_id, secret, token), allow_long_term_keys=allowed
         )
     except UnauthenticatedError:
         return
-    assert somebody.credentials.access_key == key_id
-    assert somebody.credentials.secret_key == secret
-    assert somebody.credentials.token == token
+    assert caller.credentials.access_key == key_id
+    assert caller.credentials.secret_key == secret
+    assert caller.credentials.token == token
     assert token is not None or allowed
     assert all(part is None or part.isascii() for part in (key_id, secret, token))

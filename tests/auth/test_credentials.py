@@ -1,4 +1,4 @@
-"""Who is asking: a value whose secrets do not come out, and whose fingerprint is its own."""
+"""Credentials and callers: secrets that are not shown, keys derived from all parts."""
 
 import copy
 import dataclasses
@@ -24,7 +24,7 @@ ADA = Caller.from_keys(KEY_ID, SECRET, TOKEN)
 
 
 def _traceback_with_locals(value: object) -> str:
-    def fail(caller: object) -> None:  # noqa: ARG001 - it is there to be shown
+    def fail(caller: object) -> None:  # noqa: ARG001 - the traceback shows it
         raise RuntimeError("no")
 
     try:
@@ -65,9 +65,8 @@ SHOWN: dict[str, Callable[[object], object]] = {
 
 
 @pytest.mark.parametrize("show", SHOWN.values(), ids=SHOWN)
-@pytest.mark.parametrize("value", [ADA, ADA.credentials], ids=["caller", "keys"])
-def test_no_way_of_printing_shows_a_secret(value: object, show: Callable[[object], object]) -> None:
-    """Neither a caller nor the keys in it, which travel through libraries that print."""
+@pytest.mark.parametrize("value", [ADA, ADA.credentials], ids=["caller", "credentials"])
+def test_no_representation_shows_a_secret(value: object, show: Callable[[object], object]) -> None:
     shown = str(show(value))
 
     assert shown
@@ -77,15 +76,14 @@ def test_no_way_of_printing_shows_a_secret(value: object, show: Callable[[object
     assert ADA.fingerprint.hex() not in shown
 
 
-def test_a_caller_as_a_dictionary_prints_no_secret() -> None:
-    """`asdict` goes into the parts of a dataclass."""
+def test_the_fields_of_a_caller_show_no_secret() -> None:
     shown = repr(dataclasses.asdict(ADA)) + str(dataclasses.astuple(ADA))
 
     assert "canary" not in shown.lower()
 
 
-def test_a_caller_as_json_has_no_secret() -> None:
-    """The standard library writes any tuple as a list, so keys must not be one, or must refuse."""
+def test_the_json_of_a_caller_has_no_secret() -> None:
+    """The standard library encodes any tuple as a list."""
     for value in (ADA.credentials, dataclasses.asdict(ADA), {"caller": ADA}):
         try:
             shown = json.dumps(value, default=str)
@@ -94,9 +92,8 @@ def test_a_caller_as_json_has_no_secret() -> None:
         assert "canary" not in shown.lower()
 
 
-@pytest.mark.parametrize("value", [ADA, ADA.credentials], ids=["caller", "keys"])
-def test_a_caller_cannot_be_pickled(value: object) -> None:
-    """A pickle in a cache, a queue or a crash report would hold the secret in clear."""
+@pytest.mark.parametrize("value", [ADA, ADA.credentials], ids=["caller", "credentials"])
+def test_no_pickle_has_a_secret(value: object) -> None:
     try:
         pickled = pickle.dumps(value)
     except TypeError:
@@ -105,16 +102,14 @@ def test_a_caller_cannot_be_pickled(value: object) -> None:
     assert TOKEN.encode() not in pickled
 
 
-def test_a_signer_finds_what_it_reads() -> None:
-    """By the names that botocore's credentials have."""
+def test_credentials_have_the_attributes_that_botocore_s_signer_reads() -> None:
     assert ADA.credentials.access_key == KEY_ID
     assert ADA.credentials.secret_key == SECRET
     assert ADA.credentials.token == TOKEN
     assert Caller.from_keys(KEY_ID, SECRET, None).credentials.token is None
 
 
-def test_a_caller_cannot_be_changed() -> None:
-    """It is the same from the door to the signature."""
+def test_a_caller_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         ADA.credentials = AwsCredentials("a", "b", None)  # type: ignore[misc]  # which is the point
     with pytest.raises(AttributeError):
@@ -122,7 +117,6 @@ def test_a_caller_cannot_be_changed() -> None:
 
 
 def test_equal_credentials_are_equal_callers() -> None:
-    """Replicas agree on a fingerprint without having anything in common."""
     again = Caller.from_keys(KEY_ID, SECRET, TOKEN)
 
     assert again == ADA
@@ -131,8 +125,8 @@ def test_equal_credentials_are_equal_callers() -> None:
     assert len(ADA.fingerprint) == 32
 
 
-def test_the_fingerprint_of_known_credentials_never_changes() -> None:
-    """Another value would empty every replica's shared cache, and split a fleet in two."""
+def test_derived_keys_never_change() -> None:
+    """Other values would invalidate shared caches, and split replicas during an upgrade."""
     known = Caller.from_keys("A", "B", "C")
     assert known.fingerprint.hex() == (
         "6429107b5e91530938a46db80534654b2c7662070de30f32abab6429e1753d4c"
@@ -157,10 +151,9 @@ tokens = st.none() | texts
 @example(("a", "b", "c"), ("a", "b\0", "c"))
 @example(("a", "b", "c"), ("b", "a", "c"))
 @example(("é", "b", "c"), ("e\u0301", "b", "c"))
-def test_a_fingerprint_differs_when_any_part_does(
+def test_a_fingerprint_depends_on_all_parts(
     one: tuple[str, str, str | None], other: tuple[str, str, str | None]
 ) -> None:
-    """Parts that collide when joined do not, and no token is not an empty token."""
     assume(one != other)
 
     assert Caller.from_keys(*one).fingerprint != Caller.from_keys(*other).fingerprint
@@ -174,41 +167,37 @@ def test_a_fingerprint_differs_when_any_part_does(
 @example([], [""])
 @example(["a", ""], ["a"])
 @example(["a1:1:b"], ["a", "b"])
-def test_material_is_framed(one: list[str | None], other: list[str | None]) -> None:
-    """However many parts there are, no text in one can look like the next."""
+def test_derived_material_is_framed(one: list[str | None], other: list[str | None]) -> None:
     assume(one != other)
 
     assert derive_key("secret", *one) != derive_key("secret", *other)
 
 
 @given(one=texts, other=texts)
-def test_a_fingerprint_needs_the_secret(one: str, other: str) -> None:
-    """Who knows the public part alone cannot make it."""
+def test_a_derived_key_depends_on_the_secret(one: str, other: str) -> None:
     assume(one.rstrip("\0") != other.rstrip("\0"))  # a key's padding: HMAC's own, RFC 2104
 
     assert derive_key(one, "public") != derive_key(other, "public")
 
 
-def test_what_names_a_caller_does_not_open_what_is_theirs() -> None:
-    """The fingerprint is in keys that others may see; the sealing key is in none."""
+def test_fingerprint_and_encryption_key_differ() -> None:
+    """The fingerprint is part of cache keys, which others may see."""
     assert ADA.fingerprint != ADA.encryption_key
 
 
-def test_a_token_s_caller_stays_who_it_is_when_its_session_is_renewed() -> None:
-    """The keys change every hour; what was read as this caller is still theirs."""
+def test_a_caller_from_a_token_does_not_depend_on_its_session() -> None:
     role = "arn:aws:iam::123456789012:role/reader"
-    renewed = [
+    refreshed = [
         Caller.from_token(AwsCredentials(f"ASIA{n}", "s", "t"), "a.b.c", role, "us-east-1", 1.0)
         for n in range(2)
     ]
-    assert len({(caller.fingerprint, caller.encryption_key) for caller in renewed}) == 1
+    assert len({(caller.fingerprint, caller.encryption_key) for caller in refreshed}) == 1
 
 
 @pytest.mark.parametrize(
     "other", [("a.b.d", "role", "r"), ("a.b.c", "other", "r"), ("a.b.c", "role", "s")]
 )
 def test_another_token_role_or_region_is_another_caller(other: tuple[str, str, str]) -> None:
-    """None of them may read what the other has read."""
     keys = AwsCredentials("ASIA", "s", "t")
     one = Caller.from_token(keys, "a.b.c", "role", "r", 1.0)
     assert Caller.from_token(keys, *other, 1.0).fingerprint != one.fingerprint

@@ -1,4 +1,4 @@
-"""People with tokens of a trusted issuer, from their first request to their last."""
+"""The gateway with OIDC tokens, end to end."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -15,26 +15,23 @@ from tests.auth.issuers import claims_of, curve, sandbox_file, token
 from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, gateway_over
 from tests.sandbox.identities import id_token
 
-# Without the status, which moves between one question and the next.
+# Without the status, which changes between two queries.
 JOBS = "{ audienceGenerationJobs(first: 20) { nodes { name } pageInfo { endCursor } } }"
 DETAILS = "{ audienceGenerationJobs(first: 2) { nodes { id name includeSeedInOutput } } }"
 LIST = "ListAudienceGenerationJobs"
 
 
 def bearer(text: str) -> dict[str, str]:
-    """Give the header that a token comes in."""
     return {"Authorization": f"Bearer {text}"}
 
 
 def ask(gateway: Gateway, text: str, query: str = JOBS, **headers: str) -> Answer:
-    """Ask with a token."""
     return gateway.ask(query, caller=None, headers={**bearer(text), **headers})
 
 
-def served(
+def oidc_gateway(
     sandbox: Sandbox, folder: Path, roles: Mapping[str, str] = ROLE_ARNS, **settings: Any
 ) -> AbstractContextManager[Gateway]:
-    """Serve a gateway over the sandbox that trusts its issuer."""
     given = {
         "callers": {"aws-headers", "oidc"},
         "oidc_file": sandbox_file(folder, sandbox.url, roles),
@@ -47,22 +44,19 @@ def served(
 
 @pytest.fixture
 def gateway(sandbox: Sandbox, tmp_path: Path) -> Iterator[Gateway]:
-    """Give a gateway with a cache of its own."""
-    with served(sandbox, tmp_path) as gateway:
+    with oidc_gateway(sandbox, tmp_path) as gateway:
         yield gateway
 
 
-def asked(sandbox: Sandbox, operation: str = LIST) -> list[str]:
-    """Give the key ids under which an operation was called."""
+def access_keys(sandbox: Sandbox, operation: str = LIST) -> list[str]:
+    """Return the access key ids of the calls of an operation."""
     return [call["access_key_id"] for call in sandbox.calls if call["operation"] == operation]
 
 
 @pytest.mark.parametrize("name", ROLE_ARNS)
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_a_token_shows_the_account_that_its_claims_lead_to(
-    gateway: Gateway, name: str, algorithm: str
-) -> None:
-    """The same jobs as the account's own keys, with details, by a session that may only read."""
+def test_a_token_reads_the_account_of_its_role(gateway: Gateway, name: str, algorithm: str) -> None:
+    """The same data as with the account's own credentials, through a read-only session."""
     text = id_token(gateway.sandbox.url, name, algorithm=algorithm)
     for query in (JOBS, DETAILS):
         own = gateway.ask(query, caller=name).data
@@ -72,12 +66,11 @@ def test_a_token_shows_the_account_that_its_claims_lead_to(
     (exchange,) = [call for call in gateway.sandbox.calls if call["operation"] == OPERATION]
     assert exchange["parameters"]["RoleArn"] == ROLE_ARNS[name]
     assert "cleanrooms-ml:List*" in exchange["parameters"]["Policy"]
-    by_key = asked(gateway.sandbox)
+    by_key = access_keys(gateway.sandbox)
     assert by_key == [CALLERS[name].access_key_id, exchange["access_key_id"]]
 
 
-def test_a_page_goes_on_and_an_object_is_found_again(gateway: Gateway) -> None:
-    """Cursors and ids are the same thing to a token as to keys."""
+def test_cursors_and_ids_work_with_a_token(gateway: Gateway) -> None:
     text = id_token(gateway.sandbox.url)
     first = ask(gateway, text).data["audienceGenerationJobs"]
     after = first["pageInfo"]["endCursor"]
@@ -89,8 +82,7 @@ def test_a_page_goes_on_and_an_object_is_found_again(gateway: Gateway) -> None:
     assert not {node["name"] for node in second} & {node["name"] for node in first["nodes"]}
 
 
-def test_the_schema_can_be_asked_for_with_and_without_a_token(gateway: Gateway) -> None:
-    """It is everybody's; so it is for who is known and has no role."""
+def test_introspection_needs_no_token_and_no_role(gateway: Gateway) -> None:
     query = "{ __schema { queryType { name } } }"
     url = gateway.sandbox.url
     answers = [
@@ -102,9 +94,10 @@ def test_the_schema_can_be_asked_for_with_and_without_a_token(gateway: Gateway) 
     assert [answer.data["__schema"]["queryType"] for answer in answers] == [{"name": "Query"}] * 3
 
 
-def test_nobody_is_asked_to_come_with_a_token(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Data without one is 401, and the challenge says what is wanted."""
-    with served(sandbox, tmp_path, callers={"oidc"}) as gateway:
+def test_data_without_credentials_is_a_401_with_a_challenge(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with oidc_gateway(sandbox, tmp_path, callers={"oidc"}) as gateway:
         answer = gateway.ask(JOBS, caller=None)
 
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
@@ -114,17 +107,17 @@ def test_nobody_is_asked_to_come_with_a_token(sandbox: Sandbox, tmp_path: Path) 
     assert sandbox.calls == []
 
 
-def test_claims_that_lead_nowhere_are_forbidden(gateway: Gateway) -> None:
-    """An error of the field, without an exchange, and not a 401: another token will not help."""
+def test_claims_without_a_role_are_forbidden(gateway: Gateway) -> None:
+    """An error of the field, without an exchange: another token would not help."""
     answer = ask(gateway, id_token(gateway.sandbox.url, "somebody"))
 
     assert (answer.status, answer.code) == (200, "FORBIDDEN")
     assert answer.content["data"] == {"audienceGenerationJobs": None}
-    assert asked(gateway.sandbox, OPERATION) == asked(gateway.sandbox) == []
+    assert access_keys(gateway.sandbox, OPERATION) == access_keys(gateway.sandbox) == []
 
 
-def test_a_bad_token_of_a_warm_caller_gets_nothing(gateway: Gateway) -> None:
-    """While ada's page is cached, what only looks like her token is 401, and asks nobody."""
+def test_an_invalid_token_reads_no_cached_data(gateway: Gateway) -> None:
+    """While a page of the caller that it imitates is cached; it causes no calls."""
     url = gateway.sandbox.url
     good = id_token(url)
     assert ask(gateway, good).data
@@ -154,8 +147,8 @@ def test_a_bad_token_of_a_warm_caller_gets_nothing(gateway: Gateway) -> None:
     assert len(gateway.sandbox.calls) == before
 
 
-def test_two_kinds_of_credentials_are_one_too_many(gateway: Gateway) -> None:
-    """Both good, and of the same person."""
+def test_credentials_of_two_schemes_are_refused(gateway: Gateway) -> None:
+    """Although both are valid and of the same caller."""
     answer = gateway.ask(JOBS, caller="ada", headers=bearer(id_token(gateway.sandbox.url)))
 
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
@@ -167,12 +160,11 @@ def test_two_kinds_of_credentials_are_one_too_many(gateway: Gateway) -> None:
     ("scheme", "words"),
     [("aws-headers", "X-Aws-Access-Key-Id"), ("oidc", "Authorization: Bearer")],
 )
-def test_a_kind_that_is_not_served_is_refused(
+def test_a_scheme_that_is_not_enabled_is_refused(
     sandbox: Sandbox, tmp_path: Path, scheme: str, words: str
 ) -> None:
-    """The refusal says what is."""
     settings: dict[str, Any] = {} if scheme == "oidc" else {"oidc_file": None}
-    with served(sandbox, tmp_path, callers={scheme}, **settings) as gateway:
+    with oidc_gateway(sandbox, tmp_path, callers={scheme}, **settings) as gateway:
         if scheme == "oidc":
             answer = gateway.ask(JOBS, caller="ada")
         else:
@@ -183,24 +175,24 @@ def test_a_kind_that_is_not_served_is_refused(
     assert sandbox.calls == []
 
 
-def test_everybody_asks_under_a_key_of_their_own(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two people in one role, two tokens of one person, two audiences: nobody shares a page."""
-    with served(sandbox, tmp_path, dict.fromkeys(ROLE_ARNS, ROLE_ARNS["ada"])) as gateway:
-        people = [
+def test_callers_share_no_session_and_no_page(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two subjects in one role, two tokens of one subject, and two audiences."""
+    with oidc_gateway(sandbox, tmp_path, dict.fromkeys(ROLE_ARNS, ROLE_ARNS["ada"])) as gateway:
+        tokens = [
             id_token(sandbox.url, "ada"),
             id_token(sandbox.url, "grace"),
             id_token(sandbox.url, "ada", claims={"x": 1}),
             id_token(sandbox.url, "ada", audience="another-audience"),
         ]
-        answers = [ask(gateway, text).data for text in people * 2]
+        answers = [ask(gateway, text).data for text in tokens * 2]
 
     assert [answer == answers[0] for answer in answers] == [True] * 8
-    assert asked(sandbox) == asked(sandbox, OPERATION)
-    assert len(set(asked(sandbox))) == len(people)
+    assert access_keys(sandbox) == access_keys(sandbox, OPERATION)
+    assert len(set(access_keys(sandbox))) == len(tokens)
 
 
-def test_a_warm_caller_costs_nothing(gateway: Gateway) -> None:
-    """No key, no exchange and no page is asked for twice; `no-cache` asks for the page alone."""
+def test_keys_session_and_page_are_cached(gateway: Gateway) -> None:
+    """`no-cache` fetches the page only."""
     text = id_token(gateway.sandbox.url)
     assert ask(gateway, text).data
     first = [call["operation"] for call in gateway.sandbox.calls]
@@ -213,8 +205,7 @@ def test_a_warm_caller_costs_nothing(gateway: Gateway) -> None:
     assert [call["operation"] for call in gateway.sandbox.calls] == [*first, LIST]
 
 
-async def test_many_first_requests_cost_what_one_does(gateway: Gateway) -> None:
-    """Two hundred at once: the keys, the exchange and the page are asked for once each."""
+async def test_concurrent_first_requests_share_all_calls(gateway: Gateway) -> None:
     headers = {**bearer(id_token(gateway.sandbox.url)), "Accept": GRAPHQL}
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=60) as client:
@@ -245,10 +236,10 @@ async def test_many_first_requests_cost_what_one_does(gateway: Gateway) -> None:
         ({"name": "denied", "operation": LIST}, "FORBIDDEN", 200),
     ],
 )
-def test_a_failure_on_the_way_to_a_session_has_its_code(
+def test_a_failure_of_issuer_or_sts_has_its_code(
     gateway: Gateway, fault: dict[str, Any], code: str, status: int
 ) -> None:
-    """It is the field's, and the schema can be asked for all the while."""
+    """It is an error of the field; introspection still works."""
     text = id_token(gateway.sandbox.url)
     gateway.sandbox.fault(**fault)
     answer = ask(gateway, text)
@@ -261,8 +252,7 @@ def test_a_failure_on_the_way_to_a_session_has_its_code(
     assert ask(gateway, text, "{ __typename }").data == {"__typename": "Query"}
 
 
-def test_a_failure_is_over_when_it_is_over(gateway: Gateway) -> None:
-    """What STS refused a moment ago is asked for anew."""
+def test_a_failed_exchange_is_not_cached(gateway: Gateway) -> None:
     text = id_token(gateway.sandbox.url)
     gateway.sandbox.fault("sts-error", code="AccessDenied", times=1)
 
@@ -270,8 +260,7 @@ def test_a_failure_is_over_when_it_is_over(gateway: Gateway) -> None:
     assert ask(gateway, text).data
 
 
-def test_an_issuer_s_outage_is_not_noticed_by_who_is_known(gateway: Gateway) -> None:
-    """The keys that were fetched verify on, also tokens that were never seen before."""
+def test_new_tokens_are_verified_while_the_issuer_is_down(gateway: Gateway) -> None:
     url = gateway.sandbox.url
     assert ask(gateway, id_token(url)).data
     gateway.sandbox.fault("unavailable", operation="GetJwks")
@@ -280,10 +269,9 @@ def test_an_issuer_s_outage_is_not_noticed_by_who_is_known(gateway: Gateway) -> 
     assert ask(gateway, id_token(url, "grace")).data
 
 
-def test_no_line_of_the_log_shows_a_token(
+def test_no_log_line_has_a_token_or_session(
     gateway: Gateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Nor what it was exchanged for, whether all goes well or nothing does."""
     url = gateway.sandbox.url
     texts = [id_token(url), id_token(url, "grace"), id_token(url, seconds=-60)]
     for text in texts:
@@ -295,4 +283,4 @@ def test_no_line_of_the_log_shows_a_token(
 
     for text in texts:
         assert not [part for part in text.split(".") if part in shown]
-    assert not [key for key in asked(gateway.sandbox) if key in shown]
+    assert not [key for key in access_keys(gateway.sandbox) if key in shown]

@@ -1,4 +1,4 @@
-"""The OIDC file: checked at the start, and the one place where roles come from."""
+"""The OIDC file: its validation, and the roles of claims."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,19 +52,16 @@ role_arn = "arn:aws:iam::111122223333:role/reader"
 
 
 def written(folder: Path, text: str) -> Path:
-    """Write a file."""
     path = folder / "trust.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def with_issuer(more: str) -> str:
-    """Give a file whose issuer says this too."""
     return ISSUER.format(more=more) + ISSUER_ROLE.format(more="")
 
 
 def with_role(more: str) -> str:
-    """Give a file whose role says this too."""
     return ISSUER.format(more="") + ISSUER_ROLE.format(more=more)
 
 
@@ -161,8 +158,7 @@ for value in ("1", "true", '["ada"]', "{}", "1.5", "2026-01-02"):
     WRONG[f"a match of {value}"] = (GOOD.replace('"ada"', value), "issuer.0.role.0.match.sub: ")
 
 
-def test_the_example_is_read(tmp_path: Path) -> None:
-    """Two issuers, in full and in brief, with what is not said as documented."""
+def test_the_documented_example_is_read(tmp_path: Path) -> None:
     issuers = read_oidc_file(written(tmp_path, EXAMPLE))
     cognito, local = issuers.values()
 
@@ -184,16 +180,15 @@ def test_the_example_is_read(tmp_path: Path) -> None:
     "address",
     ["http://localhost", "http://localhost:8080/realms/x", "http://127.0.0.1:1", "http://[::1]:9/"],
 )
-def test_this_machine_s_own_issuer_may_go_without_tls(tmp_path: Path, address: str) -> None:
-    """Nobody is between."""
+def test_an_issuer_on_a_loopback_host_needs_no_tls(tmp_path: Path, address: str) -> None:
     text = GOOD.replace("https://issuer.example", address)
 
     assert list(read_oidc_file(written(tmp_path, text))) == [address]
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG)
-def test_whatever_is_wrong_stops_the_start(tmp_path: Path, text: str, words: str) -> None:
-    """The message names the file and the place in it."""
+def test_an_invalid_file_prevents_the_start(tmp_path: Path, text: str, words: str) -> None:
+    """The message has the file and the place in it."""
     path = written(tmp_path, text)
     with pytest.raises(SettingsError) as caught:
         create_app(Settings(callers=frozenset({"oidc"}), oidc_file=path))
@@ -202,8 +197,7 @@ def test_whatever_is_wrong_stops_the_start(tmp_path: Path, text: str, words: str
     assert words in str(caught.value)
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
-    """One start, one list."""
+def test_a_message_has_all_invalid_places(tmp_path: Path) -> None:
     text = with_issuer('algorithms = ["none"]\njwks_url = "x"').replace("reader", " ")
     with pytest.raises(SettingsError) as caught:
         read_oidc_file(written(tmp_path, text))
@@ -213,10 +207,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", "directory"])
-def test_a_file_that_cannot_be_read_stops_the_start(
-    tmp_path: Path, content: bytes | str | None
-) -> None:
-    """It is missing, not UTF-8, or no file."""
+def test_an_unreadable_file_prevents_the_start(tmp_path: Path, content: bytes | str | None) -> None:
     path = tmp_path / "trust.toml"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -229,7 +220,7 @@ def test_a_file_that_cannot_be_read_stops_the_start(
 
 
 @pytest.mark.parametrize(
-    ("match", "claims", "leads"),
+    ("match", "claims", "matches"),
     [
         ({}, {}, True),
         ({"sub": "ada"}, {"sub": "ada"}, True),
@@ -253,20 +244,18 @@ def test_a_file_that_cannot_be_read_stops_the_start(
         ({"sub": "ada", "groups": "eu"}, {"groups": ["eu"]}, False),
     ],
 )
-def test_a_role_is_led_to_by_all_of_its_claims(
+def test_a_role_needs_all_of_its_claims_to_match_exactly(
     match: Mapping[str, str],
     claims: Mapping[str, Any],
-    leads: bool,  # noqa: FBT001 - a case
+    matches: bool,  # noqa: FBT001 - a case
 ) -> None:
-    """Each equals, or is among the values of, the claim of its name, exactly."""
     issuer = trusted("https://issuer.example", role=[{"match": match, "role_arn": ROLE}])
 
-    assert (issuer.role_for(claims) is issuer.role[0]) is leads
-    assert (issuer.role_for(claims) is None) is not leads
+    assert (issuer.role_for(claims) is issuer.role[0]) is matches
+    assert (issuer.role_for(claims) is None) is not matches
 
 
-def test_the_first_role_that_matches_wins() -> None:
-    """The order of the file is the order of the questions."""
+def test_the_first_matching_role_in_the_order_of_the_file_is_used() -> None:
     arns = [f"{ROLE}{number}" for number in range(3)]
     matches: list[Mapping[str, str]] = [{"groups": "eu"}, {"sub": "ada"}, {}]
     issuer: Issuer = trusted(
