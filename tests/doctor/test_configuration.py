@@ -81,7 +81,7 @@ def test_an_invalid_setting_ends_the_check(name: str, value: Any) -> None:
 
     assert report.code == 2
     assert set(report.rows) == {"settings"}
-    report.assert_failed("settings", f"GATEWAY_{name.upper()}", "README")
+    report.assert_failed("settings", f"GATEWAY_{name.upper()}", "reference.md")
 
 
 INVALID_FILES: dict[str, tuple[str, str | None, list[str]]] = {
