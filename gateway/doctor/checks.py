@@ -83,9 +83,9 @@ class AwsChecks:
         if not diagnosis.is_decision(error):
             access = skipped("the upstream is not reached")
         elif caller is not None:
-            reached = "AWS responds"
+            reached = "it responds"
         elif error is not None:
-            reached = f"AWS responds, and rejects made-up credentials ({diagnosis.aws_code(error)})"
+            reached = f"it responds, and rejects made-up credentials ({diagnosis.aws_code(error)})"
         else:
             reached = _not_aws("made-up credentials", "GATEWAY_UPSTREAM_URL")
         rows = [row_of(f"upstream {region}", reached, self.aws.address(region))]
@@ -145,7 +145,7 @@ class AwsChecks:
             self._note_time(getattr(error.__cause__, "response", None))
             if (code := diagnosis.aws_code(error)) != "InvalidIdentityToken":
                 raise
-            return f"AWS responds, and rejects an invalid token ({code})"
+            return f"it responds, and rejects an invalid token ({code})"
         return _not_aws("an invalid token", "GATEWAY_STS_URL")
 
     async def _check_token(self, text: str | None) -> list[Row]:
@@ -153,12 +153,14 @@ class AwsChecks:
         rows: list[Row] = []
         if text is None:
             return rows
+        diagnoses = dict.fromkeys(("token", "token: role", "token: session"), _token_problem)
+        diagnoses["token: call"] = _call_problem
         async with aclosing(self._token_steps(text)) as steps:
-            for what in ("token", "token: role", "token: session", "token: call"):
+            for what, diagnose in diagnoses.items():
                 if rows and rows[-1].state in {State.FAIL, State.SKIPPED}:
                     rows.append(row_of(what, skipped("an earlier step failed")))
                 else:
-                    rows.append(await attempt(what, anext(steps), _token_problem))
+                    rows.append(await attempt(what, anext(steps), diagnose))
         return rows
 
     async def _token_steps(self, text: str) -> AsyncGenerator[Result, None]:
@@ -185,6 +187,10 @@ def _call_result(error: Exception | None) -> Result:
         return f"AWS allows {OPERATION}"
     if diagnosis.is_decision(error):
         return diagnosis.caller_problem(error)
+    return _call_problem(error)
+
+
+def _call_problem(error: Exception) -> Problem:
     return diagnosis.aws_problem(error, "GATEWAY_UPSTREAM_URL")
 
 
@@ -253,7 +259,11 @@ async def check_redis(settings: Settings) -> list[Row]:
     )
     try:
         rows = [await attempt_redis("redis", _check_latency(client), subject=address)]
-        for what, check in REDIS_CHECKS.items():
+        for what, check in (
+            ("redis: entries", _check_entries),
+            ("redis: scripts", _check_scripts),
+            ("redis: memory", _check_memory),
+        ):
             if rows[0].state is State.FAIL:
                 rows.append(row_of(what, skipped("Redis is not reached")))
             else:
@@ -321,10 +331,3 @@ async def _check_memory(client: RedisClient, _: Settings) -> Result:
         cause = "the maxmemory-policy is noeviction: when the memory is full, writes fail"
         return Problem(cause, "Set maxmemory, and maxmemory-policy to allkeys-lru.", State.WARN)
     return f"the maxmemory-policy is {policy}"
-
-
-REDIS_CHECKS = {
-    "redis: entries": _check_entries,
-    "redis: scripts": _check_scripts,
-    "redis: memory": _check_memory,
-}
