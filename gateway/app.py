@@ -17,9 +17,8 @@ from gateway.auth.authenticator import Authenticator, Identity, Oidc, RouterSecr
 from gateway.auth.oidc import Issuer, TokenVerifier, read_oidc_file
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import GatewayError
-from gateway.graph.context import Context, Scope
+from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
-from gateway.graph.execution.limits import Limits
 from gateway.graph.schema import build_schema, core
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.cors import GRAPHQL_PATH, cors_for
@@ -68,11 +67,7 @@ def create_app(
     limiter = ConcurrencyLimiter(settings.max_in_flight)
     health = Health(limiter)
     endpoint = Endpoint(
-        engine=Engine(
-            core(build_schema(root_node=settings.root_node)),
-            introspection=settings.introspection,
-            limits=_limits(settings),
-        ),
+        engine=Engine(core(build_schema(root_node=settings.root_node)), settings),
         limiter=limiter,
         body_reader=BodyReader(settings.limit_body_bytes),
         graphiql=graphiql,
@@ -121,7 +116,7 @@ def make_context(
 ) -> Context:
     """Make the context of a request; its deadline starts now."""
     if isinstance(identity, GatewayError):
-        return Context(_scope(settings), identity, from_router=options.from_router)
+        return Context(settings=settings, loader_or_error=identity, from_router=options.from_router)
     loader = RequestLoader(
         client,
         identity,
@@ -131,7 +126,10 @@ def make_context(
         item_budget=CallBudget(settings.max_detail_calls, "GATEWAY_MAX_DETAIL_CALLS"),
     )
     return Context(
-        _scope(settings), loader, show_cost=options.show_cost, from_router=options.from_router
+        settings=settings,
+        loader_or_error=loader,
+        show_cost=options.show_cost,
+        from_router=options.from_router,
     )
 
 
@@ -177,28 +175,6 @@ def _tracer(ratio: float) -> "OtelTracer":
             "pip install 'audience-gateway[otel]'"
         ) from None
     return OtelTracer(ratio)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        settings.limit_tokens,
-        settings.limit_depth,
-        settings.limit_aliases,
-        settings.limit_root_fields,
-        settings.limit_directives,
-        settings.limit_selections,
-    )
-
-
-def _scope(settings: Settings) -> Scope:
-    return Scope(
-        settings.region,
-        settings.served_regions,
-        settings.limit_ids,
-        settings.max_upstream_calls,
-        settings.max_detail_calls,
-        settings.limit_fields,
-    )
 
 
 async def _redirect_to_graphiql(_: Request) -> Response:

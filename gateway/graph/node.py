@@ -1,34 +1,115 @@
-"""Global ids: every object that can be fetched again by an id alone.
+"""Objects that can be fetched again: global ids, `node`, and federation's entities.
 
-Source: Relay's Global Object Identification specification.
+Sources: Relay's Global Object Identification specification; Apollo Federation 2, subgraph
+specification.
 """
 
 import binascii
 from base64 import b64decode
 from binascii import b2a_base64
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
 
 import strawberry
+
+from gateway.errors import BadUserInputError, LimitExceededError
+from gateway.graph.context import Info
+
+if TYPE_CHECKING:
+    from gateway.graph.types.resource_type import ResourceType
 
 
 @strawberry.interface(description="An object with a global id, by which it can be fetched again.")
 class Node:
-    """What each object of the graph has in common."""
-
     id: strawberry.ID = strawberry.field(
-        description="The object's global id. Opaque: good for `node` and as a key in caches."
+        description="The object's global id. Opaque: use it with `node` and as a cache key."
     )
 
 
+RESOURCE_TYPES: dict[str, "ResourceType"] = {}
+"""Type name -> resource type. Each registers itself when its module is imported."""
+
+
+def entity_types() -> "dict[str, ResourceType]":
+    """Return the types that other subgraphs may refer to: those with an ARN."""
+    return {name: each for name, each in RESOURCE_TYPES.items() if each.arn_member}
+
+
 def to_global_id(type_name: str, key: str) -> str:
-    """Write the id of the object of this type with this key."""
     return b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()
 
 
 def from_global_id(text: str) -> tuple[str, str] | None:
-    """Read type name and key from an id; None if it is none of ours."""
+    """Return type name and key; None if the text is not a global id."""
     try:
         type_name, found, key = b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return None
-    # One object, one id: another writing of the same bytes is none.
+    # One object, one id: base64 has several spellings of some bytes.
     return (type_name, key) if found and to_global_id(type_name, key) == text else None
+
+
+def parse_id(text: str, *, argument: str) -> "tuple[ResourceType, str]":
+    """Return resource type and key; raises BadUserInputError naming the argument."""
+    type_name, key = from_global_id(text) or ("", "")
+    if type_name in RESOURCE_TYPES:
+        resource = RESOURCE_TYPES[type_name]
+        try:
+            resource.check_key(key, argument=argument)
+        except BadUserInputError:
+            pass  # ids are opaque: the error must not describe what is in them
+        else:
+            return resource, key
+    raise BadUserInputError(
+        f"`{argument}` is not an id of this graph. Accepted: an `id` from an earlier response."
+    )
+
+
+def resolve_entities(info: Info, representations: list[Any]) -> list[Awaitable[Node | None]]:
+    """Resolve `_entities`: each representation to its object, null if that is gone, or an error.
+
+    Only the key is read from a representation: the object is fetched with the caller's
+    credentials. Raises LimitExceededError for too many of them.
+    """
+    limit = info.context.settings.limit_ids
+    if len(representations) > limit:
+        raise LimitExceededError(
+            f"`representations` has {len(representations)} entries. Accepted: up to {limit}."
+        )
+    return [_resolve_entity(info, each) for each in representations]
+
+
+async def _resolve_entity(info: Info, representation: Any) -> Node | None:
+    resource, member, value = _parse_representation(representation)
+    if member == "id":
+        type_name, _ = from_global_id(value) or ("", "")
+        if type_name != resource.name:
+            raise BadUserInputError(f"`id` is not the id of a {resource.name}.")
+        _, value = parse_id(value, argument="id")
+    resource.check_key(value, argument=member)
+    return await resource.find(info, value, argument=member)
+
+
+def _parse_representation(representation: Any) -> "tuple[ResourceType, str, str]":
+    """Return resource type, key member and its value."""
+    if not isinstance(representation, dict):
+        raise BadUserInputError("A representation is not an object.")
+    entities = entity_types()
+    type_name = representation.get("__typename")
+    if not isinstance(type_name, str) or type_name not in entities:
+        raise BadUserInputError(
+            f"`__typename` is not that of an entity. Accepted: {', '.join(sorted(entities))}."
+        )
+    resource = entities[type_name]
+    keys = ("id", resource.arn_member)
+    members = representation.keys() - {"__typename"}
+    if len(members) != 1 or not members <= set(keys):
+        raise BadUserInputError(
+            f"A representation of {type_name} must have `__typename` and one key. Accepted: "
+            f"{' or '.join(keys)}."
+        )
+    (member,) = members
+    value = representation[member]
+    if not isinstance(value, str):
+        raise BadUserInputError(f"`{member}` is not a string.")
+    return resource, member, value

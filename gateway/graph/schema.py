@@ -1,4 +1,4 @@
-"""The schema: what is in query.py as graphql-core knows it, and as text."""
+"""Builds the schema that is executed, and prints it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,74 +15,102 @@ from graphql import (
     Undefined,
     print_schema,
 )
+from graphql.utilities.print_schema import print_description
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.graph.context import Context, Info
-from gateway.graph.entities import resolve_entities
-from gateway.graph.objects import TYPES
+from gateway.graph.node import RESOURCE_TYPES, resolve_entities
 from gateway.graph.query import Query, QueryWithNodes
-from gateway.graph.types.scalars import DATE_TIME, DateTime
+from gateway.graph.types.fields import COST, FieldCost
+from gateway.graph.types.values import DATE_TIME, DateTime
+
+DESCRIPTION = """\
+AWS Clean Rooms ML as a graph: audience generation jobs, their exports, the models they use and the
+datasets those are trained on.
+
+- **Authentication**: send temporary AWS credentials in `X-Aws-Access-Key-Id`,
+  `X-Aws-Secret-Access-Key` and `X-Aws-Session-Token`, or an OIDC token in `Authorization: Bearer`.
+- **Paging**: lists are Relay connections. For the next page, pass `pageInfo.endCursor` as `after`.
+- **Errors**: each has a public code in `extensions.code`. A root field that fails is null; the
+  others are unaffected.
+- **Cost**: fields that cost an AWS call say so. A query that needs more calls than allowed is
+  rejected before the first one. With the header `X-Gateway-Cost: 1` a response has
+  `extensions.cost`.
+- **Caching**: data may be a few seconds old; `Cache-Control: no-cache` requests it from AWS.
+"""
 
 
 class Subgraph(strawberry.federation.Schema):
-    """Strawberry's federation schema, whose entities are fetched, not built from what is sent."""
+    """Strawberry's federation schema, with a description and with entities that are fetched."""
 
     def entities_resolver(
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
-        """Resolve `_entities`."""
+        # Strawberry's own would build the objects from what the request contains.
         return resolve_entities(info, representations)  # type: ignore[return-value]
+
+    def as_str(self) -> str:
+        # Strawberry does not print the description of a schema.
+        before, keyword, after = super().as_str().partition("schema @link")
+        return before + print_description(core(self)) + keyword + after
 
 
 def build_schema(*, root_node: bool = True) -> Subgraph:
-    """Build the schema; `root_node` False leaves root `node` and `nodes` out."""
-    query = QueryWithNodes if root_node else Query
+    """Build the schema, with or without the root fields `node` and `nodes`."""
     scalars: dict[object, Any] = {DateTime: DATE_TIME}
     schema = Subgraph(
-        query=query,
-        types=TYPES,
+        query=QueryWithNodes if root_node else Query,
+        types=[each.object_type for each in RESOURCE_TYPES.values()],
         config=StrawberryConfig(scalar_map=scalars),
         federation_version="2.0",  # nothing newer is used, and older routers compose it
     )
+    graph = core(schema)
+    graph.description = DESCRIPTION.strip()
+    fields = _query_type(graph).fields
     for name in ("_service", "_entities"):
-        field = _root(schema).fields[name]
-        field.resolve = _for_the_router(field.resolve)
-    # An absent input and a null mean the same; Python's default is not the graph's.
-    for each in _inputs(core(schema)):
+        fields[name].resolve = _for_router(fields[name].resolve)
+    fields["_entities"].extensions[COST] = FieldCost.NAMED_OBJECTS
+    service = graph.type_map["_Service"]
+    assert isinstance(service, GraphQLObjectType)  # noqa: S101
+    service.fields["sdl"].resolve = lambda *_: schema.as_str()
+    # An absent input and a null mean the same; Strawberry would print the default null.
+    for each in _inputs(graph):
         if each.default_value is None:
             each.default_value = Undefined
     return schema
 
 
 def core(schema: strawberry.Schema) -> GraphQLSchema:
-    """Return the schema that is executed."""
+    """Return graphql-core's schema, which is executed."""
     return schema._schema  # noqa: SLF001  Strawberry has no public name for it
 
 
 def subgraph_sdl() -> str:
-    """Return the schema as a federation composes it, ending in a newline."""
+    """Print the schema for composition, ending in a newline."""
     return build_schema().as_str() + "\n"
 
 
 def client_sdl() -> str:
-    """Return the schema as clients see it, without what federation adds, ending in a newline."""
-    schema = build_schema()
-    ours, query = core(schema), _root(schema)
+    """Print the schema for clients, without federation, ending in a newline."""
+    graph = core(build_schema())
+    query = _query_type(graph)
     fields = {name: field for name, field in query.fields.items() if not name.startswith("_")}
     root = GraphQLObjectType("Query", fields, description=query.description)
-    others = (kind for kind in ours.type_map.values() if kind is not query)
-    shown = [kind for kind in others if not kind.name.startswith(("_", "link__", "federation__"))]
-    return print_schema(GraphQLSchema(root, types=shown)) + "\n"
+    types = [
+        each
+        for each in graph.type_map.values()
+        if each is not query and not each.name.startswith(("_", "link__", "federation__"))
+    ]
+    return print_schema(GraphQLSchema(root, types=types, description=graph.description)) + "\n"
 
 
-def _root(schema: strawberry.Schema) -> GraphQLObjectType:
-    root = core(schema).query_type
-    assert root is not None  # noqa: S101  each schema has one
-    return root
+def _query_type(graph: GraphQLSchema) -> GraphQLObjectType:
+    assert graph.query_type is not None  # noqa: S101
+    return graph.query_type
 
 
-def _for_the_router(resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
+def _for_router(resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
     def guarded(source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
         info.context.check_router()
         return resolve(source, info, **arguments)
@@ -90,10 +118,10 @@ def _for_the_router(resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
     return guarded
 
 
-def _inputs(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
-    for kind in schema.type_map.values():
-        if isinstance(kind, GraphQLInputObjectType):
-            yield from kind.fields.values()
-        elif isinstance(kind, GraphQLObjectType):
-            for field in kind.fields.values():
+def _inputs(graph: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
+    for each in graph.type_map.values():
+        if isinstance(each, GraphQLInputObjectType):
+            yield from each.fields.values()
+        elif isinstance(each, GraphQLObjectType):
+            for field in each.fields.values():
                 yield from field.args.values()

@@ -163,12 +163,12 @@ def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
         (
             {"createdAfter": "2026-01-02T00:00:00Z", "createdBefore": "2026-01-01T00:00:00Z"},
             "`filter.createdAfter`",
-            "nothing is between",
+            "no job can match",
         ),
         (
             {"updatedAfter": "2026-01-01T01:00:00+01:00", "updatedBefore": "2026-01-01T00:00:00Z"},
             "`filter.updatedAfter`",
-            "nothing is between",
+            "no job can match",
         ),
     ],
 )

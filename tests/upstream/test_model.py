@@ -17,7 +17,7 @@ from tests.sandbox.clients import Client, client
 from tests.serving import serve
 from tests.upstream.asking import REGION, caller, opened
 
-OPERATIONS = sorted({*EMULATED, JOB.lists, JOB.gets})
+OPERATIONS = sorted({*EMULATED, JOB.list_operation, JOB.get_operation})
 LISTS = [operation for operation in OPERATIONS if operation.startswith("List")]
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 ARNS = {

@@ -1,0 +1,1 @@
+"""Running a request: parse, check limits, validate, estimate the cost, execute."""

@@ -1,93 +1,132 @@
-"""The estimate: what a query asks for, read off its text: upstream calls, fields of its answer.
+"""The cost of an operation, estimated from its text before anything is executed.
 
-Page sizes are taken at their word, so a list that turns out shorter costs less; what is shared
-(a model that many jobs use) is taken to be one. What `@skip` and `@include` leave out counts too.
+Page sizes are taken at their word, so a list that turns out shorter costs less; a linked object
+is counted once, however many rows link to it. Fields that `@skip` and `@include` leave out count.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
     IntValueNode,
     ListValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
     StringValueNode,
     ValueNode,
     VariableNode,
+    get_named_type,
 )
 
-from gateway.graph.execution.selection import fields_of
-from gateway.graph.node import from_global_id
-from gateway.graph.objects import ENTITY_TYPES, SCALAR_FIELDS
-from gateway.graph.pagination.connection import DEFAULT_FIRST, MAX_FIRST
+from gateway.errors import LimitExceededError
+from gateway.graph.node import entity_types, from_global_id
+from gateway.graph.pagination.pager import DEFAULT_FIRST, MAX_FIRST
+from gateway.graph.types.fields import COST, FieldCost
+from gateway.settings import Settings
 from gateway.upstream.values import PAGE_SIZE
 
-LISTS = {
-    "audienceGenerationJobs": "AudienceGenerationJob",
-    "audienceExportJobs": "AudienceExportJob",
-    "configuredAudienceModels": "ConfiguredAudienceModel",
-    "audienceModels": "AudienceModel",
-    "trainingDatasets": "TrainingDataset",
-}
-"""Root connection -> the type of its nodes."""
+MAX_INT_CHARACTERS = 11
 
-SINGLES = {name[0].lower() + name[1:]: name for name in ENTITY_TYPES}
-"""Root field -> the type of the object that it gets."""
-
-LINKS = {
-    ("AudienceGenerationJob", "configuredAudienceModel"): "ConfiguredAudienceModel",
-    ("ConfiguredAudienceModel", "audienceModel"): "AudienceModel",
-    ("AudienceModel", "trainingDataset"): "TrainingDataset",
-    ("AudienceExportJob", "audienceGenerationJob"): "AudienceGenerationJob",
-}
-"""Field of a type -> the type of the object that it gets."""
-
-FREE = {"__typename", "exportJobs", "collaboration", "outputConfig"}
-"""Fields of what a Get gives that none is made for, beside those of rows."""
-
-MAX_DIGITS = 11
-"""Of an Int, with its sign."""
+Selections = Iterable[tuple[str, SelectionSetNode | None]]
+"""Selection sets, each with the name of the type that it selects from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """Calls that a query asks for."""
+class EstimatedCost:
+    """What an operation costs at most, as far as its text tells."""
 
-    pages: int = 0
-    """Of root connections."""
-    details: int = 0
-    """What is asked once per object or row."""
-    fields: int = 0
-    """That the answer shows, those of a row once for each row."""
+    pages: int
+    """Pages of root connections."""
+    details: int
+    """What is requested per object or row: Get calls, and pages of nested connections."""
+    fields: int
+    """Fields in the response, those of a row once per row."""
 
-    def __add__(self, other: "Estimate") -> "Estimate":
-        """Sum up."""
-        return Estimate(
-            self.pages + other.pages, self.details + other.details, self.fields + other.fields
-        )
+    def check(self, settings: Settings) -> None:
+        """Raise LimitExceededError if the cost exceeds a limit."""
+        for calls, limit, what, setting in (
+            (self.pages, settings.max_upstream_calls, "pages", "GATEWAY_MAX_UPSTREAM_CALLS"),
+            (self.details, settings.max_detail_calls, "single objects", "GATEWAY_MAX_DETAIL_CALLS"),
+        ):
+            if calls > limit:
+                raise LimitExceededError(
+                    f"The operation needs {calls} upstream calls for {what}. Accepted: up to "
+                    f"{limit} ({setting}). Request smaller pages or fewer fields per row."
+                )
+        if self.fields > settings.limit_fields:
+            raise LimitExceededError(
+                f"The response would have {self.fields} fields, counting those of each row. "
+                f"Accepted: up to {settings.limit_fields} (GATEWAY_LIMIT_FIELDS). Request smaller "
+                "pages or fewer fields per row."
+            )
 
 
-def estimate(
-    document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
-) -> Estimate:
-    """Estimate a valid operation with these variables, which need not be valid."""
-    return _Reading(document, operation, variables).root(operation.selection_set)
+class _Declared(NamedTuple):
+    """What the schema declares of a field: its cost, and the name of its type."""
+
+    cost: FieldCost | None
+    type_name: str
 
 
-class _Reading:
-    def __init__(
+_FREE = _Declared(None, "")
+
+
+class CostEstimator:
+    """Estimates operations by the costs that the fields of a schema declare."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._declared = {
+            name: {
+                field_name: _Declared(_declared_cost(field), get_named_type(field.type).name)
+                for field_name, field in each.fields.items()
+            }
+            for name, each in schema.type_map.items()
+            if isinstance(each, GraphQLObjectType | GraphQLInterfaceType)
+        }
+
+    def estimate(
         self,
         document: DocumentNode,
         operation: OperationDefinitionNode,
         variables: Mapping[str, Any],
+    ) -> EstimatedCost:
+        """Estimate a valid query with these variables, which need not be valid."""
+        return CostVisitor(self._declared, document, operation, variables).visit()
+
+
+def _declared_cost(field: GraphQLField) -> FieldCost | None:
+    definition = field.extensions.get("strawberry-definition")
+    cost: FieldCost | None = field.extensions.get(COST) or (
+        definition.metadata.get(COST) if definition else None
+    )
+    return cost
+
+
+class CostVisitor:
+    """Visits the selections of one operation."""
+
+    def __init__(
+        self,
+        declared: Mapping[str, Mapping[str, _Declared]],
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, Any],
     ) -> None:
+        self._declared = declared
+        self._operation = operation
         self._fragments = {
             each.name.value: each
             for each in document.definitions
@@ -96,110 +135,110 @@ class _Reading:
         defaults = {
             each.variable.name.value: each.default_value
             for each in operation.variable_definitions or ()
+            if each.default_value is not None
         }
-        self._named: set[tuple[str, str]] = set()
-        """Objects that ids and representations name: each is got once, however often named."""
-        self._variables = {**{k: v for k, v in defaults.items() if v is not None}, **variables}
+        self._variables = {**defaults, **variables}
 
-    def root(self, selected: SelectionSetNode) -> Estimate:
-        total = Estimate()
-        for field in self._fields([selected]):
-            name = field.name.value
-            if name in LISTS:
+    def visit(self) -> EstimatedCost:
+        pages = details = 0
+        named: set[tuple[str, str]] = set()
+        root = [("Query", self._operation.selection_set)]
+        for field in self._fields(root):
+            cost, type_name = self._lookup("Query", field)
+            if cost is FieldCost.CONNECTION:
                 rows = self._rows(field)
-                pages = math.ceil(rows / PAGE_SIZE)
-                total += Estimate(pages, self._of_nodes(LISTS[name], field, rows))
-            elif name in SINGLES:
-                total += Estimate(0, 1 + self._of(SINGLES[name], [field], 1, got=True))
-            elif name == "node":
-                total += Estimate(0, 1)
-            elif name in {"nodes", "_entities"}:
-                self._named |= set(self._objects(field))
-        return total + Estimate(0, len(self._named), self._shown([selected]))
+                pages += math.ceil(rows / PAGE_SIZE)
+                details += self._nodes(type_name, field, rows)
+            elif cost is FieldCost.OBJECT:
+                details += 1 + self._objects(type_name, [field], 1, fetched=True)
+            elif cost is FieldCost.NAMED_OBJECTS:
+                named |= set(self._named_objects(field))
+        return EstimatedCost(pages, details + len(named), self._shown(root))
 
-    def _shown(self, sets: Iterable[SelectionSetNode | None], rows: int | None = None) -> int:
-        """Count the fields that selections show; those of a connection have so many `rows`.
+    def _shown(self, selections: Selections, rows: int | None = None) -> int:
+        """Count the fields of the response; a connection's selections have a number of `rows`.
 
-        What is selected twice under one name is shown once.
+        Fields with the same response name are merged into one.
         """
-        shown: dict[str, list[FieldNode]] = {}
-        for field in self._fields(sets):
-            shown.setdefault((field.alias or field.name).value, []).append(field)
-        total = 0
-        for fields in shown.values():
-            name = fields[0].name.value
-            below = [field.selection_set for field in fields]
-            if name in LISTS or name == "exportJobs":
-                total += 1 + self._shown(below, self._rows(fields[0]))
-            elif name in {"edges", "nodes"} and rows is not None:
-                total += 1 + rows * self._shown(below)
-            elif name in {"nodes", "_entities"}:
-                total += 1 + len(self._entries(fields[0])) * self._shown(below)
+        by_name: dict[str, list[tuple[str, FieldNode]]] = {}
+        for parent, field in fields_of(selections, self._fragments):
+            by_name.setdefault((field.alias or field.name).value, []).append((parent, field))
+        total = len(by_name)
+        for merged in by_name.values():
+            parent, field = merged[0]
+            if field.selection_set is None:
+                continue
+            cost, _ = self._lookup(parent, field)
+            below = [(self._lookup(*each).type_name, each[1].selection_set) for each in merged]
+            if cost is FieldCost.CONNECTION:
+                total += self._shown(below, self._rows(field))
+            elif rows is not None and field.name.value in {"edges", "nodes"}:
+                total += rows * self._shown(below)
+            elif cost is FieldCost.NAMED_OBJECTS:
+                total += len(self._entries(field)) * self._shown(below)
             else:
-                total += 1 + self._shown(below)
+                total += self._shown(below)
         return total
 
-    def _of_nodes(self, type_name: str, connection: FieldNode, rows: int) -> int:
-        """Estimate what the nodes of a connection cost beside its pages."""
-        below = self._fields([connection.selection_set])
-        edges = [field for field in below if field.name.value == "edges"]
+    def _nodes(self, type_name: str, connection: FieldNode, rows: int) -> int:
+        """Estimate the details of a connection's nodes."""
+        node_type = self._declared[type_name]["nodes"].type_name
+        below = self._fields([(type_name, connection.selection_set)])
+        edges = [("", field.selection_set) for field in below if field.name.value == "edges"]
         nodes = [field for field in below if field.name.value == "nodes"]
-        nodes += [
-            field
-            for field in self._fields(edge.selection_set for edge in edges)
-            if field.name.value == "node"
-        ]
-        return self._of(type_name, nodes, rows, got=False)
+        nodes += [field for field in self._fields(edges) if field.name.value == "node"]
+        return self._objects(node_type, nodes, rows, fetched=False)
 
-    def _of(self, type_name: str, objects: list[FieldNode], count: int, *, got: bool) -> int:
-        """Estimate what is selected of `count` objects of a type, which were `got` or listed."""
-        fields = list(self._fields(each.selection_set for each in objects))
-        if not fields or not count:
+    def _objects(
+        self, type_name: str, selected: list[FieldNode], number: int, *, fetched: bool
+    ) -> int:
+        """Estimate the details of so many objects of a type, `fetched` by a Get or listed."""
+        if not number:
             return 0
-        total = 0 if got or not self._needs_get(type_name, fields) else count
-        linked: dict[str, list[FieldNode]] = {}
-        for field in fields:
-            name = field.name.value
-            if (type_name, name) in LINKS:
-                linked.setdefault(name, []).append(field)
-            elif name == "exportJobs":
+        total, needs_get = 0, False
+        links: dict[str, list[FieldNode]] = {}
+        for field in self._fields((type_name, each.selection_set) for each in selected):
+            cost, target = self._lookup(type_name, field)
+            if cost is FieldCost.DETAIL:
+                needs_get = not fetched
+            elif cost is FieldCost.OBJECT:
+                links.setdefault(field.name.value, []).append(field)
+            elif cost is FieldCost.CONNECTION:
                 rows = self._rows(field)
-                total += count * math.ceil(rows / PAGE_SIZE)
-                total += self._of_nodes("AudienceExportJob", field, count * rows)
-        for name, followed in linked.items():
-            total += 1 + self._of(LINKS[type_name, name], followed, 1, got=True)
-        return total
+                total += number * math.ceil(rows / PAGE_SIZE)
+                total += self._nodes(target, field, number * rows)
+        for followed in links.values():
+            _, target = self._lookup(type_name, followed[0])
+            total += 1 + self._objects(target, followed, 1, fetched=True)
+        return total + number if needs_get else total
 
-    def _needs_get(self, type_name: str, fields: Iterable[FieldNode]) -> bool:
-        if type_name not in ENTITY_TYPES:
-            return False
-        free = SCALAR_FIELDS[type_name].keys() | FREE
-        names = {field.name.value for field in fields}
-        return any(name not in free and (type_name, name) not in LINKS for name in names)
+    def _lookup(self, type_name: str, field: FieldNode) -> _Declared:
+        return self._declared.get(type_name, {}).get(field.name.value, _FREE)
 
-    def _fields(self, sets: Iterable[SelectionSetNode | None]) -> list[FieldNode]:
-        return list(fields_of(sets, self._fragments))
+    def _fields(self, selections: Selections) -> list[FieldNode]:
+        return [field for _, field in fields_of(selections, self._fragments)]
 
-    def _rows(self, field: FieldNode) -> int:
-        given = {
-            argument.name.value: self._value(argument.value) for argument in field.arguments or ()
+    def _rows(self, connection: FieldNode) -> int:
+        arguments = {
+            each.name.value: self._value(each.value) for each in connection.arguments or ()
         }
-        amounts = [given[name] for name in ("first", "last") if given.get(name) is not None]
+        amounts = [arguments[n] for n in ("first", "last") if arguments.get(n) is not None]
         if not all(isinstance(amount, int) and 0 <= amount <= MAX_FIRST for amount in amounts):
-            return 0  # its own error says what is wrong with it
+            return 0  # the field fails with an error of its own
         return min(amounts, default=DEFAULT_FIRST)
 
     def _entries(self, field: FieldNode) -> list[Any]:
-        (value,) = [self._value(argument.value) for argument in field.arguments or ()] or [None]
+        (value,) = [self._value(each.value) for each in field.arguments or ()] or [None]
         return value if isinstance(value, list) else [value]
 
-    def _objects(self, field: FieldNode) -> Iterator[tuple[str, str]]:
+    def _named_objects(self, field: FieldNode) -> Iterator[tuple[str, str]]:
+        """Return type name and key of each object that ids or representations name."""
         for each in self._entries(field):
             named = each if isinstance(each, dict) else {"id": each}
             type_name, global_id = named.get("__typename"), named.get("id")
             found = from_global_id(global_id) if isinstance(global_id, str) else None
-            if found is None and isinstance(type_name, str) and type_name in ENTITY_TYPES:
-                arn = named.get(ENTITY_TYPES[type_name][0].arn)
+            if found is None and isinstance(type_name, str) and type_name in entity_types():
+                arn = named.get(entity_types()[type_name].arn_member)
                 found = (type_name, arn) if isinstance(arn, str) else None
             if found is not None:
                 yield found
@@ -209,12 +248,45 @@ class _Reading:
             value = self._variables.get(node.name.value)
             return self._value(value) if isinstance(value, ValueNode) else value
         if isinstance(node, IntValueNode):
-            # An id may be written as a number of any length, which Python would not read.
-            return int(node.value) if len(node.value) <= MAX_DIGITS else None
+            # An id may be an integer literal of any length, which Python refuses to convert.
+            return int(node.value) if len(node.value) <= MAX_INT_CHARACTERS else None
         if isinstance(node, ListValueNode):
             return [self._value(each) for each in node.values]
         if isinstance(node, ObjectValueNode):
             return {field.name.value: self._value(field.value) for field in node.fields}
-        if isinstance(node, StringValueNode):
-            return node.value
-        return None
+        return node.value if isinstance(node, StringValueNode) else None
+
+
+def fields_of(
+    selections: Selections,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    included: Callable[[SelectionNode], bool] = lambda _: True,
+) -> Iterator[tuple[str, FieldNode]]:
+    """Yield the fields of selections and of their fragments, each with its parent type's name."""
+    visited: set[str] = set()  # a fragment adds its fields once, however often it is spread
+    pending = [
+        (type_name, each)
+        for type_name, selected in selections
+        if selected is not None
+        for each in selected.selections
+    ]
+    while pending:
+        type_name, selection = pending.pop()
+        if not included(selection):
+            continue
+        if isinstance(selection, FieldNode):
+            yield type_name, selection
+            continue
+        if isinstance(selection, FragmentSpreadNode):
+            name = selection.name.value
+            if name in visited:
+                continue
+            visited.add(name)
+            fragment: FragmentDefinitionNode | InlineFragmentNode = fragments[name]
+        elif isinstance(selection, InlineFragmentNode):
+            fragment = selection
+        else:
+            continue
+        if fragment.type_condition is not None:
+            type_name = fragment.type_condition.name.value
+        pending.extend((type_name, each) for each in fragment.selection_set.selections)

@@ -1,4 +1,4 @@
-"""Documents: query texts, parsed and validated once and remembered for a while."""
+"""Documents: query texts, parsed and validated once and cached."""
 
 from collections import OrderedDict
 
@@ -20,32 +20,29 @@ from gateway.errors import (
     ParseFailedError,
     ValidationFailedError,
 )
-from gateway.graph.execution.limits import Limits, check
+from gateway.graph.execution.limits import check_limits
+from gateway.settings import Settings
 
-MAX_REMEMBERED_CHARACTERS = 128 * 1024
-"""A parsed document takes a hundred times its text, a terse one four hundred times: this bounds
-them to some 13 MB, and 50 MB at worst."""
+MAX_CACHED_CHARACTERS = 128 * 1024
+"""A parsed document takes a hundred times the memory of its text, a terse one four hundred times:
+this bounds the cache to some 13 MB, and 50 MB at worst."""
 
 MAX_ERRORS = 5
-"""How many errors one document or its variables get; the last may say that there are more."""
+"""How many errors a response lists for a document or its variables; the last may say that there
+are more."""
 
-# Fields that share a response name are compared two by two, and so are fragments that are spread
-# side by side: graphql-core's own bound lets 2,000 tokens stop all requests for 600 ms. Under
-# this one the worst that we found takes 60 ms, and fifty fragments with five fields in common
-# still fit. It is the library's to be set, and counts exactly what takes the time.
+# Fields with the same response name are compared in pairs, and so are fragments that are spread
+# side by side: with graphql-core's own bound 2,000 tokens can block all requests for 600 ms. With
+# this one the worst document found takes 60 ms, and fifty fragments with five fields in common
+# still pass. It counts exactly what takes the time.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 30_000
 
 ABORTED = "Validation aborted."
-"""What graphql-core says where it gives up."""
-
-TOO_MUCH_TO_VALIDATE = (
-    "The document takes too much work to validate. Accepted: fields that are named once in each "
-    "place, few fragments side by side, and few within each other."
-)
+"""graphql-core's message when it exceeds that bound."""
 
 
-class Rejected(Exception):  # noqa: N818  a result with reasons, not a failure of ours
-    """Why a document will not be executed: errors whose `original_error` holds the code."""
+class DocumentRejectedError(Exception):
+    """A document will not be executed. The `original_error` of each error has the code."""
 
     def __init__(self, errors: list[GraphQLError]) -> None:
         super().__init__(errors)
@@ -55,36 +52,35 @@ class Rejected(Exception):  # noqa: N818  a result with reasons, not a failure o
 class Documents:
     """Parses and validates query texts against one schema.
 
-    Without `introspection` the schema cannot be asked for, nor guessed from suggestions.
+    Without introspection the schema can be neither queried nor guessed from suggestions.
     """
 
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool, limits: Limits) -> None:
+    def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
         self._schema = schema
-        self._introspection = introspection
-        self._limits = limits
-        hidden = () if introspection else (NoSchemaIntrospectionCustomRule,)
+        self._settings = settings
+        hidden = () if settings.introspection else (NoSchemaIntrospectionCustomRule,)
         self._rules = (*specified_rules, *hidden)
-        self._known: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._characters = 0
+        self._cache: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._cached_characters = 0
 
     def parse(self, text: str) -> DocumentNode:
-        """Return the document; raises Rejected if the text is none."""
-        known = self._known.get(text)
-        if known is not None:
-            self._known.move_to_end(text)
-            return known
+        """Return the document; raises DocumentRejectedError if the text is not one."""
+        cached = self._cache.get(text)
+        if cached is not None:
+            self._cache.move_to_end(text)
+            return cached
         self._check_lines(text)
         try:
-            return parse(text, max_tokens=self._limits.tokens)
+            return parse(text, max_tokens=self._settings.limit_tokens)
         except GraphQLSyntaxError as error:
-            raise Rejected([_coded(error, self._why(error))]) from None
+            raise DocumentRejectedError([_with_cause(error, self._cause(error))]) from None
 
     def validate(self, text: str, document: DocumentNode) -> None:
-        """Check a parsed document; raises Rejected with what is wrong with it."""
-        if text in self._known:
+        """Check a parsed document; raises DocumentRejectedError with all that is wrong with it."""
+        if text in self._cache:
             return
         try:
-            check(document, self._limits)
+            check_limits(document, self._settings)
         except LimitExceededError as error:
             raise _rejected(error) from None
         errors = validate(
@@ -92,55 +88,58 @@ class Documents:
             document,
             self._rules,
             max_errors=MAX_ERRORS - 1,
-            hide_suggestions=not self._introspection,
+            hide_suggestions=not self._settings.introspection,
         )
         if any(error.message == ABORTED for error in errors):
-            raise _rejected(LimitExceededError(TOO_MUCH_TO_VALIDATE))
-        if errors:
-            raise Rejected(
-                [_coded(error, ValidationFailedError(error.message)) for error in errors]
-            )
-        self._remember(text, document)
-
-    def _check_lines(self, text: str) -> None:
-        # The place of each error is found by counting the lines before it. A document of nothing
-        # but line ends would take 25 ms for each error, and an answer may have hundreds.
-        lines = max(text.count("\n"), text.count("\r")) + 1
-        if lines > self._limits.tokens:
             raise _rejected(
                 LimitExceededError(
-                    f"The document has {lines} lines. Accepted: up to {self._limits.tokens}, as "
-                    "many as tokens (GATEWAY_LIMIT_TOKENS)."
+                    "The document is too complex to validate. Accepted: fewer fields with the "
+                    "same response name, and fewer fragments side by side and within each other."
+                )
+            )
+        if errors:
+            raise DocumentRejectedError(
+                [_with_cause(error, ValidationFailedError(error.message)) for error in errors]
+            )
+        self._add(text, document)
+
+    def _check_lines(self, text: str) -> None:
+        # graphql-core locates an error by counting the lines before it: with a document of line
+        # ends only that takes 25 ms per error, and a response may have hundreds.
+        lines = max(text.count("\n"), text.count("\r")) + 1
+        limit = self._settings.limit_tokens
+        if lines > limit:
+            raise _rejected(
+                LimitExceededError(
+                    f"The document has {lines} lines. Accepted: up to {limit}, as many as tokens "
+                    "(GATEWAY_LIMIT_TOKENS)."
                 )
             )
 
-    def _why(self, error: GraphQLSyntaxError) -> GatewayError:
+    def _cause(self, error: GraphQLSyntaxError) -> GatewayError:
         if "tokens. Parsing aborted" in error.message:
+            limit = self._settings.limit_tokens
             return LimitExceededError(
-                f"The document has more than {self._limits.tokens} tokens. Accepted: up to "
-                f"{self._limits.tokens} (GATEWAY_LIMIT_TOKENS)."
+                f"The document has more than {limit} tokens. Accepted: up to {limit} "
+                "(GATEWAY_LIMIT_TOKENS)."
             )
         if "nested too deeply" in error.message:
-            return LimitExceededError("The document is nested deeper than can be read.")
+            return LimitExceededError("The document is nested too deeply to be parsed.")
         return ParseFailedError(error.message)
 
-    def _remember(self, text: str, document: DocumentNode) -> None:
-        self._known[text] = document
-        self._characters += len(text)
-        while self._characters > MAX_REMEMBERED_CHARACTERS:
-            forgotten, _ = self._known.popitem(last=False)
-            self._characters -= len(forgotten)
+    def _add(self, text: str, document: DocumentNode) -> None:
+        self._cache[text] = document
+        self._cached_characters += len(text)
+        while self._cached_characters > MAX_CACHED_CHARACTERS:
+            removed, _ = self._cache.popitem(last=False)
+            self._cached_characters -= len(removed)
 
 
-def _rejected(error: LimitExceededError) -> Rejected:
-    return Rejected([GraphQLError(error.message, original_error=error)])
+def _rejected(error: LimitExceededError) -> DocumentRejectedError:
+    return DocumentRejectedError([GraphQLError(error.message, original_error=error)])
 
 
-def _coded(error: GraphQLError, known: GatewayError) -> GraphQLError:
+def _with_cause(error: GraphQLError, cause: GatewayError) -> GraphQLError:
     return GraphQLError(
-        known.message,
-        error.nodes,
-        error.source,
-        error.positions,
-        original_error=known,
+        cause.message, error.nodes, error.source, error.positions, original_error=cause
     )

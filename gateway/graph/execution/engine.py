@@ -1,4 +1,4 @@
-"""From a GraphQL request to its result: read the document, execute it, put errors into words."""
+"""Runs a GraphQL request: parse, check, execute, and format the errors."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
@@ -21,23 +21,22 @@ from gateway.errors import (
     LimitExceededError,
     UnauthenticatedError,
 )
-from gateway.graph.context import Context, Scope
-from gateway.graph.execution.cost import Estimate, estimate
-from gateway.graph.execution.documents import MAX_ERRORS, Documents, Rejected
-from gateway.graph.execution.limits import Limits
+from gateway.graph.context import Context
+from gateway.graph.execution.cost import CostEstimator, EstimatedCost
+from gateway.graph.execution.documents import MAX_ERRORS, DocumentRejectedError, Documents
 from gateway.graph.execution.rows import RowExecutor
+from gateway.settings import Settings
 from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import OK
-from gateway.upstream.loader import RequestLoader
 
 log = structlog.get_logger()
 
-MASKED = "Something went wrong in the gateway. Its log knows more under this request id."
+MASKED = "Internal error. The gateway's log has the details under this request id."
 
 
 @dataclass(frozen=True, slots=True)
 class GraphRequest:
-    """The parameters of a GraphQL request, well-formed."""
+    """The parameters of a well-formed GraphQL request."""
 
     query: str
     operation_name: str | None = None
@@ -46,17 +45,17 @@ class GraphRequest:
 
 @dataclass(frozen=True, slots=True)
 class GraphResult:
-    """What came of a request."""
+    """The result of a request."""
 
     data: dict[str, Any] | None
     errors: list[dict[str, Any]]
     executed: bool = False
-    """Whether it came to execution; `data` may be None all the same."""
+    """Whether execution began; `data` may be None nevertheless."""
     unauthenticated: bool = False
-    """Whether each root field failed for want of a caller."""
+    """Whether every root field failed because the request has no caller."""
     extensions: dict[str, Any] = field(default_factory=dict)
     operation: str | None = None
-    """The name of the operation that was executed, if it has one."""
+    """The name of the executed operation, if it has one."""
 
     @property
     def outcome(self) -> str:
@@ -66,21 +65,22 @@ class GraphResult:
 
 
 class WriteByGetError(Exception):
-    """A GET asks for something else than a query."""
+    """A GET request executes an operation that is not a query."""
 
 
 class Engine:
-    """Executes requests against one schema."""
+    """Runs requests against one schema."""
 
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool, limits: Limits) -> None:
+    def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
         self._schema = schema
-        self._hide_suggestions = not introspection
-        self._documents = Documents(schema, introspection=introspection, limits=limits)
+        self._settings = settings
+        self._documents = Documents(schema, settings)
+        self._costs = CostEstimator(schema)
 
     async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
-        """Execute a request; never raises for what the request says.
+        """Execute a request; errors of the request are in the result.
 
-        Raises WriteByGetError if it is `read_only` and the operation is no query.
+        Raises WriteByGetError if it is `read_only` and the operation is not a query.
         """
         name = request.operation_name or None
         try:
@@ -89,13 +89,15 @@ class Engine:
             if read_only and operation and operation.operation is not OperationType.QUERY:
                 raise WriteByGetError
             self._documents.validate(request.query, document)
-        except Rejected as rejected:
-            return GraphResult(None, [_shown(error) for error in rejected.errors])
+        except DocumentRejectedError as rejected:
+            return _rejected(*rejected.errors)
         if operation is None:
-            return GraphResult(None, [_shown(_no_operation(name))])
-        asked_for = estimate(document, operation, request.variables)
-        if (refusal := _over(asked_for, context.scope)) is not None:
-            return GraphResult(None, [_shown(GraphQLError("", original_error=refusal))])
+            return _rejected(_no_operation(name))
+        estimate = self._costs.estimate(document, operation, request.variables)
+        try:
+            estimate.check(self._settings)
+        except LimitExceededError as error:
+            return _rejected(GraphQLError(error.message, original_error=error))
         result = execute(
             self._schema,
             document,
@@ -103,68 +105,50 @@ class Engine:
             variable_values=request.variables,
             operation_name=name,
             executor_class=RowExecutor,
-            hide_suggestions=self._hide_suggestions,
+            hide_suggestions=not self._settings.introspection,
             max_coercion_errors=MAX_ERRORS - 1,
         )
-        summed_up = _summed_up(await result if isinstance(result, Awaitable) else result)
         return replace(
-            summed_up,
-            extensions=_extensions(context, asked_for),
+            _format_result(await result if isinstance(result, Awaitable) else result),
+            extensions=_extensions(context, estimate),
             operation=operation.name.value if operation.name else None,
         )
 
 
-def _over(asked_for: Estimate, scope: Scope) -> LimitExceededError | None:
-    """Refuse a query that asks for more than it may, before any call is made."""
-    for calls, limit, what, setting in (
-        (asked_for.pages, scope.max_pages, "pages", "GATEWAY_MAX_UPSTREAM_CALLS"),
-        (asked_for.details, scope.max_details, "single objects", "GATEWAY_MAX_DETAIL_CALLS"),
-    ):
-        if calls > limit:
-            return LimitExceededError(
-                f"The operation asks for {calls} upstream calls for {what}. Accepted: up to "
-                f"{limit} ({setting}). Ask for smaller pages, or for less of each row."
-            )
-    if asked_for.fields > scope.max_fields:
-        return LimitExceededError(
-            f"The answer would have {asked_for.fields} fields, those of each row counted. "
-            f"Accepted: up to {scope.max_fields} (GATEWAY_LIMIT_FIELDS). Ask for smaller pages, or "
-            "for less of each row."
-        )
-    return None
-
-
-def _extensions(context: Context, asked_for: Estimate) -> dict[str, Any]:
-    extensions: dict[str, Any] = {}
-    if context.notes:
-        extensions["stoppedEarly"] = context.notes
-    reader = context.authenticated
-    if isinstance(reader, RequestLoader):
-        if reader.stale:
-            oldest = round(max(reader.stale.values()), 3)
-            extensions["stale"] = {"answers": len(reader.stale), "oldestSeconds": oldest}
-        if context.show_cost:
-            estimated = {"pages": asked_for.pages, "details": asked_for.details}
-            extensions["cost"] = {"estimate": estimated, **reader.cost.extensions()}
-    return extensions
+def _rejected(*errors: GraphQLError) -> GraphResult:
+    return GraphResult(None, [_format_error(error) for error in errors])
 
 
 def _no_operation(name: str | None) -> GraphQLError:
-    message = (
-        "The document has several operations. Say in `operationName` which one to execute."
+    return GraphQLError(
+        "The document has several operations. `operationName` must name the one to execute."
         if name is None
         else "`operationName` is not the name of an operation in the document."
     )
-    return GraphQLError(message)
 
 
-def _summed_up(result: ExecutionResult) -> GraphResult:
+def _extensions(context: Context, estimate: EstimatedCost) -> dict[str, Any]:
+    extensions: dict[str, Any] = {}
+    if context.stopped_walks:
+        extensions["stoppedEarly"] = context.stopped_walks
+    loader = context.loader_or_error
+    if not isinstance(loader, GatewayError):
+        if loader.stale:
+            oldest = round(max(loader.stale.values()), 3)
+            extensions["stale"] = {"answers": len(loader.stale), "oldestSeconds": oldest}
+        if context.show_cost:
+            estimated = {"pages": estimate.pages, "details": estimate.details}
+            extensions["cost"] = {"estimate": estimated, **loader.cost.extensions()}
+    return extensions
+
+
+def _format_result(result: ExecutionResult) -> GraphResult:
     errors = result.errors or []
+    formatted = [_format_error(error) for error in errors]
     if result.data is None:
-        # Variables are refused before execution, and have no path.
-        executed = any(error.path for error in errors)
-        return GraphResult(None, [_shown(error) for error in errors], executed=executed)
-    refused = {
+        # Errors of variables precede execution and have no path.
+        return GraphResult(None, formatted, executed=any(error.path for error in errors))
+    unauthenticated = {
         error.path[0]
         for error in errors
         if error.path
@@ -173,30 +157,30 @@ def _summed_up(result: ExecutionResult) -> GraphResult:
     }
     return GraphResult(
         result.data,
-        [_shown(error) for error in errors],
+        formatted,
         executed=True,
-        unauthenticated=bool(refused) and refused >= result.data.keys(),
+        unauthenticated=bool(unauthenticated) and unauthenticated >= result.data.keys(),
     )
 
 
-def _shown(error: GraphQLError) -> dict[str, Any]:
-    """Give an error the form it has in an answer; what is not meant for callers is masked."""
+def _format_error(error: GraphQLError) -> dict[str, Any]:
+    """Format an error for a response; an unexpected one is logged and masked."""
     original = error.original_error
     while isinstance(original, GraphQLError):
         original = original.original_error
     if isinstance(original, GatewayError):
-        told = original
+        public = original
     elif original is None:
-        # graphql-core's own, all about the request: variables, arguments, operations.
-        told = BadUserInputError(error.message)
+        # graphql-core's own errors concern the request: variables, arguments, operations.
+        public = BadUserInputError(error.message)
     else:
         path = ".".join(map(str, error.path or []))
         log.error("resolver crashed", path=path, **exception_fields(original))
-        told = InternalError(MASKED)
-    entry: dict[str, Any] = {"message": told.message}
+        public = InternalError(MASKED)
+    entry: dict[str, Any] = {"message": public.message}
     if error.locations:
         entry["locations"] = [location.formatted for location in error.locations]
     if error.path:
         entry["path"] = error.path
-    entry["extensions"] = told.extensions()
+    entry["extensions"] = public.extensions()
     return entry

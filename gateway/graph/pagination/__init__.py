@@ -1,0 +1,1 @@
+"""Relay connections over lists that AWS pages forward only."""

@@ -1,271 +1,266 @@
-"""Connections: what Relay calls a list that is paged by cursors.
+"""Relay connections: their types, and how a field of the schema becomes one.
 
-Source: Relay's Cursor Connections specification. The types serve every list of the graph.
+Source: Relay's Cursor Connections specification.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import strawberry
+from graphql import (
+    FieldNode,
+    GraphQLIncludeDirective,
+    GraphQLResolveInfo,
+    GraphQLSkipDirective,
+    SelectionNode,
+    get_directive_values,
+)
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.extensions import FieldExtension
+from strawberry.types.arguments import StrawberryArgument
 
 from gateway.errors import BadUserInputError, InvalidCursorError
 from gateway.graph.context import Info
-from gateway.graph.execution.selection import selects
-from gateway.graph.pagination.cursor import (
-    PageCursors,
-    decode_cursor,
-    encode_cursor,
-    item_digest,
-    listing_digest,
+from gateway.graph.execution.cost import fields_of
+from gateway.graph.node import RESOURCE_TYPES
+from gateway.graph.pagination.cursor import CursorPosition, listing_digest
+from gateway.graph.pagination.pager import (
+    DEFAULT_FIRST,
+    MAX_FIRST,
+    ListedItem,
+    PageArguments,
+    PageResult,
+    UpstreamList,
+    count,
+    paginate,
 )
-from gateway.graph.pagination.pager import PageArguments, PageResult, count, paginate
-from gateway.graph.pagination.walk import KeyOf, Listed, ListedItem
+from gateway.graph.types.fields import COST, FieldCost
 from gateway.upstream.values import Item, Listing, Page, PageRequest
-
-DEFAULT_FIRST = 20
-MAX_FIRST = 500
-
-First = Annotated[
-    int | None,
-    strawberry.argument(
-        description=f"How many items to return from the front: 0 to {MAX_FIRST}. "
-        f"{DEFAULT_FIRST} if `last` is not given either."
-    ),
-]
-After = Annotated[
-    str | None,
-    strawberry.argument(description="Return items behind the one with this cursor."),
-]
-Last = Annotated[
-    int | None,
-    strawberry.argument(
-        description=f"How many items to return from the back: 0 to {MAX_FIRST}. "
-        "The upstream lists one way only, so this walks the list from its start."
-    ),
-]
-Before = Annotated[
-    str | None,
-    strawberry.argument(description="Return items in front of the one with this cursor."),
-]
 
 T = TypeVar("T")
 
+Predicate = Callable[[Item], bool]
 
-@strawberry.federation.type(
-    shareable=True,
-    description="Where a slice of a list begins and ends, and what lies around it.",
+_FIRST = (
+    f"Returns up to this many items from the front: 0 to {MAX_FIRST}. {DEFAULT_FIRST} if `last` is "
+    "absent too."
 )
-class PageInfo:
-    """Relay's PageInfo."""
+_LAST = (
+    f"Returns up to this many items from the back: 0 to {MAX_FIRST}. AWS lists forward only, so "
+    "this reads the list from its start."
+)
 
+
+@strawberry.federation.type(shareable=True, description="The position of a page in its list.")
+class PageInfo:
     has_next_page: bool = strawberry.field(
-        description="Whether an item really follows the slice. Selecting this may cost one more "
-        "upstream call. True as well where the upstream call budget or the time ended the walk: "
-        "`endCursor` then goes on from there."
+        description="Whether more items follow the page; exact. May cost one more upstream call. "
+        "Also true if the upstream call budget or the deadline was reached: `endCursor` then "
+        "continues from there."
     )
     has_previous_page: bool = strawberry.field(
-        description="Whether an item lies in front of the slice: exact with `last`; with `after` "
-        "alone, that the cursor is an item's."
+        description="Whether items precede the page: exact with `last`; otherwise whether `after` "
+        "is the cursor of an item."
     )
     start_cursor: str | None = strawberry.field(
-        description="The cursor of the slice's first edge. Null if there is none."
+        description="The cursor of the first edge. Null if there is none."
     )
     end_cursor: str | None = strawberry.field(
-        description="The cursor to pass as `after` for the next slice: that of the last edge, or "
-        "where the walk ended early. Null if there is neither."
+        description="The cursor to pass as `after` to get the next page. Null if there is none."
     )
 
 
-@strawberry.type(description="An item of a list with its cursor.")
+@strawberry.type(description="An item of a list, with its cursor.")
 class Edge(Generic[T]):
-    """Relay's edge, made from where the item was found."""
-
-    row: strawberry.Private[ListedItem]
-    slice: strawberry.Private["ConnectionPage"]
+    page: strawberry.Private[PageResult]
+    listed: strawberry.Private[ListedItem]
 
     @strawberry.field(
-        description="The place right behind the item. Opaque: pass it as `after` or `before`. May "
-        "be long: send such queries by POST."
+        description="The position after the item. Opaque: pass it as `after` or `before`. May be "
+        "long: send such queries by POST."
     )
     def cursor(self) -> str:
-        """Write the cursor."""
-        return self.slice.cursor(self.row)
+        return self.page.cursor(self.listed)
 
     @strawberry.field(description="The item.")
     def node(self) -> T:
-        """Make the item's object."""
-        return self.slice.source.make(self.row.item)  # type: ignore[no-any-return]
+        node: T = self.page.source.resource.from_item(self.listed.item)
+        return node
 
 
-@strawberry.type(description="A slice of a list.")
+@strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    """Relay's connection."""
+    page: strawberry.Private[PageResult]
 
-    slice: strawberry.Private["ConnectionPage"]
-
-    @strawberry.field(description="The items of the slice, each with its cursor.")
+    # `execution.rows` completes a PageResult as a list of edges or nodes.
+    @strawberry.field(description="The items of the page, each with its cursor.")
     def edges(self) -> list[Edge[T]]:
-        """List the edges; the executor completes them in one go where it can."""
-        return Rows(self.slice, self.slice.edge)  # type: ignore[return-value]
+        return self.page  # type: ignore[return-value]
 
-    @strawberry.field(description="The items of the slice, for those who need no cursors.")
+    @strawberry.field(description="The items of the page, without their cursors.")
     def nodes(self) -> list[T]:
-        """List the nodes likewise."""
-        return Rows(self.slice, self.slice.node)  # type: ignore[return-value]
+        return self.page  # type: ignore[return-value]
 
-    @strawberry.field(description="Where the slice begins and ends, and what lies around it.")
+    @strawberry.field(description="The position of the page in the list.")
     def page_info(self) -> PageInfo:
-        """Sum up the slice."""
-        return self.slice.page_info()
+        return PageInfo(
+            has_next_page=self.page.has_next,
+            has_previous_page=self.page.has_previous,
+            start_cursor=self.page.start_cursor,
+            end_cursor=self.page.end_cursor,
+        )
 
     @strawberry.field(
-        description="How many items the whole list has, whatever the cursors say. Counted by "
-        "walking it, within what the slice left of the upstream call budget; null if that is "
-        "not enough."
+        description="The number of items in the whole list, whatever the cursors. Costs one "
+        "upstream call per page of 100; null if the remaining upstream call budget does not "
+        "suffice."
     )
     async def total_count(self) -> int | None:
-        """Count the list."""
-        return await count(self.slice.listed)
-
-
-class ItemFilter(Protocol):
-    """A filter that is applied here: which items it keeps, and what it is in a cursor."""
-
-    @property
-    def key(self) -> str:
-        """A text that is equal for equal filters, and for them alone."""
-
-    def keeps(self, item: Item) -> bool:
-        """Say whether an item passes."""
+        return await count(self.page.source)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A kind of object that is listed: how its items are named and shown."""
+class ItemFilter:
+    """Which items of a list match; `key` is equal for equal filters, and only for them."""
 
-    key_of: KeyOf
-    make: Callable[[Item], Any]
+    predicates: tuple[Predicate, ...]
+    key: str
 
-
-class ConnectionPage:
-    """A slice that was taken of a list, with all that its connection shows on demand."""
-
-    def __init__(self, listing: bytes, source: Source, listed: Listed, taken: PageResult) -> None:
-        self.source = source
-        self.listed = listed
-        self.taken = taken
-        self._listing = listing
-        self._cursors: dict[str | None, PageCursors] = {}
-
-    def cursor(self, spot: ListedItem) -> str:
-        """Write the cursor of an item."""
-        # Spot.behind, without a Place for each of the rows of a page.
-        token, offset = spot.token, spot.at + 1
-        if offset == len(spot.page.items) and spot.page.next_token is not None:
-            token, offset = spot.page.next_token, 0
-        cursors = self._cursors.get(token)
-        if cursors is None:
-            cursors = self._cursors[token] = PageCursors(self._listing, token)
-        return cursors.encode(offset, item_digest(self.source.key_of(spot.item)))
-
-    def edge(self, spot: ListedItem) -> Edge[Any]:
-        """Make the edge of an item."""
-        return Edge(row=spot, slice=self)
-
-    def node(self, spot: ListedItem) -> Any:
-        """Make the object of an item."""
-        return self.source.make(spot.item)
-
-    def page_info(self) -> PageInfo:
-        """Sum up the slice."""
-        spots, resume = self.taken.spots, self.taken.resume
-        end = self.cursor(spots[-1]) if spots else None
-        return PageInfo(
-            has_next_page=self.taken.has_next,
-            has_previous_page=self.taken.has_previous,
-            start_cursor=self.cursor(spots[0]) if spots else None,
-            end_cursor=end if resume is None else encode_cursor(self._listing, resume),
-        )
+    def matches(self, item: Item) -> bool:
+        return all(predicate(item) for predicate in self.predicates)
 
 
-class Rows:
-    """The rows of a slice, each made only if somebody iterates.
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """What the resolver of a connection field returns: the list to page through."""
 
-    The executor recognises it, and completes rows of plain fields without making them.
-    """
-
-    __slots__ = ("_make", "slice")
-
-    def __init__(self, taken: ConnectionPage, make: Callable[[ListedItem], Any]) -> None:
-        self.slice = taken
-        self._make = make
-
-    def __iter__(self) -> Iterator[Any]:
-        return map(self._make, self.slice.taken.spots)
+    region: str
+    filters: tuple[tuple[str, str], ...] = ()
+    """Filters of AWS's List operation."""
+    item_filter: ItemFilter | None = None
+    """The filter that the gateway applies itself."""
 
 
-async def connect(
-    info: Info,
-    listing: Listing,
-    source: Source,
-    first: int | None,
-    after: str | None,
-    last: int | None,
-    before: str | None,
-    item_filter: ItemFilter | None = None,
+def connection_field(
+    type_name: str,
+    resolver: Callable[..., ListQuery],
+    description: str,
     *,
-    per_row: bool = False,
-) -> ConnectionPage:
-    """Take the slice of a list, narrowed or not, that Relay's four arguments ask for.
+    nested: bool = False,
+) -> Any:
+    """Declare a connection over the list of a resource type that the resolver selects.
 
-    The list of `per_row` is asked for once per row, as details are: its first page counts as one.
-
-    Raises BadUserInputError or InvalidCursorError before any upstream call if one of them is
-    wrong, and what paging.take raises.
+    The field has Relay's arguments, then those of the resolver. The first page of a nested
+    connection counts as a detail of its row.
     """
-    digest = listing_digest(listing, item_filter.key if item_filter else "")
-    window = PageArguments(
-        first=_amount(first, "first", DEFAULT_FIRST if last is None else None),
-        after=decode_cursor(digest, after, argument="after") if after else None,
-        last=_amount(last, "last", None),
-        before=decode_cursor(digest, before, argument="before") if before else None,
+    if nested:
+        description += " Costs one upstream call per object and page of 100."
+    field: Any = strawberry.field(
+        resolver=resolver,
+        description=description,
+        extensions=[_ConnectionExtension(type_name, nested=nested)],
+        metadata={COST: FieldCost.CONNECTION},
     )
-    reader = info.context.loader
+    field.arguments = [*_PAGE_ARGUMENTS, *field.arguments]
+    return field
 
-    first_token = None if window.after is None else window.after.token
+
+_PAGE_ARGUMENTS = [
+    StrawberryArgument(name, None, StrawberryAnnotation(of_type), description=description)
+    for name, of_type, description in (
+        ("first", int | None, _FIRST),
+        ("after", str | None, "Returns items after this cursor."),
+        ("last", int | None, _LAST),
+        ("before", str | None, "Returns items before this cursor."),
+    )
+]
+
+
+class _ConnectionExtension(FieldExtension):
+    """Turns the ListQuery of a resolver into a Connection."""
+
+    def __init__(self, type_name: str, *, nested: bool) -> None:
+        self._type_name = type_name
+        self._nested = nested
+
+    def resolve(
+        self,
+        next_: Callable[..., ListQuery],
+        source: Any,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        **arguments: Any,
+    ) -> Awaitable[Connection[Any]]:
+        query = next_(source, info, **arguments)
+        resource = RESOURCE_TYPES[self._type_name]
+        listing = Listing(resource.list_operation, query.region, query.filters)
+        filtered = query.item_filter
+        digest = listing_digest(listing, filtered.key if filtered else "")
+        page_arguments = PageArguments.parse(
+            digest, first=first, after=after, last=last, before=before
+        )
+        load = _load(info, listing, page_arguments.after, nested=self._nested)
+        matches = filtered.matches if filtered else None
+        return _connect(info, page_arguments, UpstreamList(digest, resource, load, matches))
+
+
+def _load(
+    info: Info, listing: Listing, after: CursorPosition | None, *, nested: bool
+) -> Callable[[str | None], Awaitable[Page]]:
+    loader = info.context.loader
+    first_token = None if after is None else after.token
 
     async def load(token: str | None) -> Page:
         try:
-            asked_per_row = per_row and token == first_token
-            return await reader.page(PageRequest(listing, token), per_row=asked_per_row)
+            per_row = nested and token == first_token
+            return await loader.page(PageRequest(listing, token), per_row=per_row)
         except BadUserInputError as error:
-            if token is None or window.after is None or token != window.after.token:
+            if token is None or token != first_token:
                 raise
-            # Everything else in the question was held against the model before.
+            # Everything else in the request was checked against the service model before.
             raise InvalidCursorError(
-                "`after` is a cursor that AWS does not accept any more. Start without it.",
+                "`after` is a cursor that AWS no longer accepts. Start without it.",
                 aws=error.aws,
             ) from error
 
-    look_around = selects(info._raw_info, "pageInfo", "hasNextPage") or (  # noqa: SLF001  Strawberry's own copy of the selection costs more than the rest of this function
-        window.last is not None and selects(info._raw_info, "pageInfo", "hasPreviousPage")  # noqa: SLF001
+    return load
+
+
+async def _connect(info: Info, arguments: PageArguments, source: UpstreamList) -> Connection[Any]:
+    # Strawberry's own view of the selection takes longer than the rest of this function.
+    raw_info = info._raw_info  # noqa: SLF001
+    look_around = _selects(raw_info, "pageInfo", "hasNextPage") or (
+        arguments.last is not None and _selects(raw_info, "pageInfo", "hasPreviousPage")
     )
-    listed = Listed(load, source.key_of, item_filter.keeps if item_filter else None)
-    taken = await paginate(window, listed, look_around=look_around)
-    reader.cost.scanned += taken.scanned
-    if taken.resume is not None:
-        info.context.stopped_early(info._raw_info.path.as_list(), taken.scanned)  # noqa: SLF001
-    for at, spot in enumerate(taken.spots):
-        shown = reader.first_seen(source.key_of(spot.item), spot.item)
-        if shown is not spot.item:
-            taken.spots[at] = spot._replace(item=shown)
-    return ConnectionPage(digest, source, listed, taken)
+    page = await paginate(arguments, source, look_around=look_around)
+    loader, key_of = info.context.loader, source.resource.key_of
+    loader.cost.scanned += page.scanned
+    if page.resume is not None:
+        info.context.record_stopped_walk(raw_info.path.as_list(), page.scanned)
+    for index, listed in enumerate(page.items):
+        seen = loader.first_seen(key_of(listed.item), listed.item)
+        if seen is not listed.item:
+            page.items[index] = listed._replace(item=seen)
+    return Connection(page=page)
 
 
-def _amount(value: int | None, argument: str, default: int | None) -> int | None:
-    if value is None:
-        return default
-    if not 0 <= value <= MAX_FIRST:
-        raise BadUserInputError(f"`{argument}` is {value}. Accepted: 0 to {MAX_FIRST}.")
-    return value
+def _selects(info: GraphQLResolveInfo[Any], *path: str) -> bool:
+    """Return whether the field being resolved has this path of fields selected below it."""
+    nodes: list[FieldNode] = list(info.field_nodes)
+    for name in path:
+        below = (("", node.selection_set) for node in nodes)
+        fields = fields_of(below, info.fragments, lambda each: _included(info, each))
+        nodes = [field for _, field in fields if field.name.value == name]
+    return bool(nodes)
+
+
+def _included(info: GraphQLResolveInfo[Any], selection: SelectionNode) -> bool:
+    if not selection.directives:
+        return True
+    skip = get_directive_values(GraphQLSkipDirective, selection, info.variable_values)
+    include = get_directive_values(GraphQLIncludeDirective, selection, info.variable_values)
+    return not (skip and skip["if"]) and not (include and not include["if"])

@@ -1,124 +1,365 @@
-"""Paging: from `first`, `after`, `last` and `before` to items of an upstream list.
+"""Paging: from `first`, `after`, `last` and `before` to a page of an upstream list.
 
-The upstream hands out pages one way, by tokens, and may make them short or empty. Everything
-here is arithmetic over such pages; `load` is the only way out.
+AWS returns pages forward only, by tokens, and may return short or empty ones. This module is
+arithmetic over such pages; it calls the upstream through `UpstreamList.load` alone.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, Self
 
-from gateway.errors import LimitExceededError
-from gateway.graph.pagination.cursor import NO_ITEM, CursorPosition
-from gateway.graph.pagination.walk import Listed, ListedItem, Walk, refuse_repeated
+from gateway.errors import (
+    BadUserInputError,
+    InvalidCursorError,
+    LimitExceededError,
+    UpstreamInvalidResponseError,
+)
+from gateway.graph.pagination.cursor import (
+    NO_ITEM,
+    CursorPosition,
+    PageCursors,
+    decode_cursor,
+    encode_cursor,
+    item_digest,
+)
+from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import BudgetSpentError, DeadlineError
+from gateway.upstream.values import Item, Page
 
-ONE_MORE = 1
-"""Items looked at past the end of a slice, to know whether any follows."""
+DEFAULT_FIRST = 20
+MAX_FIRST = 500
+
+LOOKAHEAD = 1
+"""How many items to read past the end of a page to know whether any follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """What is asked of a list, checked: numbers are not negative, cursors are read."""
+    """Relay's four arguments, validated and decoded."""
 
     first: int | None = None
     after: CursorPosition | None = None
     last: int | None = None
     before: CursorPosition | None = None
 
+    @classmethod
+    def parse(
+        cls,
+        listing: bytes,
+        *,
+        first: int | None,
+        after: str | None,
+        last: int | None,
+        before: str | None,
+    ) -> Self:
+        """Validate the arguments for the list with this digest.
+
+        Raises BadUserInputError or InvalidCursorError naming the argument.
+        """
+        if first is None and last is None:
+            first = DEFAULT_FIRST
+        return cls(
+            _check_amount(first, "first"),
+            decode_cursor(listing, after, argument="after") if after else None,
+            _check_amount(last, "last"),
+            decode_cursor(listing, before, argument="before") if before else None,
+        )
+
+
+def _check_amount(value: int | None, argument: str) -> int | None:
+    if value is not None and not 0 <= value <= MAX_FIRST:
+        raise BadUserInputError(f"`{argument}` is {value}. Accepted: 0 to {MAX_FIRST}.")
+    return value
+
 
 @dataclass(frozen=True, slots=True)
-class PageResult:
-    """The items asked for, and what lies around them."""
+class UpstreamList:
+    """A list to page through: how to load its pages, and which of its items count."""
 
-    spots: list[ListedItem]
+    digest: bytes
+    """The digest that its cursors carry."""
+    resource: ResourceType
+    load: Callable[[str | None], Awaitable[Page]]
+    """Returns the page of a token (None: the first). May raise BudgetSpentError, DeadlineError."""
+    matches: Callable[[Item], bool] | None = None
+    """Whether an item passes the filter, if there is one."""
+
+
+class ListedItem(NamedTuple):
+    """An item, and where it is: the token of its page, the page, and its row there."""
+
+    token: str | None
+    page: Page
+    row: int
+    item: Item
+
+
+@dataclass(slots=True)
+class PageResult:
+    """A page of a connection: its items, what surrounds them, and their cursors."""
+
+    source: UpstreamList
+    items: list[ListedItem]
     has_next: bool
     has_previous: bool
     resume: CursorPosition | None = None
-    """Where to go on if the budget or the time ended the walk before the slice was full."""
+    """Where to continue if the budget or the deadline ended the walk before the page was full."""
     scanned: int = 0
-    """How many items were looked at."""
+    """How many items were read."""
+    _cursors: dict[str | None, PageCursors] = field(default_factory=dict)
+
+    def cursor(self, listed: ListedItem) -> str:
+        """Return the cursor of the position after an item.
+
+        After the last item of an upstream page that is the start of the next one, so that
+        continuing there costs one upstream call.
+        """
+        # Without a CursorPosition per row, which shows in a hundred of them.
+        token, offset = listed.token, listed.row + 1
+        if offset == len(listed.page.items) and listed.page.next_token is not None:
+            token, offset = listed.page.next_token, 0
+        cursors = self._cursors.get(token)
+        if cursors is None:
+            cursors = self._cursors[token] = PageCursors(self.source.digest, token)
+        return cursors.encode(offset, item_digest(self.source.resource.key_of(listed.item)))
+
+    @property
+    def start_cursor(self) -> str | None:
+        return self.cursor(self.items[0]) if self.items else None
+
+    @property
+    def end_cursor(self) -> str | None:
+        if self.resume is not None:
+            return encode_cursor(self.source.digest, self.resume)
+        return self.cursor(self.items[-1]) if self.items else None
 
 
-async def paginate(window: PageArguments, listed: Listed, *, look_around: bool) -> PageResult:
-    """Cut the slice that `window` asks for out of the list.
+async def paginate(
+    arguments: PageArguments, source: UpstreamList, *, look_around: bool
+) -> PageResult:
+    """Read the page that the arguments ask for.
 
-    Relay's algorithm: `after`, `before`, then `first` from the front, then `last` from the
-    back. Without `look_around`, `has_next` and `has_previous` may be wrong, and no call is
-    made for their sake.
+    Relay's algorithm: `after`, `before`, then `first` from the front, then `last` from the back.
+    Without `look_around`, `has_next` and `has_previous` may be wrong, and no call is made for
+    their sake.
     """
-    walk = Walk(listed, window.after, window.before)
-    if window.last is not None:
-        return await _backward(walk, window, window.last, look_around=look_around)
-    assert window.first is not None  # noqa: S101  one of the two is always set
-    return await _forward(walk, window, window.first, look_around=look_around)
+    walk = Walk(source, arguments.after, arguments.before)
+    if arguments.last is not None:
+        return await _backward(walk, arguments, arguments.last, look_around=look_around)
+    assert arguments.first is not None  # noqa: S101  one of the two is always set
+    return await _forward(walk, arguments, arguments.first, look_around=look_around)
 
 
-async def count(listed: Listed) -> int | None:
-    """Count the whole list, or return None where the budget or the time does not suffice."""
+async def count(source: UpstreamList) -> int | None:
+    """Count the whole list; None if the budget or the time does not suffice."""
     total, token, seen = 0, None, set[str]()
     try:
         while True:
-            page = await listed.load(token)
-            kept = page.items if listed.keeps is None else filter(listed.keeps, page.items)
-            total += sum(1 for _ in kept)
+            page = await source.load(token)
+            total += sum(1 for item in page.items if not source.matches or source.matches(item))
             token = page.next_token
             if token is None:
                 return total
-            refuse_repeated(token, seen)
+            check_not_repeated(token, seen)
     except (BudgetSpentError, DeadlineError):
         return None
 
 
 async def _forward(
-    walk: Walk, window: PageArguments, first: int, *, look_around: bool
+    walk: "Walk", arguments: PageArguments, first: int, *, look_around: bool
 ) -> PageResult:
-    need = first + ONE_MORE if look_around else first
-    spots: list[ListedItem] = []
+    limit = first + LOOKAHEAD if look_around else first
+    items: list[ListedItem] = []
     resume = None
     try:
-        while len(spots) < need and not walk.ended:
-            spots.extend(await walk.next(need - len(spots)))
+        while len(items) < limit and not walk.ended:
+            items.extend(await walk.next_items(limit - len(items)))
     except DeadlineError:
-        if not spots:
+        if not items:
             raise
-        resume = walk.place()
+        resume = walk.position()
     except BudgetSpentError:
-        resume = walk.place()
+        resume = walk.position()
     return PageResult(
-        spots[:first],
-        has_next=resume is not None or len(spots) > first,
-        has_previous=window.after is not None and window.after.item != NO_ITEM,
+        walk.source,
+        items[:first],
+        has_next=resume is not None or len(items) > first,
+        has_previous=arguments.after is not None and arguments.after.item != NO_ITEM,
         resume=resume,
         scanned=walk.scanned,
     )
 
 
 async def _backward(
-    walk: Walk, window: PageArguments, last: int, *, look_around: bool
+    walk: "Walk", arguments: PageArguments, last: int, *, look_around: bool
 ) -> PageResult:
-    """Walk from the front: the upstream knows no other way. Only the last items are kept."""
-    end = _end_of(window, last, look_around=look_around)
-    kept: deque[ListedItem] = deque(maxlen=last)
+    """Walk from the front, since AWS knows no other way, and keep the last items only."""
+    first, end = arguments.first, _end_of(arguments, last, look_around=look_around)
+    items: deque[ListedItem] = deque(maxlen=last)
     total = 0
     try:
         while (end is None or total < end) and not walk.ended:
-            for spot in await walk.next():
-                if window.first is None or total < window.first:
-                    kept.append(spot)
+            for listed in await walk.next_items():
+                if first is None or total < first:
+                    items.append(listed)
                 total += 1
     except BudgetSpentError as error:
         raise LimitExceededError(
-            f"`last` walks the list from its start, and the walk is too long: {error.message}"
+            f"`last` reads the list from its start, and the list is too long: {error.message}"
         ) from error
     return PageResult(
-        list(kept),
-        has_next=walk.stopped_at_before if window.first is None else total > window.first,
+        walk.source,
+        list(items),
+        has_next=walk.stopped_at_before if first is None else total > first,
         has_previous=total > last,
     )
 
 
-def _end_of(window: PageArguments, last: int, *, look_around: bool) -> int | None:
-    """After how many items a backward walk may stop; None: not before the end."""
-    if window.first is None:
+def _end_of(arguments: PageArguments, last: int, *, look_around: bool) -> int | None:
+    """Return after how many items a backward walk may stop; None: at the end of the list."""
+    if arguments.first is None:
         return None if last or look_around else 0
-    return max(window.first, last) + ONE_MORE if look_around else window.first
+    return max(arguments.first, last) + LOOKAHEAD if look_around else arguments.first
+
+
+class Walk:
+    """Reads a list page by page, from the position `after` to the item of `before`."""
+
+    def __init__(
+        self,
+        source: UpstreamList,
+        after: CursorPosition | None = None,
+        before: CursorPosition | None = None,
+    ) -> None:
+        self.source = source
+        self._key_of = source.resource.key_of
+        self._after = after
+        self._before = before
+        self._token = after.token if after is not None else None
+        self._last_item = after.item if after is not None else NO_ITEM
+        self._seen_tokens: set[str] = set() if self._token is None else {self._token}
+        self.scanned = 0
+        self.ended = False
+        self.stopped_at_before = False
+
+    def position(self) -> CursorPosition:
+        """Return the position of the walk: the start of the page that it would load next."""
+        if self._after is not None:
+            return self._after
+        return CursorPosition(self._token, 0, self._last_item)
+
+    async def next_items(self, limit: int | None = None) -> list[ListedItem]:
+        """Return the items of the next page, perhaps none; the last page sets `ended`.
+
+        With a `limit` the rest of the page is dropped, so the walk must not be continued after
+        that many items.
+
+        Raises InvalidCursorError if the list ends before the item of `before`,
+        UpstreamInvalidResponseError if AWS repeats a token.
+        """
+        start = 0
+        if self._after is not None:
+            self._token, start = await self._find_start(self._after)
+        page = await self.source.load(self._token)
+        stop = await self._find_stop(page, start)
+        end = len(page.items) if stop is None else stop
+        items = self._matching(page, range(start, end), limit)
+        self.scanned += max(end - start, 0)
+        self._after = None
+        if end > start:
+            self._last_item = item_digest(self._key_of(page.items[end - 1]))
+        self._advance(page, stop)
+        return items
+
+    def _matching(self, page: Page, indexes: range, limit: int | None) -> list[ListedItem]:
+        token, items, matches = self._token, page.items, self.source.matches
+        found = (
+            ListedItem(token, page, index, items[index])
+            for index in indexes
+            if matches is None or matches(items[index])
+        )
+        return list(islice(found, limit))
+
+    def _advance(self, page: Page, stop: int | None) -> None:
+        if stop is not None:
+            self.ended = self.stopped_at_before = True
+        elif page.next_token is None:
+            self.ended = True
+            if self._before is not None:
+                raise InvalidCursorError(
+                    "`before` refers to an item that is not, or no longer, in the list after "
+                    "`after`."
+                )
+        else:
+            check_not_repeated(page.next_token, self._seen_tokens)
+            self._token = page.next_token
+
+    async def _find_start(self, after: CursorPosition) -> tuple[str | None, int]:
+        """Return the page token and the index to start at.
+
+        If items have moved, the digest finds the item of `after` in its page or in the next one;
+        if the item is gone, its former index counts.
+        """
+        page = await self.source.load(after.token)
+        index = self._index_of(page, after)
+        if index is not None:
+            return after.token, index + 1
+        if after.offset == 0 or after.item == NO_ITEM:
+            return after.token, min(after.offset, len(page.items))
+        if page.next_token is not None:
+            try:
+                moved = self._index_of(await self.source.load(page.next_token), after)
+            except (BudgetSpentError, DeadlineError):
+                moved = None
+            if moved is not None:
+                self._seen_tokens.add(page.next_token)
+                return page.next_token, moved + 1
+        return after.token, min(after.offset - 1, len(page.items))
+
+    async def _find_stop(self, page: Page, start: int) -> int | None:
+        """Return the index in the page at which `before` ends the walk, None if it does not.
+
+        As in Relay's algorithm, it only does so after `after`.
+        """
+        before = self._before
+        if before is None:
+            return None
+        index = self._index_of(page, before)
+        if index is None:
+            index = await self._former_index(page, before)
+        return index if index is not None and index >= start else None
+
+    async def _former_index(self, page: Page, before: CursorPosition) -> int | None:
+        """Return where in the page the item of `before` was, if it was there and is gone."""
+        if before.offset and before.token == self._token:
+            index = min(before.offset - 1, len(page.items))
+        elif before.item == NO_ITEM and before.token == self._token:
+            return 0
+        elif not before.offset and before.token == page.next_token is not None:
+            index = len(page.items)
+        else:
+            return None
+        if page.next_token is None or before.item == NO_ITEM:
+            return index
+        # If the item has moved to the next page, the walk ends there.
+        moved = self._index_of(await self.source.load(page.next_token), before)
+        return index if moved is None else None
+
+    def _index_of(self, page: Page, position: CursorPosition) -> int | None:
+        """Find the item before the position; look first where it should be."""
+        if position.item == NO_ITEM:
+            return None
+        items, likely = page.items, position.offset - 1
+        if 0 <= likely < len(items) and item_digest(self._key_of(items[likely])) == position.item:
+            return likely
+        digests = (item_digest(self._key_of(item)) for item in items)
+        return next((i for i, digest in enumerate(digests) if digest == position.item), None)
+
+
+def check_not_repeated(token: str, seen: set[str]) -> None:
+    """Remember a token; raises UpstreamInvalidResponseError if the list is a circle."""
+    if token in seen:
+        raise UpstreamInvalidResponseError("Clean Rooms ML repeated a page token.")
+    seen.add(token)

@@ -1,0 +1,1 @@
+"""The object types, one module each; `fields` declares their fields, `resource_type` reads them."""

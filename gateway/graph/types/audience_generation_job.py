@@ -1,188 +1,175 @@
-"""The audience generation job: a row of the list, with details and links on demand."""
+"""The audience generation job, and the collaboration that it may belong to."""
 
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
+from strawberry import enum_value
+from strawberry.federation.schema_directives import Key
+from strawberry.federation.types import FieldSet
 
-from gateway.graph.context import Info
 from gateway.graph.node import Node
-from gateway.graph.pagination.connection import (
-    After,
-    Before,
-    Connection,
-    First,
-    Last,
-    Source,
-    connect,
+from gateway.graph.pagination.connection import Connection, ListQuery, connection_field
+from gateway.graph.types.configured_audience_model import (
+    CONFIGURED_AUDIENCE_MODEL,
+    ConfiguredAudienceModel,
 )
-from gateway.graph.types.collaboration import Collaboration
-from gateway.graph.types.configured_audience_model import ConfiguredAudienceModel
-from gateway.graph.types.details import (
-    AudienceGenerationJobDataSource,
-    AudienceQualityMetrics,
+from gateway.graph.types.fields import detail_field, link_field
+from gateway.graph.types.resource_type import ArnResourceType, Details, region_of
+from gateway.graph.types.values import (
+    UNKNOWN,
+    UNKNOWN_VALUE,
+    AudienceSize,
+    DateTime,
+    S3ConfigMap,
     StatusDetails,
     Tag,
 )
-from gateway.graph.types.enums import AudienceGenerationJobStatus, shown
-from gateway.graph.types.resource_type import (
-    Details,
-    ResourceType,
-    got,
-    identity,
-    none_if_not_found,
-    optional,
-    region_of,
-    required,
-)
-from gateway.graph.types.scalars import DateTime
-from gateway.upstream.values import Item, Listing
+from gateway.upstream.values import Item
 
 if TYPE_CHECKING:
     from gateway.graph.types.audience_export_job import AudienceExportJob
 
-JOB = ResourceType(
-    type_name="AudienceGenerationJob",
-    lists="ListAudienceGenerationJobs",
-    gets="GetAudienceGenerationJob",
-    arn="audienceGenerationJobArn",
-    members={
-        "collaborationId": optional("collaborationId"),
-        "configuredAudienceModelArn": required("configuredAudienceModelArn"),
-        "createTime": required("createTime"),
-        "description": optional("description"),
-        "name": required("name"),
-        "startedBy": optional("startedBy"),
-        "status": shown(AudienceGenerationJobStatus),
-        "updateTime": required("updateTime"),
-    },
+
+@strawberry.enum(description="The status of an audience generation job.")
+class AudienceGenerationJobStatus(Enum):
+    CREATE_PENDING = enum_value("CREATE_PENDING", description="The job has not started.")
+    CREATE_IN_PROGRESS = enum_value("CREATE_IN_PROGRESS", description="The job is running.")
+    CREATE_FAILED = enum_value(
+        "CREATE_FAILED", description="The job has failed; `statusDetails` says why."
+    )
+    ACTIVE = enum_value("ACTIVE", description="The audience is complete and can be exported.")
+    DELETE_PENDING = enum_value("DELETE_PENDING", description="Deletion has not started.")
+    DELETE_IN_PROGRESS = enum_value("DELETE_IN_PROGRESS", description="The job is being deleted.")
+    DELETE_FAILED = enum_value(
+        "DELETE_FAILED", description="Deletion has failed; `statusDetails` says why."
+    )
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
+
+
+@strawberry.enum(description="The size of a worker.")
+class WorkerComputeType(Enum):
+    # GraphQL allows no dot in the name of a value.
+    CR_1X = enum_value("CR.1X", description="`CR.1X` in AWS.")
+    CR_4X = enum_value("CR.4X", description="`CR.4X` in AWS.")
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
+
+
+@strawberry.federation.type(shareable=True, description="The workers that run a query.")
+class WorkerComputeConfiguration:
+    type: WorkerComputeType | None = strawberry.field(description="The size of each worker.")
+    number: int | None = strawberry.field(description="The number of workers.")
+
+
+@strawberry.federation.type(
+    shareable=True, description="The resources that run a query. One of the fields is set."
 )
+class ComputeConfiguration:
+    worker: WorkerComputeConfiguration | None = strawberry.field(description="Workers of one size.")
+
+
+@strawberry.federation.type(
+    shareable=True,
+    description="The source of a job's seed audience. The SQL that selects it is sensitive and "
+    "left out.",
+)
+class AudienceGenerationJobDataSource:
+    data_source: S3ConfigMap | None = strawberry.field(
+        description="The location of the seed data. Null if a query selects it."
+    )
+    role_arn: str = strawberry.field(
+        description="The ARN of the IAM role that reads the seed data."
+    )
+    sql_compute_configuration: ComputeConfiguration | None = strawberry.field(
+        description="The resources that run the query for the seed data."
+    )
+
+
+@strawberry.federation.type(shareable=True, description="The relevance of an audience of one size.")
+class RelevanceMetric:
+    audience_size: AudienceSize = strawberry.field(description="The size of the audience.")
+    score: float | None = strawberry.field(
+        description="The similarity to the seed audience: 0 to 10."
+    )
+
+
+@strawberry.federation.type(shareable=True, description="The quality of a generated audience.")
+class AudienceQualityMetrics:
+    relevance_metrics: list[RelevanceMetric] = strawberry.field(
+        description="The relevance at several audience sizes."
+    )
+    recall_metric: float | None = strawberry.field(
+        description="The fraction of the seed audience that the model finds: 0 to 1."
+    )
+
+
+@strawberry.federation.type(
+    keys=[Key(fields=FieldSet("id"), resolvable=False)],
+    description="A Clean Rooms collaboration, of which this subgraph knows only the id.",
+)
+class Collaboration:
+    id: strawberry.ID = strawberry.field(description="The collaboration's id.")
+
+
+Export = Annotated["AudienceExportJob", strawberry.lazy("gateway.graph.types.audience_export_job")]
+
+
+def _exports_of(self: "AudienceGenerationJob") -> ListQuery:
+    arn = self.audience_generation_job_arn
+    return ListQuery(region_of(arn), ((JOB.arn_member, arn),))
 
 
 @strawberry.federation.type(
     keys=["id", "audienceGenerationJobArn"],
-    description="A job that generates an audience: people who are like those in a seed audience, "
-    "found by a configured audience model. AWS: AudienceGenerationJobSummary, and "
-    "GetAudienceGenerationJob for the details.",
+    description="A job that generates an audience: users similar to a seed audience, found by a "
+    "configured audience model. AWS: AudienceGenerationJobSummary, and GetAudienceGenerationJob "
+    "for the details.",
 )
 class AudienceGenerationJob(Node):
-    """An audience generation job."""
-
     audience_generation_job_arn: str = strawberry.field(
         description="The job's Amazon Resource Name."
     )
     collaboration_id: strawberry.ID | None = strawberry.field(
-        description="The id of the collaboration that the job belongs to, if it belongs to one."
+        description="The id of the job's collaboration, if it has one."
     )
     configured_audience_model_arn: str = strawberry.field(
         description="The ARN of the configured audience model that the job uses."
     )
-    create_time: DateTime = strawberry.field(description="When the job was made.")
-    description: str | None = strawberry.field(description="What its maker says of the job.")
+    create_time: DateTime = strawberry.field(description="When the job was created.")
+    description: str | None = strawberry.field(description="The job's description.")
     name: str = strawberry.field(description="The job's name.")
     started_by: str | None = strawberry.field(
         description="The id of the AWS account that started the job."
     )
-    status: AudienceGenerationJobStatus = strawberry.field(
-        description="How far the job has come. `UNKNOWN` if AWS has added a status since."
+    status: AudienceGenerationJobStatus = strawberry.field(description="The job's status.")
+    update_time: DateTime = strawberry.field(description="When the job was last updated.")
+    status_details: StatusDetails | None = detail_field("Why the job has its status.")
+    seed_audience: AudienceGenerationJobDataSource | None = detail_field(
+        "The source of the seed audience."
     )
-    update_time: DateTime = strawberry.field(description="When the job last changed.")
+    include_seed_in_output: bool | None = detail_field(
+        "Whether the audience includes the seed audience."
+    )
+    metrics: AudienceQualityMetrics | None = detail_field("The quality of the audience.")
+    tags: list[Tag] | None = detail_field("The job's tags.", Tag.from_map)
+    protected_query_identifier: str | None = detail_field(
+        "The id of the protected query that selected the seed audience."
+    )
+    configured_audience_model: ConfiguredAudienceModel | None = link_field(
+        CONFIGURED_AUDIENCE_MODEL, "The configured audience model that the job uses."
+    )
+    export_jobs: Connection[Export] | None = connection_field(
+        "AudienceExportJob", _exports_of, "The exports of the job's audience.", nested=True
+    )
+    item: strawberry.Private[Item]
     details: strawberry.Private[Details]
 
-    @classmethod
-    def from_row(cls, item: Item) -> "AudienceGenerationJob":
-        """Make the job of a row of the list; its details are one Get away."""
-        return cls(**JOB.values(item), details=JOB.details(item))
-
-    @classmethod
-    async def fetch(cls, info: Info, arn: str, *, argument: str) -> "AudienceGenerationJob":
-        """Get the job with this ARN; raises as kind.got does."""
-        item, details = await got(JOB, info, arn, argument=argument)
-        return cls(**JOB.values(item), details=details)
-
-    @strawberry.field(description="Why the job is in its status. Costs one upstream call a job.")
-    async def status_details(self, info: Info) -> StatusDetails | None:
-        """Read the detail."""
-        return await self.details.part(info, "statusDetails", StatusDetails.of)
-
     @strawberry.field(
-        description="Where the seed audience comes from. Costs one upstream call a job."
-    )
-    async def seed_audience(self, info: Info) -> AudienceGenerationJobDataSource | None:
-        """Read the detail."""
-        return await self.details.part(info, "seedAudience", AudienceGenerationJobDataSource.of)
-
-    @strawberry.field(
-        description="Whether the audience holds the seed audience too. Costs one upstream call a "
-        "job."
-    )
-    async def include_seed_in_output(self, info: Info) -> bool | None:
-        """Read the detail."""
-        return await self.details.part(info, "includeSeedInOutput", identity)
-
-    @strawberry.field(description="How good the audience is. Costs one upstream call a job.")
-    async def metrics(self, info: Info) -> AudienceQualityMetrics | None:
-        """Read the detail."""
-        return await self.details.part(info, "metrics", AudienceQualityMetrics.of)
-
-    @strawberry.field(description="The job's labels. Costs one upstream call a job.")
-    async def tags(self, info: Info) -> list[Tag] | None:
-        """Read the detail."""
-        return await self.details.part(info, "tags", Tag.all_of)
-
-    @strawberry.field(
-        description="The id of the protected query that selected the seed audience. Costs one "
-        "upstream call a job."
-    )
-    async def protected_query_identifier(self, info: Info) -> str | None:
-        """Read the detail."""
-        return await self.details.part(info, "protectedQueryIdentifier", identity)
-
-    @strawberry.field(
-        description="The configured audience model that the job uses, null if it is gone. Costs "
-        "one upstream call a model."
-    )
-    async def configured_audience_model(self, info: Info) -> ConfiguredAudienceModel | None:
-        """Follow the link."""
-        arn = self.configured_audience_model_arn
-        return await none_if_not_found(
-            ConfiguredAudienceModel.fetch(info, arn, argument="configuredAudienceModelArn")
-        )
-
-    @strawberry.field(
-        description="The exports of the job's audience. Costs one upstream call a job."
-    )
-    async def export_jobs(
-        self,
-        info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-    ) -> (
-        Connection[
-            Annotated[
-                "AudienceExportJob", strawberry.lazy("gateway.graph.types.audience_export_job")
-            ]
-        ]
-        | None
-    ):
-        """Page through the exports."""
-        from gateway.graph.types.audience_export_job import EXPORT_SOURCE, EXPORTS  # noqa: PLC0415  they link back
-
-        arn = self.audience_generation_job_arn
-        listing = Listing(EXPORTS, region_of(arn), ((JOB.arn, arn),))
-        taken = await connect(
-            info, listing, EXPORT_SOURCE, first, after, last, before, per_row=True
-        )
-        return Connection(slice=taken)
-
-    @strawberry.field(
-        description="The collaboration that the job belongs to, if it belongs to one: its id "
-        "here, and whatever another part of a federated graph knows of it."
+        description="The job's collaboration, if it has one: its id, and the fields that other "
+        "subgraphs add to it."
     )
     def collaboration(self) -> Collaboration | None:
-        """Name the collaboration."""
         return None if self.collaboration_id is None else Collaboration(id=self.collaboration_id)
 
 
-JOB_SOURCE = Source(key_of=required(JOB.arn), make=AudienceGenerationJob.from_row)
+JOB = ArnResourceType(AudienceGenerationJob)

@@ -1,92 +1,68 @@
-"""The configured audience model: how a member of a collaboration may use an audience model."""
+"""The configured audience model: an audience model with the rules for its use."""
 
-from collections.abc import Mapping
-from typing import Any
+from enum import Enum
 
 import strawberry
+from strawberry import enum_value
 
-from gateway.graph.context import Info
 from gateway.graph.node import Node
-from gateway.graph.pagination.connection import Source
-from gateway.graph.types.audience_model import AudienceModel
-from gateway.graph.types.details import S3ConfigMap, Tag
-from gateway.graph.types.enums import (
+from gateway.graph.types.audience_model import AUDIENCE_MODEL, AudienceModel
+from gateway.graph.types.fields import detail_field, link_field, row_field
+from gateway.graph.types.resource_type import ArnResourceType, Details
+from gateway.graph.types.values import (
+    UNKNOWN,
+    UNKNOWN_VALUE,
     AudienceSizeType,
-    ConfiguredAudienceModelStatus,
-    SharedAudienceMetrics,
-    TagOnCreatePolicy,
-    known,
-    shown,
+    DateTime,
+    S3ConfigMap,
+    Tag,
 )
-from gateway.graph.types.resource_type import (
-    Details,
-    ResourceType,
-    got,
-    identity,
-    none_if_not_found,
-    optional,
-    read_member,
-    required,
-)
-from gateway.graph.types.scalars import DateTime
 from gateway.upstream.values import Item
 
-CONFIGURED_MODEL = ResourceType(
-    type_name="ConfiguredAudienceModel",
-    lists="ListConfiguredAudienceModels",
-    gets="GetConfiguredAudienceModel",
-    arn="configuredAudienceModelArn",
-    members={
-        "audienceModelArn": required("audienceModelArn"),
-        "createTime": required("createTime"),
-        "description": optional("description"),
-        "name": required("name"),
-        "status": shown(ConfiguredAudienceModelStatus),
-        "updateTime": required("updateTime"),
-    },
-)
+
+@strawberry.enum(description="The status of a configured audience model.")
+class ConfiguredAudienceModelStatus(Enum):
+    ACTIVE = enum_value("ACTIVE", description="The model can be used.")
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
+
+
+@strawberry.enum(description="Which metrics of an audience are shared with a collaborator.")
+class SharedAudienceMetrics(Enum):
+    ALL = enum_value("ALL", description="All metrics.")
+    NONE = enum_value("NONE", description="No metrics.")
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
+
+
+@strawberry.enum(description="Where a new child resource gets its tags from.")
+class TagOnCreatePolicy(Enum):
+    FROM_PARENT_RESOURCE = enum_value(
+        "FROM_PARENT_RESOURCE", description="From its parent resource."
+    )
+    NONE = enum_value("NONE", description="It is created without tags.")
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.federation.type(shareable=True, description="Where audiences are exported to.")
 class AudienceDestination:
-    """Shape AudienceDestination."""
-
     s3_destination: S3ConfigMap = strawberry.field(
-        name="s3Destination", description="The place in Amazon S3."
+        name="s3Destination", description="The location in Amazon S3."
     )
 
 
-@strawberry.federation.type(shareable=True, description="Where audiences go, and who writes them.")
+@strawberry.federation.type(
+    shareable=True, description="Where audiences are exported to, and with which role."
+)
 class ConfiguredAudienceModelOutputConfig:
-    """Shape ConfiguredAudienceModelOutputConfig."""
-
-    destination: AudienceDestination = strawberry.field(description="Where audiences go.")
+    destination: AudienceDestination = strawberry.field(
+        description="Where audiences are exported to."
+    )
     role_arn: str = strawberry.field(description="The ARN of the IAM role that writes them.")
 
-    @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> "ConfiguredAudienceModelOutputConfig":
-        """Read the shape."""
-        uri = raw["destination"]["s3Destination"]["s3Uri"]
-        destination = AudienceDestination(s3_destination=S3ConfigMap(s3_uri=uri))
-        return cls(destination=destination, role_arn=raw["roleArn"])
 
-
-@strawberry.federation.type(shareable=True, description="Which audience sizes can be asked for.")
+@strawberry.federation.type(shareable=True, description="The audience sizes that can be requested.")
 class AudienceSizeConfig:
-    """Shape AudienceSizeConfig."""
-
-    audience_size_type: AudienceSizeType = strawberry.field(description="What a size counts.")
+    audience_size_type: AudienceSizeType = strawberry.field(description="The unit of the sizes.")
     audience_size_bins: list[int] = strawberry.field(description="The sizes, ascending.")
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any] | None) -> "AudienceSizeConfig | None":
-        """Read the shape; None stays None."""
-        if raw is None:
-            return None
-        return cls(
-            audience_size_type=known(AudienceSizeType, raw["audienceSizeType"]),
-            audience_size_bins=list(raw["audienceSizeBins"]),
-        )
 
 
 @strawberry.federation.type(
@@ -95,95 +71,42 @@ class AudienceSizeConfig:
     "ConfiguredAudienceModelSummary, and GetConfiguredAudienceModel for the details.",
 )
 class ConfiguredAudienceModel(Node):
-    """A configured audience model."""
-
     configured_audience_model_arn: str = strawberry.field(
         description="The configured model's Amazon Resource Name."
     )
     audience_model_arn: str = strawberry.field(
-        description="The ARN of the model that it configures."
+        description="The ARN of the audience model that it configures."
     )
-    create_time: DateTime = strawberry.field(description="When it was made.")
-    description: str | None = strawberry.field(description="What its maker says of it.")
-    name: str = strawberry.field(description="Its name.")
+    create_time: DateTime = strawberry.field(description="When the configured model was created.")
+    description: str | None = strawberry.field(description="The configured model's description.")
+    name: str = strawberry.field(description="The configured model's name.")
     status: ConfiguredAudienceModelStatus = strawberry.field(
-        description="Its status. `UNKNOWN` if AWS has added one since."
+        description="The configured model's status."
     )
-    update_time: DateTime = strawberry.field(description="When it last changed.")
-    details: strawberry.Private[Details]
+    update_time: DateTime = strawberry.field(
+        description="When the configured model was last updated."
+    )
+    output_config: ConfiguredAudienceModelOutputConfig = row_field(
+        "Where audiences are exported to, and with which role."
+    )
+    shared_audience_metrics: list[SharedAudienceMetrics] | None = detail_field(
+        "Which metrics of an audience are shared with a collaborator."
+    )
+    min_matching_seed_size: int | None = detail_field(
+        "How many users of the seed audience the model must know."
+    )
+    audience_size_config: AudienceSizeConfig | None = detail_field(
+        "The audience sizes that can be requested."
+    )
+    tags: list[Tag] | None = detail_field("The configured model's tags.", Tag.from_map)
+    child_resource_tag_on_create_policy: TagOnCreatePolicy | None = detail_field(
+        "Where resources created from the configured model get their tags from."
+    )
+    audience_model: AudienceModel | None = link_field(
+        AUDIENCE_MODEL, "The audience model that it configures."
+    )
     item: strawberry.Private[Item]
-
-    @classmethod
-    def from_row(cls, item: Item) -> "ConfiguredAudienceModel":
-        """Make the model of a row of the list; its details are one Get away."""
-        kind = CONFIGURED_MODEL
-        return cls(**kind.values(item), details=kind.details(item), item=item)
-
-    @classmethod
-    async def fetch(cls, info: Info, arn: str, *, argument: str) -> "ConfiguredAudienceModel":
-        """Get the configured model with this ARN; raises as kind.got does."""
-        item, details = await got(CONFIGURED_MODEL, info, arn, argument=argument)
-        return cls(**CONFIGURED_MODEL.values(item), details=details, item=item)
-
-    @strawberry.field(description="Where its audiences are exported to.")
-    def output_config(self) -> ConfiguredAudienceModelOutputConfig:
-        """Read what the row tells already."""
-        return read_member(self.item, "outputConfig", ConfiguredAudienceModelOutputConfig.of)
-
-    @strawberry.field(
-        description="What a collaborator is shown of an audience's quality. Costs one upstream "
-        "call a model."
-    )
-    async def shared_audience_metrics(self, info: Info) -> list[SharedAudienceMetrics] | None:
-        """Read the detail."""
-        return await self.details.part(info, "sharedAudienceMetrics", _shared)
-
-    @strawberry.field(
-        description="How many users of the seed audience must be known to the model. Costs one "
-        "upstream call a model."
-    )
-    async def min_matching_seed_size(self, info: Info) -> int | None:
-        """Read the detail."""
-        return await self.details.part(info, "minMatchingSeedSize", identity)
-
-    @strawberry.field(
-        description="Which audience sizes can be asked for. Costs one upstream call a model."
-    )
-    async def audience_size_config(self, info: Info) -> AudienceSizeConfig | None:
-        """Read the detail."""
-        return await self.details.part(info, "audienceSizeConfig", AudienceSizeConfig.of)
-
-    @strawberry.field(description="Its labels. Costs one upstream call a model.")
-    async def tags(self, info: Info) -> list[Tag] | None:
-        """Read the detail."""
-        return await self.details.part(info, "tags", Tag.all_of)
-
-    @strawberry.field(
-        description="Where the resources that are made of it get their tags. Costs one upstream "
-        "call a model."
-    )
-    async def child_resource_tag_on_create_policy(self, info: Info) -> TagOnCreatePolicy | None:
-        """Read the detail."""
-        return await self.details.part(info, "childResourceTagOnCreatePolicy", _policy)
-
-    @strawberry.field(
-        description="The audience model that it configures, null if that is gone. Costs one "
-        "upstream call a model."
-    )
-    async def audience_model(self, info: Info) -> AudienceModel | None:
-        """Follow the link."""
-        arn = self.audience_model_arn
-        return await none_if_not_found(AudienceModel.fetch(info, arn, argument="audienceModelArn"))
+    details: strawberry.Private[Details]
 
 
-def _shared(raw: list[str]) -> list[SharedAudienceMetrics]:
-    return [known(SharedAudienceMetrics, each) for each in raw]
-
-
-def _policy(raw: str | None) -> TagOnCreatePolicy | None:
-    return None if raw is None else known(TagOnCreatePolicy, raw)
-
-
-CONFIGURED_MODEL_SOURCE = Source(
-    key_of=required(CONFIGURED_MODEL.arn), make=ConfiguredAudienceModel.from_row
-)
+CONFIGURED_AUDIENCE_MODEL = ArnResourceType(ConfiguredAudienceModel)

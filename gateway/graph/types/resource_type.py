@@ -1,133 +1,137 @@
-"""Kinds of objects: what the upstream calls them, and how their rows are read."""
+"""Resource types: what AWS calls a type of object, how it is listed, fetched and read."""
 
 import asyncio
-import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from operator import itemgetter, methodcaller
 from typing import Any, TypeVar
 
-from gateway.errors import NotFoundError, UpstreamInvalidResponseError
+from strawberry.schema.name_converter import NameConverter
+from strawberry.types import get_object_definition
+from strawberry.types.base import StrawberryOptional
+from strawberry.types.enum import StrawberryEnumDefinition
+
+from gateway.errors import NotFoundError
 from gateway.graph.context import Info
-from gateway.graph.node import to_global_id
+from gateway.graph.node import RESOURCE_TYPES, Node, to_global_id
+from gateway.graph.types.values import UNKNOWN
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.model import check_input, row_shape
 from gateway.upstream.values import Item, ItemRequest
 
 T = TypeVar("T")
 
+NAMES = NameConverter()
+
 Read = Callable[[Item], Any]
-"""Read a field off an item, in the form that it has in an answer."""
-
-required: Callable[[str], Read] = itemgetter
+"""Reads a field from an item, in the form that it has in a response."""
 
 
-def optional(member: str) -> Read:
-    """Read a member that an item may lack."""
-    return methodcaller("get", member)
+class ResourceType(ABC):
+    """A type of object that AWS lists. The annotations of its class say how to read a row.
 
+    AWS names operations and members after the type: ListAudienceModels, audienceModelArn.
+    """
 
-@dataclass(frozen=True)
-class ResourceType:
-    """A kind of object that the upstream lists, and gets by its ARN."""
+    arn_member: str = ""
+    """The member that holds the ARN; empty for a type without one."""
+    key_of: Callable[[Item], str]
+    """Returns what identifies an item, such as its ARN."""
 
-    type_name: str
-    lists: str
-    """The operation that lists them."""
-    gets: str
-    """The operation that gets one."""
-    arn: str
-    """The member that is the ARN, by which they are got."""
-    members: Mapping[str, Read]
-    """Field -> how to read it off a row, beside `id` and the ARN."""
+    def __init__(self, object_type: type[Any]) -> None:
+        definition = get_object_definition(object_type, strict=True)
+        fields = {NAMES.from_field(each): each for each in definition.fields}
+        scalars = {name: each for name, each in fields.items() if each.base_resolver is None}
+        self.name = definition.name
+        self.object_type = object_type
+        self.list_operation = f"List{self.name}s"
+        self.attribute_of = {name: each.python_name for name, each in scalars.items()}
+        """Name of a scalar field -> attribute of the class."""
+        self.scalar_fields: Mapping[str, Read] = {
+            name: _scalar_reader(name, each.type) for name, each in scalars.items()
+        } | {"id": lambda item: to_global_id(self.name, self.key_of(item))}
+        """The fields that are read from a row without further work."""
+        self._readers = {self.attribute_of[name]: read for name, read in self.scalar_fields.items()}
+        RESOURCE_TYPES[self.name] = self
 
-    @cached_property
-    def plain(self) -> Mapping[str, Read]:
-        """All fields that a row tells, `id` and the ARN too."""
-        return {
-            "id": lambda item: to_global_id(self.type_name, item[self.arn]),
-            self.arn: itemgetter(self.arn),
-            **self.members,
-        }
+    def from_item(self, item: Item) -> Any:
+        """Make the object of a row."""
+        return self.object_type(**self._scalars(item), item=item)
 
-    def values(self, item: Item) -> dict[str, Any]:
-        """Read all plain fields, by the names that Python has for them."""
-        return {name: read(item) for name, read in self._python_names.items()}
+    def _scalars(self, item: Item) -> dict[str, Any]:
+        return {attribute: read(item) for attribute, read in self._readers.items()}
 
-    @cached_property
-    def _python_names(self) -> Mapping[str, Read]:
-        return python_names(self.plain)
+    @abstractmethod
+    def check_key(self, key: str, *, argument: str) -> None:
+        """Raise BadUserInputError naming the argument if no object can have this key."""
 
-    def check_arn(self, arn: str, *, argument: str) -> str:
-        """Return an ARN if the upstream would take it.
+    @abstractmethod
+    async def find(self, info: Info, key: str, *, argument: str) -> Node | None:
+        """Return the object with this key, which is checked; None if there is none.
 
-        Raises BadUserInputError naming the argument.
+        Raises BadUserInputError naming the argument if the key's region is not served.
         """
-        return check_input(self.gets, self.arn, arn, argument=argument)
 
-    def details(self, item: Item) -> "Details":
-        """Give the way to what a Get adds to a row."""
-        return Details(self, item[self.arn])
+
+class ArnResourceType(ResourceType):
+    """A resource type whose objects have an ARN, by which a Get operation returns them."""
+
+    def __init__(self, object_type: type[Any]) -> None:
+        super().__init__(object_type)
+        self.get_operation = f"Get{self.name}"
+        self.arn_member = f"{self.name[0].lower()}{self.name[1:]}Arn"
+        self.key_of = itemgetter(self.arn_member)
+
+    def from_item(self, item: Item) -> Any:
+        return self._object(item, Details(self, self.key_of(item)))
+
+    def _object(self, item: Item, details: "Details") -> Any:
+        return self.object_type(**self._scalars(item), item=item, details=details)
+
+    def check_key(self, key: str, *, argument: str) -> None:
+        check_input(self.get_operation, self.arn_member, key, argument=argument)
+
+    async def find(self, info: Info, key: str, *, argument: str) -> Node | None:
+        return await none_if_not_found(self.fetch(info, key, argument=argument))
+
+    async def fetch(self, info: Info, arn: str, *, argument: str) -> Any:
+        """Return the object with this ARN, which is checked.
+
+        Raises BadUserInputError naming the argument if the ARN's region is not served,
+        NotFoundError if there is no such object.
+        """
+        info.context.check_region(region_of(arn), argument=argument)
+        details = Details(self, arn)
+        return self._object(await details.load(info), details)
 
 
 class Details:
-    """What the Get operation tells of one object: asked once, when the first part is wanted."""
+    """The Get response of one object, requested when the first field needs it."""
 
-    def __init__(self, kind: ResourceType, arn: str) -> None:
-        self._kind = kind
+    def __init__(self, resource: ArnResourceType, arn: str) -> None:
+        self._resource = resource
         self._arn = arn
-        self._asked: asyncio.Future[Item] | None = None
+        self._task: asyncio.Future[Item] | None = None
 
-    async def read(self, info: Info) -> Item:
-        """Return the whole answer."""
-        if self._asked is None:
-            self._asked = asyncio.ensure_future(self._ask(info.context.loader))
-        return await self._asked
+    async def load(self, info: Info) -> Item:
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._get(info.context.loader))
+        return await self._task
 
-    async def part(self, info: Info, member: str, read: Callable[[Any], T]) -> T:
-        """Return one member; raises as read_member does."""
-        return read_member(await self.read(info), member, read)
-
-    async def _ask(self, reader: RequestLoader) -> Item:
-        kind = self._kind
-        request = ItemRequest(kind.gets, region_of(self._arn), ((kind.arn, self._arn),))
-        item = await reader.item(request)
-        shown = reader.first_seen(self._arn, item)
-        if shown is item:
+    async def _get(self, loader: RequestLoader) -> Item:
+        resource, arn = self._resource, self._arn
+        parameters = ((resource.arn_member, arn),)
+        item = await loader.item(ItemRequest(resource.get_operation, region_of(arn), parameters))
+        seen = loader.first_seen(arn, item)
+        if seen is item:
             return item
-        # The object has been shown as a row of a list; what the row tells stays as it was.
-        row = row_shape(kind.lists).members
-        told = {name: shown[name] for name in row if name in shown}
-        return {name: value for name, value in item.items() if name not in row} | told
-
-
-def read_member(item: Item, member: str, read: Callable[[Any], T]) -> T:
-    """Return a member of an item as `read` makes it, which is given None where there is none.
-
-    Raises UpstreamInvalidResponseError if it has not the form that the model promises.
-    """
-    try:
-        return read(item.get(member))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UpstreamInvalidResponseError(
-            f"Clean Rooms ML's answer made no sense: `{member}` is not as its model says."
-        ) from error
-
-
-async def got(kind: ResourceType, info: Info, arn: str, *, argument: str) -> tuple[Item, Details]:
-    """Get the object with this ARN, which is checked already but for its region.
-
-    Raises BadUserInputError naming the argument if that is not served, NotFoundError where
-    there is no such object.
-    """
-    info.context.scope.check(region_of(arn), argument=argument)
-    details = Details(kind, arn)
-    return await details.read(info), details
+        # The response shows the object as a row already: the members of the row stay the same.
+        row = row_shape(resource.list_operation).members
+        details = {name: value for name, value in item.items() if name not in row}
+        return details | {name: seen[name] for name in row if name in seen}
 
 
 async def none_if_not_found(fetched: Awaitable[T]) -> T | None:
-    """Await what a link or an id leads to: None where it is gone, as the graph has null there."""
     try:
         return await fetched
     except NotFoundError:
@@ -135,18 +139,14 @@ async def none_if_not_found(fetched: Awaitable[T]) -> T | None:
 
 
 def region_of(arn: str) -> str:
-    """Read the region that an ARN names."""
     return arn.split(":", 4)[3]
 
 
-def python_names(reads: Mapping[str, Read]) -> Mapping[str, Read]:
-    """Name what reads fields as the attributes of their type are named."""
-    return {
-        re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): read
-        for name, read in reads.items()
-    }
-
-
-def identity(value: T) -> T:
-    """Read a detail that is shown as it stands."""
-    return value
+def _scalar_reader(name: str, of_type: Any) -> Read:
+    if isinstance(of_type, StrawberryOptional):
+        return methodcaller("get", name)
+    if isinstance(of_type, StrawberryEnumDefinition):
+        members: Any = of_type.wrapped_cls
+        names = {each.value: each.name for each in members}
+        return lambda item: names.get(item[name], UNKNOWN)
+    return itemgetter(name)

@@ -1,155 +1,94 @@
-"""The training dataset: what an audience model learns from."""
+"""The training dataset: the data that audience models are trained on."""
 
-from collections.abc import Mapping
-from typing import Any
+from enum import Enum
 
 import strawberry
+from strawberry import enum_value
 
-from gateway.graph.context import Info
 from gateway.graph.node import Node
-from gateway.graph.pagination.connection import Source
-from gateway.graph.types.details import Tag
-from gateway.graph.types.enums import ColumnType, DatasetType, TrainingDatasetStatus, known, shown
-from gateway.graph.types.resource_type import (
-    Details,
-    ResourceType,
-    got,
-    identity,
-    optional,
-    required,
-)
-from gateway.graph.types.scalars import DateTime
+from gateway.graph.types.fields import detail_field
+from gateway.graph.types.resource_type import ArnResourceType, Details
+from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, DateTime, Tag
 from gateway.upstream.values import Item
 
-TRAINING_DATASET = ResourceType(
-    type_name="TrainingDataset",
-    lists="ListTrainingDatasets",
-    gets="GetTrainingDataset",
-    arn="trainingDatasetArn",
-    members={
-        "createTime": required("createTime"),
-        "description": optional("description"),
-        "name": required("name"),
-        "status": shown(TrainingDatasetStatus),
-        "updateTime": required("updateTime"),
-    },
-)
+
+@strawberry.enum(description="The status of a training dataset.")
+class TrainingDatasetStatus(Enum):
+    ACTIVE = enum_value("ACTIVE", description="The dataset can be used.")
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
+
+
+@strawberry.enum(description="The kind of data in a dataset.")
+class DatasetType(Enum):
+    INTERACTIONS = enum_value(
+        "INTERACTIONS", description="Interactions of users with items over time."
+    )
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
+
+
+@strawberry.enum(description="The role of a column in training.")
+class ColumnType(Enum):
+    USER_ID = enum_value("USER_ID", description="The user's id.")
+    ITEM_ID = enum_value("ITEM_ID", description="The item's id.")
+    TIMESTAMP = enum_value("TIMESTAMP", description="The time of the interaction.")
+    CATEGORICAL_FEATURE = enum_value(
+        "CATEGORICAL_FEATURE", description="A feature with categories as values."
+    )
+    NUMERICAL_FEATURE = enum_value(
+        "NUMERICAL_FEATURE", description="A feature with numbers as values."
+    )
+    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.federation.type(shareable=True, description="A column of a dataset.")
 class ColumnSchema:
-    """Shape ColumnSchema."""
-
     column_name: str = strawberry.field(description="The column's name.")
-    column_types: list[ColumnType] = strawberry.field(description="What the column means.")
+    column_types: list[ColumnType] = strawberry.field(description="The column's roles.")
 
 
 @strawberry.federation.type(shareable=True, description="A table in the AWS Glue Data Catalog.")
 class GlueDataSource:
-    """Shape GlueDataSource."""
-
-    table_name: str = strawberry.field(description="The table.")
-    database_name: str = strawberry.field(description="The database that the table is in.")
+    table_name: str = strawberry.field(description="The name of the table.")
+    database_name: str = strawberry.field(description="The name of the table's database.")
     catalog_id: str | None = strawberry.field(
-        description="The id of the account whose catalog it is, if it is another's."
+        description="The id of the catalog's AWS account, if it is another account's."
     )
 
 
-@strawberry.federation.type(shareable=True, description="Where a dataset comes from.")
+@strawberry.federation.type(shareable=True, description="The source of a dataset.")
 class DataSource:
-    """Shape DataSource."""
-
     glue_data_source: GlueDataSource = strawberry.field(description="The table in AWS Glue.")
 
 
 @strawberry.federation.type(shareable=True, description="How a dataset is read.")
 class DatasetInputConfig:
-    """Shape DatasetInputConfig."""
-
     schema: list[ColumnSchema] = strawberry.field(description="The columns.")
-    data_source: DataSource = strawberry.field(description="Where the data come from.")
+    data_source: DataSource = strawberry.field(description="The source of the data.")
 
 
 @strawberry.federation.type(shareable=True, description="A part of the training data.")
 class Dataset:
-    """Shape Dataset."""
-
-    type: DatasetType = strawberry.field(description="What it is about.")
-    input_config: DatasetInputConfig = strawberry.field(description="How it is read.")
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> "Dataset":
-        """Read the shape."""
-        config = raw["inputConfig"]
-        glue = config["dataSource"]["glueDataSource"]
-        columns = [
-            ColumnSchema(
-                column_name=column["columnName"],
-                column_types=[known(ColumnType, each) for each in column["columnTypes"]],
-            )
-            for column in config["schema"]
-        ]
-        source = GlueDataSource(
-            table_name=glue["tableName"],
-            database_name=glue["databaseName"],
-            catalog_id=glue.get("catalogId"),
-        )
-        read = DatasetInputConfig(schema=columns, data_source=DataSource(glue_data_source=source))
-        return cls(type=known(DatasetType, raw["type"]), input_config=read)
+    type: DatasetType = strawberry.field(description="The kind of data.")
+    input_config: DatasetInputConfig = strawberry.field(description="How the data is read.")
 
 
 @strawberry.federation.type(
     keys=["id", "trainingDatasetArn"],
-    description="What audience models are trained on. AWS: TrainingDatasetSummary, and "
+    description="The data that audience models are trained on. AWS: TrainingDatasetSummary, and "
     "GetTrainingDataset for the details.",
 )
 class TrainingDataset(Node):
-    """A training dataset."""
-
     training_dataset_arn: str = strawberry.field(description="The dataset's Amazon Resource Name.")
-    create_time: DateTime = strawberry.field(description="When the dataset was made.")
-    description: str | None = strawberry.field(description="What its maker says of the dataset.")
+    create_time: DateTime = strawberry.field(description="When the dataset was created.")
+    description: str | None = strawberry.field(description="The dataset's description.")
     name: str = strawberry.field(description="The dataset's name.")
-    status: TrainingDatasetStatus = strawberry.field(
-        description="Its status. `UNKNOWN` if AWS has added one since."
-    )
-    update_time: DateTime = strawberry.field(description="When the dataset last changed.")
+    status: TrainingDatasetStatus = strawberry.field(description="The dataset's status.")
+    update_time: DateTime = strawberry.field(description="When the dataset was last updated.")
+    training_data: list[Dataset] | None = detail_field("The parts of the data.")
+    role_arn: str | None = detail_field("The ARN of the IAM role that reads the data.")
+    tags: list[Tag] | None = detail_field("The dataset's tags.", Tag.from_map)
+    item: strawberry.Private[Item]
     details: strawberry.Private[Details]
 
-    @classmethod
-    def from_row(cls, item: Item) -> "TrainingDataset":
-        """Make the dataset of a row of the list; its details are one Get away."""
-        return cls(**TRAINING_DATASET.values(item), details=TRAINING_DATASET.details(item))
 
-    @classmethod
-    async def fetch(cls, info: Info, arn: str, *, argument: str) -> "TrainingDataset":
-        """Get the dataset with this ARN; raises as kind.got does."""
-        item, details = await got(TRAINING_DATASET, info, arn, argument=argument)
-        return cls(**TRAINING_DATASET.values(item), details=details)
-
-    @strawberry.field(description="The parts of the data. Costs one upstream call a dataset.")
-    async def training_data(self, info: Info) -> list[Dataset] | None:
-        """Read the detail."""
-        return await self.details.part(info, "trainingData", _datasets)
-
-    @strawberry.field(
-        description="The ARN of the IAM role that reads the data. Costs one upstream call a "
-        "dataset."
-    )
-    async def role_arn(self, info: Info) -> str | None:
-        """Read the detail."""
-        return await self.details.part(info, "roleArn", identity)
-
-    @strawberry.field(description="The dataset's labels. Costs one upstream call a dataset.")
-    async def tags(self, info: Info) -> list[Tag] | None:
-        """Read the detail."""
-        return await self.details.part(info, "tags", Tag.all_of)
-
-
-def _datasets(raw: list[Mapping[str, Any]]) -> list[Dataset]:
-    return [Dataset.of(each) for each in raw]
-
-
-TRAINING_DATASET_SOURCE = Source(
-    key_of=required(TRAINING_DATASET.arn), make=TrainingDataset.from_row
-)
+TRAINING_DATASET = ArnResourceType(TrainingDataset)

@@ -7,10 +7,14 @@ import pytest
 from graphql import get_introspection_query
 
 from gateway.dev import aws_headers
-from gateway.graph.execution.documents import MAX_REMEMBERED_CHARACTERS, Documents, Rejected
-from gateway.graph.execution.limits import Limits
+from gateway.graph.execution.documents import (
+    MAX_CACHED_CHARACTERS,
+    DocumentRejectedError,
+    Documents,
+)
 from gateway.graph.schema import build_schema, core
 from gateway.sandbox import CALLERS, create_sandbox
+from gateway.settings import Settings
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 from tests.serving import serve
 
@@ -208,36 +212,36 @@ def assert_plain(answer: Answer) -> None:
 
 def test_only_so_much_text_is_remembered() -> None:
     """The documents used last, up to a number of characters; those refused are not kept at all."""
-    known = Documents(core(build_schema()), introspection=False, limits=Limits())
+    known = Documents(core(build_schema()), Settings())
     for n in range(3000):
         query = f"query Q{n} {{ __typename }} # {'x' * 200}"
         known.validate(query, known.parse(query))
-    assert sum(map(len, known._known)) == known._characters
-    assert MAX_REMEMBERED_CHARACTERS - 300 < known._characters <= MAX_REMEMBERED_CHARACTERS
-    assert query in known._known
+    assert sum(map(len, known._cache)) == known._cached_characters
+    assert MAX_CACHED_CHARACTERS - 300 < known._cached_characters <= MAX_CACHED_CHARACTERS
+    assert query in known._cache
 
-    before = list(known._known)
+    before = list(known._cache)
     for n in range(100):
         for query in (f"{{ a{n} }}", f"{{ a{n}", f"{{ {f'a{n}: __typename ' * 40} }}"):
-            with pytest.raises(Rejected):
+            with pytest.raises(DocumentRejectedError):
                 known.validate(query, known.parse(query))
-    assert list(known._known) == before
+    assert list(known._cache) == before
 
 
 def test_a_text_longer_than_all_that_is_remembered_is_not() -> None:
     """It is validated each time; what was known before makes room and no more."""
-    known = Documents(core(build_schema()), introspection=False, limits=Limits())
-    query = "{ __typename } #" + "x" * MAX_REMEMBERED_CHARACTERS
+    known = Documents(core(build_schema()), Settings())
+    query = "{ __typename } #" + "x" * MAX_CACHED_CHARACTERS
     for _ in range(2):
         known.validate(query, known.parse(query))
-    assert (len(known._known), known._characters) == (0, 0)
+    assert (len(known._cache), known._cached_characters) == (0, 0)
 
 
 def test_more_lines_than_tokens_are_refused() -> None:
     """They could hold nothing; and the place of an error is found by counting them."""
-    known = Documents(core(build_schema()), introspection=False, limits=Limits(tokens=10))
+    known = Documents(core(build_schema()), Settings(limit_tokens=10))
     for end in ("\n", "\r", "\r\n"):
         known.parse(end * 9 + "{ __typename }")
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(DocumentRejectedError) as caught:
             known.parse(end * 10 + "{ __typename }")
         assert "has 11 lines. Accepted: up to 10" in caught.value.errors[0].message

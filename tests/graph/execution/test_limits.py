@@ -22,10 +22,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, LimitExceededError, ValidationFailedError
-from gateway.graph.execution import documents, limits
-from gateway.graph.execution.documents import Documents, Rejected
-from gateway.graph.execution.limits import INTROSPECTION, Count, Limits, counts
+from gateway.graph.execution import documents as documents_module
+from gateway.graph.execution import limits as limits_module
+from gateway.graph.execution.documents import (
+    DocumentRejectedError,
+    Documents,
+)
+from gateway.graph.execution.limits import INTROSPECTION, Count, counts
 from gateway.graph.schema import build_schema, core
+from gateway.settings import Settings
 from tests.gateways import Gateway, Sandbox, gateway_over
 
 SCHEMA = core(build_schema())
@@ -100,12 +105,14 @@ def written(form: str, limit: str, amount: int) -> str:
     )
 
 
-def refusal(query: str, **accepted: int) -> GatewayError | None:
+def rejection(query: str, **limits: int) -> GatewayError | None:
     """Return what is first wrong with a document under these limits, if anything is."""
-    known = Documents(SCHEMA, introspection=True, limits=Limits(**accepted))
+    # Without the checks of Settings, which allow no limit of 0.
+    limited = {f"limit_{name}": limit for name, limit in limits.items()}
+    documents = Documents(SCHEMA, Settings(introspection=True).model_copy(update=limited))
     try:
-        known.validate(query, known.parse(query))
-    except Rejected as rejected:
+        documents.validate(query, documents.parse(query))
+    except DocumentRejectedError as rejected:
         original = rejected.errors[0].original_error
         assert isinstance(original, GatewayError)
         return original
@@ -172,8 +179,8 @@ def test_at_a_limit_passes_and_one_over_does_not(form: str, limit: str) -> None:
     if "alias" not in form or limit != "root_fields":
         assert has >= 8  # what is counted is what was hidden
 
-    assert refusal(query, **{limit: has}) is None
-    error = refusal(query, **{limit: has - 1})
+    assert rejection(query, **{limit: has}) is None
+    error = rejection(query, **{limit: has - 1})
 
     assert isinstance(error, LimitExceededError)
     assert f" {has} " in error.message
@@ -187,8 +194,8 @@ def test_at_a_limit_passes_and_one_over_does_not(form: str, limit: str) -> None:
 def test_the_defaults_hold(limit: str, accepted: int) -> None:
     """So many pass and one more does not, without any setting."""
     above = limit == "depth"  # the connection is a level of its own
-    assert refusal(written(FORMS["bare"], limit, accepted - above)) is None
-    error = refusal(written(FORMS["bare"], limit, accepted - above + 1))
+    assert rejection(written(FORMS["bare"], limit, accepted - above)) is None
+    error = rejection(written(FORMS["bare"], limit, accepted - above + 1))
 
     assert error is not None
     assert f" {accepted + 1} " in error.message
@@ -202,7 +209,7 @@ def test_the_default_of_selections_holds(more: int, refused: bool) -> None:  # n
         f" totalCount }} }} fragment A on {CONNECTION} {{ {'__typename ' * 100} }}"
     )
     assert counts(parse(query))[0].selections == 10000 + more
-    assert (refusal(query) is not None) == refused
+    assert (rejection(query) is not None) == refused
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -210,7 +217,7 @@ def test_the_default_of_selections_holds(more: int, refused: bool) -> None:  # n
 def test_an_invalid_document_is_read_to_its_end(circle: str, limit: str) -> None:
     """Circles, fragments that are not there and names twice: validation says what is wrong."""
     query = written(CIRCLES[circle], limit, 8)
-    error = refusal(query, **{limit: 10**6})
+    error = rejection(query, **{limit: 10**6})
 
     assert isinstance(error, ValidationFailedError)
 
@@ -218,7 +225,7 @@ def test_an_invalid_document_is_read_to_its_end(circle: str, limit: str) -> None
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_circle_hides_nothing(limit: str) -> None:
     """What is in a fragment counts though the fragment spreads itself."""
-    error = refusal(written(CIRCLES["self"], limit, 8), **{limit: 3})
+    error = rejection(written(CIRCLES["self"], limit, 8), **{limit: 3})
 
     assert isinstance(error, LimitExceededError)
 
@@ -242,13 +249,13 @@ def doubling(levels: int, on: str = "Query") -> str:
 def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
     """However often it is spread; what doubles sixty times ends at a number that is still small."""
     read = []
-    count_own = limits._own
+    count_definition = limits_module._count_definition
 
     def noting(definition: Any) -> Any:
         read.append(definition)
-        return count_own(definition)
+        return count_definition(definition)
 
-    monkeypatch.setattr(limits, "_own", noting)
+    monkeypatch.setattr(limits_module, "_count_definition", noting)
     (count,) = counts(parse(doubling(levels)))
 
     assert len(read) == levels + 2  # with the last fragment and the operation
@@ -260,8 +267,8 @@ def test_doubling_fragments_are_refused_unvalidated(
     monkeypatch: pytest.MonkeyPatch, levels: int
 ) -> None:
     """Validation, which has bounds of its own, does not see them."""
-    monkeypatch.setattr(documents, "validate", lambda *_, **__: pytest.fail("validated"))
-    error = refusal(doubling(levels))
+    monkeypatch.setattr(documents_module, "validate", lambda *_, **__: pytest.fail("validated"))
+    error = rejection(doubling(levels))
 
     assert isinstance(error, LimitExceededError)
 

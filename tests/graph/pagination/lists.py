@@ -1,10 +1,14 @@
-"""A list as an upstream hands it out: any shapes of pages, behind tokens, remembered once read."""
+"""Upstream lists for tests: pages of any shape, each loaded once."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from hypothesis import strategies as st
 
-from gateway.graph.pagination.cursor import CursorPosition, item_digest
+from gateway.graph.pagination.cursor import CursorPosition, decode_cursor, item_digest
+from gateway.graph.pagination.pager import PageResult, UpstreamList
+from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget
 from gateway.upstream.values import Item, Page
 
@@ -13,6 +17,26 @@ def key_of(item: Item) -> str:
     """Name an item."""
     key: str = item["key"]
     return key
+
+
+DIGEST = b"the list"
+
+
+class Keyed:
+    """A resource type of which paging needs the keys only."""
+
+    key_of = staticmethod(key_of)
+
+
+def listed(
+    load: Callable[[str | None], Awaitable[Page]], matches: Callable[[Item], bool] | None = None
+) -> UpstreamList:
+    return UpstreamList(DIGEST, cast("ResourceType", Keyed()), load, matches)
+
+
+def position_after(page: PageResult, index: int) -> CursorPosition:
+    """Return the position in the cursor of an item."""
+    return decode_cursor(DIGEST, page.cursor(page.items[index]), argument="after")
 
 
 @dataclass
@@ -57,8 +81,8 @@ def paged_lists(draw: st.DrawFn, most: int = 40) -> PagedList:
     return PagedList(shapes)
 
 
-def place_behind(paged: PagedList, key: str) -> CursorPosition:
-    """Return the place that the cursor of this key's edge holds."""
+def position_of(paged: PagedList, key: str) -> CursorPosition:
+    """Return the position that the cursor of this key's edge must have."""
     for number, shape in enumerate(paged.shapes):
         if key in shape:
             token = f"t{number}" if number else None

@@ -1,0 +1,106 @@
+"""The filter of the job list, which AWS does not support: the gateway applies it itself."""
+
+from datetime import datetime
+
+import strawberry
+
+from gateway.errors import BadUserInputError
+from gateway.graph.pagination.connection import ItemFilter, Predicate
+from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJobStatus
+from gateway.graph.types.values import DateTime, enum_member, parse_datetime
+from gateway.upstream.model import output_constraint
+from gateway.upstream.values import Item
+
+
+@strawberry.input(
+    description="Which jobs to list. Fields are combined with AND; a field that is absent, null or "
+    "an empty list has no effect. AWS does not support these filters, so the gateway reads the "
+    "list until the page is full, within the upstream call budget."
+)
+class AudienceGenerationJobFilter:
+    status: list[AudienceGenerationJobStatus] | None = strawberry.field(
+        default=None, description="Jobs with one of these statuses."
+    )
+    name_contains: str | None = strawberry.field(
+        default=None, description="Jobs whose name contains this text, case-insensitive."
+    )
+    started_by: str | None = strawberry.field(
+        default=None, description="Jobs started by the AWS account with this id."
+    )
+    created_after: DateTime | None = strawberry.field(
+        default=None, description="Jobs created after this time (exclusive)."
+    )
+    created_before: DateTime | None = strawberry.field(
+        default=None, description="Jobs created before this time (exclusive)."
+    )
+    updated_after: DateTime | None = strawberry.field(
+        default=None, description="Jobs last updated after this time (exclusive)."
+    )
+    updated_before: DateTime | None = strawberry.field(
+        default=None, description="Jobs last updated before this time (exclusive)."
+    )
+
+
+def item_filter(arguments: AudienceGenerationJobFilter | None) -> ItemFilter | None:
+    """Return the filter; None if it has no effect.
+
+    Raises BadUserInputError naming the field.
+    """
+    if arguments is None:
+        return None
+    predicates: dict[str, Predicate] = {}
+    if arguments.status:
+        statuses = frozenset(arguments.status)
+        names = ",".join(sorted(status.name for status in statuses))
+        predicates[f"status={names}"] = lambda item: (
+            enum_member(AudienceGenerationJobStatus, item["status"]) in statuses
+        )
+    if arguments.name_contains:
+        part = _check_part("name", "nameContains", arguments.name_contains).casefold()
+        predicates[f"nameContains={part}"] = lambda item: part in item["name"].casefold()
+    if arguments.started_by is not None:
+        account = _check_whole("startedBy", "startedBy", arguments.started_by)
+        predicates[f"startedBy={account}"] = lambda item: item.get("startedBy") == account
+    predicates |= _between(
+        "created", "createTime", arguments.created_after, arguments.created_before
+    )
+    predicates |= _between(
+        "updated", "updateTime", arguments.updated_after, arguments.updated_before
+    )
+    return ItemFilter(tuple(predicates.values()), "\n".join(predicates)) if predicates else None
+
+
+def _check_whole(member: str, field: str, value: str) -> str:
+    constraint = output_constraint(JOB.list_operation, member)
+    if not constraint.accepts(value):
+        raise BadUserInputError(f"`filter.{field}` is not valid. Accepted: {constraint}.")
+    return value
+
+
+def _check_part(member: str, field: str, value: str) -> str:
+    maximum = output_constraint(JOB.list_operation, member).maximum
+    if maximum is not None and len(value) > maximum:
+        raise BadUserInputError(
+            f"`filter.{field}` is not valid. Accepted: up to {maximum} characters."
+        )
+    return value
+
+
+def _between(
+    name: str, member: str, after: DateTime | None, before: DateTime | None
+) -> dict[str, Predicate]:
+    start, end = (None if each is None else parse_datetime(each) for each in (after, before))
+    if start is not None and end is not None and start >= end:
+        raise BadUserInputError(
+            f"`filter.{name}After` is not before `filter.{name}Before`, so no job can match."
+        )
+    predicates: dict[str, Predicate] = {}
+    if start is not None:
+        predicates[f"{name}After={start.timestamp()}"] = lambda item: _time(item, member) > start
+    if end is not None:
+        predicates[f"{name}Before={end.timestamp()}"] = lambda item: _time(item, member) < end
+    return predicates
+
+
+def _time(item: Item, member: str) -> datetime:
+    return datetime.fromisoformat(item[member])
