@@ -16,7 +16,7 @@ from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
 )
-from gateway.graph.types.fields import COST, FieldCost
+from gateway.graph.types.fields import FieldCost, costly
 from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
 from gateway.graph.types.resource_type import ArnResourceType, ResourceType, region_of
 from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDataset
@@ -115,12 +115,9 @@ def _object_field(resource: ArnResourceType, noun: str) -> Any:
         resource.check_key(arn, argument=argument)
         return await resource.fetch(info, arn, argument=argument)
 
-    return strawberry.field(
-        resolver=resolve,
-        description=f"The {noun} with this ARN, from the ARN's region. AWS: "
-        f"{resource.get_operation}.",
-        metadata={COST: FieldCost.OBJECT},
-    )
+    text = f"The {noun} with this ARN, from the ARN's region. AWS: {resource.get_operation}."
+    field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.OBJECT, text))
+    return field
 
 
 @strawberry.type(description="The entry points.")
@@ -155,9 +152,11 @@ class QueryWithNodes(Query):
     """The root type with Relay's `node` and `nodes`, which only one subgraph may have."""
 
     @strawberry.field(
-        description="The object with this global id; null if it no longer exists. Relay: Global "
-        "Object Identification.",
-        metadata={COST: FieldCost.OBJECT},
+        **costly(
+            FieldCost.OBJECT,
+            "The object with this global id; null if it no longer exists. Relay: Global Object "
+            "Identification.",
+        )
     )
     async def node(
         self,
@@ -170,9 +169,11 @@ class QueryWithNodes(Query):
         return await resource.find(info, key, argument="id")
 
     @strawberry.field(
-        description="The objects with these global ids, one for each id and in the same order; "
-        "null for an id that is malformed or whose object no longer exists.",
-        metadata={COST: FieldCost.NAMED_OBJECTS},
+        **costly(
+            FieldCost.NAMED_OBJECTS,
+            "The objects with these global ids, one for each id and in the same order; null for "
+            "an id that is malformed or whose object no longer exists.",
+        )
     )
     async def nodes(
         self,

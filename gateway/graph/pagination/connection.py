@@ -35,7 +35,7 @@ from gateway.graph.pagination.pager import (
     count,
     paginate,
 )
-from gateway.graph.types.fields import COST, FieldCost
+from gateway.graph.types.fields import FieldCost, costly
 from gateway.upstream.values import Item, Listing, Page, PageRequest
 
 T = TypeVar("T")
@@ -154,13 +154,10 @@ def connection_field(
     The field has Relay's arguments, then those of the resolver. The first page of a nested
     connection counts as a detail of its row.
     """
-    if nested:
-        description += " Costs one upstream call per object and page of 100."
     field: Any = strawberry.field(
         resolver=resolver,
-        description=description,
         extensions=[_ConnectionExtension(type_name, nested=nested)],
-        metadata={COST: FieldCost.CONNECTION},
+        **costly(FieldCost.CONNECTION, description),
     )
     field.arguments = [*_PAGE_ARGUMENTS, *field.arguments]
     return field

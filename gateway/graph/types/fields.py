@@ -14,7 +14,7 @@ from gateway.errors import UpstreamInvalidResponseError
 from gateway.graph.context import Info
 from gateway.graph.types.resource_type import NAMES, ArnResourceType, none_if_not_found
 from gateway.graph.types.values import enum_member
-from gateway.upstream.values import Item
+from gateway.upstream.values import PAGE_SIZE, Item
 
 COST = "cost"
 """The key of a field's cost in its metadata."""
@@ -23,12 +23,17 @@ Read = Callable[[Any], Any]
 
 
 class FieldCost(Enum):
-    """What selecting a field costs; `execution.cost` adds it up for a whole operation."""
+    """What selecting a field costs, in words; `execution.cost` adds it up for an operation."""
 
-    DETAIL = "one Get call per object, for all such fields together"
-    OBJECT = "one Get call per distinct object"
-    CONNECTION = "one List call per page of 100; in a row, for each row"
-    NAMED_OBJECTS = "one Get call per distinct id or key in the argument"
+    DETAIL = "one upstream call per object, for all such fields together"
+    OBJECT = "one upstream call per distinct object"
+    CONNECTION = f"one upstream call per list and page of {PAGE_SIZE}"
+    NAMED_OBJECTS = "one upstream call per distinct id or key"
+
+
+def costly(cost: FieldCost, description: str) -> dict[str, Any]:
+    """Return the arguments of `strawberry.field` that declare and describe a field's cost."""
+    return {"description": f"{description} Costs {cost.value}.", "metadata": {COST: cost}}
 
 
 def row_field(description: str) -> Any:
@@ -50,12 +55,8 @@ def detail_field(description: str, read: Read | None = None) -> Any:
     async def resolve(self: Any, info: Info) -> Any:
         return _read(info, await self.details.load(info), read)
 
-    return strawberry.field(
-        resolver=resolve,
-        description=f"{description} Costs one upstream call per object, for all such fields "
-        "together.",
-        metadata={COST: FieldCost.DETAIL},
-    )
+    field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.DETAIL, description))
+    return field
 
 
 def link_field(resource: ArnResourceType, description: str) -> Any:
@@ -66,12 +67,9 @@ def link_field(resource: ArnResourceType, description: str) -> Any:
         arn = getattr(self, attribute)
         return await none_if_not_found(resource.fetch(info, arn, argument=resource.arn_member))
 
-    return strawberry.field(
-        resolver=resolve,
-        description=f"{description} Null if it no longer exists. Costs one upstream call per "
-        "distinct object.",
-        metadata={COST: FieldCost.OBJECT},
-    )
+    description = f"{description} Null if it no longer exists."
+    field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.OBJECT, description))
+    return field
 
 
 def _read(info: Info, item: Item, read: Read | None = None) -> Any:
