@@ -1,4 +1,4 @@
-"""The filter of the jobs, through the running gateway: exactly what passes, in full pages."""
+"""The filter of the job list, through the running gateway."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -20,24 +20,21 @@ ROWS = """query Rows(
 
 
 def ask(gateway: Gateway, caller: str = "grace", **variables: Any) -> Any:
-    """Ask for jobs."""
     return gateway.ask(ROWS, variables, caller=caller).data["audienceGenerationJobs"]
 
 
 @pytest.fixture
 def everything(gateway: Gateway) -> list[Any]:
-    """Give all of grace's jobs."""
     jobs: list[Any] = ask(gateway, first=500)["nodes"]
     return jobs
 
 
-def moment(text: str) -> datetime:
-    """Read a moment."""
+def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
 def middle(jobs: list[Any], member: str) -> str:
-    """Give a moment that some jobs are at, some before and some after."""
+    """Return a time with jobs before, at and after it."""
     found: str = sorted(job[member] for job in jobs)[len(jobs) // 2]
     return found
 
@@ -63,18 +60,18 @@ CASES: dict[str, tuple[Callable[[list[Any]], Any], Callable[[Any, Any], bool]]] 
     ),
     "made after": (
         lambda jobs: {"createdAfter": middle(jobs, "createTime")},
-        lambda job, asked: moment(job["createTime"]) > moment(asked["createdAfter"]),
+        lambda job, asked: parse_time(job["createTime"]) > parse_time(asked["createdAfter"]),
     ),
     "made before": (
         lambda jobs: {"createdBefore": middle(jobs, "createTime")},
-        lambda job, asked: moment(job["createTime"]) < moment(asked["createdBefore"]),
+        lambda job, asked: parse_time(job["createTime"]) < parse_time(asked["createdBefore"]),
     ),
     "changed between": (
         lambda jobs: {
             "updatedAfter": "2000-01-01T00:00:00+02:00",
             "updatedBefore": middle(jobs, "updateTime"),
         },
-        lambda job, asked: moment(job["updateTime"]) < moment(asked["updatedBefore"]),
+        lambda job, asked: parse_time(job["updateTime"]) < parse_time(asked["updatedBefore"]),
     ),
     "all at once": (
         lambda jobs: {
@@ -85,15 +82,17 @@ CASES: dict[str, tuple[Callable[[list[Any]], Any], Callable[[Any, Any], bool]]] 
         lambda job, asked: (
             job["status"] == "ACTIVE"
             and "a" in job["name"].casefold()
-            and moment(job["createTime"]) < moment(asked["createdBefore"])
+            and parse_time(job["createTime"]) < parse_time(asked["createdBefore"])
         ),
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_passes_and_nothing_else(gateway: Gateway, everything: list[Any], case: str) -> None:
-    """In the list's order, and the count is of what passes."""
+def test_exactly_the_matching_jobs_are_listed(
+    gateway: Gateway, everything: list[Any], case: str
+) -> None:
+    """In the list's order; `totalCount` counts them."""
     make, passes = CASES[case]
     asked = make(everything)
     expected = [job["id"] for job in everything if passes(job, asked)]
@@ -103,8 +102,8 @@ def test_what_passes_and_nothing_else(gateway: Gateway, everything: list[Any], c
     assert expected
 
 
-def test_pages_are_full_and_go_on_exactly(gateway: Gateway, everything: list[Any]) -> None:
-    """Forwards in small pages, and the last ones from the end."""
+def test_pages_of_matches_are_full(gateway: Gateway, everything: list[Any]) -> None:
+    """Forwards and backwards."""
     asked = {"status": ["CREATE_FAILED"]}
     expected = [job["id"] for job in everything if job["status"] == "CREATE_FAILED"]
     seen: list[str] = []
@@ -120,8 +119,8 @@ def test_pages_are_full_and_go_on_exactly(gateway: Gateway, everything: list[Any
     assert [job["id"] for job in ask(gateway, filter=asked, last=2)["nodes"]] == expected[-2:]
 
 
-def test_a_needle_is_found_or_the_answer_says_where_to_go_on(sandbox: Sandbox) -> None:
-    """One job in over a thousand, a budget of three pages: no edge at first, and then the job."""
+def test_a_search_beyond_the_budget_can_be_continued(sandbox: Sandbox) -> None:
+    """One job among many, a budget of three pages: no edge at first, then the job."""
     with gateway_over(sandbox, max_upstream_calls=20) as plain:
         last = plain.ask(ROWS, {"last": 1}).data["audienceGenerationJobs"]["nodes"][0]
     asked = {"nameContains": last["name"], "createdBefore": "2999-01-01T00:00:00Z"}
@@ -143,7 +142,7 @@ def test_a_needle_is_found_or_the_answer_says_where_to_go_on(sandbox: Sandbox) -
 
 
 def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
-    """Another filter, or none, is another list; the same in other words is the same."""
+    """Another filter, or none, is another list; an equivalent filter is the same list."""
     one = {"status": ["ACTIVE", "CREATE_FAILED"]}
     after = ask(gateway, filter=one, first=1)["pageInfo"]["endCursor"]
     same = {"status": ["CREATE_FAILED", "ACTIVE", "ACTIVE"], "nameContains": ""}
@@ -172,10 +171,9 @@ def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
         ),
     ],
 )
-def test_a_wrong_filter_is_named_and_costs_nothing(
+def test_an_invalid_filter_is_an_error_without_a_call(
     gateway: Gateway, asked: Any, named: str, accepted: str
 ) -> None:
-    """It says which field, and what is accepted."""
     answer = gateway.ask(ROWS, {"filter": asked})
     assert answer.code == "BAD_USER_INPUT"
     assert named in answer.errors[0]["message"]
@@ -184,8 +182,7 @@ def test_a_wrong_filter_is_named_and_costs_nothing(
 
 
 @pytest.mark.parametrize("value", ["yesterday", "2026-01-01", "2026-01-01T00:00:00", 12, "", {}])
-def test_a_moment_needs_its_offset(gateway: Gateway, value: Any) -> None:
-    """A variable that is none is refused before anything is executed."""
+def test_a_date_time_must_have_an_offset(gateway: Gateway, value: Any) -> None:
     answer = gateway.ask(ROWS, {"filter": {"createdAfter": value}})
     assert (answer.status, answer.code) == (400, "BAD_USER_INPUT")
     assert "RFC 3339" in answer.errors[0]["message"]

@@ -1,4 +1,4 @@
-"""Jobs through the running gateway: rows, details on demand, arguments, faults of the upstream."""
+"""Jobs through the running gateway: rows, details on demand, arguments, upstream faults."""
 
 from typing import Any
 
@@ -26,14 +26,12 @@ GET = "GetAudienceGenerationJob"
 
 
 def nodes(gateway: Gateway, fields: str, first: int = 100, caller: str = "grace") -> list[Any]:
-    """Ask for the first jobs."""
     query = f"{{ audienceGenerationJobs(first: {first}) {{ nodes {{ {fields} }} }} }}"
     found: list[Any] = gateway.ask(query, caller=caller).data["audienceGenerationJobs"]["nodes"]
     return found
 
 
 def test_rows_cost_one_call(gateway: Gateway) -> None:
-    """All that the list tells needs no Get."""
     rows = nodes(gateway, EVERY_ROW_FIELD)
     assert len(rows) == 100
     assert {call["operation"] for call in gateway.sandbox.calls} == {LIST}
@@ -41,7 +39,7 @@ def test_rows_cost_one_call(gateway: Gateway) -> None:
 
 
 def test_details_cost_one_get_a_row(gateway: Gateway) -> None:
-    """Whatever and however many of them are selected, twice under aliases too."""
+    """However many of them are selected, also under aliases."""
     detailed = nodes(gateway, EVERY_ROW_FIELD + EVERY_DETAIL + "again: tags { key }", first=30)
     assert gateway.sandbox.count(LIST) == 1
     assert gateway.sandbox.count(GET) == 30
@@ -52,14 +50,14 @@ def test_details_cost_one_get_a_row(gateway: Gateway) -> None:
 
 
 def test_rows_are_the_same_with_and_without_details(gateway: Gateway) -> None:
-    """The short cut for plain rows and the stock way tell the same, of real rows."""
+    """The shortcut for rows of scalar fields changes nothing."""
     plain = nodes(gateway, EVERY_ROW_FIELD)
     detailed = nodes(gateway, EVERY_ROW_FIELD + "includeSeedInOutput")
     assert [{k: v for k, v in job.items() if k in plain[0]} for job in detailed] == plain
 
 
 def test_one_job_by_its_arn(gateway: Gateway) -> None:
-    """The single object tells what its row tells."""
+    """It has the same values as its row."""
     row = nodes(gateway, EVERY_ROW_FIELD, first=1)[0]
     gateway.sandbox.reset()
     query = (
@@ -74,7 +72,7 @@ def test_one_job_by_its_arn(gateway: Gateway) -> None:
 
 
 def test_a_job_that_does_not_exist_is_not_found(gateway: Gateway) -> None:
-    """Asked by name, absence is an error; AWS's own words stay with us."""
+    """AWS's own message is not passed on."""
     arn = nodes(gateway, "audienceGenerationJobArn", first=1)[0]["audienceGenerationJobArn"]
     query = f'{{ audienceGenerationJob(audienceGenerationJobArn: "{arn}") {{ name }} }}'
     answer = gateway.ask(query, caller="edith")
@@ -94,12 +92,10 @@ ELSEWHERE = ARN.replace("us-east-1", "eu-west-1")
 
 
 def of_list(argument: str) -> str:
-    """Ask for the list with an argument."""
     return f"{{ audienceGenerationJobs({argument}) {{ nodes {{ name }} }} }}"
 
 
 def of_one(arn: str) -> str:
-    """Ask for one job."""
     return f'{{ audienceGenerationJob(audienceGenerationJobArn: "{arn}") {{ name }} }}'
 
 
@@ -120,10 +116,9 @@ def of_one(arn: str) -> str:
         (of_one(ARN + "x" * 100_000), "audienceGenerationJobArn", "20 to 2048 characters"),
     ],
 )
-def test_a_wrong_argument_is_named_and_costs_nothing(
+def test_an_invalid_argument_is_an_error_without_a_call(
     gateway: Gateway, query: str, named: str, accepted: str
 ) -> None:
-    """It says which argument, and what is accepted; the upstream hears nothing."""
     answer = gateway.ask(query)
     assert answer.status == 200
     assert answer.code == "BAD_USER_INPUT"
@@ -132,8 +127,7 @@ def test_a_wrong_argument_is_named_and_costs_nothing(
     assert gateway.sandbox.calls == []
 
 
-def test_the_upstreams_own_filters_narrow_the_list(gateway: Gateway) -> None:
-    """Model and collaboration are passed on, and each job that comes back has them."""
+def test_filters_of_aws_are_passed_on(gateway: Gateway) -> None:
     job = next(
         job
         for job in nodes(gateway, "collaborationId configuredAudienceModelArn")
@@ -150,14 +144,14 @@ def test_the_upstreams_own_filters_narrow_the_list(gateway: Gateway) -> None:
 
 
 def test_the_count_is_of_the_whole_list(gateway: Gateway) -> None:
-    """Whatever the cursors say; each page is asked once."""
+    """Each page is requested once."""
     query = "{ audienceGenerationJobs(first: 1) { totalCount nodes { name } } }"
     assert gateway.ask(query, caller="grace").data["audienceGenerationJobs"]["totalCount"] == 240
     assert gateway.sandbox.count() == 3
 
 
-def test_the_count_is_null_where_the_budget_ends(sandbox: Sandbox) -> None:
-    """The page itself is whole."""
+def test_the_count_is_null_if_the_budget_does_not_suffice(sandbox: Sandbox) -> None:
+    """The page itself is complete."""
     query = "{ audienceGenerationJobs(first: 1) { totalCount nodes { name } } }"
     with gateway_over(sandbox, max_upstream_calls=2) as gateway:
         found = gateway.ask(query, caller="grace").data["audienceGenerationJobs"]
@@ -165,8 +159,8 @@ def test_the_count_is_null_where_the_budget_ends(sandbox: Sandbox) -> None:
     assert len(found["nodes"]) == 1
 
 
-def test_a_spent_budget_pages_on_also_without_an_edge(sandbox: Sandbox) -> None:
-    """Three empty pages and a budget of two: no edge, but a cursor that goes on from there."""
+def test_a_page_without_edges_has_a_cursor_to_continue(sandbox: Sandbox) -> None:
+    """Three empty pages and a budget of two."""
     query = """query P($after: String) { audienceGenerationJobs(first: 3, after: $after) {
       edges { cursor } nodes { name } pageInfo { hasNextPage endCursor startCursor } } }"""
     with gateway_over(sandbox, max_upstream_calls=2, cache_seconds=0) as gateway:
@@ -181,8 +175,7 @@ def test_a_spent_budget_pages_on_also_without_an_edge(sandbox: Sandbox) -> None:
         assert second["nodes"] == expected
 
 
-def test_a_query_that_asks_for_too_many_details_is_refused_up_front(sandbox: Sandbox) -> None:
-    """It names estimate and limit, and the upstream hears nothing."""
+def test_a_query_for_too_many_details_is_rejected_before_any_call(sandbox: Sandbox) -> None:
     query = "{ audienceGenerationJobs(first: 3) { nodes { name tags { key } } } }"
     with gateway_over(sandbox, max_detail_calls=2) as gateway:
         answer = gateway.ask(query)
@@ -193,15 +186,15 @@ def test_a_query_that_asks_for_too_many_details_is_refused_up_front(sandbox: San
     assert sandbox.calls == []
 
 
-def test_what_no_estimate_foresees_is_bounded_all_the_same(sandbox: Sandbox) -> None:
-    """Rows over the budget have an error in their place; the others are whole."""
+def test_the_budget_holds_where_the_estimate_was_too_low(sandbox: Sandbox) -> None:
+    """Rows over the budget have an error each; the others are complete."""
     model = "configuredAudienceModel { name }"
     query = f"{{ audienceGenerationJobs(first: 50) {{ nodes {{ name {model} }} }} }}"
     with gateway_over(sandbox, max_detail_calls=1) as gateway:
         answer = gateway.ask(query)
     assert {error["extensions"]["code"] for error in answer.errors} == {"LIMIT_EXCEEDED"}
-    told = answer.content["data"]["audienceGenerationJobs"]["nodes"]
-    models = [job["configuredAudienceModel"] is None for job in told]
+    rows = answer.content["data"]["audienceGenerationJobs"]["nodes"]
+    models = [job["configuredAudienceModel"] is None for job in rows]
     assert models.count(True) == len(answer.errors)
     assert False in models
     assert sandbox.count("GetConfiguredAudienceModel") == 1
@@ -228,7 +221,7 @@ def test_what_no_estimate_foresees_is_bounded_all_the_same(sandbox: Sandbox) -> 
 def test_a_fault_of_the_upstream_has_its_code(
     gateway: Gateway, fault: dict[str, Any], code: str
 ) -> None:
-    """The field is null, the code says what happened, and no detail of AWS's text comes through."""
+    """The field is null, and AWS's own message is not passed on."""
     gateway.sandbox.fault(**fault)
     answer = gateway.ask("{ __typename audienceGenerationJobs(first: 150) { nodes { name } } }")
     assert answer.status == 200
@@ -239,8 +232,8 @@ def test_a_fault_of_the_upstream_has_its_code(
         assert answer.errors[0]["extensions"]["retryAfter"] == 1
 
 
-def test_the_deadline_ends_what_hangs(sandbox: Sandbox) -> None:
-    """A hung upstream is an error of the field, not of the request."""
+def test_the_deadline_ends_a_hung_call(sandbox: Sandbox) -> None:
+    """As an error of the field, not of the request."""
     with gateway_over(sandbox, deadline_seconds=0.2) as gateway:
         sandbox.fault("hang")
         answer = gateway.ask("{ audienceGenerationJobs { nodes { name } } }")
@@ -248,8 +241,8 @@ def test_the_deadline_ends_what_hangs(sandbox: Sandbox) -> None:
     assert answer.code == "UPSTREAM_TIMEOUT"
 
 
-def test_a_status_of_tomorrow_is_unknown(gateway: Gateway) -> None:
-    """It breaks neither its row nor the others, in the list and in details."""
+def test_a_status_added_by_aws_is_unknown(gateway: Gateway) -> None:
+    """In the list and with details; the other rows are unaffected."""
     gateway.sandbox.fault("unknown-status", rows=2)
     for fields in ("status", "status includeSeedInOutput"):
         statuses = [job["status"] for job in nodes(gateway, fields, first=10)]
@@ -257,8 +250,7 @@ def test_a_status_of_tomorrow_is_unknown(gateway: Gateway) -> None:
         assert "UNKNOWN" not in statuses[2:]
 
 
-def test_one_alias_failing_leaves_the_others_whole(gateway: Gateway) -> None:
-    """The error has the failing one's path."""
+def test_a_failing_root_field_leaves_the_others_intact(gateway: Gateway) -> None:
     answer = gateway.ask(
         "{ good: audienceGenerationJobs(first: 1) { nodes { name } }"
         '  bad: audienceGenerationJobs(first: 1, after: "x") { nodes { name } } }'
@@ -268,8 +260,8 @@ def test_one_alias_failing_leaves_the_others_whole(gateway: Gateway) -> None:
     assert len(answer.content["data"]["good"]["nodes"]) == 1
 
 
-def test_a_second_question_within_the_cache_time_costs_nothing(sandbox: Sandbox) -> None:
-    """Pages of 20 out of one upstream page; `no-cache` reads past it and refreshes it."""
+def test_a_second_request_is_served_from_the_cache(sandbox: Sandbox) -> None:
+    """Pages of 20 from one upstream page; `no-cache` bypasses and refreshes the cache."""
     query = "{ audienceGenerationJobs(first: 20) { nodes { name } pageInfo { endCursor } } }"
     page = "query P($a: String) { audienceGenerationJobs(first: 20, after: $a) { nodes { name } } }"
     with gateway_over(sandbox, cache_seconds=60) as gateway:
@@ -282,18 +274,18 @@ def test_a_second_question_within_the_cache_time_costs_nothing(sandbox: Sandbox)
         assert sandbox.count() == 2
 
 
-def test_another_caller_is_not_served_from_my_cache(sandbox: Sandbox) -> None:
-    """Not another account's, and not another key pair's of the same account."""
+def test_callers_do_not_share_cached_pages(sandbox: Sandbox) -> None:
+    """Neither those of another account nor of another key pair of the same account."""
     query = "{ audienceGenerationJobs { nodes { name } } }"
     with gateway_over(sandbox, cache_seconds=60) as gateway:
         for caller in ("ada", "ada_again", "grace", "ada", "ada_again", "grace"):
             gateway.ask(query, caller=caller)
-    asked = [call["access_key_id"] for call in sandbox.calls]
-    assert asked == [CALLERS[name].access_key_id for name in ("ada", "ada_again", "grace")]
+    access_keys = [call["access_key_id"] for call in sandbox.calls]
+    assert access_keys == [CALLERS[name].access_key_id for name in ("ada", "ada_again", "grace")]
 
 
-def test_the_right_key_id_with_the_wrong_rest_meets_aws(sandbox: Sandbox) -> None:
-    """While the page is warm, who knows the key id alone is judged by AWS, and refused."""
+def test_a_key_id_with_a_wrong_secret_or_token_does_not_hit_the_cache(sandbox: Sandbox) -> None:
+    """AWS receives the request and rejects it."""
     query = "{ audienceGenerationJobs { nodes { name } } }"
     with gateway_over(sandbox, cache_seconds=60) as gateway:
         gateway.ask(query)

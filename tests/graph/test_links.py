@@ -1,4 +1,4 @@
-"""The whole graph through the running gateway: every kind, and the links between them."""
+"""All resource types and the links between them, and what both cost, through the gateway."""
 
 from base64 import b64encode
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from tests.gateways import Gateway, Sandbox, gateway_over
 
-KINDS: dict[str, tuple[str, str, str]] = {
+RESOURCES: dict[str, tuple[str, str, str]] = {
     "AudienceGenerationJob": (
         "audienceGenerationJobs",
         "audienceGenerationJobArn",
@@ -54,10 +54,10 @@ EXPORT = (
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_is_listed_got_and_fetched_again(gateway: Gateway, kind: str) -> None:
-    """The list, the single field, `node` and the rows of plain fields tell the same."""
-    lists, arn, fields = KINDS[kind]
+@pytest.mark.parametrize("type_name", RESOURCES)
+def test_an_object_is_the_same_wherever_it_is_read(gateway: Gateway, type_name: str) -> None:
+    """In the list, as a root field, by `node`, and in a row of scalar fields."""
+    lists, arn, fields = RESOURCES[type_name]
     whole = f"id {arn} {fields}"
     listed = gateway.ask(
         f"{{ {lists}(first: 5) {{ totalCount nodes {{ {whole} }} }} }}", caller="grace"
@@ -66,10 +66,10 @@ def test_a_kind_is_listed_got_and_fetched_again(gateway: Gateway, kind: str) -> 
     one = listed[lists]["nodes"][0]
     single = lists.removesuffix("s")
     query = f"query One($arn: String!, $id: ID!) {{ {single}({arn}: $arn) {{ {whole} }}"
-    query += f" node(id: $id) {{ __typename ... on {kind} {{ {whole} }} }} }}"
+    query += f" node(id: $id) {{ __typename ... on {type_name} {{ {whole} }} }} }}"
     again = gateway.ask(query, {"arn": one[arn], "id": one["id"]}, caller="grace").data
     assert again[single] == one
-    assert again["node"] == {"__typename": kind, **one}
+    assert again["node"] == {"__typename": type_name, **one}
     plain = gateway.ask(
         f"{{ {lists}(first: 1) {{ nodes {{ id {arn} name status }} }} }}", caller="grace"
     )
@@ -77,15 +77,14 @@ def test_a_kind_is_listed_got_and_fetched_again(gateway: Gateway, kind: str) -> 
 
 
 def job_with_exports(gateway: Gateway) -> Any:
-    """Find a job that has exports."""
     link = "audienceGenerationJob { id name }"
     query = f"{{ audienceExportJobs(first: 3) {{ nodes {{ {EXPORT} {link} }} }} }}"
     found: Any = gateway.ask(query, caller="grace").data["audienceExportJobs"]["nodes"][0]
     return found
 
 
-def test_an_export_is_fetched_again_by_listing(gateway: Gateway) -> None:
-    """It has no ARN; its id finds it in its job's list, and nothing else."""
+def test_an_export_is_found_by_its_id(gateway: Gateway) -> None:
+    """It has no ARN: it is searched in its job's list."""
     export = job_with_exports(gateway)
     query = f"query N($id: ID!) {{ node(id: $id) {{ ... on AudienceExportJob {{ {EXPORT} }} }} }}"
     again = gateway.ask(query, {"id": export["id"]}, caller="grace").data["node"]
@@ -96,8 +95,8 @@ def test_an_export_is_fetched_again_by_listing(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("key", ["x", "[]", '["a","b","c"]', "[1,2,3]", "{}"])
-def test_a_malformed_id_of_an_export_is_one_as_any(gateway: Gateway, key: str) -> None:
-    """`node` says so, `nodes` has null in its place, and nothing is asked."""
+def test_a_malformed_id_of_an_export_is_an_error(gateway: Gateway, key: str) -> None:
+    """For `node`; null in `nodes`. AWS is not called."""
     text = b64encode(f"AudienceExportJob:{key}".encode()).decode()
     answer = gateway.ask("query N($id: ID!) { node(id: $id) { id } }", {"id": text})
     assert answer.code == "BAD_USER_INPUT"
@@ -107,8 +106,8 @@ def test_a_malformed_id_of_an_export_is_one_as_any(gateway: Gateway, key: str) -
     assert gateway.sandbox.calls == []
 
 
-def test_the_exports_of_a_job_page_as_any_list(gateway: Gateway) -> None:
-    """One by one they are the exports that the whole list names for it."""
+def test_the_exports_of_a_job_are_paged(gateway: Gateway) -> None:
+    """One by one they are those of the filtered root list."""
     arn = job_with_exports(gateway)["audienceGenerationJobArn"]
     query = """query E($arn: String!, $after: String) {
       audienceGenerationJob(audienceGenerationJobArn: $arn) {
@@ -136,8 +135,7 @@ CHAIN = """query Chain($n: Int) { audienceGenerationJobs(first: $n) { nodes {
 } } }"""
 
 
-def test_links_lead_to_what_they_name_and_cost_one_call_each(gateway: Gateway) -> None:
-    """Shared models are asked for once, however many jobs use them."""
+def test_a_link_costs_one_call_per_distinct_object(gateway: Gateway) -> None:
     nodes = gateway.ask(CHAIN, {"n": 60}, caller="grace").data["audienceGenerationJobs"]["nodes"]
     for job in nodes:
         model = job["configuredAudienceModel"]
@@ -150,8 +148,8 @@ def test_links_lead_to_what_they_name_and_cost_one_call_each(gateway: Gateway) -
     assert gateway.sandbox.count() == 1
 
 
-def test_a_hundred_rows_with_details_are_a_hundred_gets(gateway: Gateway) -> None:
-    """And the same details twice in one query are no further call."""
+def test_details_of_an_object_are_requested_once(gateway: Gateway) -> None:
+    """Also if two fields of a query list the same objects."""
     query = """{ a: audienceGenerationJobs(first: 100) { nodes { id tags { key } } }
       b: audienceGenerationJobs(first: 100) { nodes { id statusDetails { message } } } }"""
     answer = gateway.ask(query, caller="grace", headers={"X-Gateway-Cost": "1"})
@@ -165,8 +163,8 @@ def test_a_hundred_rows_with_details_are_a_hundred_gets(gateway: Gateway) -> Non
     assert cost["retries"] == 0
 
 
-def test_cost_is_told_to_who_asks_alone(sandbox: Sandbox) -> None:
-    """What the cache answers is a hit; without the header there is nothing."""
+def test_the_cost_is_shown_on_request(sandbox: Sandbox) -> None:
+    """A cached page counts as a cache hit."""
     query = "{ audienceGenerationJobs(first: 1) { nodes { id } } }"
     with gateway_over(sandbox, cache_seconds=60) as gateway:
         assert "extensions" not in gateway.ask(query).content
@@ -174,8 +172,7 @@ def test_cost_is_told_to_who_asks_alone(sandbox: Sandbox) -> None:
     assert (cost["upstreamCalls"], cost["cacheHits"]) == (0, 1)
 
 
-def test_retries_are_told(gateway: Gateway) -> None:
-    """A failure that passed is in the cost, not in the errors."""
+def test_retries_are_part_of_the_cost(gateway: Gateway) -> None:
     gateway.sandbox.fault("unavailable", times=1)
     query = "{ audienceGenerationJobs(first: 1) { nodes { id } } }"
     cost = gateway.ask(query, headers={"X-Gateway-Cost": "1"}).content["extensions"]["cost"]
@@ -202,10 +199,9 @@ FIVE_LISTS = " ".join(
     ("query", "estimated"),
     [(ROWS_AND_EXPORTS, 1000), (ALIASES, 600), (VARIABLES, 800), (f"{{ {FIVE_LISTS} }}", 25)],
 )
-def test_a_query_that_asks_for_too_much_is_refused_up_front(
+def test_a_query_for_too_many_calls_is_rejected_before_any_call(
     gateway: Gateway, query: str, estimated: int
 ) -> None:
-    """Estimate and limit are named, and no call is made."""
     answer = gateway.ask(query)
     assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
     assert f" {estimated} upstream calls" in answer.errors[0]["message"]
@@ -230,10 +226,10 @@ NAMED = """query N($ids: [ID!]! = ["a", "b", "c"]) { nodes(ids: $ids) { id } x: 
         ("{ nodes(ids: []) { id } a: __typename b: __typename }", 2, 3),
     ],
 )
-def test_a_query_whose_answer_would_be_too_large_is_refused_up_front(
+def test_a_query_with_too_large_a_response_is_rejected_before_any_call(
     sandbox: Sandbox, query: str, most: int, estimated: int
 ) -> None:
-    """Few calls may bring an answer that takes seconds of everybody's, and much memory."""
+    """Few calls can produce a response that takes seconds to build."""
     with gateway_over(sandbox, limit_fields=most) as gateway:
         answer = gateway.ask(query)
     with gateway_over(sandbox, limit_fields=estimated) as gateway:
@@ -245,8 +241,8 @@ def test_a_query_whose_answer_would_be_too_large_is_refused_up_front(
     assert allowed.status == 200
 
 
-def test_a_region_is_asked_where_it_is_named(sandbox: Sandbox) -> None:
-    """The argument for lists, the ARN's own for objects; a cursor never crosses."""
+def test_requests_go_to_the_region_that_they_name(sandbox: Sandbox) -> None:
+    """The argument's for lists, the ARN's for objects; a cursor is bound to its region."""
     regions = frozenset({"us-east-1", "eu-west-1"})
     query = """query R($region: String, $after: String) {
       audienceGenerationJobs(first: 1, region: $region, after: $after) {

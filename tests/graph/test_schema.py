@@ -1,4 +1,4 @@
-"""The schema is the one that is published, fully described, and shaped as Relay demands."""
+"""The schema is published, fully described, and has the shapes of Relay and of AWS's model."""
 
 from pathlib import Path
 
@@ -22,31 +22,29 @@ from gateway.graph.schema import build_schema, client_sdl, core, subgraph_sdl
 from gateway.upstream.model import service_model
 
 FEDERATION = ("_", "link__", "federation__")
-"""What begins so is federation's own."""
+"""Prefixes of federation's own names."""
 
 PUBLISHED = Path(__file__).parents[2] / "schema.graphql"
 
 
 @pytest.fixture(scope="module")
 def schema() -> GraphQLSchema:
-    """Give the schema that is executed."""
     return core(build_schema())
 
 
 def object_type(schema: GraphQLSchema, name: str) -> GraphQLObjectType:
-    """Look an object type up."""
     found = schema.type_map[name]
     assert isinstance(found, GraphQLObjectType)
     return found
 
 
 def test_the_published_schema_is_the_schema() -> None:
-    """`make schema` was run: schema.graphql is what `gateway schema` prints."""
+    """If not, run `make schema`."""
     assert PUBLISHED.read_text() == subgraph_sdl()
 
 
 def test_everything_is_described(schema: GraphQLSchema) -> None:
-    """Each type, field, argument and value has a description that ends as a sentence does."""
+    """Each type, field, argument and value has a description that ends like a sentence."""
     lacking = []
     for name, kind in schema.type_map.items():
         if name.startswith(FEDERATION) or is_specified_scalar_type(kind):
@@ -86,7 +84,7 @@ def test_the_schema_describes_itself(schema: GraphQLSchema) -> None:
 
 
 def test_relay_1_to_10_and_25_connections_have_their_shape(schema: GraphQLSchema) -> None:
-    """Every `…Connection` has edges of `…Edge` with node and cursor, and a `PageInfo!`."""
+    """Each `…Connection` has edges of `…Edge` with node and cursor, and a `PageInfo!`."""
     connections = [name for name in schema.type_map if name.endswith("Connection")]
     assert sorted(connections) == [
         "AudienceExportJobConnection",
@@ -136,7 +134,7 @@ def test_relay_26_28_32_33_36_nodes_have_their_shape(schema: GraphQLSchema) -> N
 
 
 def test_root_fields_are_nullable(schema: GraphQLSchema) -> None:
-    """One failing root field leaves the rest of an answer whole."""
+    """So that a failing root field leaves the others intact."""
     fields = object_type(schema, "Query").fields
     assert [name for name, f in fields.items() if is_non_null_type(f.type)] == [
         "_entities",
@@ -168,31 +166,31 @@ MODELLED: dict[str, tuple[str, set[str]]] = {
     "RelevanceMetric": ("RelevanceMetric", set()),
     "AudienceSize": ("AudienceSize", set()),
 }
-OURS = {
+ADDED = {
     "AudienceGenerationJob": {"id", "configuredAudienceModel", "exportJobs", "collaboration"},
     "ConfiguredAudienceModel": {"id", "audienceModel"},
     "AudienceModel": {"id", "trainingDataset"},
     "TrainingDataset": {"id"},
     "AudienceExportJob": {"id", "audienceGenerationJob"},
 }
-"""Ids and links, which are not the model's."""
+"""Ids and links, which the model does not have."""
 ROWS = {
     "AudienceGenerationJob": "AudienceGenerationJobSummary",
     "ConfiguredAudienceModel": "ConfiguredAudienceModelSummary",
     "AudienceModel": "AudienceModelSummary",
     "TrainingDataset": "TrainingDatasetSummary",
 }
-"""What costs a Get can fail by itself, so it is nullable, whatever the model says of the Get."""
+"""Fields that need a Get can fail by themselves, so they are nullable, unlike in the model."""
 
 
 @pytest.mark.parametrize("name", MODELLED)
 def test_types_have_the_members_of_their_shapes(schema: GraphQLSchema, name: str) -> None:
-    """Each member of the service model's shape is there by its own name, and no other."""
+    """Exactly those, by the same names."""
     shape_name, left_out = MODELLED[name]
     shape = service_model().shape_for(shape_name)
     assert isinstance(shape, StructureShape)
     fields = object_type(schema, name).fields
-    assert set(fields) - OURS.get(name, set()) == set(shape.members) - left_out
+    assert set(fields) - ADDED.get(name, set()) == set(shape.members) - left_out
     for member in set(fields) & set(shape.members):
         row = service_model().shape_for(ROWS.get(name, shape_name))
         assert isinstance(row, StructureShape)

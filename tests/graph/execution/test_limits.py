@@ -1,7 +1,7 @@
-"""What is over a limit is refused before it is validated, wherever in a document it hides.
+"""A document over a limit is rejected before it is validated, wherever the excess hides.
 
-The matrix follows the test suite of GraphQL Armor: each limit bare, in fragments, in fragments
-of fragments, in fragments that spread each other in a circle, and under names that pretend.
+The matrix follows the test suite of GraphQL Armor: each limit bare, in fragments, in nested
+fragments, in circular fragments, and under misleading names.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ CONNECTION = "AudienceGenerationJobConnection"
 
 
 def deep(levels: int) -> str:
-    """Nest fields of a connection: jobs have exports, which have a job."""
+    """Nest fields: jobs have exports, which have a job."""
     path = ["nodes", "exportJobs", "nodes", "audienceGenerationJob"]
     names = [path[0], *(path[1 + level % 3] for level in range(levels - 2))]
     return " { ".join([*names, "__typename"]) + " }" * len(names)
@@ -52,7 +52,7 @@ WITH: dict[str, Callable[[int], str]] = {
     "selections": lambda n: "__typename " * n,
     "root_fields": lambda n: "__typename " * n,
 }
-"""What has so many of something: fields of a connection, or of the root."""
+"""Limit -> fields of a connection, or of the root, that have so many of what it limits."""
 
 LIMITS = [each.name for each in fields(Count)]
 
@@ -94,7 +94,6 @@ CIRCLES = {
 
 
 def written(form: str, limit: str, amount: int) -> str:
-    """Write a document that has so many of something in some form."""
     jobs = limit != "root_fields" or "alias" in form
     inner = WITH["root_fields" if not jobs else limit](amount)
     return form.format(
@@ -106,7 +105,7 @@ def written(form: str, limit: str, amount: int) -> str:
 
 
 def rejection(query: str, **limits: int) -> GatewayError | None:
-    """Return what is first wrong with a document under these limits, if anything is."""
+    """Return the first error of a document under these limits."""
     # Without the checks of Settings, which allow no limit of 0.
     limited = {f"limit_{name}": limit for name, limit in limits.items()}
     documents = Documents(SCHEMA, Settings(introspection=True).model_copy(update=limited))
@@ -122,7 +121,7 @@ def rejection(query: str, **limits: int) -> GatewayError | None:
 def walked(
     document: DocumentNode, selections: Any, depth: int = 0, *, hidden: bool = False
 ) -> Iterator[tuple[SelectionNode, int, bool]]:
-    """Expand selections as plainly as can be: each with its depth, and whether it is hidden."""
+    """Expand all fragments: yield each selection, its depth, and whether it is introspection."""
     for each in selections:
         yield each, depth, hidden
         if isinstance(each, FragmentSpreadNode):
@@ -141,7 +140,7 @@ def walked(
 
 
 def expanded(document: DocumentNode, operation: OperationDefinitionNode) -> Count:
-    """Count what an operation has by writing all of it out."""
+    """Count an operation by expanding all of it."""
     all_of_it = list(walked(document, operation.selection_set.selections))
     found = [(each, depth, hid) for each, depth, hid in all_of_it if isinstance(each, FieldNode)]
     spread = [each.name.value for each, _, _ in all_of_it if isinstance(each, FragmentSpreadNode)]
@@ -162,7 +161,7 @@ def expanded(document: DocumentNode, operation: OperationDefinitionNode) -> Coun
 
 
 def plainly(document: DocumentNode) -> list[Count]:
-    """Count what each operation of a document has by writing it out."""
+    """Count each operation of a document by expanding it."""
     return [
         expanded(document, each)
         for each in document.definitions
@@ -173,7 +172,7 @@ def plainly(document: DocumentNode) -> list[Count]:
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("form", FORMS)
 def test_at_a_limit_passes_and_one_over_does_not(form: str, limit: str) -> None:
-    """In each form: the error names what there is, what is accepted, and the setting."""
+    """The error names the amount, the limit and the setting."""
     query = written(FORMS[form], limit, 8)
     has = max(getattr(each, limit) for each in plainly(parse(query)))
     if "alias" not in form or limit != "root_fields":
@@ -192,7 +191,7 @@ def test_at_a_limit_passes_and_one_over_does_not(form: str, limit: str) -> None:
     [("depth", 15), ("aliases", 30), ("root_fields", 10), ("directives", 50)],
 )
 def test_the_defaults_hold(limit: str, accepted: int) -> None:
-    """So many pass and one more does not, without any setting."""
+    """Without any setting."""
     above = limit == "depth"  # the connection is a level of its own
     assert rejection(written(FORMS["bare"], limit, accepted - above)) is None
     error = rejection(written(FORMS["bare"], limit, accepted - above + 1))
@@ -203,7 +202,7 @@ def test_the_defaults_hold(limit: str, accepted: int) -> None:
 
 @pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)])
 def test_the_default_of_selections_holds(more: int, refused: bool) -> None:  # noqa: FBT001
-    """Ten thousand of them, most of them in a fragment that is spread a hundred times."""
+    """Most of ten thousand selections are in one fragment, spread a hundred times."""
     query = (
         f"{{ audienceGenerationJobs {{ {'...A ' * 98} pageInfo {{ {'__typename ' * (99 + more)} }}"
         f" totalCount }} }} fragment A on {CONNECTION} {{ {'__typename ' * 100} }}"
@@ -214,8 +213,8 @@ def test_the_default_of_selections_holds(more: int, refused: bool) -> None:  # n
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("circle", CIRCLES)
-def test_an_invalid_document_is_read_to_its_end(circle: str, limit: str) -> None:
-    """Circles, fragments that are not there and names twice: validation says what is wrong."""
+def test_an_invalid_document_is_left_to_validation(circle: str, limit: str) -> None:
+    """Circular and undefined fragments, and duplicate names."""
     query = written(CIRCLES[circle], limit, 8)
     error = rejection(query, **{limit: 10**6})
 
@@ -224,14 +223,14 @@ def test_an_invalid_document_is_read_to_its_end(circle: str, limit: str) -> None
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_circle_hides_nothing(limit: str) -> None:
-    """What is in a fragment counts though the fragment spreads itself."""
+    """A fragment counts although it spreads itself."""
     error = rejection(written(CIRCLES["self"], limit, 8), **{limit: 3})
 
     assert isinstance(error, LimitExceededError)
 
 
-def test_introspection_does_not_count_to_depth_and_nothing_else_is_excepted() -> None:
-    """By the name of the field, not by an alias; the field itself counts, and so do its aliases."""
+def test_only_introspection_does_not_count_toward_depth() -> None:
+    """By the name of the field, not its alias; the field itself and the aliases in it count."""
     inside = "types { a: name ofType: __typename }"
     (count,) = counts(parse(f"{{ __schema {{ ...A }} }} fragment A on __Schema {{ {inside} }}"))
     assert count == Count(depth=1, aliases=2, root_fields=1, directives=0, selections=5)
@@ -240,14 +239,14 @@ def test_introspection_does_not_count_to_depth_and_nothing_else_is_excepted() ->
 
 
 def doubling(levels: int, on: str = "Query") -> str:
-    """Write fragments of which each spreads the next one twice."""
+    """Return fragments that each spread the next one twice."""
     chain = "".join(f"fragment F{n} on {on} {{ ...F{n + 1} ...F{n + 1} }}\n" for n in range(levels))
     return f"{{ ...F0 }} {chain} fragment F{levels} on {on} {{ __typename }}"
 
 
 @pytest.mark.parametrize("levels", [10, 20, 40, 60])
 def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
-    """However often it is spread; what doubles sixty times ends at a number that is still small."""
+    """However often it is spread; the counts are capped."""
     read = []
     count_definition = limits_module._count_definition
 
@@ -263,18 +262,17 @@ def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: 
 
 
 @pytest.mark.parametrize("levels", [10, 20, 40, 60])
-def test_doubling_fragments_are_refused_unvalidated(
+def test_doubling_fragments_are_rejected_before_validation(
     monkeypatch: pytest.MonkeyPatch, levels: int
 ) -> None:
-    """Validation, which has bounds of its own, does not see them."""
     monkeypatch.setattr(documents_module, "validate", lambda *_, **__: pytest.fail("validated"))
     error = rejection(doubling(levels))
 
     assert isinstance(error, LimitExceededError)
 
 
-def test_a_chain_longer_than_the_call_stack_is_read() -> None:
-    """An operator may allow more tokens than Python allows calls within calls."""
+def test_a_chain_longer_than_the_call_stack_is_counted() -> None:
+    """GATEWAY_LIMIT_TOKENS may be set higher than Python's recursion limit."""
     chain = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(5000))
     (count,) = counts(parse("{ ...F0 }" + chain + " fragment F5000 on Query { __typename }"))
 
@@ -285,14 +283,14 @@ names = st.sampled_from(["x", "y: x", "x @a", "__schema", "__type: x", "__type"]
 
 
 def selected(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Give selection sets of fields, with and without more below, and of inline fragments."""
+    """Draw selection sets of fields, nested fields and inline fragments."""
     nested = st.builds(lambda name, below: f"{name} {{ {below} }}", names | st.just("..."), inner)
     return st.lists(names | nested | inner, min_size=1, max_size=4).map(" ".join)
 
 
 @st.composite
 def acyclic(draw: st.DrawFn) -> str:
-    """Write a document in which each fragment spreads later ones only."""
+    """Draw a document in which each fragment spreads later ones only."""
     number = draw(st.integers(0, 4))
     parts = []
     for n in range(-2, number):
@@ -305,15 +303,15 @@ def acyclic(draw: st.DrawFn) -> str:
 
 
 @given(acyclic())
-def test_counting_is_what_writing_it_all_out_gives(query: str) -> None:
-    """For any small document without circles."""
+def test_counting_equals_expanding(query: str) -> None:
+    """For any small document without circular fragments."""
     document = parse(query)
     assert list(map(asdict, counts(document))) == list(map(asdict, plainly(document)))
 
 
 JOBS = "audienceGenerationJobs"
 
-REFUSED = {
+REJECTED = {
     "101 aliases of __typename": "{" + " ".join(f"a{n}: __typename" for n in range(101)) + "}",
     "101 aliases of a list": "{" + " ".join(f"a{n}: {JOBS} {{ __typename }}" for n in range(101)),
     "aliases in a fragment spread twice": (
@@ -346,9 +344,8 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
-def test_a_refused_query_costs_no_call(gateway: Gateway, query: str) -> None:
-    """One error, 400, and the upstream hears nothing of it."""
+@pytest.mark.parametrize("query", REJECTED.values(), ids=REJECTED)
+def test_a_rejected_query_costs_no_call(gateway: Gateway, query: str) -> None:
     closed = query + "}" * (query.count("{") - query.count("}"))
     answer = gateway.ask(closed)
 
@@ -357,8 +354,7 @@ def test_a_refused_query_costs_no_call(gateway: Gateway, query: str) -> None:
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_setting_is_heeded(sandbox: Sandbox, limit: str) -> None:
-    """Each limit of the environment is the one that is applied."""
+def test_a_setting_is_applied(sandbox: Sandbox, limit: str) -> None:
     query = written(FORMS["bare"], limit, 6)
     (count,) = counts(parse(query))
     with gateway_over(sandbox, **{f"limit_{limit}": getattr(count, limit) - 1}) as narrow:
@@ -367,7 +363,7 @@ def test_a_setting_is_heeded(sandbox: Sandbox, limit: str) -> None:
     assert answer.code == "LIMIT_EXCEEDED"
 
 
-def test_what_real_clients_send_passes(gateway: Gateway) -> None:
+def test_a_query_of_a_real_client_passes(gateway: Gateway) -> None:
     """Forty components, each with a fragment on the same job, and fields in common."""
     common = "__typename id name status"
     parts = [

@@ -1,11 +1,17 @@
-"""The short cut for plain rows answers exactly what the stock way answers."""
+"""The shortcut for rows of scalar fields returns exactly what field-by-field execution returns."""
 
 import asyncio
 from collections.abc import Awaitable
 from typing import Any, cast
 
 import pytest
-from graphql import ExecutionResult, execute, parse, validate
+from graphql import (
+    ExecutionResult,
+    OverlappingFieldsCanBeMergedRule,
+    execute,
+    parse,
+    validate,
+)
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -32,21 +38,19 @@ class FieldByField(RowExecutor):
 
 
 class OnePage:
-    """Answers with one page, whatever is asked."""
+    """Stands in for CachedClient: returns one page for any request."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
 
     async def page(self, *_: Any, **__: Any) -> Page:
-        """Hand the page over."""
         return self._page
 
     async def stale_page(self, *_: Any) -> None:
-        """Have no older one."""
+        pass
 
 
 def row(number: int, *, full: bool, status: str) -> dict[str, Any]:
-    """Make a row, with or without its optional members."""
     required = {
         "audienceGenerationJobArn": f"{ARN}:audience-generation-job/{number}",
         "configuredAudienceModelArn": f"{ARN}:configured-audience-model/{number}",
@@ -72,7 +76,7 @@ names = st.sampled_from([*JOB.scalar_fields, "__typename"])
 aliased = st.builds(
     lambda alias, name: f"{alias}{name}", st.sampled_from(["", "a: ", "b: "]), names
 )
-switched = st.builds(
+conditional = st.builds(
     lambda name, switch: f"{name} {switch}",
     names,
     st.sampled_from(["@skip(if: true)", "@include(if: true)", "@skip(if: $no)"]),
@@ -82,12 +86,15 @@ nested = st.builds(
     st.sampled_from(["on AudienceGenerationJob", "on Node", ""]),
     st.just("id"),
 )
-node_fields = st.lists(names | aliased | switched | nested | st.just("...F"), min_size=1)
+node_fields = st.lists(
+    names | aliased | conditional | nested | st.just("...F"), min_size=1, max_size=6
+)
 edge_fields = st.lists(
     st.sampled_from(["cursor", "c: cursor", "__typename"])
     | st.builds(lambda fields: f"node {{ {' '.join(fields)} }}", node_fields)
     | st.builds(lambda fields: f"n: node {{ {' '.join(fields)} }}", node_fields),
     min_size=1,
+    max_size=4,
 )
 connections = st.builds(
     lambda edges, nodes: f"edges {{ {' '.join(edges)} }} nodes {{ {' '.join(nodes)} }}",
@@ -98,7 +105,6 @@ FRAGMENT = "fragment F on AudienceGenerationJob { name status f: description }"
 
 
 def loader_over(page: Page) -> RequestLoader:
-    """Read from one page."""
     caller = Caller.from_keys("ASIA" + "A" * 16, "secret", "token")
     return RequestLoader(
         cast("CachedClient", OnePage(page)),
@@ -111,7 +117,6 @@ def loader_over(page: Page) -> RequestLoader:
 
 
 async def run(query: str, page: Page, executor: type[RowExecutor]) -> ExecutionResult:
-    """Execute a query by one of the two ways."""
     result = execute(
         SCHEMA,
         parse(query),
@@ -123,28 +128,27 @@ async def run(query: str, page: Page, executor: type[RowExecutor]) -> ExecutionR
 
 
 @given(rows, connections)
-async def test_both_ways_answer_the_same(items: list[dict[str, Any]], selection: str) -> None:
-    """For any selection of rows, aliased, switched and in fragments: the same data, in order."""
+async def test_both_ways_return_the_same(items: list[dict[str, Any]], selection: str) -> None:
+    """For any selection of rows: with aliases, directives and fragments, in the same order."""
     query = (
         f"query ($no: Boolean!) {{ audienceGenerationJobs(first: 5) {{ {selection} }}"
         f" _: __typename @skip(if: $no) }} {FRAGMENT}"
     )
-    if validate(SCHEMA, parse(query)):
-        query = query.replace(FRAGMENT, "")
-    assume(not validate(SCHEMA, parse(query)))  # no alias that stands for two fields
+    # The only rule that a drawn query may break: an alias that stands for two fields.
+    assume(not validate(SCHEMA, parse(query), [OverlappingFieldsCanBeMergedRule]))
     page = Page([*items], None)
 
-    short = await run(query, page, RowExecutor)
-    stock = await run(query, page, FieldByField)
+    shortcut = await run(query, page, RowExecutor)
+    plain = await run(query, page, FieldByField)
 
-    assert short.errors is None
-    assert stock.errors is None
-    assert short.data == stock.data
-    assert str(short.data) == str(stock.data)  # the order of the fields is part of it
+    assert shortcut.errors is None
+    assert plain.errors is None
+    assert shortcut.data == plain.data
+    assert str(shortcut.data) == str(plain.data)  # the order of the fields is part of it
 
 
-async def test_the_short_cut_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of plain fields make no object each; the comparison above would pass without."""
+async def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No objects are made for rows of scalar fields."""
 
     def never(item: Any) -> Any:
         raise AssertionError(item)

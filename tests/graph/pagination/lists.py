@@ -14,7 +14,6 @@ from gateway.upstream.values import Item, Page
 
 
 def key_of(item: Item) -> str:
-    """Name an item."""
     key: str = item["key"]
     return key
 
@@ -41,14 +40,13 @@ def position_after(page: PageResult, index: int) -> CursorPosition:
 
 @dataclass
 class PagedList:
-    """Pages of keys; page n's token is "t<n>". Each page is loaded once, as the Reader does."""
+    """Pages of keys; page n's token is "t<n>". Each page is loaded once, as by RequestLoader."""
 
     shapes: list[list[str]]
     budget: CallBudget | None = None
     loaded: dict[str | None, Page] = field(default_factory=dict)
 
     async def load(self, token: str | None) -> Page:
-        """Return the page behind a token."""
         if token not in self.loaded:
             if self.budget is not None:
                 self.budget.spend()
@@ -60,18 +58,16 @@ class PagedList:
 
     @property
     def keys(self) -> list[str]:
-        """Every key, in order."""
         return [key for shape in self.shapes for key in shape]
 
     @property
     def calls(self) -> int:
-        """How many pages were loaded."""
         return len(self.loaded)
 
 
 @st.composite
 def paged_lists(draw: st.DrawFn, most: int = 40) -> PagedList:
-    """Draw a list of any length in pages of any sizes, short and empty ones included."""
+    """Draw a list of any length in pages of any sizes, including empty ones."""
     sizes = draw(st.lists(st.integers(0, 9), min_size=1, max_size=8))
     shapes, number = [], 0
     for size in sizes:

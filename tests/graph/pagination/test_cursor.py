@@ -1,4 +1,4 @@
-"""Cursors survive the round trip, and nothing else does."""
+"""Cursors survive the round trip, and no other text is accepted."""
 
 import string
 from base64 import urlsafe_b64encode
@@ -24,7 +24,7 @@ from gateway.upstream.values import Listing
 LISTING = listing_digest(Listing("ListAudienceGenerationJobs", "us-east-1"))
 
 tokens = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
-places = st.builds(
+positions = st.builds(
     CursorPosition,
     tokens,
     st.integers(0, 100),
@@ -33,22 +33,23 @@ places = st.builds(
 
 
 def read(text: str) -> CursorPosition:
-    """Read a cursor of the list under test."""
     return decode_cursor(LISTING, text, argument="after")
 
 
-@given(places)
+@given(positions)
 @example(CursorPosition("+/=%" * 2560, 100, NO_ITEM))
 @example(CursorPosition("é" * 10240, 3, NO_ITEM))
-def test_a_place_survives_the_round_trip(place: CursorPosition) -> None:
-    """Tokens of any characters, up to the longest the upstream writes, come back as they were."""
-    assert read(encode_cursor(LISTING, place)) == place
+def test_a_position_survives_the_round_trip(position: CursorPosition) -> None:
+    """With tokens of any characters, up to the longest that AWS returns."""
+    assert read(encode_cursor(LISTING, position)) == position
 
 
-@given(places, st.data())
-def test_any_change_of_any_character_is_refused(place: CursorPosition, data: st.DataObject) -> None:
-    """Replaced, dropped, doubled or swapped: no damaged cursor is ever read as another place."""
-    text = encode_cursor(LISTING, place)
+@given(positions, st.data())
+def test_any_change_of_any_character_is_rejected(
+    position: CursorPosition, data: st.DataObject
+) -> None:
+    """Replaced, dropped, inserted or swapped: no damaged cursor decodes to another position."""
+    text = encode_cursor(LISTING, position)
     at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.sampled_from(string.ascii_letters + string.digits + "-_+/=. \n\u212a"))
     damaged = data.draw(
@@ -71,27 +72,26 @@ def test_any_change_of_any_character_is_refused(place: CursorPosition, data: st.
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(bytes.hex))
 def test_no_other_text_is_a_cursor(text: str) -> None:
-    """Any text at all, also one that cannot be encoded, is refused in one way."""
+    """Including text that cannot be encoded as ASCII."""
     with pytest.raises(InvalidCursorError):
         read(text)
 
 
-@given(places, st.binary(min_size=1, max_size=80))
-def test_no_other_bytes_are_a_cursor(place: CursorPosition, raw: bytes) -> None:
-    """Well-formed base64url of other bytes is refused likewise."""
+@given(positions, st.binary(min_size=1, max_size=80))
+def test_no_other_bytes_are_a_cursor(position: CursorPosition, raw: bytes) -> None:
+    """Even if they are well-formed base64url."""
     text = urlsafe_b64encode(raw + bytes(-len(raw) % 3)).decode()
-    assume(text != encode_cursor(LISTING, place))
+    assume(text != encode_cursor(LISTING, position))
     with pytest.raises(InvalidCursorError):
         read(text)
 
 
-def test_a_cursor_too_long_to_be_one_is_refused() -> None:
-    """The length is looked at before anything else."""
+def test_too_long_a_cursor_is_rejected() -> None:
     with pytest.raises(InvalidCursorError):
         read("A" * (MAX_CURSOR_CHARACTERS + 4))
 
 
-@given(places)
+@given(positions)
 @pytest.mark.parametrize(
     "other",
     [
@@ -101,15 +101,15 @@ def test_a_cursor_too_long_to_be_one_is_refused() -> None:
     ],
     ids=["operation", "region", "filter"],
 )
-def test_a_cursor_is_good_for_its_own_list_only(other: Listing, place: CursorPosition) -> None:
-    """Another operation, region or filter is told apart from damage."""
-    text = encode_cursor(listing_digest(other), place)
+def test_a_cursor_is_valid_for_its_own_list_only(other: Listing, position: CursorPosition) -> None:
+    """The error distinguishes another operation, region or filter from damage."""
+    text = encode_cursor(listing_digest(other), position)
     with pytest.raises(InvalidCursorError, match="another list"):
         read(text)
 
 
-def test_the_cursors_of_a_page_begin_alike() -> None:
-    """The token's part is the same text for each edge, so that an answer compresses."""
+def test_the_cursors_of_a_page_have_a_common_prefix() -> None:
+    """So that responses compress well."""
     writer = PageCursors(LISTING, "a token of the upstream")
     one, two = writer.encode(1, item_digest("a")), writer.encode(2, item_digest("b"))
     assert one != two

@@ -1,4 +1,4 @@
-"""Paging over pages of any shape gives exactly what Relay's algorithm gives over the whole list."""
+"""Paging over pages of any shape equals Relay's algorithm over the whole list."""
 
 import pytest
 from hypothesis import assume, example, given
@@ -27,15 +27,13 @@ amounts = st.integers(0, 12)
 
 
 def keys(taken: PageResult) -> list[str]:
-    """Name the items of a slice."""
     return [key_of(each.item) for each in taken.items]
 
 
 async def take_page(
-    paged: PagedList, window: PageArguments, *, look_around: bool = True
+    paged: PagedList, arguments: PageArguments, *, look_around: bool = True
 ) -> PageResult:
-    """Take a slice."""
-    return await paginate(window, listed(paged.load), look_around=look_around)
+    return await paginate(arguments, listed(paged.load), look_around=look_around)
 
 
 @given(paged_lists(), st.lists(amounts.filter(bool), min_size=1))
@@ -43,7 +41,7 @@ async def take_page(
 async def test_forward_pages_give_every_item_once_in_order(
     paged: PagedList, firsts: list[int]
 ) -> None:
-    """Whatever the page shapes and the sequence of `first`s, nothing is lost or repeated."""
+    """With any sequence of `first`s, nothing is lost or repeated."""
     seen: list[str] = []
     after = None
     for turn in range(len(paged.keys) + 1):
@@ -60,7 +58,7 @@ async def test_forward_pages_give_every_item_once_in_order(
 async def test_backward_pages_give_every_item_once_in_order(
     paged: PagedList, lasts: list[int]
 ) -> None:
-    """The same from the end: each slice is in the list's order, never reversed."""
+    """Each page is in the list's order, not reversed."""
     seen: list[str] = []
     before = None
     for turn in range(len(paged.keys) + 1):
@@ -74,16 +72,15 @@ async def test_backward_pages_give_every_item_once_in_order(
 
 
 @given(paged_lists(), st.data())
-async def test_any_edge_resumes_right_behind_itself(paged: PagedList, data: st.DataObject) -> None:
-    """The cursor of any edge, from whichever slice, is a place right behind that edge."""
+async def test_any_cursor_continues_after_its_item(paged: PagedList, data: st.DataObject) -> None:
     assume(paged.keys)
     at = data.draw(st.integers(0, len(paged.keys) - 1))
     everything = await take_page(paged, PageArguments(first=len(paged.keys)))
-    place = position_after(everything, at)
-    assert place == position_of(paged, paged.keys[at])
+    position = position_after(everything, at)
+    assert position == position_of(paged, paged.keys[at])
 
     fresh = PagedList(paged.shapes)
-    taken = await take_page(fresh, PageArguments(first=100, after=place))
+    taken = await take_page(fresh, PageArguments(first=100, after=position))
     assert keys(taken) == paged.keys[at + 1 :]
     assert taken.has_previous
 
@@ -115,7 +112,7 @@ async def test_both_cursors_and_both_amounts_follow_relays_algorithm(
             ),
         )
     except InvalidCursorError:
-        # Said only where the walk came to the end and knows: `before` is not behind `after`.
+        # Only if the walk reached the end: the item of `before` does not follow `after`.
         assert before is not None
         assert not met
         return
@@ -129,7 +126,7 @@ async def test_both_cursors_and_both_amounts_follow_relays_algorithm(
 
 @given(paged_lists(), amounts)
 async def test_without_looking_around_the_items_are_the_same(paged: PagedList, first: int) -> None:
-    """Not selecting `hasNextPage` changes what it costs, not what is returned."""
+    """Not selecting `hasNextPage` changes the cost, not the items."""
     looking = await take_page(PagedList(paged.shapes), PageArguments(first=first))
     plain = await take_page(paged, PageArguments(first=first), look_around=False)
     assert keys(plain) == keys(looking)
@@ -147,17 +144,17 @@ async def test_a_forward_page_costs_at_most_its_hundreds_and_one_call(
     shapes = [all_keys[at : at + 100] for at in range(0, length, 100)] or [[]]
     after = data.draw(st.none() | st.sampled_from(all_keys)) if all_keys else None
     paged = PagedList(shapes)
-    place = None if after is None else position_of(paged, after)
+    position = None if after is None else position_of(paged, after)
 
-    await take_page(paged, PageArguments(first=first, after=place), look_around=look)
+    await take_page(paged, PageArguments(first=first, after=position), look_around=look)
 
     assert paged.calls <= -(-first // 100) + 1
     if not look and after is None:
         assert paged.calls <= -(-first // 100)
 
 
-async def test_behind_the_last_item_of_a_page_going_on_costs_one_call() -> None:
-    """The cursor at a page's end names the next page, so the full one is not asked again."""
+async def test_continuing_after_the_last_item_of_a_page_costs_one_call() -> None:
+    """The cursor at the end of a page points to the next page."""
     paged = PagedList([["a", "b"], ["c", "d"]])
     taken = await take_page(paged, PageArguments(first=2), look_around=False)
 
@@ -170,7 +167,7 @@ async def test_behind_the_last_item_of_a_page_going_on_costs_one_call() -> None:
 
 
 async def test_first_zero_costs_nothing() -> None:
-    """`first: 0` asks nothing, unless `hasNextPage` is wanted."""
+    """Unless `hasNextPage` is selected."""
     paged = PagedList([["a"]])
     assert keys(await take_page(paged, PageArguments(first=0), look_around=False)) == []
     assert paged.calls == 0
@@ -178,10 +175,10 @@ async def test_first_zero_costs_nothing() -> None:
 
 
 @given(paged_lists(), st.integers(1, 8), amounts.filter(bool))
-async def test_a_spent_budget_ends_a_walk_where_it_can_go_on(
+async def test_a_walk_that_exceeds_the_budget_can_be_continued(
     paged: PagedList, calls: int, first: int
 ) -> None:
-    """Pages cut short by the budget, some of them empty, still add up to the whole list."""
+    """Pages cut short by the budget, some of them empty, add up to the whole list."""
     seen: list[str] = []
     after: CursorPosition | None = None
     for _ in range(len(paged.keys) + len(paged.shapes) + 1):
@@ -194,16 +191,16 @@ async def test_a_spent_budget_ends_a_walk_where_it_can_go_on(
     assert seen == paged.keys
 
 
-async def test_a_spent_budget_is_an_error_from_the_back() -> None:
-    """`last` cannot return less and be right, so it says which setting stopped it."""
+async def test_exceeding_the_budget_backwards_is_an_error() -> None:
+    """A shorter page would be the wrong one."""
     paged = PagedList([["a"], ["b"], ["c"]], CallBudget(2, "GATEWAY_MAX_UPSTREAM_CALLS"))
     with pytest.raises(LimitExceededError, match="GATEWAY_MAX_UPSTREAM_CALLS"):
         await take_page(paged, PageArguments(last=1))
 
 
 @pytest.mark.parametrize("found", [0, 1])
-async def test_the_deadline_ends_a_walk_only_where_there_is_an_edge(found: int) -> None:
-    """With an edge the page is short and goes on; with none the time is the error."""
+async def test_the_deadline_ends_a_walk_that_has_an_edge(found: int) -> None:
+    """Without an edge it is an error."""
     pages = {None: Page([{"key": "a"}] * found, "t1")}
 
     async def load(token: str | None) -> Page:
@@ -211,33 +208,33 @@ async def test_the_deadline_ends_a_walk_only_where_there_is_an_edge(found: int) 
             return pages[token]
         raise DeadlineError("late")
 
-    window = PageArguments(first=5)
+    arguments = PageArguments(first=5)
     if not found:
         with pytest.raises(UpstreamTimeoutError):
-            await paginate(window, listed(load), look_around=True)
+            await paginate(arguments, listed(load), look_around=True)
         return
-    taken = await paginate(window, listed(load), look_around=True)
+    taken = await paginate(arguments, listed(load), look_around=True)
     assert keys(taken) == ["a"]
     assert taken.has_next
     assert taken.resume == CursorPosition("t1", 0, item_digest("a"))
 
 
 @given(paged_lists(), st.integers(1, 8))
-async def test_the_count_is_of_the_whole_list_or_none(paged: PagedList, calls: int) -> None:
-    """`totalCount` walks all pages, and says nothing where the budget ends first."""
+async def test_the_count_is_exact_or_none(paged: PagedList, calls: int) -> None:
+    """None if the budget does not suffice for the whole list."""
     paged.budget = CallBudget(calls, "SETTING")
     expected = len(paged.keys) if len(paged.shapes) <= calls else None
     assert await count(listed(paged.load)) == expected
 
 
 @given(paged_lists(), st.data())
-async def test_items_put_in_front_do_not_disturb_a_cursor(
+async def test_new_items_at_the_front_do_not_disturb_a_cursor(
     paged: PagedList, data: st.DataObject
 ) -> None:
-    """Where a new item shifts all others by one, as offset tokens do, the digest finds its item."""
+    """The digest finds the item if a new one shifts all others by one."""
     assume(paged.keys)
     at = data.draw(st.integers(0, len(paged.keys) - 1))
-    place = position_of(paged, paged.keys[at])
+    position = position_of(paged, paged.keys[at])
     sizes = [len(shape) for shape in paged.shapes]
     shifted = ["new", *paged.keys]
     shapes, start = [], 0
@@ -246,53 +243,50 @@ async def test_items_put_in_front_do_not_disturb_a_cursor(
         start += size
     assume(0 not in sizes)  # an item moves to the next page, not over an empty one
 
-    taken = await take_page(PagedList(shapes), PageArguments(first=100, after=place))
+    taken = await take_page(PagedList(shapes), PageArguments(first=100, after=position))
 
     assert keys(taken) == paged.keys[at + 1 :]
 
 
 @given(paged_lists(), st.data())
-async def test_no_item_is_skipped_where_the_cursors_own_item_is_gone(
+async def test_no_item_is_skipped_if_the_cursors_item_was_deleted(
     paged: PagedList, data: st.DataObject
 ) -> None:
-    """A deleted item leaves the place where it was: the walk goes on with the one behind it."""
     assume(paged.keys)
-    gone = data.draw(st.sampled_from(paged.keys))
-    place = position_of(paged, gone)
-    left = [[key for key in shape if key != gone] for shape in paged.shapes]
+    deleted = data.draw(st.sampled_from(paged.keys))
+    position = position_of(paged, deleted)
+    left = [[key for key in shape if key != deleted] for shape in paged.shapes]
 
-    taken = await take_page(PagedList(left), PageArguments(first=100, after=place))
+    taken = await take_page(PagedList(left), PageArguments(first=100, after=position))
 
-    assert keys(taken) == paged.keys[paged.keys.index(gone) + 1 :]
+    assert keys(taken) == paged.keys[paged.keys.index(deleted) + 1 :]
 
 
 @given(paged_lists(), st.data())
-async def test_before_cuts_where_its_item_was_if_it_is_gone(
+async def test_before_stops_where_its_deleted_item_was(
     paged: PagedList, data: st.DataObject
 ) -> None:
-    """A deleted item's cursor still cuts: what was in front of it is returned."""
     assume(paged.keys)
-    gone = data.draw(st.sampled_from(paged.keys))
-    place = position_of(paged, gone)
-    left = [[key for key in shape if key != gone] for shape in paged.shapes]
+    deleted = data.draw(st.sampled_from(paged.keys))
+    position = position_of(paged, deleted)
+    left = [[key for key in shape if key != deleted] for shape in paged.shapes]
 
-    taken = await take_page(PagedList(left), PageArguments(last=100, before=place))
+    taken = await take_page(PagedList(left), PageArguments(last=100, before=position))
 
-    assert keys(taken) == paged.keys[: paged.keys.index(gone)]
+    assert keys(taken) == paged.keys[: paged.keys.index(deleted)]
 
 
-async def test_before_is_found_by_its_item_where_tokens_are_new_on_each_walk() -> None:
-    """The upstream may write another token each time; the item's digest decides."""
+async def test_before_is_found_by_its_digest_if_tokens_have_changed() -> None:
+    """AWS may return another token for the same page each time."""
     paged = PagedList([["a", "b"], ["c", "d"]])
-    stranger = CursorPosition("another text", 1, item_digest("c"))
-    assert keys(await take_page(paged, PageArguments(last=5, before=stranger))) == [
+    other_token = CursorPosition("another text", 1, item_digest("c"))
+    assert keys(await take_page(paged, PageArguments(last=5, before=other_token))) == [
         "a",
         "b",
     ]
 
 
-async def test_before_an_item_that_never_comes_is_an_error() -> None:
-    """A `before` that is nowhere behind `after` is told, not ignored."""
+async def test_before_an_item_not_in_the_list_is_an_error() -> None:
     paged = PagedList([["a", "b"], ["c"]])
     with pytest.raises(InvalidCursorError, match="before"):
         await take_page(
@@ -301,36 +295,36 @@ async def test_before_an_item_that_never_comes_is_an_error() -> None:
 
 
 async def test_a_repeated_token_is_the_upstreams_error() -> None:
-    """A list that goes round ends with an error, not with a hang."""
+    """A circular list is an error, not an endless walk."""
 
     async def load(_: str | None) -> Page:
         return Page([], "again")
 
-    for window in (
+    for arguments in (
         PageArguments(first=5),
         PageArguments(last=5),
         PageArguments(first=1, after=CursorPosition("x", 0, NO_ITEM)),
     ):
         with pytest.raises(UpstreamInvalidResponseError, match="token"):
-            await paginate(window, listed(load), look_around=True)
+            await paginate(arguments, listed(load), look_around=True)
     with pytest.raises(UpstreamInvalidResponseError, match="token"):
         await count(listed(load))
 
 
 def matches(item: Item) -> bool:
-    """Pass every third key, by a rule that knows nothing of pages."""
+    """Match every third key, independent of pages."""
     return int(key_of(item)[1:]) % 3 == 0
 
 
 @given(paged_lists(), st.integers(1, 8), amounts.filter(bool), st.booleans())
-async def test_a_filtered_list_pages_as_the_list_of_what_passes(
+async def test_a_filtered_list_pages_like_the_list_of_its_matches(
     paged: PagedList,
     calls: int,
     amount: int,
     look: bool,  # noqa: FBT001  drawn, not chosen
 ) -> None:
-    """Full pages unless the list or the budget ends; every item that passes once, in order."""
-    passing = [key for key in paged.keys if matches({"key": key})]
+    """Pages are full unless the list or the budget ends; each match appears once, in order."""
+    matching = [key for key in paged.keys if matches({"key": key})]
     seen: list[str] = []
     after: CursorPosition | None = None
     for _ in range(len(paged.keys) + len(paged.shapes) + 1):
@@ -338,23 +332,22 @@ async def test_a_filtered_list_pages_as_the_list_of_what_passes(
         source = listed(turn.load, matches)
         taken = await paginate(PageArguments(first=amount, after=after), source, look_around=look)
         seen += keys(taken)
-        assert len(taken.items) == amount or taken.resume or seen == passing
+        assert len(taken.items) == amount or taken.resume or seen == matching
         if look and taken.resume is None:
-            assert taken.has_next == (len(seen) < len(passing))
+            assert taken.has_next == (len(seen) < len(matching))
         if not taken.resume and len(taken.items) < amount:
             break
         after = taken.resume or position_after(taken, -1)
-    assert seen == passing
+    assert seen == matching
 
 
 @given(paged_lists(), amounts.filter(bool))
-async def test_a_filtered_list_pages_backwards_and_counts_likewise(
+async def test_a_filtered_list_pages_backwards_and_counts_its_matches(
     paged: PagedList, last: int
 ) -> None:
-    """From the end, and as a whole."""
-    passing = [key for key in paged.keys if matches({"key": key})]
+    matching = [key for key in paged.keys if matches({"key": key})]
     source = listed(paged.load, matches)
     taken = await paginate(PageArguments(last=last), source, look_around=True)
-    assert keys(taken) == passing[-last:]
-    assert taken.has_previous == (len(passing) > last)
-    assert await count(source) == len(passing)
+    assert keys(taken) == matching[-last:]
+    assert taken.has_previous == (len(matching) > last)
+    assert await count(source) == len(matching)

@@ -1,4 +1,4 @@
-"""A member of a row that is not as the model says is the upstream's error, and named."""
+"""Members of a row that do not match the service model."""
 
 import json
 from typing import Any
@@ -50,10 +50,10 @@ EXPORT = {
         ("audienceExportJobs", EXPORT, ("audienceSize", {"type": "ABSOLUTE"}), "type"),
     ],
 )
-def test_a_malformed_member_is_the_upstreams_error(
+def test_a_malformed_member_is_an_upstream_error(
     lists: str, row: dict[str, str], member: tuple[str, dict[str, Any]], below: str
 ) -> None:
-    """The list is null, as for any row that makes no sense, and the error says where."""
+    """The list is null, as for any invalid row, and the error names the member."""
     name, value = member
 
     def answer(_: Received) -> Response:
@@ -65,10 +65,10 @@ def test_a_malformed_member_is_the_upstreams_error(
         serve(Recorder(answer)) as upstream_url,
         serve(create_app(Settings(upstream_url=upstream_url))) as url,
     ):
-        told = httpx.post(f"{url}/graphql", json={"query": query}, headers=ADA).json()
+        response = httpx.post(f"{url}/graphql", json={"query": query}, headers=ADA).json()
 
-    (error,) = told["errors"]
+    (error,) = response["errors"]
     assert error["extensions"]["code"] == "UPSTREAM_INVALID_RESPONSE"
     assert f"`{name}`" in error["message"]
     assert error["path"] == [lists, "edges", 0, "node", name]
-    assert told["data"] == {lists: None}
+    assert response["data"] == {lists: None}
