@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Callable[[list[Any]], Any], Callable[[Any, Any], bool]]] 
     ),
     "some statuses": (
         lambda _: {"status": ["CREATE_FAILED", "DELETE_FAILED", "ACTIVE"]},
-        lambda job, asked: job["status"] in asked["status"],
+        lambda job, selected: job["status"] in selected["status"],
     ),
     "no status": (lambda _: {"status": []}, lambda _, __: True),
     "nulls": (lambda _: {"status": None, "nameContains": None}, lambda _, __: True),
@@ -56,22 +56,22 @@ CASES: dict[str, tuple[Callable[[list[Any]], Any], Callable[[Any, Any], bool]]] 
     ),
     "an account": (
         lambda jobs: {"startedBy": next(j["startedBy"] for j in jobs if j["startedBy"])},
-        lambda job, asked: job["startedBy"] == asked["startedBy"],
+        lambda job, selected: job["startedBy"] == selected["startedBy"],
     ),
     "made after": (
         lambda jobs: {"createdAfter": middle(jobs, "createTime")},
-        lambda job, asked: parse_time(job["createTime"]) > parse_time(asked["createdAfter"]),
+        lambda job, selected: parse_time(job["createTime"]) > parse_time(selected["createdAfter"]),
     ),
     "made before": (
         lambda jobs: {"createdBefore": middle(jobs, "createTime")},
-        lambda job, asked: parse_time(job["createTime"]) < parse_time(asked["createdBefore"]),
+        lambda job, selected: parse_time(job["createTime"]) < parse_time(selected["createdBefore"]),
     ),
     "changed between": (
         lambda jobs: {
             "updatedAfter": "2000-01-01T00:00:00+02:00",
             "updatedBefore": middle(jobs, "updateTime"),
         },
-        lambda job, asked: parse_time(job["updateTime"]) < parse_time(asked["updatedBefore"]),
+        lambda job, selected: parse_time(job["updateTime"]) < parse_time(selected["updatedBefore"]),
     ),
     "all at once": (
         lambda jobs: {
@@ -79,10 +79,10 @@ CASES: dict[str, tuple[Callable[[list[Any]], Any], Callable[[Any, Any], bool]]] 
             "nameContains": "a",
             "createdBefore": middle(jobs, "createTime"),
         },
-        lambda job, asked: (
+        lambda job, selected: (
             job["status"] == "ACTIVE"
             and "a" in job["name"].casefold()
-            and parse_time(job["createTime"]) < parse_time(asked["createdBefore"])
+            and parse_time(job["createTime"]) < parse_time(selected["createdBefore"])
         ),
     ),
 }
@@ -94,9 +94,9 @@ def test_exactly_the_matching_jobs_are_listed(
 ) -> None:
     """In the list's order; `totalCount` counts them."""
     make, passes = CASES[case]
-    asked = make(everything)
-    expected = [job["id"] for job in everything if passes(job, asked)]
-    found = ask(gateway, filter=asked, first=500)
+    selected = make(everything)
+    expected = [job["id"] for job in everything if passes(job, selected)]
+    found = ask(gateway, filter=selected, first=500)
     assert [job["id"] for job in found["nodes"]] == expected
     assert found["totalCount"] == len(expected)
     assert expected
@@ -104,32 +104,32 @@ def test_exactly_the_matching_jobs_are_listed(
 
 def test_pages_of_matches_are_full(gateway: Gateway, everything: list[Any]) -> None:
     """Forwards and backwards."""
-    asked = {"status": ["CREATE_FAILED"]}
+    selected = {"status": ["CREATE_FAILED"]}
     expected = [job["id"] for job in everything if job["status"] == "CREATE_FAILED"]
     seen: list[str] = []
     after = None
     while True:
-        found = ask(gateway, filter=asked, first=3, after=after)
+        found = ask(gateway, filter=selected, first=3, after=after)
         seen += [job["id"] for job in found["nodes"]]
         if not found["pageInfo"]["hasNextPage"]:
             break
         assert len(found["nodes"]) == 3
         after = found["pageInfo"]["endCursor"]
     assert seen == expected
-    assert [job["id"] for job in ask(gateway, filter=asked, last=2)["nodes"]] == expected[-2:]
+    assert [job["id"] for job in ask(gateway, filter=selected, last=2)["nodes"]] == expected[-2:]
 
 
 def test_a_search_beyond_the_budget_can_be_continued(sandbox: Sandbox) -> None:
     """One job among many, a budget of three pages: no edge at first, then the job."""
     with gateway_over(sandbox, max_upstream_calls=20) as plain:
         last = plain.ask(ROWS, {"last": 1}).data["audienceGenerationJobs"]["nodes"][0]
-    asked = {"nameContains": last["name"], "createdBefore": "2999-01-01T00:00:00Z"}
+    selected = {"nameContains": last["name"], "createdBefore": "2999-01-01T00:00:00Z"}
     query = ROWS.replace("    totalCount\n", "")
     turns = 0
     with gateway_over(sandbox, max_upstream_calls=3) as gateway:
         after = None
         while True:
-            answer = gateway.ask(query, {"filter": asked, "first": 1, "after": after})
+            answer = gateway.ask(query, {"filter": selected, "first": 1, "after": after})
             found = answer.data["audienceGenerationJobs"]
             turns += 1
             if found["nodes"] or not found["pageInfo"]["hasNextPage"]:
@@ -154,7 +154,7 @@ def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "named", "accepted"),
+    ("selected", "named", "accepted"),
     [
         ({"startedBy": "1"}, "`filter.startedBy`", "12 characters"),
         ({"startedBy": ""}, "`filter.startedBy`", "12 characters"),
@@ -172,9 +172,9 @@ def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
     ],
 )
 def test_an_invalid_filter_is_an_error_without_a_call(
-    gateway: Gateway, asked: Any, named: str, accepted: str
+    gateway: Gateway, selected: Any, named: str, accepted: str
 ) -> None:
-    answer = gateway.ask(ROWS, {"filter": asked})
+    answer = gateway.ask(ROWS, {"filter": selected})
     assert answer.code == "BAD_USER_INPUT"
     assert named in answer.errors[0]["message"]
     assert accepted in answer.errors[0]["message"]
