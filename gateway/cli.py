@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gateway import __version__
-from gateway.sandbox.command import sandbox
+from gateway.sandbox.cli import sandbox
 from gateway.settings import SettingsError, read_settings
 
 # Commands import their modules when they run, so that no command pays for another one's.

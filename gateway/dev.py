@@ -17,7 +17,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.cli import settings_errors_reported
 from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
-from gateway.sandbox.remote import ask_control
+from gateway.sandbox.cli import request_control
 from gateway.server.lifecycle import PROTOCOL
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
@@ -161,7 +161,7 @@ def _curl(url: str, credentials: Mapping[str, str]) -> str:
 
 def _token(sandbox_url: str) -> str:
     parameters = {"subject": SHOWN_CALLERS[0], "seconds": TOKEN_SECONDS}
-    response: Mapping[str, str] = ask_control(sandbox_url, "POST", "/tokens", parameters)
+    response: Mapping[str, str] = request_control(sandbox_url, "POST", "/tokens", parameters)
     return response["token"]
 
 

@@ -1,120 +1,196 @@
-"""The unsigned control API under `/_sandbox/`: faults, the log of calls, new and vanished jobs."""
+"""The control API under `/_sandbox/`, unsigned: faults, the call log, jobs, tokens and keys."""
 
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, fields
+from http import HTTPStatus
+
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.sandbox.callers import CALLERS, SandboxCaller
-from gateway.sandbox.calls import CallLog
-from gateway.sandbox.faults import FAULTS
-from gateway.sandbox.manners import Endpoint, answer, control_route, read_json
-from gateway.sandbox.orders import OrderError, read_order
-from gateway.sandbox.outbreaks import Outbreaks
-from gateway.sandbox.outputs import MILLISECONDS
-from gateway.sandbox.people import PEOPLE
-from gateway.sandbox.sessions import Sessions
-from gateway.sandbox.verification import Clock
-from gateway.sandbox.worlds import World, Worlds
+from gateway.sandbox.api.model import unix_ms
+from gateway.sandbox.api.operations import CallLog, Clock
+from gateway.sandbox.auth.issuer import ALGORITHMS, TokenIssuer, TokenRequest, issuer_url
+from gateway.sandbox.auth.sts import SandboxSessions
+from gateway.sandbox.data.accounts import CALLERS, USERS, Account, Accounts, SandboxCaller
+from gateway.sandbox.faults.registry import (
+    FAULTS,
+    ActiveFaults,
+    ControlRequestError,
+    parse_fault_request,
+)
 
 _DEFAULT_REGION = "us-east-1"
+_MAX_TOKEN_SECONDS = 10 * 365 * 86_400
+
+Endpoint = Callable[[Request], Awaitable[object]]
 
 
-class Control:
-    """Answers `/_sandbox/`, but for what concerns the issuer."""
+class ControlApi:
+    """The endpoints of the control API, which return JSON values."""
 
     def __init__(
         self,
-        outbreaks: Outbreaks,
-        calls: CallLog,
-        worlds: Worlds,
-        sessions: Sessions,
+        *,
+        faults: ActiveFaults,
+        log: CallLog,
+        accounts: Accounts,
+        sessions: SandboxSessions,
+        issuer: TokenIssuer,
         clock: Clock,
     ) -> None:
-        self._outbreaks = outbreaks
-        self._calls = calls
-        self._worlds = worlds
+        self._faults = faults
+        self._log = log
+        self._accounts = accounts
         self._sessions = sessions
+        self._issuer = issuer
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        """Give the paths, relative to `/_sandbox`."""
+        """Return the routes, relative to `/_sandbox`."""
         endpoints: list[tuple[str, str, Endpoint]] = [
-            ("/callers", "GET", self._show_callers),
-            ("/faults", "GET", self._show_faults),
-            ("/faults", "POST", self._switch_on),
-            ("/faults", "DELETE", self._heal),
-            ("/calls", "GET", self._show_calls),
-            ("/calls", "DELETE", self._forget_calls),
-            ("/jobs", "POST", self._start_job),
-            ("/jobs", "DELETE", self._remove_job),
+            ("GET", "/callers", self._list_callers),
+            ("GET", "/faults", self._list_faults),
+            ("POST", "/faults", self._add_fault),
+            ("DELETE", "/faults", self._heal),
+            ("GET", "/calls", self._list_calls),
+            ("DELETE", "/calls", self._clear_calls),
+            ("POST", "/jobs", self._start_job),
+            ("DELETE", "/jobs", self._remove_job),
+            ("POST", "/tokens", self._issue_token),
+            ("POST", "/keys/rotate", self._rotate_keys),
         ]
-        return [control_route(*endpoint) for endpoint in endpoints]
-
-    async def _show_callers(self, _request: Request) -> Response:
-        people = [
-            {"name": name, "role_arn": person.role_arn, "claims": person.claims}
-            for name, person in PEOPLE.items()
+        return [
+            Route(path, _json_endpoint(endpoint), methods=[method])
+            for method, path, endpoint in endpoints
         ]
-        callers = [_caller(caller) for caller in CALLERS.values()]
-        return answer({"callers": callers, "people": people})
 
-    async def _show_faults(self, _request: Request) -> Response:
+    async def _list_callers(self, _request: Request) -> object:
+        users = [
+            {"name": user.name, "role_arn": user.role_arn, "claims": user.claims}
+            for user in USERS.values()
+        ]
+        return {"callers": [_caller(caller) for caller in CALLERS.values()], "people": users}
+
+    async def _list_faults(self, _request: Request) -> object:
         known = [
             {"fault": fault.name, "description": fault.description, "settings": fault.defaults}
             for fault in FAULTS.values()
         ]
-        return answer({"active": self._outbreaks.describe(), "known": known})
+        return {"active": self._faults.describe(), "known": known}
 
-    async def _switch_on(self, request: Request) -> Response:
-        outbreak = read_order(await read_json(request), self._sessions.access_key_ids())
-        self._outbreaks.add(outbreak)
-        return answer({"active": self._outbreaks.describe()})
+    async def _add_fault(self, request: Request) -> object:
+        body = await _read_json(request)
+        self._faults.add(parse_fault_request(body, self._sessions.access_key_ids()))
+        return {"active": self._faults.describe()}
 
-    async def _heal(self, request: Request) -> Response:
+    async def _heal(self, request: Request) -> object:
         name = request.query_params.get("fault")
         if name is not None and name not in FAULTS:
-            raise OrderError(f"fault is {name!r}; known are: {', '.join(sorted(FAULTS))}.")
-        healed = self._outbreaks.heal(lambda outbreak: name in {None, outbreak.fault.name})
-        return answer({"healed": healed})
+            raise ControlRequestError(f"fault is {name!r}. Accepted: {', '.join(sorted(FAULTS))}.")
+        return {"healed": self._faults.heal(name)}
 
-    async def _show_calls(self, _request: Request) -> Response:
-        return answer({"calls": self._calls.describe()})
+    async def _list_calls(self, _request: Request) -> object:
+        return {"calls": self._log.describe()}
 
-    async def _forget_calls(self, _request: Request) -> Response:
-        return answer({"forgotten": self._calls.clear()})
+    async def _clear_calls(self, _request: Request) -> object:
+        return {"forgotten": self._log.clear()}
 
-    async def _start_job(self, request: Request) -> Response:
-        order = await read_json(request)
-        world = self._world(order)
-        now_ms = round(self._clock().timestamp() * MILLISECONDS)
-        job = world.generation_jobs.start(now_ms)
-        return answer({"audienceGenerationJobArn": job.fixed["audienceGenerationJobArn"]})
+    async def _start_job(self, request: Request) -> object:
+        account = self._account(await _read_json(request))
+        job = account.generation_jobs.start(unix_ms(self._clock()))
+        return {"audienceGenerationJobArn": job.fixed["audienceGenerationJobArn"]}
 
-    async def _remove_job(self, request: Request) -> Response:
-        order = await read_json(request)
-        world = self._world(order)
-        arn = order.get("audienceGenerationJobArn")
-        removed = isinstance(arn, str) and world.generation_jobs.remove(arn)
-        if not removed:
-            raise OrderError(f"audienceGenerationJobArn is {arn!r}; the account has no such job.")
-        return answer({"removed": arn})
+    async def _remove_job(self, request: Request) -> object:
+        body = await _read_json(request)
+        account = self._account(body)
+        arn = body.get("audienceGenerationJobArn")
+        if not isinstance(arn, str) or not account.generation_jobs.remove(arn):
+            message = f"audienceGenerationJobArn is {arn!r}. Accepted: the ARN of an existing job."
+            raise ControlRequestError(message)
+        return {"removed": arn}
 
-    def _world(self, order: dict[str, object]) -> World:
-        callers = {caller.access_key_id: caller for caller in CALLERS.values()}
-        key, region = order.get("access_key_id"), order.get("region", _DEFAULT_REGION)
-        if not isinstance(key, str) or key not in callers:
-            raise OrderError(f"access_key_id is {key!r}; known are: {', '.join(sorted(callers))}.")
+    def _account(self, body: Mapping[str, object]) -> Account:
+        account_ids = {caller.access_key_id: caller.account_id for caller in CALLERS.values()}
+        key_id, region = body.get("access_key_id"), body.get("region", _DEFAULT_REGION)
+        if not isinstance(key_id, str) or key_id not in account_ids:
+            accepted = ", ".join(sorted(account_ids))
+            raise ControlRequestError(f"access_key_id is {key_id!r}. Accepted: {accepted}.")
         if not isinstance(region, str):
-            raise OrderError(f"region is {region!r}; accepted is text such as us-east-1.")
-        return self._worlds.of(callers[key].account_id, region)
+            raise ControlRequestError(f"region is {region!r}. Accepted: text such as us-east-1.")
+        return self._accounts.get(account_ids[key_id], region)
+
+    async def _issue_token(self, request: Request) -> object:
+        token_request = _parse_token_request(await _read_json(request))
+        token, expires_at = self._issuer.issue(token_request, issuer_url(request))
+        return {"token": token, "expires_at": expires_at}
+
+    async def _rotate_keys(self, _request: Request) -> object:
+        self._issuer.rotate_keys()
+        return {"kids": [key["kid"] for key in self._issuer.public_keys()]}
 
 
-def _caller(caller: SandboxCaller) -> dict[str, str | None]:
-    return {
-        "name": caller.name,
-        "account_id": caller.account_id,
-        "access_key_id": caller.access_key_id,
-        "secret_access_key": caller.secret_access_key,
-        "session_token": caller.session_token,
-        "note": caller.note,
+def _caller(caller: SandboxCaller) -> dict[str, object]:
+    return {name: value for name, value in asdict(caller).items() if name != "role"}
+
+
+def _json_endpoint(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        status = HTTPStatus.OK
+        try:
+            content = await endpoint(request)
+        except ControlRequestError as error:
+            status, content = HTTPStatus.BAD_REQUEST, {"message": str(error)}
+        return Response(orjson.dumps(content), status, media_type="application/json")
+
+    return respond
+
+
+async def _read_json(request: Request) -> dict[str, object]:
+    try:
+        body = json.loads(await request.body())
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        message = 'The body is invalid. Accepted: a JSON object such as {"fault": "throttle"}.'
+        raise ControlRequestError(message)
+    return body
+
+
+def _parse_token_request(body: Mapping[str, object]) -> TokenRequest:
+    members = sorted(member.name for member in fields(TokenRequest))
+    unknown = sorted(body.keys() - set(members))
+    if unknown:
+        message = f"A token has no parameter {unknown[0]!r}. Accepted: {', '.join(members)}."
+        raise ControlRequestError(message)
+    checks = {
+        "subject": (_is_printable, "printable text such as ada"),
+        "audience": (_is_printable, "printable text such as audience-gateway"),
+        "algorithm": (ALGORITHMS.__contains__, ", ".join(ALGORITHMS)),
+        "seconds": (_is_token_lifetime, "a whole number, at most ten years"),
+        "claims": (_is_json_object, 'an object of valid JSON such as {"groups": ["eu"]}'),
     }
+    for name, value in {"subject": None, **body}.items():
+        is_valid, accepted = checks[name]
+        if not is_valid(value):
+            raise ControlRequestError(f"{name} is {value!r}. Accepted: {accepted}.")
+    return TokenRequest(**body)  # type: ignore[arg-type]  # checked above
+
+
+def _is_printable(value: object) -> bool:
+    return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def _is_token_lifetime(value: object) -> bool:
+    # Negative for a token that has already expired.
+    return type(value) is int and abs(value) <= _MAX_TOKEN_SECONDS
+
+
+def _is_json_object(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return isinstance(value, dict)

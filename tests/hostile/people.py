@@ -6,13 +6,13 @@ from pathlib import Path
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS
-from gateway.sandbox.people import PEOPLE
+from gateway.sandbox.data.accounts import USERS
 from tests.auth.issuers import sandbox_file
 from tests.sandbox.identities import id_token
 
 WITH_KEYS = ("ada", "grace", "edith", "ada_again", "expired", "denied")
 EACH_WITH_TOKENS = 6
-SUBJECTS = [f"{name}-{number}" for name in PEOPLE for number in range(EACH_WITH_TOKENS)]
+SUBJECTS = [f"{name}-{number}" for name in USERS for number in range(EACH_WITH_TOKENS)]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def everybody(sandbox_url: str) -> list[Asker]:
     with_tokens = [
         Asker(
             subject,
-            PEOPLE[person_of(subject)].account_id,
+            USERS[person_of(subject)].account_id,
             {"Authorization": f"Bearer {id_token(sandbox_url, subject)}"},
         )
         for subject in SUBJECTS

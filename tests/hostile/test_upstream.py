@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.sandbox.faults import FAULTS
+from gateway.sandbox.faults.registry import FAULTS
 from tests.hostile.target import JOBS, NOTHING, WIRE_ATTEMPTS, Target, private_in
 
 FAILURES = {

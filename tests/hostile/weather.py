@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from gateway.sandbox import CALLERS
-from gateway.sandbox.faults import FAULTS
+from gateway.sandbox.faults.registry import FAULTS
 
 CALM_SECONDS = 0.5
 STORM_SECONDS = 2.5

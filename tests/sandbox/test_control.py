@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.sandbox import CALLERS, ROLE_ARNS
-from gateway.sandbox.faults import FAULTS
+from gateway.sandbox.faults.registry import FAULTS
 from tests.sandbox.wire import JOBS, ask, control, send
 
 ADA = CALLERS["ada"]
@@ -41,19 +41,19 @@ def test_faults_are_shown_with_their_settings(url: str) -> None:
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        ([], "no JSON object"),
-        ({}, "fault is None; known are: cookie, deep, denied"),
-        ({"fault": "flood"}, "fault is 'flood'; known are: cookie"),
-        ({"fault": ["slow"]}, "fault is ['slow']; known are"),
-        ({"fault": "slow", "seconds": "2"}, "seconds is '2'; accepted is a number from 0"),
+        ([], "a JSON object"),
+        ({}, "fault is None. Accepted: cookie, deep, denied"),
+        ({"fault": "flood"}, "fault is 'flood'. Accepted: cookie"),
+        ({"fault": ["slow"]}, "fault is ['slow']. Accepted: "),
+        ({"fault": "slow", "seconds": "2"}, "seconds is '2'. Accepted: a number from 0"),
         ({"fault": "slow", "seconds": -1}, "seconds is -1"),
         ({"fault": "slow", "seconds": True}, "seconds is True"),
-        ({"fault": "short-pages", "size": 1.5}, "size is 1.5; accepted is a whole number"),
-        ({"fault": "short-pages", "size": 0}, "size is 0; accepted is a whole number from 1"),
-        ({"fault": "slow", "size": 1}, "'size' is no setting of slow; accepted: access_key_id"),
-        ({"fault": "slow", "times": 0}, "times is 0; accepted are null or a whole number from 1"),
-        ({"fault": "slow", "operation": "Sing"}, "operation is 'Sing'; accepted are null or"),
-        ({"fault": "slow", "access_key_id": "AKIA"}, "access_key_id is 'AKIA'; accepted are"),
+        ({"fault": "short-pages", "size": 1.5}, "size is 1.5. Accepted: a whole number"),
+        ({"fault": "short-pages", "size": 0}, "size is 0. Accepted: a whole number from 1"),
+        ({"fault": "slow", "size": 1}, "slow has no parameter 'size'. Accepted: access_key_id"),
+        ({"fault": "slow", "times": 0}, "times is 0. Accepted: null or a whole number from 1"),
+        ({"fault": "slow", "operation": "Sing"}, "operation is 'Sing'. Accepted: null"),
+        ({"fault": "slow", "access_key_id": "AKIA"}, "access_key_id is 'AKIA'. Accepted: "),
         ({"fault": "redirect", "location": "a\r\nb"}, "printable ASCII"),
     ],
 )
@@ -70,8 +70,8 @@ def test_a_bad_order_is_explained(url: str, order: object, words: str) -> None:
     ("method", "path", "words"),
     [
         ("DELETE", "/faults?fault=flood", "fault is 'flood'"),
-        ("POST", "/faults", "no JSON object"),
-        ("POST", "/jobs", "no JSON object"),
+        ("POST", "/faults", "a JSON object"),
+        ("POST", "/jobs", "a JSON object"),
     ],
 )
 def test_other_bad_requests_are_explained(url: str, method: str, path: str, words: str) -> None:
@@ -114,9 +114,9 @@ def test_the_log_names_the_request(url: str) -> None:
 @pytest.mark.parametrize(
     ("method", "order", "words"),
     [
-        ("POST", {"access_key_id": "AKIA"}, "access_key_id is 'AKIA'; known are"),
+        ("POST", {"access_key_id": "AKIA"}, "access_key_id is 'AKIA'. Accepted: "),
         ("POST", {"access_key_id": ADA.access_key_id, "region": 1}, "region is 1"),
-        ("DELETE", {"access_key_id": ADA.access_key_id}, "has no such job"),
+        ("DELETE", {"access_key_id": ADA.access_key_id}, "the ARN of an existing job"),
     ],
 )
 def test_bad_orders_about_jobs_are_explained(

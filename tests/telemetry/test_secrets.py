@@ -13,7 +13,7 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS
-from gateway.sandbox.faults import FAULTS
+from gateway.sandbox.faults.registry import FAULTS
 from tests.gateways import TLS, Gateway, Sandbox
 from tests.hostile.process import Program
 from tests.http.wire import connect

@@ -10,7 +10,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from gateway.graph.types.audience_generation_job import JOB
 from gateway.sandbox import create_sandbox
-from gateway.sandbox.model import OPERATIONS as EMULATED
+from gateway.sandbox.api.operations import OPERATIONS as EMULATED
 from gateway.upstream.model import row_shape, service_model
 from gateway.upstream.rows import item_from, page_from
 from tests.sandbox.clients import Client, client

@@ -1,0 +1,1 @@
+"""The emulated API: the service models, validation of inputs, and the operations."""

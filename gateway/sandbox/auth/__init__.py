@@ -1,0 +1,1 @@
+"""Authentication: SigV4 signatures, the OIDC issuer, and STS with its sessions."""
