@@ -106,7 +106,7 @@ _FAULTS = (
     ),
     Fault(
         "gzip",
-        "the same with Content-Encoding: gzip, so it is small until decompressed",
+        "like huge, with Content-Encoding: gzip: small until it is decompressed",
         effects.gzip,
         {"megabytes": 100},
     ),
