@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.hostile.process import Program, gateway_process, running
-from tests.sandbox.wire import JOBS, ask
+from tests.sandbox.wire import JOBS, get
 
 
 def ended(program: Program) -> bool:
@@ -22,7 +22,7 @@ def ended(program: Program) -> bool:
 def test_a_program_can_be_asked_watched_and_ended() -> None:
     """It answers where it says, and holds memory, files and threads."""
     with running("sandbox", "--port", "0") as program:
-        assert ask(program.url, JOBS).status == 200
+        assert get(program.url, JOBS).status == 200
         assert program.resident() > 10_000_000
         assert program.files() > 3
         assert program.threads() >= 1

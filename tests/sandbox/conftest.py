@@ -1,4 +1,4 @@
-"""Running sandboxes for the tests."""
+"""Running sandboxes."""
 
 import os
 from collections.abc import Iterator
@@ -12,17 +12,15 @@ from tests.serving import serve
 
 
 class Clock:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """Give the moment it shows."""
         return self.now
 
     def advance(self, **duration: float) -> None:
-        """Move on, or back."""
         self.now += timedelta(**duration)
 
 
@@ -38,27 +36,26 @@ def _no_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock to be moved by hand."""
     return Clock()
 
 
 @pytest.fixture
 def moving_url(clock: Clock) -> Iterator[str]:
-    """Serve a sandbox of one's own, whose time is `clock`."""
+    """Serve a sandbox for one test, with the time of `clock`."""
     with serve(create_sandbox(clock=clock)) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def shared_url() -> Iterator[str]:
-    """Serve a sandbox whose time stands still, for tests that leave no trace."""
+    """Serve a sandbox whose time stands still, for tests that do not change its data."""
     with serve(create_sandbox(clock=Clock())) as url:
         yield url
 
 
 @pytest.fixture
 def url(shared_url: str) -> Iterator[str]:
-    """Give the shared sandbox; faults and calls of a test end with it."""
+    """Return the shared sandbox without the calls and faults of other tests."""
     control(shared_url, "DELETE", "/calls")
     yield shared_url
     control(shared_url, "DELETE", "/faults")

@@ -1,4 +1,4 @@
-"""The command line: serve a sandbox, and switch its faults from another window."""
+"""`gateway sandbox` serves a sandbox, and controls a running one."""
 
 import socket
 import subprocess
@@ -17,59 +17,52 @@ from gateway.sandbox import ROLE_ARNS
 from gateway.sandbox.cli import sandbox
 from tests.sandbox.clients import client, list_jobs
 from tests.sandbox.identities import assume_role
-from tests.sandbox.wire import JOBS, ask
+from tests.sandbox.wire import JOBS, get
 
 
 def run(*arguments: str) -> Result:
-    """Run `gateway sandbox` with these arguments."""
     return CliRunner().invoke(sandbox, arguments)
 
 
-def test_faults_are_switched_from_the_command_line(url: str) -> None:
-    """`fault` switches on, `faults` shows, `heal` switches off."""
+def test_faults_are_switched_on_listed_and_healed(url: str) -> None:
     limits = ("--operation", "ListAudienceGenerationJobs", "--times", "9")
     on = run("fault", "short-pages", "--set", "size=2", *limits, "--url", url)
-    rows = len(ask(url, JOBS).json()["audienceGenerationJobs"])
-    shown = run("faults", "--url", url)
+    rows = len(get(url, JOBS).json()["audienceGenerationJobs"])
+    listed = run("faults", "--url", url)
     healed = run("heal", "--url", url)
 
-    assert on.exit_code == shown.exit_code == healed.exit_code == 0
+    assert on.exit_code == listed.exit_code == healed.exit_code == 0
     assert rows == 2
-    assert "fault=short-pages operation=ListAudienceGenerationJobs times=8 size=2" in shown.output
-    assert "truncated" in shown.output
+    assert "fault=short-pages operation=ListAudienceGenerationJobs times=8 size=2" in listed.output
+    assert "truncated" in listed.output
     assert healed.output == "Healed: 1\n"
 
 
-def test_a_refusal_is_shown(url: str) -> None:
-    """What the sandbox says of a bad order is what the command says."""
-    ended = run("fault", "flood", "--url", url)
-
-    assert ended.exit_code == 1
-    assert "fault is 'flood'. Accepted: cookie" in ended.output
-
-
-def test_tokens_are_printed(url: str) -> None:
-    """`token` prints a token that STS takes, for the audience and the time that were asked for."""
+def test_a_token_is_printed(url: str) -> None:
     usual = run("token", "ada", "--url", url)
     special = run("token", "babbage", "--audience", "cli", "--seconds", "60", "--url", url)
-    answer = assume_role(url, special.output.strip())
+    response = assume_role(url, special.output.strip())
 
     assert usual.exit_code == special.exit_code == 0
     assert assume_role(url, usual.output.strip())["Audience"] == "audience-gateway"
-    assert (answer["SubjectFromWebIdentityToken"], answer["Audience"]) == ("babbage", "cli")
+    assert (response["SubjectFromWebIdentityToken"], response["Audience"]) == ("babbage", "cli")
 
 
-def test_a_refused_token_order_is_shown(url: str) -> None:
-    """What the sandbox says of a bad order is what the command says."""
-    ended = run("token", "", "--url", url)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("fault", "flood"), "fault is 'flood'. Accepted: cookie"), (("token", ""), "subject is ''")],
+)
+def test_an_error_of_the_control_api_is_printed(
+    url: str, arguments: tuple[str, ...], message: str
+) -> None:
+    ended = run(*arguments, "--url", url)
 
     assert ended.exit_code == 1
-    assert "subject is ''" in ended.output
+    assert message in ended.output
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "ftp://127.0.0.1"])
-def test_no_sandbox_there(address: str) -> None:
-    """An address without a sandbox is named in one line, not in a traceback."""
+def test_an_address_without_a_sandbox_is_named(address: str) -> None:
     ended = run("heal", "--url", address)
 
     assert ended.exit_code == 1
@@ -77,8 +70,7 @@ def test_no_sandbox_there(address: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["flood", "slow:seconds=x", "slow:seconds", "slow:size=1"])
-def test_a_bad_fault_stops_the_start(text: str) -> None:
-    """A sandbox does not start with a fault it does not understand."""
+def test_an_invalid_fault_prevents_the_start(text: str) -> None:
     ended = run("--fault", text)
 
     assert ended.exit_code == 2
@@ -86,7 +78,6 @@ def test_a_bad_fault_stops_the_start(text: str) -> None:
 
 
 def free_port() -> int:
-    """Give a port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -94,10 +85,9 @@ def free_port() -> int:
 
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run `gateway sandbox` as a process of its own, until the block ends."""
+    """Run `gateway sandbox` as a process until the block ends."""
     port = free_port()
-    code = "from gateway.sandbox.cli import sandbox; sandbox()"
-    command = [sys.executable, "-c", code, "--port", str(port), *arguments]
+    command = [sys.executable, "-m", "gateway", "sandbox", "--port", str(port), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own words
         try:
             wait_for(f"http://127.0.0.1:{port}/_sandbox/faults")
@@ -107,7 +97,6 @@ def started(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def wait_for(address: str) -> None:
-    """Wait until the address answers."""
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -119,10 +108,9 @@ def wait_for(address: str) -> None:
             return
 
 
-def test_the_command_serves() -> None:
-    """The program prints its address and callers, and serves as many jobs as it was told to."""
+def test_the_command_serves_and_prints_how_to_use_it() -> None:
     with started("--jobs", "12", "--fault", "short-pages:size=5") as (url, process):
-        page = ask(url, JOBS).json()
+        page = get(url, JOBS).json()
         jobs = list_jobs(client(url))
         process.terminate()
         printed = process.communicate(timeout=20)[0]
@@ -135,8 +123,7 @@ def test_the_command_serves() -> None:
     assert ROLE_ARNS["edith"] in printed
 
 
-def test_exports() -> None:
-    """Four names are public, and exist."""
+def test_four_names_are_public() -> None:
     names = ["CALLERS", "ROLE_ARNS", "SandboxCaller", "create_sandbox"]
     assert sorted(gateway.sandbox.__all__) == names
     assert all(getattr(gateway.sandbox, name) for name in gateway.sandbox.__all__)
@@ -144,18 +131,10 @@ def test_exports() -> None:
         _ = gateway.sandbox.anything_else
 
 
-def test_importing_is_cheap() -> None:
-    """The callers and the command are imported without botocore, joserfc, uvicorn, Starlette."""
+def test_callers_and_command_are_imported_without_the_server() -> None:
     code = (
         "import sys, gateway.sandbox, gateway.sandbox.cli;"
         "sys.exit(bool({'botocore', 'joserfc', 'uvicorn', 'starlette'} & set(sys.modules)))"
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own words
-
-
-def test_callers_do_not_print_their_secrets() -> None:
-    """The habit is kept although these secrets are public."""
-    for caller in gateway.sandbox.CALLERS.values():
-        assert caller.secret_access_key not in repr(caller)
-        assert str(caller.session_token) not in repr(caller)

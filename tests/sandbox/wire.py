@@ -1,4 +1,4 @@
-"""Requests to a sandbox as bytes on a wire, signed by botocore or not at all."""
+"""Raw HTTP requests to a sandbox, signed by botocore or unsigned."""
 
 import json
 from dataclasses import dataclass
@@ -13,23 +13,22 @@ from botocore.credentials import Credentials
 from gateway.sandbox import CALLERS, SandboxCaller
 
 JOBS = "/audience-generation-job"
+DISCOVERY = "/oidc/.well-known/openid-configuration"
+JWKS = "/oidc/jwks"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer."""
-
     status: int
     headers: dict[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """Give the body's value."""
         return json.loads(self.body)
 
     @property
     def error(self) -> tuple[int, str | None]:
-        """The status, and AWS's name for what went wrong."""
+        """The status and the AWS error code."""
         return self.status, self.headers.get("x-amzn-errortype")
 
 
@@ -41,7 +40,7 @@ def send(
     headers: dict[str, str] | None = None,
     body: bytes | None = None,
 ) -> Reply:
-    """Send one request, its target untouched."""
+    """Send a request without normalising its target."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:
         connection.request(method, target, body=body, headers=headers or {})
@@ -59,25 +58,32 @@ def sign(
     *,
     region: str = "us-east-1",
     service: str = "cleanrooms-ml",
-    headers: dict[str, str] | None = None,
 ) -> dict[str, str]:
-    """Give the headers that sign this target."""
+    """Return the headers of a signed GET."""
     credentials = Credentials(caller.access_key_id, caller.secret_access_key, caller.session_token)
     request = AWSRequest("GET", url + target, headers={"host": urlsplit(url).netloc})
-    for name, value in (headers or {}).items():
-        request.headers[name] = value
     SigV4Auth(credentials, service, region).add_auth(request)
     return dict(request.headers.items())
 
 
-def ask(url: str, target: str, caller: SandboxCaller = CALLERS["ada"], **query: str) -> Reply:
-    """Send one signed GET."""
+def get(url: str, target: str, caller: SandboxCaller = CALLERS["ada"], **query: str) -> Reply:
+    """Send a signed GET."""
     if query:
         target = f"{target}?{urlencode(query)}"
     return send(url, target, headers=sign(url, target, caller))
 
 
-def control(url: str, method: str, path: str, order: object = None) -> Reply:
-    """Send one request to the control API."""
-    body = None if order is None else json.dumps(order).encode()
-    return send(url, f"/_sandbox{path}", method=method, body=body)
+def control(url: str, method: str, path: str, body: object = None) -> Reply:
+    """Send a request to the control API."""
+    content = None if body is None else json.dumps(body).encode()
+    return send(url, f"/_sandbox{path}", method=method, body=content)
+
+
+def switch_on(url: str, fault: str, **parameters: object) -> None:
+    reply = control(url, "POST", "/faults", {"fault": fault, **parameters})
+    assert reply.status == 200, reply.body
+
+
+def logged_calls(url: str) -> list[Any]:
+    calls: list[Any] = control(url, "GET", "/calls").json()["calls"]
+    return calls

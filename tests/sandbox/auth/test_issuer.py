@@ -1,6 +1,6 @@
-"""The issuer's tokens verify against the keys it publishes, as any relying party would do it."""
+"""ID tokens can be verified with the published keys, as by any relying party."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,43 +9,33 @@ from joserfc.errors import BadSignatureError, InvalidKeyIdError
 from joserfc.jwk import KeySet
 
 from gateway.sandbox import create_sandbox
-from tests.sandbox.identities import calls, id_token
-from tests.sandbox.wire import control, send
+from tests.sandbox.identities import id_token
+from tests.sandbox.wire import DISCOVERY, JWKS, control, logged_calls, send
 from tests.serving import serve
 
-DISCOVERY = "/oidc/.well-known/openid-configuration"
-JWKS = "/oidc/jwks"
+ALGORITHMS = ["RS256", "ES256"]
 
 
 def published(url: str) -> KeySet:
-    """Give the keys as a relying party reads them."""
     return KeySet.import_key_set(send(url, JWKS).json())
 
 
-def read(url: str, token: str) -> jwt.Token:
-    """Verify a token against the published keys."""
-    return jwt.decode(token, published(url), ["RS256", "ES256"])
+def verified(url: str, token: str) -> jwt.Token:
+    return jwt.decode(token, published(url), ALGORITHMS)
 
 
-def test_discovery_leads_to_the_keys(url: str) -> None:
-    """The document names the issuer, and its keys, by the address it was asked at."""
-    document = send(url, DISCOVERY).json()
+@pytest.mark.parametrize("host", ["", "sandbox:9000"])
+def test_the_discovery_document_names_the_issuer_by_the_requested_host(url: str, host: str) -> None:
+    """The sandbox has several names in a container network."""
+    document = send(url, DISCOVERY, headers={"Host": host} if host else {}).json()
+    origin = f"http://{host}" if host else url
 
-    assert document["issuer"] == f"{url}/oidc"
-    assert document["jwks_uri"] == f"{url}{JWKS}"
-    assert document["id_token_signing_alg_values_supported"] == ["RS256", "ES256"]
-
-
-def test_the_issuer_has_the_name_it_was_called_by(url: str) -> None:
-    """On a container network the sandbox has another name, and its documents follow."""
-    document = send(url, DISCOVERY, headers={"Host": "sandbox:9000"}).json()
-
-    assert document["issuer"] == "http://sandbox:9000/oidc"
-    assert document["jwks_uri"] == "http://sandbox:9000/oidc/jwks"
+    assert document["issuer"] == f"{origin}/oidc"
+    assert document["jwks_uri"] == f"{origin}{JWKS}"
+    assert document["id_token_signing_alg_values_supported"] == ALGORITHMS
 
 
-def test_only_public_halves_are_published(url: str) -> None:
-    """One RSA and one elliptic curve key are there, with ids of their own and nothing secret."""
+def test_only_public_keys_are_published(url: str) -> None:
     keys = send(url, JWKS).json()["keys"]
 
     assert [(key["kty"], key["alg"], key["use"]) for key in keys] == [
@@ -56,10 +46,9 @@ def test_only_public_halves_are_published(url: str) -> None:
     assert all({"d", "p", "q", "dp", "dq", "qi"}.isdisjoint(key) for key in keys)
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_tokens_verify_against_the_published_keys(url: str, algorithm: str) -> None:
-    """A token of either algorithm names its key, and the signature is that key's."""
-    token = read(url, id_token(url, "grace", algorithm=algorithm))
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_token_can_be_verified_with_the_published_keys(url: str, algorithm: str) -> None:
+    token = verified(url, id_token(url, "grace", algorithm=algorithm))
 
     assert token.header["alg"] == algorithm
     assert token.header["kid"] in {key.kid for key in published(url)}
@@ -73,22 +62,20 @@ def test_tokens_verify_against_the_published_keys(url: str, algorithm: str) -> N
         ("ada", {"email": "ada@example.com", "groups": ["analysts"]}),
         ("grace", {"email": "grace@example.com", "groups": ["analysts", "eu"]}),
         ("edith", {"email": "edith@example.com", "groups": ["guests"]}),
-        ("nobody you know", {}),
+        ("an unknown subject", {}),
     ],
 )
-def test_people_have_their_claims(url: str, subject: str, claims: dict[str, object]) -> None:
-    """Those the issuer knows have an address and groups; anybody else has neither."""
-    found = read(url, id_token(url, subject)).claims
+def test_users_have_an_email_and_groups(url: str, subject: str, claims: dict[str, object]) -> None:
+    found = verified(url, id_token(url, subject)).claims
     registered = {"iss", "sub", "aud", "iat", "exp"}
 
     assert {name: found[name] for name in found.keys() - registered} == claims
     assert found["aud"] == "audience-gateway"
 
 
-def test_what_is_ordered_is_claimed(url: str) -> None:
-    """Audience and claims are as ordered; a claim that is null is left out."""
+def test_audience_and_claims_can_be_set(url: str) -> None:
     claims = {"groups": ["eu"], "email": None, "tenant": {"id": 7}}
-    found = read(url, id_token(url, "ada", audience="another-app", claims=claims)).claims
+    found = verified(url, id_token(url, "ada", audience="another-app", claims=claims)).claims
 
     assert found["aud"] == "another-app"
     assert found["groups"] == ["eu"]
@@ -96,24 +83,20 @@ def test_what_is_ordered_is_claimed(url: str) -> None:
     assert "email" not in found
 
 
-@pytest.mark.parametrize("seconds", [3600, 60, -60])
-def test_tokens_are_dated_by_the_sandboxs_clock(seconds: int) -> None:
-    """A token begins now and ends after so many seconds, or has ended so long ago."""
+@pytest.mark.parametrize("seconds", [60, -60])
+def test_a_token_has_the_time_of_the_signing_clock(seconds: int) -> None:
     now = datetime(2026, 3, 4, 5, 6, 7, 890000, tzinfo=UTC)
     with serve(create_sandbox(signing_clock=lambda: now)) as url:
         made = control(url, "POST", "/tokens", {"subject": "ada", "seconds": seconds}).json()
-        claims = read(url, made["token"]).claims
+        claims = verified(url, made["token"]).claims
 
     assert claims["iat"] == int(now.timestamp())
-    assert (
-        claims["exp"] == made["expires_at"] == int((now + timedelta(seconds=seconds)).timestamp())
-    )
+    assert claims["exp"] == made["expires_at"] == claims["iat"] + seconds
 
 
-def test_rotation_puts_new_keys_in_the_place_of_the_old() -> None:
-    """After a rotation old tokens have no key any more, and new ones have."""
+def test_rotation_replaces_the_keys() -> None:
     with serve(create_sandbox()) as url:
-        old = {algorithm: id_token(url, algorithm=algorithm) for algorithm in ("RS256", "ES256")}
+        old = {algorithm: id_token(url, algorithm=algorithm) for algorithm in ALGORITHMS}
         before = {key.kid for key in published(url)}
         kids = control(url, "POST", "/keys/rotate").json()["kids"]
 
@@ -121,65 +104,55 @@ def test_rotation_puts_new_keys_in_the_place_of_the_old() -> None:
         assert before.isdisjoint(kids)
         for algorithm, token in old.items():
             with pytest.raises(InvalidKeyIdError):
-                read(url, token)
-            assert read(url, id_token(url, algorithm=algorithm)).claims["sub"] == "ada"
+                verified(url, token)
+            new = id_token(url, algorithm=algorithm)
+            assert verified(url, new).claims["sub"] == "ada"
 
 
-def test_sandboxes_have_keys_of_their_own(url: str) -> None:
-    """Another sandbox's token is not this one's, whatever key it says it was signed with."""
+def test_each_sandbox_has_its_own_keys(url: str) -> None:
     with serve(create_sandbox()) as other:
         body = id_token(other).partition(".")[2]
     header = id_token(url).partition(".")[0]
 
     with pytest.raises(BadSignatureError):
-        read(url, f"{header}.{body}")
+        verified(url, f"{header}.{body}")
 
 
-def test_the_log_counts_the_issuers_pages(url: str) -> None:
-    """Every look at the discovery document and at the keys is in the log, signed by nobody."""
+def test_requests_for_documents_are_logged(url: str) -> None:
     send(url, DISCOVERY)
     send(url, f"{JWKS}?a=b")
-    first, second = calls(url)
+    first, second = logged_calls(url)
 
     assert (first["operation"], first["status"]) == ("GetOpenIdConfiguration", 200)
     assert (second["operation"], second["parameters"]) == ("GetJwks", {"a": "b"})
     assert first["access_key_id"] is second["access_key_id"] is None
 
 
-def test_the_pages_can_only_be_read(url: str) -> None:
-    """Nothing can be posted to the issuer."""
+def test_documents_are_read_only(url: str) -> None:
     assert send(url, JWKS, method="POST").error == (404, "UnknownOperationException")
 
 
 @pytest.mark.parametrize(
-    ("order", "words"),
+    ("body", "words"),
     [
         ([], "a JSON object"),
         ({}, "subject is None. Accepted: printable text"),
         ({"subject": ""}, "subject is ''"),
-        ({"subject": 7}, "subject is 7"),
         ({"subject": "a\nb"}, "subject is 'a\\nb'"),
         ({"subject": "ada", "audience": ["a"]}, "audience is ['a']"),
-        (
-            {"subject": "ada", "algorithm": "none"},
-            "algorithm is 'none'. Accepted: RS256, ES256",
-        ),
+        ({"subject": "ada", "algorithm": "none"}, "algorithm is 'none'. Accepted: RS256, ES256"),
         ({"subject": "ada", "algorithm": ["RS256"]}, "algorithm is ['RS256']"),
         ({"subject": "ada", "seconds": 1.5}, "seconds is 1.5. Accepted: a whole number"),
         ({"subject": "ada", "seconds": True}, "seconds is True"),
         ({"subject": "ada", "seconds": 10**12}, "seconds is 1000000000000"),
         ({"subject": "ada", "claims": ["groups"]}, "claims is ['groups']. Accepted: an object"),
         ({"subject": "ada", "claims": {"name": "\ud800"}}, "Accepted: an object of valid JSON"),
-        ({"subject": "ada", "claims": {"size": float("nan")}}, "Accepted: an object of valid JSON"),
-        (
-            {"subject": "ada", "scope": "all"},
-            "A token has no parameter 'scope'. Accepted: algo",
-        ),
+        ({"subject": "ada", "claims": {"n": float("nan")}}, "Accepted: an object of valid JSON"),
+        ({"subject": "ada", "scope": "all"}, "A token has no parameter 'scope'. Accepted: algo"),
     ],
 )
-def test_a_bad_token_order_is_explained(url: str, order: Any, words: str) -> None:
-    """The answer names what was wrong and what would be accepted."""
-    reply = control(url, "POST", "/tokens", order)
+def test_an_invalid_token_request_is_explained(url: str, body: Any, words: str) -> None:
+    reply = control(url, "POST", "/tokens", body)
 
     assert reply.status == 400
     assert words in reply.json()["message"]
