@@ -66,7 +66,7 @@ def not_authorized(action: str) -> ApiError:
     return forbidden("AccessDeniedException", f"Not authorized to perform {action}")
 
 
-def expired_credentials() -> ApiError:
+def credentials_expired() -> ApiError:
     message = "The security token included in the request is expired"
     return forbidden("ExpiredTokenException", message)
 

@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from starlette.requests import Request
 
-from gateway.sandbox.api.model import ApiError, expired_credentials, forbidden, service_model
+from gateway.sandbox.api.model import ApiError, credentials_expired, forbidden, service_model
 from gateway.sandbox.api.operations import Clock
 from gateway.sandbox.auth.sts import SandboxSession, SandboxSessions
 
@@ -95,7 +95,7 @@ class SignatureVerifier:
             message = "The security token included in the request is invalid."
             raise forbidden("UnrecognizedClientException", message)
         if session.has_expired(self._clock()):
-            raise expired_credentials()
+            raise credentials_expired()
         return session
 
     def _check_scope(self, authorization: SigV4Authorization) -> None:

@@ -18,10 +18,10 @@ from starlette.types import Receive
 from gateway.sandbox.api.model import (
     ApiError,
     access_denied,
+    credentials_expired,
     not_authorized,
     validation_error,
 )
-from gateway.sandbox.api.model import expired_credentials as expired_credentials_error
 from gateway.sandbox.api.operations import (
     LIST_OPERATIONS,
     ApiCall,
@@ -69,12 +69,8 @@ Effect = Callable[[ApiCall, Handler, FaultParameters], Awaitable[ApiResponse]]
 async def throttle(_call: ApiCall, _next: Handler, parameters: FaultParameters) -> ApiResponse:
     seconds = parameters["retry_after"]
     headers = {"Retry-After": f"{seconds:g}", "x-amz-retry-after": f"{seconds * 1000:.0f}"}
-    raise ApiError(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "ThrottlingException",
-        "Rate exceeded",
-        headers if seconds else {},
-    )
+    status, code = HTTPStatus.TOO_MANY_REQUESTS, "ThrottlingException"
+    raise ApiError(status, code, "Rate exceeded", headers if seconds else None)
 
 
 async def internal_error(_call: ApiCall, _next: Handler, _: FaultParameters) -> ApiResponse:
@@ -94,7 +90,7 @@ async def denied(call: ApiCall, _next: Handler, _: FaultParameters) -> ApiRespon
 
 
 async def expired_credentials(_call: ApiCall, _next: Handler, _: FaultParameters) -> ApiResponse:
-    raise expired_credentials_error()
+    raise credentials_expired()
 
 
 async def sts_error(_call: ApiCall, _next: Handler, parameters: FaultParameters) -> ApiResponse:
