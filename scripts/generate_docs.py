@@ -2,8 +2,9 @@
 
     python -m scripts.generate_docs
 
-Settings come from gateway/settings.py, error codes from gateway/errors.py and metrics from
-gateway/telemetry/metrics.py. A test fails if a generated file differs from what this writes.
+Settings come from gateway/settings.py, error codes from gateway/errors.py, metrics from
+gateway/telemetry/metrics.py, and what the sandbox offers from gateway/sandbox. A test fails if a
+generated file differs from what this writes.
 """
 
 import json
@@ -14,12 +15,15 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.errors import error_classes
+from gateway.sandbox.data.accounts import CALLERS, USERS
+from gateway.sandbox.faults.registry import FAULTS
 from gateway.settings import Settings, accepted_values, schema_of_settings, variable
 from gateway.telemetry import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs/reference.md"
 OPERATIONS = ROOT / "docs/operations.md"
+SANDBOX = ROOT / "docs/sandbox.md"
 CHART_SCHEMA = ROOT / "deploy/helm/audience-gateway/values.schema.json"
 
 FROM_SECRETS = ("oidc_file", "router_secret_file", "cache_url_file")
@@ -31,6 +35,7 @@ def generated() -> dict[Path, str]:
     tables = {
         REFERENCE: {"settings": settings_table(), "errors": errors_table()},
         OPERATIONS: {"limits": limits_table(), "metrics": metrics_table()},
+        SANDBOX: {"callers": callers_table(), "users": users_table(), "faults": faults_table()},
     }
     return {
         **{path: with_tables(path.read_text("utf-8"), each) for path, each in tables.items()},
@@ -89,6 +94,40 @@ def metrics_table() -> str:
             )
             for metric in ours
             for family in metric.describe()
+        ),
+    )
+
+
+def callers_table() -> str:
+    return _table(
+        ("Caller", "Account", "Access key id", "Description"),
+        (
+            (f"`{each.name}`", each.account_id, f"`{each.access_key_id}`", each.note)
+            for each in CALLERS.values()
+        ),
+    )
+
+
+def users_table() -> str:
+    return _table(
+        ("User", "Groups", "Role"),
+        (
+            (f"`{each.name}`", ", ".join(each.groups), f"`{each.role_arn}`")
+            for each in USERS.values()
+        ),
+    )
+
+
+def faults_table() -> str:
+    return _table(
+        ("Fault", "Parameters and defaults", "Effect"),
+        (
+            (
+                f"`{each.name}`",
+                ", ".join(f"`{name}={value}`" for name, value in each.defaults.items()),
+                each.description,
+            )
+            for each in FAULTS.values()
         ),
     )
 
