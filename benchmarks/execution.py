@@ -13,10 +13,8 @@ from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.execution.rows import RowExecutor
 from gateway.graph.schema import build_schema, core
 from gateway.settings import Settings
-from gateway.upstream.cache.cached_client import FetchOptions
 from gateway.upstream.loader import CallBudget, RequestLoader
-from gateway.upstream.rows import page_from
-from gateway.upstream.values import Page, PageRequest
+from gateway.upstream.values import Listing, Page, PageRequest
 
 VARIABLES = {"first": 100}
 
@@ -26,19 +24,12 @@ class OnePage:
 
     def __init__(self) -> None:
         body = canned.page(0, 1).partition(b"\r\n\r\n")[2]
-        self._page = page_from("ListAudienceGenerationJobs", json.loads(body))
+        self._page = PageRequest(Listing("ListAudienceGenerationJobs", ""), None).parse(
+            json.loads(body)
+        )
 
-    async def page(
-        self,
-        caller: Caller,  # noqa: ARG002  as CachedClient has it
-        request: PageRequest,  # noqa: ARG002
-        terms: FetchOptions,  # noqa: ARG002
-    ) -> Page:
-        """Return the page."""
+    async def fetch(self, *_: object, **__: object) -> Page:
         return self._page
-
-    async def stale_page(self, caller: Caller, request: PageRequest) -> None:
-        """Return no stale page."""
 
 
 class FieldByField(RowExecutor):

@@ -30,11 +30,9 @@ from gateway.http.requests import BodyReader
 from gateway.settings import Settings, SettingsError, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
-from gateway.upstream.cache.backend import MemoryAnswers
 from gateway.upstream.cache.cached_client import CachedClient
-from gateway.upstream.cache.encrypted_redis import EncryptedRedisCache
-from gateway.upstream.cache.memory import BoundedMemoryCache
-from gateway.upstream.cache.redis_client import RedisClient
+from gateway.upstream.cache.memory import MemoryCache
+from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.resilience.client import ResilientClient
@@ -151,11 +149,7 @@ async def _client(settings: Settings, cache_url: str, stack: AsyncExitStack) -> 
         CleanRoomsClient.open(settings.served_regions, settings.upstream_url)
     )
     redis = None if cache_url == "memory://" else RedisClient(cache_url)
-    cache = (
-        EncryptedRedisCache(redis)
-        if redis
-        else MemoryAnswers(BoundedMemoryCache(settings.cache_bytes))
-    )
+    cache = EncryptedRedisCache(redis) if redis else MemoryCache(settings.cache_bytes)
     stack.push_async_callback(cache.close)
     return CachedClient(
         ResilientClient(clean_rooms, CallerRateLimiter(settings.caller_calls_per_second, redis)),

@@ -1,4 +1,4 @@
-"""asyncio primitives that several parts share: single flight, keyed semaphores, fair turns."""
+"""asyncio primitives that several parts share: single flight, keyed semaphore, fair scheduler."""
 
 import asyncio
 import functools
@@ -12,10 +12,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class SingleFlight(Generic[T]):
-    """Concurrent calls under one key become one call in this process.
+    """Merges concurrent calls under one key into one.
 
-    The call runs in a task of its own, so a waiter who leaves takes nobody's answer away;
-    when the last one has left, it is cancelled. Its exception reaches every waiter.
+    The call runs in a task of its own, which the cancellation of one waiter does not affect; it
+    is cancelled when the last waiter is gone. Its exception reaches every waiter.
     """
 
     def __init__(self) -> None:
@@ -23,17 +23,17 @@ class SingleFlight(Generic[T]):
         self._waiters: dict[asyncio.Task[T], int] = {}
 
     async def run(
-        self, key: object, call: Callable[[], Coroutine[Any, Any, T]], *, anew: bool = False
+        self, key: object, call: Callable[[], Coroutine[Any, Any, T]], *, replace: bool = False
     ) -> T:
-        """Return the answer of the call under way for `key`, or of a new one.
+        """Return the result of the current call for `key`, or of a new one.
 
-        `anew` makes a new one in any case, which takes the place of the other: who has joined
-        that still gets its answer, who comes from now on joins this.
+        With `replace` a new one starts in any case: those who wait for the current call still
+        get its result, and later ones join the new call.
 
-        `call` runs up to its coroutine here, in the context and at the cost of whoever starts
-        it: what it raises on the way there reaches nobody else.
+        `call` itself, up to its coroutine, runs here and in the caller's context: what it raises
+        reaches no other waiter.
         """
-        task = None if anew else self._tasks.get(key)
+        task = None if replace else self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(call())
             self._waiters[task] = 0
@@ -45,11 +45,10 @@ class SingleFlight(Generic[T]):
             self._leave(key, task)
 
     def is_current(self, key: object) -> bool:
-        """Say, inside a call, whether it is still the one that others join under `key`."""
+        """Return, inside a call, whether it is still the one that others join under `key`."""
         return self._tasks.get(key) is asyncio.current_task()
 
-    def busy(self, key: object) -> bool:
-        """Say whether a call for `key` is under way."""
+    def is_running(self, key: object) -> bool:
         return key in self._tasks
 
     def _leave(self, key: object, task: "asyncio.Task[T]") -> None:
@@ -57,7 +56,7 @@ class SingleFlight(Generic[T]):
             return
         self._waiters[task] -= 1
         if self._waiters[task] == 0:
-            # Off the table at once: who comes now must not join a call that is being cancelled.
+            # Before it is cancelled: nobody may join a call that is being cancelled.
             self._finish(key, task)
             task.cancel()
 
@@ -66,76 +65,71 @@ class SingleFlight(Generic[T]):
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if task.done() and not task.cancelled():
-            task.exception()  # retrieved, also when no waiter is left to see it
+            task.exception()  # marks it as retrieved, even if no waiter is left
 
 
 class KeyedSemaphore(Generic[K]):
-    """Lets `number` in at once under each key; who comes then waits, in order.
+    """A semaphore per key, which exists for as long as it is held or waited for."""
 
-    A key is known for as long as somebody is in, or waits.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._doors: dict[K, asyncio.Semaphore] = {}
-        self._present: dict[K, int] = {}
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._semaphores: dict[K, asyncio.Semaphore] = {}
+        self._users: dict[K, int] = {}
 
     @asynccontextmanager
-    async def one_of(self, key: K) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it."""
-        door = self._doors.get(key)
-        if door is None:
-            door = self._doors[key] = asyncio.Semaphore(self._number)
-        self._present[key] = self._present.get(key, 0) + 1
+    async def acquire(self, key: K) -> AsyncIterator[None]:
+        semaphore = self._semaphores.get(key)
+        if semaphore is None:
+            semaphore = self._semaphores[key] = asyncio.Semaphore(self._limit)
+        self._users[key] = self._users.get(key, 0) + 1
         try:
-            async with door:
+            async with semaphore:
                 yield
         finally:
-            self._present[key] -= 1
-            if not self._present[key]:
-                del self._present[key], self._doors[key]
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key], self._semaphores[key]
 
 
 class FairScheduler:
-    """Lets so many begin in a round of the event loop under each key; the others follow, in order.
+    """Starts at most `per_iteration` under each key per iteration of the event loop, in order.
 
-    Without it a round has as many requests of one kind in it as there are connections, and
-    everybody else's next step comes after all of these. It takes no time where nobody waits.
+    Otherwise an iteration takes all requests of one caller that have arrived, and everything else
+    waits for them. Without contention nothing waits.
     """
 
-    def __init__(self, number: int = 1) -> None:
-        self._number = number
-        self._lines: dict[bytes, _Queue] = {}
+    def __init__(self, per_iteration: int = 1) -> None:
+        self._per_iteration = per_iteration
+        self._queues: dict[bytes, _Queue] = {}
 
-    async def take(self, key: bytes) -> None:
-        """Return when it is one's turn."""
-        line = self._lines.get(key)
-        if line is None:
-            line = self._lines[key] = _Queue(self._number)
-            asyncio.get_running_loop().call_soon(self._next_round, key)
-        if line.left:
-            line.left -= 1
+    async def wait_turn(self, key: bytes) -> None:
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = _Queue(self._per_iteration)
+            asyncio.get_running_loop().call_soon(self._next_iteration, key)
+        if queue.left:
+            queue.left -= 1
             return
-        called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.waiting.append(called)
-        await called
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.waiting.append(turn)
+        await turn
 
-    def _next_round(self, key: bytes) -> None:
-        line = self._lines[key]
-        line.left = self._number
-        while line.waiting and line.left:
-            called = line.waiting.popleft()
-            if not called.done():  # else it has left
-                called.set_result(None)
-                line.left -= 1
-        if line.left == self._number:
-            del self._lines[key]
+    def _next_iteration(self, key: bytes) -> None:
+        queue = self._queues[key]
+        queue.left = self._per_iteration
+        while queue.waiting and queue.left:
+            turn = queue.waiting.popleft()
+            if not turn.done():  # otherwise cancelled
+                turn.set_result(None)
+                queue.left -= 1
+        if queue.left == self._per_iteration:
+            del self._queues[key]
         else:
-            asyncio.get_running_loop().call_soon(self._next_round, key)
+            asyncio.get_running_loop().call_soon(self._next_iteration, key)
 
 
 class _Queue:
-    """Those who wait under a key, and how many may still begin in this round."""
+    """Waiters under a key, and how many may still start in this iteration."""
 
     __slots__ = ("left", "waiting")
 

@@ -10,7 +10,7 @@ async def begun_in_rounds(turns: FairScheduler, callers: str) -> list[str]:
     begun = [""]
 
     async def begin(caller: str) -> None:
-        await turns.take(caller.encode())
+        await turns.wait_turn(caller.encode())
         begun[-1] += caller
 
     tasks = [asyncio.create_task(begin(caller)) for caller in callers]
@@ -28,7 +28,7 @@ async def test_who_asks_much_waits_for_themselves_alone() -> None:
 async def test_a_request_that_comes_alone_begins_at_once() -> None:
     """It does not wait for a round to end."""
     turns = FairScheduler()
-    coroutine = turns.take(b"a")
+    coroutine = turns.wait_turn(b"a")
     try:
         coroutine.send(None)
     except StopIteration:
@@ -42,8 +42,8 @@ async def test_a_request_that_comes_alone_begins_at_once() -> None:
 async def test_one_that_leaves_is_passed_over() -> None:
     """Those behind it move up, and in the end nobody is known."""
     turns = FairScheduler()
-    await turns.take(b"a")
-    waiting = [asyncio.create_task(turns.take(b"a")) for _ in range(3)]
+    await turns.wait_turn(b"a")
+    waiting = [asyncio.create_task(turns.wait_turn(b"a")) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[1].cancel()
     results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -51,4 +51,4 @@ async def test_one_that_leaves_is_passed_over() -> None:
     await asyncio.sleep(0)
 
     assert [type(result) for result in results] == [type(None), asyncio.CancelledError, type(None)]
-    assert not turns._lines
+    assert not turns._queues

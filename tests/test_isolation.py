@@ -32,15 +32,12 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.settings import Settings
-from gateway.upstream.cache import encrypted_redis as sealed_module
-from gateway.upstream.cache import redis_client as link_module
-from gateway.upstream.cache.backend import AnswerCache, MemoryAnswers
-from gateway.upstream.cache.cached_client import CachedClient, FetchOptions
-from gateway.upstream.cache.encrypted_redis import EncryptedRedisCache
-from gateway.upstream.cache.memory import BoundedMemoryCache
-from gateway.upstream.cache.redis_client import RedisClient
+from gateway.upstream.cache import redis as redis_module
+from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.cache.memory import MemoryCache, ResponseCache
+from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
-from gateway.upstream.values import ItemRequest, Listing, PageRequest
+from gateway.upstream.values import ItemRequest, Listing, PageRequest, RequestCost, UpstreamRequest
 from tests.clock import Clock
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
@@ -49,14 +46,12 @@ from tests.upstream.fakes import FakeAws, row
 
 PATIENCE_SECONDS = 20
 
-TERMS = FetchOptions(fresh=False, before_call=lambda: None)
-
 
 class NotedError(Exception):
     """Ends a question as soon as it is known under which key it is looked for."""
 
 
-class Noting(MemoryAnswers):
+class Noting(MemoryCache):
     """A cache that only tells under which key it was asked."""
 
     async def get(self, _caller: Caller, key: str) -> bytes | None:
@@ -67,18 +62,18 @@ class Noting(MemoryAnswers):
 Asked = PageRequest | ItemRequest
 
 
+async def fetch(answers: CachedClient, who: Caller, asked: Asked) -> None:
+    """Ask for one thing."""
+    request: UpstreamRequest[Any] = asked
+    await answers.fetch(who, request, cost=RequestCost(), before_call=lambda: None)
+
+
 def place_of(who: Caller, asked: Asked) -> str:
     """Give the key under which the caller's answer is kept and joined."""
-    answers = CachedClient(FakeAws(), Noting(BoundedMemoryCache(0)), 60)
-
-    async def ask() -> None:
-        if isinstance(asked, PageRequest):
-            await answers.page(who, asked, TERMS)
-        else:
-            await answers.item(who, asked, TERMS)
+    answers = CachedClient(FakeAws(), Noting(0), 60)
 
     with pytest.raises(NotedError) as caught:
-        asyncio.run(ask())
+        asyncio.run(fetch(answers, who, asked))
     return str(caught.value)
 
 
@@ -190,9 +185,9 @@ def shared_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
     """Give it empty, and wait for it as long as it takes: these are not the tests of its faults."""
-    monkeypatch.setattr(sealed_module, "GET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(link_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "GET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "SET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
     with shared_server.client() as redis:
         redis.flushall()
     return shared_server
@@ -205,10 +200,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[AnswerCache]:
+async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[ResponseCache]:
     """Give each place for answers there is, empty, by the clock."""
     if request.param == "memory":
-        cache: AnswerCache = MemoryAnswers(BoundedMemoryCache(64_000_000, clock=clock))
+        cache: ResponseCache = MemoryCache(64_000_000, clock=clock)
     else:
         server: RedisServer = request.getfixturevalue("redis_server")
         cache = EncryptedRedisCache(
@@ -220,14 +215,13 @@ async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[A
 
 async def ask(answers: CachedClient, who: Caller) -> None:
     """Ask for a page and for an object."""
-    item = ItemRequest(GET, REGION, ())
-    await answers.page(who, FIRST_PAGE, TERMS)
-    await answers.item(who, item, TERMS)
+    await fetch(answers, who, FIRST_PAGE)
+    await fetch(answers, who, ItemRequest(GET, REGION, ()))
 
 
 @pytest.mark.parametrize(("left", "seconds", "life"), [(30, 3600, 30), (3600, 30, 30), (5, 5, 5)])
 async def test_an_entry_ends_with_the_setting_or_the_right_whichever_is_first(
-    cache: AnswerCache, clock: Clock, left: float, seconds: float, life: float
+    cache: ResponseCache, clock: Clock, left: float, seconds: float, life: float
 ) -> None:
     """Until then it is served; from then on the upstream is asked."""
     aws = FakeAws()
@@ -244,7 +238,7 @@ async def test_an_entry_ends_with_the_setting_or_the_right_whichever_is_first(
 
 @pytest.mark.parametrize("left", [0.0009, 0, -1, -1e9])
 async def test_no_entry_is_made_for_a_right_that_is_over(
-    cache: AnswerCache, clock: Clock, left: float
+    cache: ResponseCache, clock: Clock, left: float
 ) -> None:
     """Not even one that would end at once."""
     aws = FakeAws()
@@ -263,7 +257,7 @@ ERRORS = [ForbiddenError, UnauthenticatedError, ThrottledError, UpstreamTimeoutE
 
 @pytest.mark.parametrize("error", ERRORS)
 async def test_an_error_is_never_kept(
-    cache: AnswerCache, clock: Clock, error: type[GatewayError]
+    cache: ResponseCache, clock: Clock, error: type[GatewayError]
 ) -> None:
     """The next one who asks is answered."""
     aws = FakeAws(error("No."))
@@ -278,7 +272,7 @@ async def test_an_error_is_never_kept(
 
 @pytest.mark.parametrize("token", [None, "", "another"])
 async def test_half_of_the_credentials_open_no_entry(
-    cache: AnswerCache, clock: Clock, token: str | None
+    cache: ResponseCache, clock: Clock, token: str | None
 ) -> None:
     """Whoever lacks a part of them is another caller."""
     aws = FakeAws()

@@ -12,12 +12,12 @@ async def test_who_comes_too_many_waits_and_then_gets_in_in_order() -> None:
     leave = [asyncio.Event() for _ in range(5)]
 
     async def visit(number: int) -> None:
-        async with slots.one_of("a"):
+        async with slots.acquire("a"):
             entered.append(number)
             await leave[number].wait()
 
     visits = [asyncio.create_task(visit(number)) for number in range(5)]
-    async with slots.one_of("b"):
+    async with slots.acquire("b"):
         pass
     await asyncio.sleep(0)
     at_first = list(entered)
@@ -34,16 +34,16 @@ async def test_a_key_is_forgotten_with_its_last_visitor() -> None:
     slots: KeyedSemaphore[int] = KeyedSemaphore(1)
 
     async def stay() -> None:
-        async with slots.one_of(7):
+        async with slots.acquire(7):
             await asyncio.Event().wait()
 
     visits = [asyncio.create_task(stay()) for _ in range(3)]
     await asyncio.sleep(0)
-    assert 7 in slots._doors
+    assert 7 in slots._semaphores
     for visit in visits:
         visit.cancel()
     await asyncio.gather(*visits, return_exceptions=True)
 
-    assert (slots._doors, slots._present) == ({}, {})
-    async with slots.one_of(7):
+    assert (slots._semaphores, slots._users) == ({}, {})
+    async with slots.acquire(7):
         pass

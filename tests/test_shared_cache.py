@@ -17,7 +17,7 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, create_sandbox
-from gateway.upstream.cache.encrypted_redis import PREFIX
+from gateway.upstream.cache.redis import PREFIX
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
 from tests.redis_servers import (
     PASSWORD,

@@ -17,7 +17,7 @@ ATTEMPTS = 1.2
 QUIET_SECONDS = 3.0
 TARGET_MS = 20.0
 P99 = 0.99
-CIRCUIT_OPEN = b"left alone for a moment"
+CIRCUIT_OPEN = b"circuit breaker open"
 
 
 async def measure() -> list[Row]:

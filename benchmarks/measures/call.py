@@ -10,7 +10,7 @@ from benchmarks.stock import stock_client
 from benchmarks.table import Row, at_most, beside, middle
 from gateway.auth.credentials import Caller
 from gateway.upstream.client import CleanRoomsClient
-from gateway.upstream.rows import page_from
+from gateway.upstream.values import Listing, PageRequest
 
 REGION = "us-east-1"
 OPERATION = "ListAudienceGenerationJobs"
@@ -19,6 +19,7 @@ TARGET_MS = 1.0
 
 async def measure() -> list[Row]:
     """Compare our call with the stock client's and with one that neither signs nor checks."""
+    request = PageRequest(Listing(OPERATION, REGION), None)
     own = keys()
     caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
     with canned() as upstream:
@@ -29,8 +30,8 @@ async def measure() -> list[Row]:
         ):
 
             async def ours() -> None:
-                page = page_from(
-                    OPERATION, await aws.call(caller, REGION, OPERATION, {"maxResults": 100})
+                page = request.parse(
+                    await aws.call(caller, REGION, OPERATION, dict(request.parameters))
                 )
                 assert len(page.items) == 100
 

@@ -17,9 +17,8 @@ from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.auth.jwks import IssuerKeys
 from gateway.auth.oidc import Issuer, Role, TokenVerifier
 from gateway.auth.sts import Session, SessionCache, StsClient
-from gateway.upstream.cache.backend import MemoryAnswers
-from gateway.upstream.cache.encrypted_redis import decrypt, encrypt
-from gateway.upstream.cache.memory import BoundedMemoryCache
+from gateway.upstream.cache.memory import MemoryCache
+from gateway.upstream.cache.redis import decrypt, encrypt
 
 REGION = "us-east-1"
 NAME = "https://issuer.example"
@@ -116,7 +115,7 @@ def _sealing() -> list[Row]:
 
 
 async def _memory() -> list[Row]:
-    cache = MemoryAnswers(BoundedMemoryCache(16 * KIBIBYTE * KIBIBYTE))
+    cache = MemoryCache(16 * KIBIBYTE * KIBIBYTE)
     ec = ECKey.generate_key("P-256", {"kid": "ec"})
     ours = authenticator(ec)
     marks: list[int] = []

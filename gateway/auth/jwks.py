@@ -95,7 +95,7 @@ class IssuerKeys:
 
     async def _refresh(self) -> None:
         # A refresh in flight is joined even within the gap: it may bring the key.
-        if self._may_fetch() or self._flight.busy("keys"):
+        if self._may_fetch() or self._flight.is_running("keys"):
             await self._flight.run("keys", self._fetch)
 
     def _refresh_in_background(self) -> None:

@@ -20,7 +20,7 @@ from gateway.concurrency import SingleFlight
 from gateway.errors import GatewayError, UpstreamInvalidResponseError
 from gateway.telemetry.tracing import STS
 from gateway.upstream.client import aws_client, aws_session
-from gateway.upstream.errors import translated
+from gateway.upstream.errors import translate_errors
 from gateway.upstream.observation import observe_call
 
 log = structlog.get_logger()
@@ -107,10 +107,10 @@ class StsClient:
             parameters["Policy"] = READ_ONLY_POLICY
         try:
             with observe_call(OPERATION, session_name, self.region, service=STS) as observation:
-                with translated(OPERATION):
+                with translate_errors(OPERATION, "STS"):
                     async with asyncio.timeout(EXCHANGE_SECONDS):
                         response = await self._client.assume_role_with_web_identity(**parameters)
-                observation.answered(response["ResponseMetadata"].get("RequestId"))
+                observation.record_response(response)
             return _parse_session(response["Credentials"])
         # botocore's parser does not validate, and fails on unexpected values in many ways.
         except (LookupError, AttributeError, TypeError, ValueError, RuntimeError):

@@ -30,10 +30,9 @@ from gateway.errors import (
     UpstreamInvalidResponseError,
 )
 from gateway.settings import Settings
-from gateway.upstream.cache.encrypted_redis import PREFIX, decrypt, encrypt
-from gateway.upstream.cache.redis_client import RedisClient
+from gateway.upstream.cache.redis import PREFIX, RedisClient, decrypt, encrypt
 from gateway.upstream.client import CleanRoomsClient
-from gateway.upstream.resilience.rate_limit import WINDOW_SECONDS, shared_counts
+from gateway.upstream.resilience.rate_limit import WINDOW_SECONDS, shared_rate_limiter
 
 OPERATION = "ListAudienceGenerationJobs"
 INVALID_TOKEN = "not.a.token"  # noqa: S105  as it says
@@ -314,7 +313,7 @@ async def _check_scripts(client: RedisClient, settings: Settings) -> Result:
     if not settings.caller_calls_per_second:
         return skipped("GATEWAY_CALLER_CALLS_PER_SECOND=0 needs none")
     limit = RateLimitItemPerSecond(1, WINDOW_SECONDS, namespace="caller")
-    if await shared_counts(client).hit(limit, token_hex(32)):
+    if await shared_rate_limiter(client).hit(limit, token_hex(32)):
         return "replicas can share the rate limits of callers (EVALSHA)"
     return Problem("a rate limit rejects the first call", "Use an original Redis or Valkey.")
 

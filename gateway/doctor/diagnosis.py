@@ -22,7 +22,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.upstream.cache.redis_client import CONNECT_SECONDS
+from gateway.upstream.cache.redis import CONNECT_SECONDS
 
 CHECK_SECONDS = 5.0
 """The timeout of each check."""

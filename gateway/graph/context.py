@@ -7,8 +7,8 @@ import strawberry
 
 from gateway.errors import BadUserInputError, ForbiddenError, GatewayError
 from gateway.settings import Settings
-from gateway.upstream.cost import Cost
 from gateway.upstream.loader import RequestLoader
+from gateway.upstream.values import RequestCost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Context:
         return self.loader_or_error
 
     @property
-    def cost(self) -> Cost | None:
+    def cost(self) -> RequestCost | None:
         """The cost so far; None without a caller."""
         return None if isinstance(self.loader_or_error, GatewayError) else self.loader_or_error.cost
 

@@ -64,7 +64,7 @@ class ConcurrencyLimiter:
         key = caller or b""
         self._per_caller[key] += 1
         try:
-            await self._admissions.take(key)
+            await self._admissions.wait_turn(key)
             await self._acquire()
             self.in_flight += 1
             IN_FLIGHT.inc()
@@ -106,5 +106,5 @@ class ConcurrencyLimiter:
         return await self._delayed("The gateway is busy. Try again later.")
 
     async def _delayed(self, message: str) -> OverloadedError:
-        await self._rejections.take(b"")
+        await self._rejections.wait_turn(b"")
         return OverloadedError(message)

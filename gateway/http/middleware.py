@@ -20,7 +20,7 @@ from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import OK, REQUEST_SECONDS, REQUESTS
 from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
-from gateway.upstream.cost import Cost
+from gateway.upstream.values import RequestCost
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class RequestLog:
     """Digest of the caller's credentials."""
     outcome: str = OK
     """OK, or the code of the first error."""
-    cost: Cost | None = None
+    cost: RequestCost | None = None
     request_id: str | None = None
     status: int = 0
     """HTTP status; 0 until the response starts."""

@@ -1,11 +1,11 @@
-"""Clean Rooms ML over HTTP, each call signed as the person asking. All of aioboto3 is in here."""
+"""Clean Rooms ML over HTTP, each call signed as its caller. The only module with aioboto3."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import aioboto3
 import aiohttp
@@ -21,26 +21,33 @@ from botocore.parsers import ResponseParserError
 
 from gateway import __version__
 from gateway.auth.credentials import AwsCredentials, Caller
-from gateway.upstream.errors import AnswerTooLargeError, translated
+from gateway.upstream.errors import ResponseTooLargeError, translate_errors
 from gateway.upstream.model import SERVICE, loader
 
 CONNECT_SECONDS = 2.0
 ATTEMPT_SECONDS = 5.0
 CONNECTIONS = 100
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
-"""More than any answer has: a page of 100 rows takes some 100 KB."""
+MAX_RESPONSE_BYTES = 8 * 1024 * 1024
+"""Larger than any valid response: a page of 100 rows takes some 100 KB."""
 
-ONCE = {"mode": "standard", "total_max_attempts": 1}
-"""botocore's retries are off: those of calls.py have one budget for all regions."""
+NO_RETRIES = {"mode": "standard", "total_max_attempts": 1}
+"""ResilientClient retries, with one budget for all regions."""
 
-_keys: ContextVar[AwsCredentials] = ContextVar("keys of the caller whose call is being made")
+_credentials: ContextVar[AwsCredentials] = ContextVar("credentials of the current call")
+
+
+class UpstreamClient(Protocol):
+    async def call(
+        self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Call as the caller and return the parsed response; raises a GatewayError."""
 
 
 class CleanRoomsClient:
-    """One client per region serves every caller: the credentials travel with the call.
+    """Makes single attempts. One client per region serves every caller.
 
-    A session or client per caller would cost 50 ms and 8 MB each.
+    The credentials travel in a context variable: a client per caller costs 50 ms and 8 MB.
     """
 
     def __init__(self, clients: Mapping[str, Any]) -> None:
@@ -51,7 +58,7 @@ class CleanRoomsClient:
     async def open(
         cls, regions: frozenset[str], url: str | None
     ) -> AsyncIterator["CleanRoomsClient"]:
-        """Hold a client for each region until the application ends; `url` None is AWS's own."""
+        """Open a client for each region; without a `url`, of AWS's own endpoint."""
         session = aws_session()
         async with AsyncExitStack() as clients:
             yield cls(
@@ -64,53 +71,48 @@ class CleanRoomsClient:
             )
 
     def address(self, region: str) -> str:
-        """Say where a region is asked."""
-        address: str = self._clients[region].meta.endpoint_url
-        return address
+        """Return the URL of a region's endpoint."""
+        url: str = self._clients[region].meta.endpoint_url
+        return url
 
     async def call(
         self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Make one attempt as the caller and return the parsed answer.
-
-        Raises a GatewayError for whatever goes wrong.
-        """
         client = self._clients[region]
-        token = _keys.set(caller.credentials)
+        token = _credentials.set(caller.credentials)
         try:
-            with translated(operation):
-                # The client's generated methods do no more than rename this one.
-                answer: dict[str, Any] = await client._make_api_call(operation, parameters)  # noqa: SLF001
-                return answer
+            with translate_errors(operation):
+                # The generated methods of the client only wrap this one.
+                response: dict[str, Any] = await client._make_api_call(operation, parameters)  # noqa: SLF001
+                return response
         finally:
-            _keys.reset(token)
+            _credentials.reset(token)
 
 
 def aws_session() -> Any:
-    """Make a session that knows no credentials but the callers'."""
-    return aioboto3.Session(botocore_session=_CallersSession())
+    """Return a session whose only credentials are those of callers."""
+    return aioboto3.Session(botocore_session=_CallerSession())
 
 
 def aws_client(session: Any, service: str, region: str, url: str | None, **config: Any) -> Any:
-    """Make a client, to be entered as a context; `config` goes to its AioConfig."""
+    """Return an async context manager of a client; `config` goes to its AioConfig."""
     return session.client(service, region_name=region, endpoint_url=url, config=_config(**config))
 
 
-class _CallersCredentials(AioCredentials):
-    """Reads who is asking from the call's own context, at the moment of signing."""
+class _CallerCredentials(AioCredentials):
+    """Reads the caller's credentials from the context of the call when it is signed."""
 
     def __init__(self) -> None:
-        super().__init__("nobody", "nobody", method="caller")
+        super().__init__("unset", "unset", method="caller")
 
     async def get_frozen_credentials(self) -> AwsCredentials:  # type: ignore[override]  # the signer reads three names
-        return _keys.get()
+        return _credentials.get()
 
 
-class _CallersSession(AioSession):
-    """A session that knows no credentials but the callers', and reads no AWS_* setting.
+class _CallerSession(AioSession):
+    """Ignores the environment's credentials and all AWS_* settings but AWS_CA_BUNDLE.
 
-    AWS_CA_BUNDLE alone is heeded, as are HTTPS_PROXY and its kin: they say whom to trust and
-    which way to go, not whom to be.
+    That one is about trust, as HTTPS_PROXY and the like are about the route, not about identity.
     """
 
     def __init__(self) -> None:
@@ -131,28 +133,28 @@ class _CallersSession(AioSession):
         self.register_component("data_loader", loader())
 
     async def get_credentials(self) -> AioCredentials:  # type: ignore[override]  # aiobotocore's is async
-        return _CallersCredentials()
+        return _CallerCredentials()
 
 
 def _config(**options: Any) -> AioConfig:
     return AioConfig(
-        **{"retries": ONCE, **options},
+        **{"retries": NO_RETRIES, **options},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ATTEMPT_SECONDS,
         max_pool_connections=CONNECTIONS,
-        parameter_validation=False,  # the graph has checked them against the same model
+        parameter_validation=False,  # the graph validates against the same model
         ignore_configured_endpoint_urls=True,
-        # botocore would put one together from the environment, anew for each call.
+        # botocore would build one from the environment for each call.
         user_agent=f"audience-gateway/{__version__}",
         http_session_cls=_HttpSession,
     )
 
 
 class _HttpSession(AIOHTTPSession):
-    """Follows no redirect and keeps no cookie.
+    """Follows no redirects and stores no cookies.
 
-    aiohttp would carry the caller's session token to the host that a redirect names, and
-    one caller's cookies into another's calls.
+    aiohttp would send the caller's session token to the target of a redirect, and one caller's
+    cookies with another's calls.
     """
 
     _sessions: dict[str | None, "_NoRedirectSession"]
@@ -165,7 +167,7 @@ class _HttpSession(AIOHTTPSession):
             session = await self._exit_stack.enter_async_context(
                 aiohttp.ClientSession(
                     connector=self._create_connector(proxy_url),
-                    # In all, too: an answer that drips never meets a socket's timeout.
+                    # A total as well: a response that trickles never exceeds a socket timeout.
                     timeout=attrs.evolve(self._timeout, total=CONNECT_SECONDS + ATTEMPT_SECONDS),
                     skip_auto_headers={"Content-Type"},
                     auto_decompress=False,
@@ -173,38 +175,38 @@ class _HttpSession(AIOHTTPSession):
                     response_class=_BoundedResponse,
                 )
             )
-            # Retries are botocore's: aiohttp's own would double each of them.
+            # aiohttp's own retry would double each attempt.
             session._retry_connection = False  # noqa: SLF001
             self._sessions[proxy_url] = _NoRedirectSession(session)
         return self._sessions[proxy_url]
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
-    """Reads no more of a body than any answer has."""
+    """Limits the size of a body."""
 
     async def read(self) -> bytes:
         if self._body is None:
             try:
-                self._body = await self._bounded()
+                self._body = await self._read_bounded()
             except BaseException:
                 self.close()
                 raise
-        # What follows, the release of the connection included, is as it always is.
+        # With the body set, this only does the rest, such as releasing the connection.
         return await super().read()
 
-    async def _bounded(self) -> bytes:
+    async def _read_bounded(self) -> bytes:
         parts: list[bytes] = []
         size = 0
         async for part in self.content.iter_any():
             size += len(part)
-            if size > MAX_ANSWER_BYTES:
-                raise AnswerTooLargeError
+            if size > MAX_RESPONSE_BYTES:
+                raise ResponseTooLargeError
             parts.append(part)
         return b"".join(parts)
 
 
 class _NoRedirectSession:
-    """The one method of aiohttp's session that is used, with redirects off."""
+    """The one method of aiohttp's session that aiobotocore uses, with redirects off."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -214,7 +216,7 @@ class _NoRedirectSession:
 
 
 class _ParserFactory(AioResponseParserFactory):
-    """Hands out one REST-JSON parser: it holds no state, and making it for each call shows."""
+    """Shares one REST-JSON parser: it is stateless, and creating it per call takes time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,10 +228,10 @@ class _ParserFactory(AioResponseParserFactory):
         return super().create_parser(protocol_name)
 
 
-def _readable(error: Any, response: Any) -> Any:
-    """Leave an error as it is if it can be judged by its code; else by its HTTP status."""
-    found = error.get("Error") if isinstance(error, dict) else None
-    if isinstance(found, dict) and isinstance(found.get("Code"), str):
+def _with_code(error: Any, response: Any) -> Any:
+    """Return the error if it has a code, else one that has the HTTP status as its code."""
+    details = error.get("Error") if isinstance(error, dict) else None
+    if isinstance(details, dict) and isinstance(details.get("Code"), str):
         return error
     status = response["status_code"]
     metadata = {"HTTPStatusCode": status, "HTTPHeaders": dict(response["headers"])}
@@ -237,11 +239,11 @@ def _readable(error: Any, response: Any) -> Any:
 
 
 class _Parser(AioRestJSONParser):
-    """Reads an answer's body as it stands; the error path stays botocore's.
+    """Returns the JSON of a response as it is; errors are parsed by botocore.
 
-    The stock parser walks the model's shape for each value, which takes most of the time of
-    a call, to turn timestamps into datetimes and nothing else: no member of this service is
-    renamed or sent in a header. What an answer must hold is checked in rows.py.
+    The stock parser walks the shape of the service model for each value, which takes most of the
+    time of a call, and only turns timestamps into datetimes: this service renames no member and
+    sends none in a header. `parse_list` and `parse_item` check what a response must contain.
     """
 
     async def parse(self, response: Any, shape: Any) -> Any:
@@ -249,12 +251,12 @@ class _Parser(AioRestJSONParser):
             parsed = await super().parse(response, shape)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             if response["status_code"] < HTTPStatus.MULTIPLE_CHOICES:
-                raise ResponseParserError("the answer is not as its model says") from error
+                raise ResponseParserError("the response contradicts the service model") from error
             parsed = {}
-        of_error = response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES
-        # An error is read twice: for its code, then for the members that its shape models.
-        if of_error and not (shape is not None and shape.metadata.get("exception")):
-            return _readable(parsed, response)
+        is_error = response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES
+        # botocore parses an error twice: for its code, then for the members of its shape.
+        if is_error and not (shape is not None and shape.metadata.get("exception")):
+            return _with_code(parsed, response)
         return parsed
 
     def _parse_payload(

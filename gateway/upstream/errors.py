@@ -1,4 +1,4 @@
-"""What an error of AWS, or of the way there, means to the caller: one table."""
+"""What an error of AWS, or of the connection to it, means to the caller."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -27,150 +27,165 @@ MAX_CODE_CHARACTERS = 100
 
 MAX_RETRY_AFTER_SECONDS = 86400
 
-_EXPIRED = "The AWS credentials have expired. Get new ones and ask again."
-_UNKNOWN = "AWS does not know these credentials, or the session token is not theirs."
-_SIGNATURE = (
-    "AWS refused the signature: the secret access key is not the key id's, or a clock is off."
-)
-_DENIED = "AWS does not allow the caller this operation."
-_PATIENCE = "AWS asks this caller for patience. Ask again later."
+Meaning = tuple[type[GatewayError], str]
+"""The error here, and its message. The texts are ours: AWS's own name ARNs and account ids."""
+
+_BAD_PARAMETER = BadUserInputError, "AWS rejected a parameter of the request."
+_CONFLICT = BadUserInputError, "AWS does not allow this in the object's current state."
+_DENIED = ForbiddenError, "AWS does not allow the caller this operation."
+_NO_QUOTA = ForbiddenError, "The AWS account has reached a service quota."
+_NO_OPT_IN = ForbiddenError, "The AWS account is not signed up for {service}."
+_NO_REGION = ForbiddenError, "STS is disabled for the AWS account in this region."
 _NO_SESSION = (
-    "AWS gives no session of the role as it is set up here. Ask who runs the gateway; its "
-    "session_seconds may be more than the role allows."
+    ForbiddenError,
+    "AWS issues no session for the role. The gateway's session_seconds may exceed its maximum.",
 )
-_FAILED = "Clean Rooms ML failed to answer. Ask again later."
+_NOT_FOUND = NotFoundError, "AWS has no such object."
+_THROTTLED = ThrottledError, "AWS throttles this caller. Try again later."
+_EXPIRED = UnauthenticatedError, "The AWS credentials have expired. Use new ones."
+_UNKNOWN = (
+    UnauthenticatedError,
+    "AWS does not recognize these credentials, or the session token is not theirs.",
+)
+_BAD_SIGNATURE = (
+    UnauthenticatedError,
+    "AWS rejected the signature: the secret access key is wrong, or a clock is.",
+)
+_BAD_TOKEN = UnauthenticatedError, "AWS does not accept the token."
+_TOKEN_REJECTED = UnauthenticatedError, "The token's issuer rejected it."
+_ISSUER_UNREACHABLE = (
+    UpstreamUnavailableError,
+    "AWS could not reach the token's issuer. Try again later.",
+)
+_FAILED = UpstreamUnavailableError, "{service} failed. Try again later."
+_UNREACHABLE = UpstreamUnavailableError, "{service} could not be reached."
+_TIMEOUT = UpstreamTimeoutError, "{service} did not respond in time."
+_CONNECT_TIMEOUT = UpstreamTimeoutError, "{service} could not be reached in time."
+_INVALID = UpstreamInvalidResponseError, "{service} returned an invalid response."
 
-CODES: dict[str, tuple[type[GatewayError], str]] = {
+CODES: dict[str, Meaning] = {
     # What the service model declares for its operations.
-    "ValidationException": (BadUserInputError, "AWS refused a parameter of the request."),
-    "AccessDeniedException": (ForbiddenError, _DENIED),
-    "ResourceNotFoundException": (NotFoundError, "AWS has no such object."),
-    "ConflictException": (BadUserInputError, "AWS says the object's state does not allow this."),
-    "ServiceQuotaExceededException": (ForbiddenError, "A quota of the AWS account is used up."),
-    "ThrottlingException": (ThrottledError, _PATIENCE),
-    "InternalServiceException": (UpstreamUnavailableError, _FAILED),
-    # What any service may answer: common errors of the AWS API reference.
-    "Throttling": (ThrottledError, _PATIENCE),
-    "ThrottledException": (ThrottledError, _PATIENCE),
-    "TooManyRequestsException": (ThrottledError, _PATIENCE),
-    "RequestLimitExceeded": (ThrottledError, _PATIENCE),
-    "SlowDown": (ThrottledError, _PATIENCE),
-    "AccessDenied": (ForbiddenError, _DENIED),
-    "NotAuthorized": (ForbiddenError, _DENIED),
-    "OptInRequired": (ForbiddenError, "The AWS account is not signed up for Clean Rooms ML."),
-    "ExpiredToken": (UnauthenticatedError, _EXPIRED),
-    "ExpiredTokenException": (UnauthenticatedError, _EXPIRED),
-    "RequestExpired": (UnauthenticatedError, _SIGNATURE),
-    "UnrecognizedClientException": (UnauthenticatedError, _UNKNOWN),
-    "InvalidClientTokenId": (UnauthenticatedError, _UNKNOWN),
-    "InvalidAccessKeyId": (UnauthenticatedError, _UNKNOWN),
-    "MissingAuthenticationToken": (UnauthenticatedError, _UNKNOWN),
-    "MissingAuthenticationTokenException": (UnauthenticatedError, _UNKNOWN),
-    "IncompleteSignature": (UnauthenticatedError, _SIGNATURE),
-    "IncompleteSignatureException": (UnauthenticatedError, _SIGNATURE),
-    "InvalidSignatureException": (UnauthenticatedError, _SIGNATURE),
-    "SignatureDoesNotMatch": (UnauthenticatedError, _SIGNATURE),
-    "InternalFailure": (UpstreamUnavailableError, _FAILED),
-    "InternalServerException": (UpstreamUnavailableError, _FAILED),
-    "ServiceUnavailable": (UpstreamUnavailableError, _FAILED),
-    "ServiceUnavailableException": (UpstreamUnavailableError, _FAILED),
-    "RequestTimeout": (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
-    "RequestTimeoutException": (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
-    # What STS answers besides, when a token is exchanged.
-    "InvalidIdentityToken": (UnauthenticatedError, "AWS does not accept the token."),
-    "IDPRejectedClaim": (UnauthenticatedError, "The token's issuer told AWS to refuse it."),
-    "IDPCommunicationError": (
-        UpstreamUnavailableError,
-        "AWS could not reach the token's issuer. Ask again later.",
-    ),
-    "RegionDisabledException": (ForbiddenError, "The AWS account has STS off in this region."),
-    "ValidationError": (ForbiddenError, _NO_SESSION),
-    "MalformedPolicyDocument": (ForbiddenError, _NO_SESSION),
-    "PackedPolicyTooLarge": (ForbiddenError, _NO_SESSION),
+    "ValidationException": _BAD_PARAMETER,
+    "AccessDeniedException": _DENIED,
+    "ResourceNotFoundException": _NOT_FOUND,
+    "ConflictException": _CONFLICT,
+    "ServiceQuotaExceededException": _NO_QUOTA,
+    "ThrottlingException": _THROTTLED,
+    "InternalServiceException": _FAILED,
+    # What any service may return: common errors of the AWS API reference.
+    "Throttling": _THROTTLED,
+    "ThrottledException": _THROTTLED,
+    "TooManyRequestsException": _THROTTLED,
+    "RequestLimitExceeded": _THROTTLED,
+    "SlowDown": _THROTTLED,
+    "AccessDenied": _DENIED,
+    "NotAuthorized": _DENIED,
+    "OptInRequired": _NO_OPT_IN,
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "RequestExpired": _BAD_SIGNATURE,
+    "UnrecognizedClientException": _UNKNOWN,
+    "InvalidClientTokenId": _UNKNOWN,
+    "InvalidAccessKeyId": _UNKNOWN,
+    "MissingAuthenticationToken": _UNKNOWN,
+    "MissingAuthenticationTokenException": _UNKNOWN,
+    "IncompleteSignature": _BAD_SIGNATURE,
+    "IncompleteSignatureException": _BAD_SIGNATURE,
+    "InvalidSignatureException": _BAD_SIGNATURE,
+    "SignatureDoesNotMatch": _BAD_SIGNATURE,
+    "InternalFailure": _FAILED,
+    "InternalServerException": _FAILED,
+    "ServiceUnavailable": _FAILED,
+    "ServiceUnavailableException": _FAILED,
+    "RequestTimeout": _TIMEOUT,
+    "RequestTimeoutException": _TIMEOUT,
+    # What STS also returns when a token is exchanged.
+    "InvalidIdentityToken": _BAD_TOKEN,
+    "IDPRejectedClaim": _TOKEN_REJECTED,
+    "IDPCommunicationError": _ISSUER_UNREACHABLE,
+    "RegionDisabledException": _NO_REGION,
+    "ValidationError": _NO_SESSION,
+    "MalformedPolicyDocument": _NO_SESSION,
+    "PackedPolicyTooLarge": _NO_SESSION,
 }
-"""Error code of AWS -> what it is here, and what to tell the caller.
 
-The texts are ours: AWS's own name ARNs and account ids.
-"""
+STATUSES: dict[int, Meaning] = {
+    HTTPStatus.BAD_REQUEST: _BAD_PARAMETER,
+    HTTPStatus.UNAUTHORIZED: _UNKNOWN,
+    HTTPStatus.FORBIDDEN: _DENIED,
+    HTTPStatus.REQUEST_TIMEOUT: _TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS: _THROTTLED,
+}
+"""For error codes that CODES does not have. From 500 on, any status is _FAILED."""
 
-EXCEPTIONS: dict[type[BaseException], tuple[type[GatewayError], str]] = {
+EXCEPTIONS: dict[type[BaseException], Meaning] = {
     # Most specific first.
-    aws.ConnectTimeoutError: (UpstreamTimeoutError, "Clean Rooms ML could not be reached in time."),
-    aws.ReadTimeoutError: (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
-    asyncio.TimeoutError: (UpstreamTimeoutError, "Clean Rooms ML did not answer in time."),
-    aws.HTTPClientError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
-    aws.ConnectionError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
-    aiohttp.ClientError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
-    OSError: (UpstreamUnavailableError, "Clean Rooms ML could not be reached."),
-    UnicodeDecodeError: (UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."),
-    ResponseParserError: (UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."),
+    aws.ConnectTimeoutError: _CONNECT_TIMEOUT,
+    aws.ReadTimeoutError: _TIMEOUT,
+    asyncio.TimeoutError: _TIMEOUT,
+    aws.HTTPClientError: _UNREACHABLE,
+    aws.ConnectionError: _UNREACHABLE,
+    aiohttp.ClientError: _UNREACHABLE,
+    OSError: _UNREACHABLE,
+    UnicodeDecodeError: _INVALID,
+    ResponseParserError: _INVALID,
 }
-"""Failure on the way -> what it is here, and what to tell the caller."""
 
 
-class AnswerTooLargeError(Exception):
-    """The body of an answer is larger than any there is."""
+class ResponseTooLargeError(Exception):
+    """The body of a response exceeds the limit."""
 
 
-SENSELESS = (AnswerTooLargeError, aiohttp.ClientResponseError)
-"""Answers that cannot be read as HTTP, or not to their end."""
+UNREADABLE = (ResponseTooLargeError, aiohttp.ClientResponseError)
+"""The response is not HTTP, or not to its end."""
 
 
 @contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Turn whatever AWS, or the way there, raises inside into a GatewayError."""
+def translate_errors(operation: str, service: str = "Clean Rooms ML") -> Iterator[None]:
+    """Turn any error of AWS, or of the connection to it, into a GatewayError."""
     try:
         yield
     except aws.ClientError as error:
-        raise _from_answer(operation, error) from error
+        raise _from_response(operation, service, error) from error
     except tuple(EXCEPTIONS) as error:
-        raise _from_the_way(error) from error
+        error_type, message = _from_exception(error)
+        raise error_type(message.format(service=service)) from error
 
 
-def _from_the_way(error: BaseException) -> GatewayError:
-    # aiobotocore wraps what it does not expect of its HTTP client; some of its errors tell nothing.
-    if isinstance(getattr(error, "kwargs", {}).get("error"), SENSELESS):
-        return UpstreamInvalidResponseError("Clean Rooms ML's answer made no sense.")
-    kind, message = next(row for known, row in EXCEPTIONS.items() if isinstance(error, known))
-    return kind(message)
+def _from_exception(error: BaseException) -> Meaning:
+    # aiobotocore wraps the unexpected errors of its HTTP client, some of which say nothing.
+    if isinstance(getattr(error, "kwargs", {}).get("error"), UNREADABLE):
+        return _INVALID
+    return next(meaning for known, meaning in EXCEPTIONS.items() if isinstance(error, known))
 
 
-def _from_answer(operation: str, error: aws.ClientError) -> GatewayError:
+def _from_response(operation: str, service: str, error: aws.ClientError) -> GatewayError:
     response: dict[str, Any] = dict(error.response)
     metadata = response.get("ResponseMetadata", {})
     code = str(response.get("Error", {}).get("Code", ""))[:MAX_CODE_CHARACTERS]
-    answer = AwsErrorDetails(operation, code, metadata.get("RequestId"))
-    kind, message = CODES.get(code) or _by_status(metadata.get("HTTPStatusCode", 0))
-    if kind is ThrottledError:
-        return ThrottledError(message, aws=answer, retry_after=_retry_after(metadata))
-    make: Callable[..., GatewayError] = kind
-    return make(message, aws=answer)
+    details = AwsErrorDetails(operation, code, metadata.get("RequestId"))
+    error_type, message = CODES.get(code) or _from_status(metadata.get("HTTPStatusCode", 0))
+    message = message.format(service=service)
+    if error_type is ThrottledError:
+        return ThrottledError(message, aws=details, retry_after=_retry_after(metadata))
+    make: Callable[..., GatewayError] = error_type
+    return make(message, aws=details)
 
 
-def _by_status(status: int) -> tuple[type[GatewayError], str]:
-    """Judge an error code that no table knows by its HTTP status."""
-    known = {
-        HTTPStatus.BAD_REQUEST: "ValidationException",
-        HTTPStatus.UNAUTHORIZED: "UnrecognizedClientException",
-        HTTPStatus.FORBIDDEN: "AccessDenied",
-        HTTPStatus.REQUEST_TIMEOUT: "RequestTimeout",
-        HTTPStatus.TOO_MANY_REQUESTS: "ThrottlingException",
-    }
-    if status in known:
-        return CODES[known[HTTPStatus(status)]]
+def _from_status(status: int) -> Meaning:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return CODES["ServiceUnavailable"]
-    return UpstreamInvalidResponseError, "Clean Rooms ML's answer made no sense."
+        return _FAILED
+    return STATUSES.get(status, _INVALID)
 
 
 def _retry_after(metadata: dict[str, Any]) -> float | None:
-    """Read the hint in seconds: `Retry-After` as is, AWS's own header in milliseconds."""
+    """Return the hint in seconds: `Retry-After` is in seconds, AWS's own header in milliseconds."""
     headers = metadata.get("HTTPHeaders", {})
     for name, scale in (("retry-after", 1.0), ("x-amz-retry-after", 0.001)):
         try:
             seconds = float(headers[name]) * scale
         except (KeyError, ValueError):
             continue
-        if 0 <= seconds <= MAX_RETRY_AFTER_SECONDS:  # not so for NaN either
+        if 0 <= seconds <= MAX_RETRY_AFTER_SECONDS:  # excludes NaN as well
             return seconds
     return None

@@ -1,7 +1,7 @@
-"""What one request reads: each page and each object once, within its budgets and its time."""
+"""What one request reads: each page and object once, within its call budgets and its deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -16,52 +16,57 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.telemetry.metrics import CACHE_LOOKUPS
-from gateway.upstream.cache.cached_client import CachedClient, FetchOptions
-from gateway.upstream.cost import Cost
-from gateway.upstream.values import Item, ItemRequest, Page, PageRequest
+from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.values import (
+    Item,
+    ItemRequest,
+    Page,
+    PageRequest,
+    RequestCost,
+    UpstreamRequest,
+)
 
 T = TypeVar("T")
-R = TypeVar("R", PageRequest, ItemRequest)
 
 CONCURRENT_ITEMS = 16
 
-TOOK_LONGER = "The request took longer than it may. Ask for less at once."
+DEADLINE_EXCEEDED = "The request exceeded its time limit. Request fewer items or fields."
 
 
 class BudgetSpentError(LimitExceededError):
-    """The operation has made all the upstream calls it may."""
+    """The operation has made all the upstream calls that it may make."""
 
 
 class DeadlineError(UpstreamTimeoutError):
-    """The request's own time is over."""
+    """The request's own deadline has passed."""
 
 
 class CallBudget:
-    """How many upstream calls an operation may still make. What the cache answers is free."""
+    """The upstream calls that an operation may still make. Cache hits are free."""
 
     def __init__(self, calls: int, setting: str) -> None:
         self._left = calls
         self._message = (
             f"The operation needs more than {calls} upstream calls ({setting}). "
-            "Ask for less at once."
+            "Request fewer items or fields."
         )
 
     def spend(self) -> None:
-        """Take one call; raises BudgetSpentError when none is left."""
+        """Take one call; raises BudgetSpentError if none is left."""
         if self._left <= 0:
             raise BudgetSpentError(self._message)
         self._left -= 1
 
 
 class RequestLoader:
-    """Reads the upstream for one request of one caller. Lives as long as the request.
+    """Reads the upstream for one request of one caller, and lives as long as the request.
 
-    Whatever is read twice in a request is the same: rows shown in two places never disagree.
+    A repeated read returns the same result, so that two places in a response never disagree.
     """
 
     def __init__(
         self,
-        answers: CachedClient,
+        client: CachedClient,
         caller: Caller,
         *,
         fresh: bool,
@@ -70,98 +75,94 @@ class RequestLoader:
         item_budget: CallBudget,
     ) -> None:
         """`deadline` is a time of the event loop's clock."""
-        self._answers = answers
+        self._client = client
         self._caller = caller
         self._fresh = fresh
         self._deadline = deadline
         self._page_budget = page_budget
         self._item_budget = item_budget
-        self.cost = Cost()
-        self.stale: dict[PageRequest | ItemRequest, float] = {}
-        """What was answered past its time because the upstream failed, and its age in seconds."""
-        self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
-        self._items: dict[ItemRequest, Item] = {}
+        self.cost = RequestCost()
+        self.stale: dict[UpstreamRequest[Any], float] = {}
+        """Expired results that were used because the upstream failed, and their age in seconds."""
+        self._results: dict[UpstreamRequest[Any], Any] = {}
         self._flights: SingleFlight[Any] = SingleFlight()
-        self._pages: dict[PageRequest, Page] = {}
-        self._seen: dict[str, Item] = {}
-        self._refused: GatewayError | None = None
+        self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
+        self._rejection: GatewayError | None = None
+        self._first_seen: dict[str, Item] = {}
 
     async def page(self, request: PageRequest, *, per_row: bool = False) -> Page:
-        """Return a page; one that is asked for once per row counts as an object.
+        """Return a page. One that is fetched once per row counts as an object.
 
-        Raises BudgetSpentError, DeadlineError, or what the upstream gave cause for.
+        Raises BudgetSpentError, DeadlineError, or the upstream's error.
         """
-        page = self._pages.get(request)
-        if page is None:
-            ask = self._fetch_nested_page if per_row else self._ask_page
-            page = await self._read(request, ask, self._answers.stale_page)
-            self._pages[request] = page
-        return page
+        return await self._load(request, self._fetch_nested_page if per_row else self._fetch_page)
 
     async def item(self, request: ItemRequest) -> Item:
-        """Return an object; raises as `page` does. At most CONCURRENT_ITEMS at a time."""
-        item = self._items.get(request)
-        if item is None:
-            item = await self._read(request, self._ask_item, self._answers.stale_item)
-            self._items[request] = item
-        return item
-
-    async def _read(
-        self,
-        request: R,
-        ask: Callable[[R], Coroutine[Any, Any, T]],
-        stale: Callable[[Caller, R], Awaitable[tuple[T, float] | None]],
-    ) -> T:
-        try:
-            async with self._time():
-                answer: T = await self._flights.run(request, lambda: ask(request))
-                return answer
-        except (UpstreamTimeoutError, UpstreamUnavailableError):
-            # The caller has done nothing wrong, nor lost a right: what was read before may do.
-            found = None if self._fresh else await stale(self._caller, request)
-            if found is None:
-                raise
-            answer, self.stale[request] = found
-            CACHE_LOOKUPS.labels("stale").inc()
-            return answer
-
-    async def _ask_page(self, request: PageRequest, budget: CallBudget | None = None) -> Page:
-        budget = budget or self._page_budget
-        terms = FetchOptions(self._fresh, budget.spend, self.cost)
-        return await self._answers.page(self._caller, request, terms)
-
-    async def _fetch_nested_page(self, request: PageRequest) -> Page:
-        async with self._slots:
-            return await self._ask_page(request, self._item_budget)
-
-    async def _ask_item(self, request: ItemRequest) -> Item:
-        async with self._slots:
-            if self._refused is not None:
-                raise self._refused
-            return await self._answer_of(request)
-
-    async def _answer_of(self, request: ItemRequest) -> Item:
-        try:
-            terms = FetchOptions(self._fresh, self._item_budget.spend, self.cost)
-            return await self._answers.item(self._caller, request, terms)
-        except (UnauthenticatedError, ThrottledError) as error:
-            # AWS said it of the caller, not of this object: the other rows need not ask again.
-            self._refused = error
-            raise
+        """Return an object; raises as `page` does. At most CONCURRENT_ITEMS run at a time."""
+        return await self._load(request, self._fetch_item)
 
     def first_seen(self, key: str, item: Item) -> Item:
-        """Return the item that was first seen under the key: `item` itself if none was.
+        """Return the item first seen under the key, which is `item` itself if there was none.
 
-        One answer shows an object in one state only (Relay: Global Object Identification).
+        One response shows an object in one state only (Relay: Global Object Identification).
         """
-        return self._seen.setdefault(key, item)
+        return self._first_seen.setdefault(key, item)
+
+    async def _load(
+        self,
+        request: UpstreamRequest[T],
+        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, T]],
+    ) -> T:
+        result: T | None = self._results.get(request)
+        if result is None:
+            try:
+                async with self._time_limit():
+                    result = await self._flights.run(request, lambda: fetch(request))
+            except (UpstreamTimeoutError, UpstreamUnavailableError):
+                # The caller has neither made an error nor lost a right: older data may do.
+                expired = (
+                    None if self._fresh else await self._client.fetch_stale(self._caller, request)
+                )
+                if expired is None:
+                    raise
+                result, self.stale[request] = expired
+                CACHE_LOOKUPS.labels("stale").inc()
+            self._results[request] = result
+        return result
+
+    async def _fetch_page(self, request: UpstreamRequest[T]) -> T:
+        return await self._fetch(request, self._page_budget)
+
+    async def _fetch_nested_page(self, request: UpstreamRequest[T]) -> T:
+        async with self._slots:
+            return await self._fetch(request, self._item_budget)
+
+    async def _fetch_item(self, request: UpstreamRequest[T]) -> T:
+        async with self._slots:
+            if self._rejection is not None:
+                raise self._rejection
+            try:
+                return await self._fetch(request, self._item_budget)
+            except (UnauthenticatedError, ThrottledError) as error:
+                # It concerns the caller, not this object: the other rows would get it too.
+                self._rejection = error
+                raise
+
+    async def _fetch(self, request: UpstreamRequest[T], budget: CallBudget) -> T:
+        return await self._client.fetch(
+            self._caller,
+            request,
+            cost=self.cost,
+            before_call=budget.spend,
+            fresh=self._fresh,
+        )
 
     @asynccontextmanager
-    async def _time(self) -> AsyncIterator[None]:
+    async def _time_limit(self) -> AsyncIterator[None]:
         if asyncio.get_running_loop().time() >= self._deadline:
-            raise DeadlineError(TOOK_LONGER)
+            raise DeadlineError(DEADLINE_EXCEEDED)
         try:
             async with asyncio.timeout_at(self._deadline):
                 yield
         except TimeoutError as error:
-            raise DeadlineError(TOOK_LONGER) from error
+            raise DeadlineError(DEADLINE_EXCEEDED) from error

@@ -1,49 +1,54 @@
-"""What the upstream's own service model says: the shapes of its questions and answers."""
+"""The service model of Clean Rooms ML: what its operations accept, and what they return.
+
+Responses are checked against it here, because the client bypasses botocore's parser.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from botocore.loaders import Loader
 from botocore.model import ServiceModel, StructureShape
 
-from gateway.errors import BadUserInputError
+from gateway.errors import BadUserInputError, UpstreamInvalidResponseError
 
 SERVICE = "cleanroomsml"
+
+STRING_ONLY = frozenset({str})
+
+USUAL_LENGTHS = frozenset({len("2026-01-02T03:04:05Z"), len("2026-01-02T03:04:05.678Z")})
 
 
 @cache
 def loader() -> Loader:
-    """Give the loader of what botocore ships, and of nothing that lies in a home directory."""
+    """Load only the models that botocore ships, not those in a home directory."""
     return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 @cache
 def service_model() -> ServiceModel:
-    """Load botocore's description of Clean Rooms ML; no environment variable has a say in it."""
     description: Any = loader().load_service_model(SERVICE, "service-2")
     return ServiceModel(description, service_name=SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What an input member must look like: a length in characters and a pattern."""
+    """The length in characters and the pattern of a string."""
 
     minimum: int
     maximum: int | None
     pattern: re.Pattern[str] | None
 
     def accepts(self, value: str) -> bool:
-        """Say whether the upstream would take the value."""
-        # The length first: a pattern never runs over a text that is too long anyway.
+        # Length first: the pattern must not run over a string of any length.
         if len(value) < self.minimum or (self.maximum is not None and len(value) > self.maximum):
             return False
         return self.pattern is None or self.pattern.fullmatch(value) is not None
 
     def __str__(self) -> str:
-        """Tell a person what is accepted."""
         if self.minimum == self.maximum:
             length = f"{self.minimum} characters"
         else:
@@ -53,13 +58,13 @@ class Constraint:
 
 @cache
 def constraint(operation: str, member: str) -> Constraint:
-    """Read the constraint on an operation's input member."""
+    """Return the constraint on an input member of an operation."""
     return _constraint(_input(operation).members[member].metadata)
 
 
 @cache
 def output_constraint(operation: str, member: str) -> Constraint:
-    """Read the constraint on a member of the objects that an operation answers with."""
+    """Return the constraint on a member of the objects that an operation returns."""
     return _constraint(_row(operation)[1].members[member].metadata)
 
 
@@ -71,9 +76,9 @@ def _constraint(metadata: Mapping[str, Any]) -> Constraint:
 
 
 def check_input(operation: str, member: str, value: str, *, argument: str) -> str:
-    """Return the value if the upstream would take it.
+    """Return the value if the upstream accepts it.
 
-    Raises BadUserInputError that names the argument and what is accepted.
+    Raises BadUserInputError, which names the GraphQL argument and what is accepted.
     """
     accepted = constraint(operation, member)
     if not accepted.accepts(value):
@@ -83,14 +88,12 @@ def check_input(operation: str, member: str, value: str, *, argument: str) -> st
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """What each object in an answer must have.
+    """What the service model promises of each object in a response."""
 
-    Timestamps are among the texts too.
-    """
-
-    within: str | None
-    """The member of the answer that lists the objects; None where the answer is the object."""
-    texts: tuple[str, ...]
+    list_member: str | None
+    """The response member that lists the objects; None if the response is the object."""
+    strings: tuple[str, ...]
+    """Timestamps included: the protocol sends them as strings."""
     timestamps: tuple[str, ...]
     required: frozenset[str]
     members: frozenset[str]
@@ -98,13 +101,18 @@ class RowShape:
 
 @cache
 def row_shape(operation: str) -> RowShape:
-    """Read what a List or Get operation answers with."""
-    within, row = _row(operation)
-    kinds = {name: shape.type_name for name, shape in row.members.items()}
-    timestamps = tuple(name for name, kind in kinds.items() if kind == "timestamp")
-    texts = tuple(name for name, kind in kinds.items() if kind == "string")
-    required = frozenset(row.required_members)
-    return RowShape(within, texts + timestamps, timestamps, required, frozenset(kinds))
+    """Return the shape of the objects that a List or Get operation returns."""
+    list_member, row = _row(operation)
+    members: Mapping[str, Any] = row.members
+    timestamps = tuple(name for name in members if members[name].type_name == "timestamp")
+    strings = tuple(name for name in members if members[name].type_name == "string")
+    return RowShape(
+        list_member,
+        strings + timestamps,
+        timestamps,
+        frozenset(row.required_members),
+        frozenset(members),
+    )
 
 
 def _row(operation: str) -> tuple[str | None, Any]:
@@ -118,3 +126,69 @@ def _input(operation: str) -> StructureShape:
     shape = service_model().operation_model(operation).input_shape
     assert shape is not None  # noqa: S101  each operation of this service has inputs
     return shape
+
+
+def parse_list(operation: str, response: dict[str, Any]) -> tuple[list[Any], str | None]:
+    """Return the objects and the next token of a List response.
+
+    Raises UpstreamInvalidResponseError if any object is invalid: skipping it would hide an
+    object without a trace.
+    """
+    shape = row_shape(operation)
+    assert shape.list_member is not None  # noqa: S101  a List operation lists something
+    rows, token = response.get(shape.list_member), response.get("nextToken")
+    if type(rows) is not list:
+        raise invalid_response(f"`{shape.list_member}` is not a list")
+    if token is not None and (type(token) is not str or not token):
+        raise invalid_response("`nextToken` is not a string")
+    for row in rows:
+        _check(shape, row)
+    return rows, token
+
+
+def parse_item(operation: str, response: dict[str, Any]) -> dict[str, Any]:
+    """Return the object of a Get response; raises as parse_list does."""
+    _check(row_shape(operation), response)
+    return {name: value for name, value in response.items() if name != "ResponseMetadata"}
+
+
+def _check(shape: RowShape, row: Any) -> None:
+    if type(row) is not dict:
+        raise invalid_response("a list element is not an object")
+    # Nearly every row of a list holds strings only, which one comparison of sets tells.
+    if not (shape.required <= row.keys() and STRING_ONLY.issuperset(map(type, row.values()))):
+        _check_members(shape, row)
+    for name in shape.timestamps:
+        value = row.get(name)
+        if value is not None:
+            try:
+                row[name] = timestamp(value)
+            except (ValueError, OverflowError) as error:
+                raise invalid_response(f"`{name}` is not a timestamp") from error
+
+
+def _check_members(shape: RowShape, row: dict[str, Any]) -> None:
+    for name in shape.required:
+        if row.get(name) is None:
+            raise invalid_response(f"an object has no `{name}`")
+    for name in shape.strings:
+        value = row.get(name)
+        if value is not None and type(value) is not str:
+            raise invalid_response(f"`{name}` is not a string")
+
+
+def invalid_response(reason: str) -> UpstreamInvalidResponseError:
+    return UpstreamInvalidResponseError(f"Clean Rooms ML returned an invalid response: {reason}.")
+
+
+def timestamp(text: str) -> str:
+    """Check a timestamp and return it as RFC 3339, still as text: few readers compare it.
+
+    Raises ValueError if it is invalid, OverflowError at either end of the calendar.
+    """
+    moment = datetime.fromisoformat(text)
+    # Python also reads forms of ISO 8601 that RFC 3339 excludes: week dates, commas, no separators.
+    if len(text) in USUAL_LENGTHS and text[10] == "T" and text[-1] == "Z":  # noqa: SIM102
+        if text[4] == "-" == text[7] and text[19] in ".Z":
+            return text
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

@@ -1,8 +1,9 @@
-"""The audit: one line, a count, and a span, for each attempt to call AWS."""
+"""One log entry, count, duration and span for each attempt to call AWS."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 
@@ -13,22 +14,19 @@ from gateway.telemetry.tracing import CLEAN_ROOMS_ML, end_call, start_call
 log = structlog.get_logger()
 
 CANCELLED = "CANCELLED"
-"""The outcome of a call that nobody waited for any more."""
+"""The outcome of a call that ended because nobody waited for it any more."""
 
 
 class CallObservation:
-    """What came of an attempt."""
-
     def __init__(self) -> None:
         self.outcome = CANCELLED
         self.aws_request_id: str | None = None
 
-    def answered(self, aws_request_id: str | None) -> None:
-        """Note an answer, by the id that AWS knows it by."""
-        self.outcome, self.aws_request_id = OK, aws_request_id
+    def record_response(self, response: Mapping[str, Any]) -> None:
+        self.outcome = OK
+        self.aws_request_id = response.get("ResponseMetadata", {}).get("RequestId")
 
-    def failed(self, error: Exception) -> None:
-        """Note a failure."""
+    def record_error(self, error: Exception) -> None:
         self.outcome = InternalError.code
         if isinstance(error, GatewayError):
             self.outcome = error.code
@@ -39,28 +37,29 @@ class CallObservation:
 def observe_call(
     operation: str, caller: str, region: str, *, service: str = CLEAN_ROOMS_ML
 ) -> Iterator[CallObservation]:
-    """Tell of the attempt inside who made it, by their digest, and what came of it."""
-    audit = CallObservation()
+    """Observe the attempt inside, made for the caller with this digest."""
+    observation = CallObservation()
     span = start_call(service, operation, region)
     started = time.perf_counter()
     try:
-        yield audit
+        yield observation
     except Exception as error:
-        audit.failed(error)
+        observation.record_error(error)
         raise
     finally:
         seconds = time.perf_counter() - started
-        UPSTREAM_CALLS.labels(operation, audit.outcome).inc()
+        outcome, aws_request_id = observation.outcome, observation.aws_request_id
+        UPSTREAM_CALLS.labels(operation, outcome).inc()
         UPSTREAM_SECONDS.labels(operation).observe(seconds)
         log.info(
             "upstream call",
             operation=operation,
             region=region,
             caller=caller,
-            outcome=audit.outcome,
-            aws_request_id=audit.aws_request_id,
+            outcome=outcome,
+            aws_request_id=aws_request_id,
             ms=round(seconds * 1000, 1),
         )
         if span is not None:
-            failed = audit.outcome not in {OK, CANCELLED}
-            end_call(span, audit.outcome, audit.aws_request_id, failed=failed)
+            failed = outcome not in {OK, CANCELLED}
+            end_call(span, outcome, aws_request_id, failed=failed)

@@ -1,19 +1,52 @@
-"""The question and the answer that pass between the graph and the upstream."""
+"""The values that pass between the graph and the upstream: requests, results and their cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-Item = Mapping[str, Any]
-"""One object as the upstream describes it, by its own member names. Nobody changes it."""
+from gateway.upstream.model import parse_item, parse_list
+
+T_co = TypeVar("T_co", covariant=True)
+
+Item: TypeAlias = Mapping[str, Any]
+"""One object, by the upstream's own member names. Readers share it: never modify one."""
 
 PAGE_SIZE = 100
-"""Items asked of the upstream at once: its maximum, so that one page serves every `first`."""
+"""The upstream's maximum, so that one cached page serves every `first`."""
+
+MAX_REQUEST_IDS = 100
+
+
+class UpstreamRequest(Protocol[T_co]):
+    """A read of the upstream, and how its response becomes a `T_co`. Hashable."""
+
+    @property
+    def operation(self) -> str: ...
+
+    @property
+    def region(self) -> str: ...
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Any], ...]: ...
+
+    def parse(self, response: dict[str, Any]) -> T_co:
+        """Check a response; raises UpstreamInvalidResponseError if it contradicts the model."""
+
+    def from_json(self, value: Any) -> T_co:
+        """Restore a result from what orjson made of it for the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One response of a List operation. It may be short or empty and still carry a token."""
+
+    items: list[Item]
+    next_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of the upstream in one region: which operation, narrowed by which filters."""
+    """A filtered list in one region."""
 
     operation: str
     region: str
@@ -22,24 +55,79 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page of a listing: the one behind `token`, or the first."""
+    """The page of a listing that starts at `token`; None is the first page."""
 
     listing: Listing
     token: str | None
 
+    @property
+    def operation(self) -> str:
+        return self.listing.operation
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One answer of a list operation. May be short or empty and still carry a token."""
+    @property
+    def region(self) -> str:
+        return self.listing.region
 
-    items: list[Item]
-    next_token: str | None
+    @property
+    def parameters(self) -> tuple[tuple[str, Any], ...]:
+        token = () if self.token is None else (("nextToken", self.token),)
+        return (("maxResults", PAGE_SIZE), *self.listing.filters, *token)
+
+    def parse(self, response: dict[str, Any]) -> Page:
+        return Page(*parse_list(self.operation, response))
+
+    def from_json(self, value: Any) -> Page:
+        return Page(**value)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemRequest:
-    """One object of the upstream, by the parameters of its Get operation."""
+    """One object, by the parameters of its Get operation."""
 
     operation: str
     region: str
-    parameters: tuple[tuple[str, str], ...]
+    parameters: tuple[tuple[str, Any], ...]
+
+    def parse(self, response: dict[str, Any]) -> Item:
+        return parse_item(self.operation, response)
+
+    def from_json(self, value: Any) -> Item:
+        item: Item = value
+        return item
+
+
+@dataclass(slots=True)
+class RequestCost:
+    """Counts the upstream calls and cache lookups of one GraphQL request."""
+
+    upstream_calls: int = 0
+    cache_hits: int = 0
+    """Results from the cache, and from calls that another request had started."""
+    retries: int = 0
+    scanned: int = 0
+    """List items that were examined."""
+    aws_request_ids: list[str] = field(default_factory=list)
+
+    def record_response(self, metadata: Mapping[str, Any]) -> None:
+        """Count a response by its `ResponseMetadata`."""
+        self.upstream_calls += 1
+        self.retries += metadata.get("RetryAttempts", 0)
+        request_id = metadata.get("RequestId")
+        if request_id and len(self.aws_request_ids) < MAX_REQUEST_IDS:
+            self.aws_request_ids.append(request_id)
+
+    def log_fields(self) -> dict[str, Any]:
+        return {
+            "upstream_calls": self.upstream_calls,
+            "cache_hits": self.cache_hits,
+            "retries": self.retries,
+        }
+
+    def extensions(self) -> dict[str, Any]:
+        return {
+            "upstreamCalls": self.upstream_calls,
+            "cacheHits": self.cache_hits,
+            "retries": self.retries,
+            "scanned": self.scanned,
+            "awsRequestIds": self.aws_request_ids,
+        }

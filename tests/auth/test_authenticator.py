@@ -15,8 +15,9 @@ from gateway.auth.oidc import TokenVerifier, read_oidc_file
 from gateway.auth.sts import OPERATION, SessionCache, StsClient
 from gateway.errors import GatewayError, UnauthenticatedError
 from gateway.sandbox import ROLE_ARNS
-from gateway.upstream.cache.backend import AnswerCache
-from gateway.upstream.cache.cached_client import CachedClient, FetchOptions
+from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.cache.memory import ResponseCache
+from gateway.upstream.values import RequestCost
 from tests.auth.issuers import curve, sandbox_file, token
 from tests.clock import Clock
 from tests.gateways import Sandbox
@@ -254,7 +255,7 @@ async def test_nothing_is_cached_beyond_the_expiry_of_a_token(
     assert expires_at is not None
     lifetimes: list[float] = []
 
-    class RecordingCache(AnswerCache):
+    class RecordingCache(ResponseCache):
         async def get(self, caller: Caller, key: str) -> bytes | None:  # noqa: ARG002
             return None
 
@@ -266,7 +267,7 @@ async def test_nothing_is_cached_beyond_the_expiry_of_a_token(
 
     for left in (900, 60, 0.5, 0, -10):
         client = CachedClient(FakeAws(), RecordingCache(), 3600, clock=Clock(expires_at - left))
-        await client.page(caller, FIRST_PAGE, FetchOptions(fresh=False, before_call=lambda: None))
+        await client.fetch(caller, FIRST_PAGE, cost=RequestCost(), before_call=lambda: None)
 
     assert lifetimes[:3] == pytest.approx([900, 60, 0.5])
     assert all(seconds <= 0 for seconds in lifetimes[3:])

@@ -160,7 +160,7 @@ def test_a_service_model_in_somebody_s_home_has_no_say(tmp_path: Path) -> None:
     (planted / "service-2.json").write_text(json.dumps({"operations": {}}), encoding="utf-8")
     code = (
         "from gateway.upstream.model import row_shape;"
-        "print(row_shape('ListAudienceGenerationJobs').within)"
+        "print(row_shape('ListAudienceGenerationJobs').list_member)"
     )
     done = subprocess.run(  # noqa: S603 - our own words
         [sys.executable, "-c", code],

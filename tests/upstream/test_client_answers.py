@@ -13,7 +13,7 @@ from gateway.errors import (
     UpstreamInvalidResponseError,
     UpstreamUnavailableError,
 )
-from gateway.upstream.client import MAX_ANSWER_BYTES
+from gateway.upstream.client import MAX_RESPONSE_BYTES
 from gateway.upstream.errors import CODES
 from tests.gateways import Sandbox
 from tests.serving import serve
@@ -250,13 +250,13 @@ async def test_an_answer_that_is_larger_than_any_is_given_up(announced: bool) ->
             await jobs(aws, caller("ada"))
         await ended.wait()
 
-    assert MAX_ANSWER_BYTES <= sent < 4 * MAX_ANSWER_BYTES
+    assert MAX_RESPONSE_BYTES <= sent < 4 * MAX_RESPONSE_BYTES
 
 
 async def test_an_answer_just_within_the_limit_is_read() -> None:
     """And the connection serves the next call."""
     empty = b'{"audienceGenerationJobs": []}'
-    upstream = Recorder(lambda _: Response(empty.ljust(MAX_ANSWER_BYTES)))
+    upstream = Recorder(lambda _: Response(empty.ljust(MAX_RESPONSE_BYTES)))
     with serve(upstream) as url:
         async with opened(url) as aws:
             for _ in range(2):

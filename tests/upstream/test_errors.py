@@ -22,7 +22,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.upstream.errors import CODES, translated
+from gateway.upstream.errors import CODES, translate_errors
 from gateway.upstream.model import service_model
 
 OPERATION = "ListAudienceGenerationJobs"
@@ -40,7 +40,7 @@ def answered(
 
 def told(failure: BaseException) -> GatewayError:
     """Give what a caller is told when this happens."""
-    with pytest.raises(GatewayError) as caught, translated(OPERATION):
+    with pytest.raises(GatewayError) as caught, translate_errors(OPERATION):
         raise failure
     assert caught.value.__cause__ is failure
     return caught.value
@@ -205,7 +205,7 @@ def test_what_python_itself_raises_on_the_way_has_a_row(
 @pytest.mark.parametrize("passing", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()])
 def test_an_end_from_outside_passes_through(passing: BaseException) -> None:
     """Who cancels must see that it was cancelled."""
-    with pytest.raises(type(passing)) as caught, translated(OPERATION):
+    with pytest.raises(type(passing)) as caught, translate_errors(OPERATION):
         raise passing
 
     assert caught.value is passing
@@ -214,7 +214,7 @@ def test_an_end_from_outside_passes_through(passing: BaseException) -> None:
 def test_our_own_errors_pass_through() -> None:
     """What is in the tree already is not wrapped again."""
     ours = BadUserInputError("It is wrong.")
-    with pytest.raises(BadUserInputError) as caught, translated(OPERATION):
+    with pytest.raises(BadUserInputError) as caught, translate_errors(OPERATION):
         raise ours
 
     assert caught.value is ours

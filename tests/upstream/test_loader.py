@@ -17,9 +17,8 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.upstream import client as aws_module
-from gateway.upstream.cache.backend import MemoryAnswers
 from gateway.upstream.cache.cached_client import CachedClient
-from gateway.upstream.cache.memory import BoundedMemoryCache
+from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.loader import (
     CONCURRENT_ITEMS,
@@ -43,7 +42,7 @@ LONG = 3600.0
 
 def answers_of(aws: CleanRoomsClient, seconds: float = 60) -> CachedClient:
     """Put a cache over these calls."""
-    return CachedClient(aws, MemoryAnswers(BoundedMemoryCache(64_000_000)), seconds)
+    return CachedClient(aws, MemoryCache(64_000_000), seconds)
 
 
 def reader(
@@ -135,7 +134,7 @@ async def test_retries_are_not_counted() -> None:
     aws = FakeAws(UpstreamUnavailableError("No."))
     answers = CachedClient(
         ResilientClient(aws, CallerRateLimiter(0), jitter=lambda: 0.0),
-        MemoryAnswers(BoundedMemoryCache(64_000_000)),
+        MemoryCache(64_000_000),
         60,
     )
     await reader(answers, pages=1).page(FIRST_PAGE)
@@ -284,7 +283,7 @@ async def test_a_failed_object_gives_its_turn_back() -> None:
 
 def forgiving(aws: CleanRoomsClient, clock: Clock, stale_seconds: float = 30) -> CachedClient:
     """Keep answers for 5 seconds, and for some more in case the upstream fails."""
-    cache = MemoryAnswers(BoundedMemoryCache(64_000_000, clock=clock))
+    cache = MemoryCache(64_000_000, clock=clock)
     return CachedClient(aws, cache, 5, stale_seconds=stale_seconds, clock=clock)
 
 

@@ -11,8 +11,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from gateway.graph.types.audience_generation_job import JOB
 from gateway.sandbox import create_sandbox
 from gateway.sandbox.api.operations import OPERATIONS as EMULATED
-from gateway.upstream.model import row_shape, service_model
-from gateway.upstream.rows import item_from, page_from
+from gateway.upstream.model import parse_item, parse_list, row_shape, service_model
 from tests.sandbox.clients import Client, client
 from tests.serving import serve
 from tests.upstream.asking import REGION, caller, opened
@@ -69,7 +68,7 @@ def test_no_member_of_an_answer_needs_a_parser(operation: str) -> None:
 def test_every_timestamp_of_an_answer_is_held_against_the_model(operation: str) -> None:
     """There is none deeper than where the rows are checked."""
     shape = row_shape(operation)
-    row = "$" if shape.within is None else f"$.{shape.within}[]"
+    row = "$" if shape.list_member is None else f"$.{shape.list_member}[]"
     output = service_model().operation_model(operation).output_shape
     found = {path for path, member in members(output) if member.type_name == "timestamp"}
 
@@ -108,13 +107,13 @@ async def test_a_page_is_what_stock_boto3_gives(
         for _ in range(2):
             more = {} if token is None else {"nextToken": token}
             answer = await aws.call(caller("ada"), REGION, operation, more)
-            page = page_from(operation, answer)
+            items, next_token = parse_list(operation, answer)
             expected = await asyncio.to_thread(getattr(stock, snake(operation)), **more)
 
-            rows = expected[row_shape(operation).within]
-            assert [_parsed(operation, row) for row in page.items] == rows
-            assert page.next_token == expected.get("nextToken")
-            token = page.next_token
+            rows = expected[row_shape(operation).list_member]
+            assert [_parsed(operation, row) for row in items] == rows
+            assert next_token == expected.get("nextToken")
+            token = next_token
             if token is None:
                 break
 
@@ -125,11 +124,11 @@ async def test_an_object_is_what_stock_boto3_gives(
 ) -> None:
     """Every member of the first twenty objects is the same, however deep."""
     listing, arn = ARNS[operation]
-    rows = getattr(stock, snake(listing))(maxResults=20)[row_shape(listing).within]
+    rows = getattr(stock, snake(listing))(maxResults=20)[row_shape(listing).list_member]
     async with opened(still_url) as aws:
         for row in rows:
             answer = await aws.call(caller("ada"), REGION, operation, {arn: row[arn]})
             expected = getattr(stock, snake(operation))(**{arn: row[arn]})
             del expected["ResponseMetadata"]
 
-            assert _parsed(operation, item_from(operation, answer)) == expected
+            assert _parsed(operation, parse_item(operation, answer)) == expected

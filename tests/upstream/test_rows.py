@@ -10,10 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamInvalidResponseError
-from gateway.upstream.model import row_shape
-from gateway.upstream.rows import item_from, page_from, timestamp
+from gateway.upstream.model import parse_item, row_shape, timestamp
 from gateway.upstream.values import Page
-from tests.upstream.asking import GET, LIST
+from tests.upstream.asking import FIRST_PAGE, GET, LIST
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 ROW = {
@@ -69,9 +68,9 @@ def test_any_answer_is_a_page_or_one_error(answer: dict[str, Any]) -> None:
     """A page has what the model requires of each row, and nothing is added or lost."""
     given_rows: Any = deepcopy(answer.get("audienceGenerationJobs"))
     try:
-        page = page_from(LIST, answer)
+        page = FIRST_PAGE.parse(answer)
     except UpstreamInvalidResponseError as error:
-        assert error.message.startswith("Clean Rooms ML's answer made no sense")  # noqa: PT017 - either will do
+        assert error.message.startswith("Clean Rooms ML returned an invalid response")  # noqa: PT017 - either will do
         return
 
     assert len(page.items) == len(given_rows)
@@ -86,11 +85,11 @@ def test_any_answer_is_a_page_or_one_error(answer: dict[str, Any]) -> None:
         }
 
 
-@given(answer=st.dictionaries(st.sampled_from([*row_shape(GET).texts, "tomorrow"]), json_values))
+@given(answer=st.dictionaries(st.sampled_from([*row_shape(GET).strings, "tomorrow"]), json_values))
 def test_any_object_is_an_item_or_one_error(answer: dict[str, Any]) -> None:
     """So it is with the one object of a Get."""
     try:
-        item = item_from(GET, answer)
+        item = parse_item(GET, answer)
     except UpstreamInvalidResponseError:
         return
     assert all(item[name] is not None for name in row_shape(GET).required)
@@ -105,7 +104,7 @@ def test_a_row_without_what_the_model_requires_fails_its_page(name: str, value: 
         del row[name]
 
     with pytest.raises(UpstreamInvalidResponseError, match=name):
-        page_from(LIST, {"audienceGenerationJobs": [dict(ROW), row]})
+        FIRST_PAGE.parse({"audienceGenerationJobs": [dict(ROW), row]})
 
 
 @pytest.mark.parametrize(
@@ -114,7 +113,7 @@ def test_a_row_without_what_the_model_requires_fails_its_page(name: str, value: 
 def test_what_is_no_timestamp_fails_its_page(value: object) -> None:
     """Numbers too: the protocol has texts."""
     with pytest.raises(UpstreamInvalidResponseError, match="createTime"):
-        page_from(LIST, {"audienceGenerationJobs": [{**ROW, "createTime": value}]})
+        FIRST_PAGE.parse({"audienceGenerationJobs": [{**ROW, "createTime": value}]})
 
 
 @pytest.mark.parametrize("rows", [None, {}, "rows", 5, "absent"])
@@ -122,27 +121,27 @@ def test_a_page_without_a_list_is_none(rows: object) -> None:
     """An empty list is a page; no list is not."""
     answer = {} if rows == "absent" else {"audienceGenerationJobs": rows}
     with pytest.raises(UpstreamInvalidResponseError, match="audienceGenerationJobs"):
-        page_from(LIST, answer)
+        FIRST_PAGE.parse(answer)
 
 
 @pytest.mark.parametrize("row", [None, [], "row", 5, True])
 def test_a_row_that_is_no_object_fails_its_page(row: object) -> None:
     """A null row is somebody's missing job."""
     with pytest.raises(UpstreamInvalidResponseError):
-        page_from(LIST, {"audienceGenerationJobs": [dict(ROW), row]})
+        FIRST_PAGE.parse({"audienceGenerationJobs": [dict(ROW), row]})
 
 
 @pytest.mark.parametrize("token", [5, True, [], {}, ""])
 def test_a_token_that_is_no_text_fails_its_page(token: object) -> None:
     """An empty one could not be asked for either."""
     with pytest.raises(UpstreamInvalidResponseError, match="nextToken"):
-        page_from(LIST, {"audienceGenerationJobs": [], "nextToken": token})
+        FIRST_PAGE.parse({"audienceGenerationJobs": [], "nextToken": token})
 
 
 def test_what_aws_adds_tomorrow_is_kept() -> None:
     """A new status and a new member pass through as they are."""
     row = {**ROW, "status": "CREATE_PAUSED", "owner": {"name": "ada"}}
-    page = page_from(LIST, {"audienceGenerationJobs": [row], "nextToken": "t", "total": 1})
+    page = FIRST_PAGE.parse({"audienceGenerationJobs": [row], "nextToken": "t", "total": 1})
 
     assert page == Page([row], "t")
 
@@ -151,14 +150,14 @@ def test_an_optional_member_may_be_null() -> None:
     """Null and absent are the same to who reads it."""
     row = {**ROW, "description": None, "collaborationId": None}
 
-    assert page_from(LIST, {"audienceGenerationJobs": [row]}).items == [row]
+    assert FIRST_PAGE.parse({"audienceGenerationJobs": [row]}).items == [row]
 
 
 def test_an_item_has_no_metadata_of_the_call() -> None:
     """What botocore adds to an answer is not the object's."""
     required = dict.fromkeys(row_shape(GET).required, "2026-01-02T03:04:05Z")
 
-    assert item_from(GET, {**required, "ResponseMetadata": {"RequestId": "r"}}) == required
+    assert parse_item(GET, {**required, "ResponseMetadata": {"RequestId": "r"}}) == required
 
 
 def _zone(seconds: int) -> tzinfo:
@@ -232,7 +231,7 @@ def test_the_ends_of_time_are_no_crash(text: str) -> None:
     """Where another offset would leave the calendar, there is a timestamp or a clear error."""
     row = {**ROW, "createTime": text}
     try:
-        page = page_from(LIST, {"audienceGenerationJobs": [row]})
+        page = FIRST_PAGE.parse({"audienceGenerationJobs": [row]})
     except UpstreamInvalidResponseError:
         return
     assert RFC_3339.fullmatch(page.items[0]["createTime"])

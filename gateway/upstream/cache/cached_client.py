@@ -1,11 +1,10 @@
-"""Answers of the upstream, kept for a few seconds for the caller they were given to."""
+"""Reads of the upstream, cached for a few seconds for the caller who made them."""
 
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -14,209 +13,162 @@ from gateway.auth.credentials import Caller
 from gateway.concurrency import SingleFlight
 from gateway.errors import GatewayError, UpstreamError
 from gateway.telemetry.metrics import CACHE_LOOKUPS
-from gateway.upstream.cache.backend import AnswerCache
-from gateway.upstream.cost import Cost
+from gateway.upstream.cache.memory import ResponseCache
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.resilience.client import CircuitOpenError
 from gateway.upstream.resilience.rate_limit import RateLimitedError
-from gateway.upstream.rows import item_from, page_from
-from gateway.upstream.values import PAGE_SIZE, Item, ItemRequest, Page, PageRequest
+from gateway.upstream.values import RequestCost, UpstreamRequest
 
 log = structlog.get_logger()
 
-FORMAT = 2
-"""Part of every key: a version that stores another form never reads this one's."""
+T = TypeVar("T")
 
-
-class UpstreamClient(Protocol):
-    """Makes a call to the upstream as a caller."""
-
-    async def call(
-        self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Return the parsed answer; raises a GatewayError for whatever goes wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchOptions:
-    """On which terms a question is asked."""
-
-    fresh: bool
-    """Read past the cache, and refresh it."""
-    before_call: Callable[[], None]
-    """Runs before the upstream is asked for this question, and may raise to forbid it; not
-    where the cache answers or a call is under way."""
-    cost: Cost = field(default_factory=Cost)
-    """Counts all that."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    operation: str
-    region: str
-    parameters: dict[str, Any]
-    read: Callable[[str, dict[str, Any]], Any]
-    """Turns the parsed answer into the form that is kept: plain JSON."""
+FORMAT = 3
+"""Part of every cache key: a version that stores another form never reads this one's entries."""
 
 
 class CachedClient:
-    """Asks the upstream as a caller, through the cache and the single flight.
+    """Reads the upstream as a caller, through the cache and a single flight.
 
-    An answer lives `seconds` (0: not at all) and is seen by nobody but the caller who got it.
-    Only complete successes are kept. For `stale_seconds` more it is kept for who asks for it
-    because the upstream fails.
+    A result lives for `cache_seconds` (0 disables the cache), and only its caller gets it. Only
+    complete successes are cached. For another `stale_seconds`, `fetch_stale` still finds it.
     """
 
     def __init__(
         self,
-        upstream: UpstreamClient,
-        cache: AnswerCache,
-        seconds: float,
+        client: UpstreamClient,
+        cache: ResponseCache,
+        cache_seconds: float,
         *,
         stale_seconds: float = 0,
         origin: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`origin` says which upstream is asked, where a cache is shared by askers of several.
+        """`origin` keeps the entries of gateways apart that share a cache, not an upstream.
 
-        `clock` is the wall's: credentials end by it, and replicas share it.
+        `clock` is the wall clock: it ends credentials, and replicas share it.
         """
-        self._origin = origin
-        self._upstream = upstream
+        self._client = client
         self._cache = cache
-        self._seconds = seconds
-        self._stale_seconds = stale_seconds if seconds > 0 else 0
+        self._seconds = cache_seconds
+        self._stale_seconds = stale_seconds if cache_seconds > 0 else 0
+        self._origin = origin
         self._clock = clock
         self._flights: SingleFlight[Any] = SingleFlight()
 
-    async def page(self, caller: Caller, request: PageRequest, terms: FetchOptions) -> Page:
-        """Return a page."""
-        return Page(*await self._answer(caller, _page_question(request), terms))
+    async def fetch(
+        self,
+        caller: Caller,
+        request: UpstreamRequest[T],
+        *,
+        cost: RequestCost,
+        before_call: Callable[[], None],
+        fresh: bool = False,
+    ) -> T:
+        """Return the result of a request, and count it in `cost`.
 
-    async def item(self, caller: Caller, request: ItemRequest, terms: FetchOptions) -> Item:
-        """Return one object."""
-        item: Item = await self._answer(caller, _item_question(request), terms)
-        return item
-
-    async def stale_page(self, caller: Caller, request: PageRequest) -> tuple[Page, float] | None:
-        """Return a page that has outlived its time and how old it is, in seconds; None if none is.
-
-        Asks the cache alone.
+        `fresh` bypasses the cache and refreshes it. `before_call` runs before this request starts
+        an upstream call, and may raise to prevent it. Raises a GatewayError.
         """
-        found = await self._stale(caller, _page_question(request))
-        return None if found is None else (Page(*found[0]), found[1])
-
-    async def stale_item(self, caller: Caller, request: ItemRequest) -> tuple[Item, float] | None:
-        """Return an object likewise."""
-        return await self._stale(caller, _item_question(request))
-
-    async def _answer(self, caller: Caller, question: _Request, terms: FetchOptions) -> Any:
-        key = self._key(caller, question)
-        if not terms.fresh:
-            kept = await self._kept(caller, key)
-            # Replicas' clocks are not quite the same: an answer may seem to be of the future.
-            if kept is not None and abs(kept[1]) < self._seconds:
-                terms.cost.cache_hits += 1
+        key = self._key(caller, request)
+        if not fresh:
+            cached = await self._lookup(caller, request, key)
+            # Clocks of replicas differ a little: an entry may seem to come from the future.
+            if cached is not None and abs(cached[1]) < self._seconds:
+                cost.cache_hits += 1
                 CACHE_LOOKUPS.labels("cache").inc()
-                return kept[0]
-        started = False
+                return cached[0]
+        called = False
 
-        def start() -> Coroutine[Any, Any, Any]:
-            nonlocal started
-            terms.before_call()
-            started = True
-            return self._ask(caller, question, key, terms.cost)
+        def start() -> Coroutine[Any, Any, T]:
+            nonlocal called
+            before_call()
+            called = True
+            return self._call(caller, request, key, cost)
 
-        # A fresh question must not be answered by a call that began before it was asked.
-        answer = await self._flights.run(key, start, anew=terms.fresh)
-        terms.cost.cache_hits += not started
-        CACHE_LOOKUPS.labels("upstream" if started else "flight").inc()
-        return answer
+        # A call that started before a fresh request may return what that must not see.
+        result: T = await self._flights.run(key, start, replace=fresh)
+        cost.cache_hits += not called
+        CACHE_LOOKUPS.labels("upstream" if called else "flight").inc()
+        return result
 
-    async def _ask(self, caller: Caller, question: _Request, key: str, cost: Cost) -> Any:
-        with failures_logged(question.operation, question.region):
+    async def fetch_stale(
+        self, caller: Caller, request: UpstreamRequest[T]
+    ) -> tuple[T, float] | None:
+        """Return an expired result and its age in seconds, if the cache still has one."""
+        if not self._stale_seconds:
+            return None
+        return await self._lookup(caller, request, self._key(caller, request))
+
+    async def _call(
+        self, caller: Caller, request: UpstreamRequest[T], key: str, cost: RequestCost
+    ) -> T:
+        with _log_failure(request):
             try:
-                answer = await self._upstream.call(
-                    caller, question.region, question.operation, question.parameters
+                response = await self._client.call(
+                    caller, request.region, request.operation, dict(request.parameters)
                 )
             except (RateLimitedError, CircuitOpenError):
-                raise  # nobody was asked
+                raise  # no call was made
             except GatewayError:
                 cost.upstream_calls += 1
                 raise
-            cost.called(answer.get("ResponseMetadata", {}))
-            read = question.read(question.operation, answer)
-        seconds = self._life(caller)
-        # A call that a fresh one has overtaken must not put its older answer over the newer.
+            cost.record_response(response.get("ResponseMetadata", {}))
+            result = request.parse(response)
+        seconds = self._ttl(caller)
+        # A call that a fresh one has replaced must not overwrite the newer result.
         if seconds > 0 and self._flights.is_current(key):
-            await self._cache.set(caller, key, orjson.dumps([self._clock(), read]), seconds)
-        return read
+            await self._cache.set(caller, key, orjson.dumps([self._clock(), result]), seconds)
+        return result
 
-    async def _stale(self, caller: Caller, question: _Request) -> tuple[Any, float] | None:
-        return (
-            await self._kept(caller, self._key(caller, question)) if self._stale_seconds else None
-        )
-
-    async def _kept(self, caller: Caller, key: str) -> tuple[Any, float] | None:
-        """Return what is kept and its age."""
-        kept = await self._cache.get(caller, key)
-        if kept is None:
+    async def _lookup(
+        self, caller: Caller, request: UpstreamRequest[T], key: str
+    ) -> tuple[T, float] | None:
+        """Return the cached result and its age."""
+        entry = await self._cache.get(caller, key)
+        if entry is None:
             return None
-        since, answer = orjson.loads(kept)
-        return answer, self._clock() - since
+        stored_at, value = orjson.loads(entry)
+        return request.from_json(value), self._clock() - stored_at
 
-    def _life(self, caller: Caller) -> float:
-        """Return how long an answer is kept: never longer than the right to it lasts."""
+    def _ttl(self, caller: Caller) -> float:
+        """Never outlive the caller's right to the result."""
         seconds = self._seconds + self._stale_seconds
         if caller.expires_at is None:
             return seconds
         return min(seconds, caller.expires_at - self._clock())
 
-    def _key(self, caller: Caller, question: _Request) -> str:
-        what = [self._origin, question.operation, question.region, question.parameters]
-        return key_of(caller, what)
+    def _key(self, caller: Caller, request: UpstreamRequest[Any]) -> str:
+        return cache_key(
+            caller,
+            [self._origin, request.operation, request.region, dict(request.parameters)],
+        )
 
 
-def _page_question(request: PageRequest) -> _Request:
-    listing = request.listing
-    parameters: dict[str, Any] = {"maxResults": PAGE_SIZE, **dict(listing.filters)}
-    if request.token is not None:
-        parameters["nextToken"] = request.token
-    return _Request(listing.operation, listing.region, parameters, _kept_page)
+def cache_key(caller: Caller, request: list[Any]) -> str:
+    """Two callers never share a key, whatever they request.
 
-
-def _kept_page(operation: str, answer: dict[str, Any]) -> list[Any]:
-    page = page_from(operation, answer)
-    return [page.items, page.next_token]
-
-
-def _item_question(request: ItemRequest) -> _Request:
-    return _Request(request.operation, request.region, dict(request.parameters), item_from)
+    JSON keeps the parts of the request apart, and null from "" and from an absent part.
+    """
+    return sha256(caller.fingerprint + orjson.dumps([FORMAT, request])).hexdigest()
 
 
 @contextmanager
-def failures_logged(operation: str, region: str) -> Iterator[None]:
-    """Log what the upstream did not do; a caller's own mistakes are no news to an operator."""
+def _log_failure(request: UpstreamRequest[Any]) -> Iterator[None]:
+    """Log failures of the upstream, but no caller's own errors: operators cannot fix those."""
     try:
         yield
     except RateLimitedError:
-        raise  # nobody was asked, and whoever floods us must not flood the log
+        raise  # no call was made, and a flood of requests must not flood the log
     except UpstreamError as error:
         cause = error.__cause__
         log.warning(
             "upstream failed",
-            operation=operation,
-            region=region,
+            operation=request.operation,
+            region=request.region,
             code=error.code,
-            why=error.message,
+            reason=error.message,
             cause=cause and type(cause).__qualname__,
             aws=error.aws and error.aws.extensions(),
         )
         raise
-
-
-def key_of(caller: Caller, question: list[Any]) -> str:
-    """Name an answer: two callers never share a name, whatever they ask.
-
-    JSON keeps the parts of the question apart, and null from "" and from absent.
-    """
-    return sha256(caller.fingerprint + orjson.dumps([FORMAT, question])).hexdigest()

@@ -1,26 +1,64 @@
-"""The cache of one process: bounded by bytes, least recently used first out."""
+"""What a cache of responses is, and the one in this process."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
+from gateway.auth.credentials import Caller
+
 ENTRY_OVERHEAD = 400
-"""Bytes that an entry costs beside its key's and value's own: objects and table slots."""
+"""Bytes that an entry costs beside its key and value: objects and table slots."""
 
 
-class BoundedMemoryCache(BaseCache):  # type: ignore[misc]  # aiocache has no types
+class ResponseCache(Protocol):
+    """Holds bytes for a caller under a key, for a while. An unavailable cache never raises."""
+
+    async def get(self, caller: Caller, key: str) -> bytes | None:
+        """Return None for an entry that is absent, damaged or another caller's."""
+
+    async def set(self, caller: Caller, key: str, value: bytes, seconds: float) -> None:
+        """Store a value for `seconds`; not at all if that is 0 or less."""
+
+    async def close(self) -> None:
+        """Close connections. May be called twice."""
+
+
+class MemoryCache:
+    """The ResponseCache of one process. Keys identify their callers, so values stay plain."""
+
+    def __init__(self, capacity: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.store = LruStore(capacity, clock=clock)
+
+    async def get(self, caller: Caller, key: str) -> bytes | None:  # noqa: ARG002  part of the key
+        value: bytes | None = await self.store.get(key)
+        return value
+
+    async def set(
+        self,
+        caller: Caller,  # noqa: ARG002  part of the key
+        key: str,
+        value: bytes,
+        seconds: float,
+    ) -> None:
+        await self.store.set(key, value, ttl=seconds)
+
+    async def close(self) -> None:
+        pass
+
+
+class LruStore(BaseCache):  # type: ignore[misc]  # aiocache has no types
     """aiocache's interface over at most `capacity` bytes of keys and values.
 
-    aiocache's own memory backend has no bound, and takes a time to live of 0 for "for ever".
-    Values are bytes, so nobody can change one that another reader holds. An entry larger than
-    the capacity is not kept. Times to live in seconds, by a clock that never jumps.
+    aiocache's own memory backend is unbounded, and treats a time to live of 0 as unlimited. An
+    entry larger than the capacity is not stored. Times to live are in seconds of a monotonic
+    clock.
     """
 
-    NAME = "bounded-memory"
+    NAME = "lru"
 
     def __init__(self, capacity: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(serializer=NullSerializer(), timeout=None)

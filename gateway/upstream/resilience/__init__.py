@@ -1,0 +1,1 @@
+"""Rate limits, circuit breakers and retries for the calls of all callers."""

@@ -1,51 +1,124 @@
-"""A breaker: what has failed several times in a row is left alone for a while."""
+"""Circuit breakers: what fails repeatedly is not called for a while, but for one probe at a time.
+
+A region has its own, which judges the region and not one caller's calls: AWS may fail one
+account only, and the busiest caller has the most failures.
+"""
 
 import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable
+
+import structlog
+
+from gateway.telemetry.metrics import CIRCUIT_BREAKER_OPEN
+
+log = structlog.get_logger()
+
+REGION_FAILURES = 10
+RESET_SECONDS = 2.0
+
+CALLER_FAILURES = 4
+"""Consecutive failures of a region that one caller may account for: opening it takes three."""
+
+MAX_CALLERS = 1000
+"""Callers whose latest calls failed; some 300 bytes each."""
 
 
 class CircuitBreaker:
-    """Opens after `failures` in a row; after `rest` seconds lets one try through at a time."""
+    """Opens after `failures` in a row; every `reset_seconds` it lets one call probe."""
 
     def __init__(
-        self, failures: int, rest: float, *, clock: Callable[[], float] = time.monotonic
+        self, failures: int, reset_seconds: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._allowed = failures
-        self._rest = rest
+        self._threshold = failures
+        self._reset_seconds = reset_seconds
         self._clock = clock
-        self._failed = 0
-        self._retry_at = 0.0
+        self._failures = 0
+        self._probe_at = 0.0
 
     @property
     def tripped(self) -> bool:
-        """Whether the thing has failed so often, and not worked since."""
-        return self._failed >= self._allowed
+        """Open or half-open: there was no success since it opened."""
+        return self._failures >= self._threshold
 
     @property
     def open(self) -> bool:
-        """Whether the thing is left alone now."""
-        return self.tripped and self._clock() < self._retry_at
+        return self.tripped and self._clock() < self._probe_at
 
-    def allows(self, *, patience: float = 0.0) -> bool:
-        """Say whether to try. When the rest is over, whoever asks first is the probe.
+    def allows(self, *, delay: float = 0.0) -> bool:
+        """Decide whether a call may be made; the first allowed after the reset is the probe.
 
-        Who has `patience` lets others be first for so many seconds more.
+        A `delay` in seconds leaves the probe to others for that much longer.
         """
         if not self.tripped:
             return True
-        if self._clock() < self._retry_at + patience:
+        if self._clock() < self._probe_at + delay:
             return False
-        self._retry_at = self._clock() + self._rest
+        self._probe_at = self._clock() + self._reset_seconds
         return True
 
-    def succeeded(self) -> bool:
-        """Note that it works; says whether that is news."""
-        was_open = self.tripped
-        self._failed = 0
-        return was_open
+    def record_success(self) -> bool:
+        """Return whether this closes the breaker."""
+        closes = self.tripped
+        self._failures = 0
+        return closes
 
-    def failed(self) -> bool:
-        """Note that it does not; says whether the breaker opens by this."""
-        self._failed += 1
-        self._retry_at = self._clock() + self._rest
-        return self._failed == self._allowed
+    def record_failure(self) -> bool:
+        """Return whether this opens the breaker."""
+        self._failures += 1
+        self._probe_at = self._clock() + self._reset_seconds
+        return self._failures == self._threshold
+
+
+class RegionCircuitBreaker:
+    """Decides whether a call may be made for a caller in this region.
+
+    Failures of one caller open a breaker for that caller; those of several open the region's.
+    """
+
+    def __init__(self, region: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.region = region
+        self._clock = clock
+        self._breaker = self._new_breaker()
+        self._caller_breakers: OrderedDict[bytes, CircuitBreaker] = OrderedDict()
+        self._caller_failures: Counter[bytes] = Counter()
+
+    def open_for(self, caller: bytes) -> bool:
+        own = self._caller_breakers.get(caller)
+        return self._breaker.open or (own is not None and own.open)
+
+    def allows(self, caller: bytes) -> bool:
+        """Decide whether to make a call for the caller with this fingerprint."""
+        own = self._caller_breakers.get(caller)
+        if own is None or not own.tripped:
+            return self._breaker.allows()
+        # Their probe would fail for reasons of their own: another caller's may come first.
+        return own.allows() and self._breaker.allows(delay=RESET_SECONDS)
+
+    def record_failure(self, caller: bytes) -> None:
+        """Record a call that failed through no fault of the caller."""
+        own = self._caller_breakers.get(caller)
+        if own is None:
+            own = self._caller_breakers[caller] = self._new_breaker()
+        self._caller_breakers.move_to_end(caller)
+        if len(self._caller_breakers) > MAX_CALLERS:
+            self._caller_breakers.popitem(last=False)
+        own.record_failure()
+        if self._breaker.tripped:
+            self._breaker.record_failure()  # of the probe, which starts the reset time again
+        elif self._caller_failures[caller] < CALLER_FAILURES:
+            self._caller_failures[caller] += 1
+            if self._breaker.record_failure():
+                CIRCUIT_BREAKER_OPEN.labels(self.region).set(1)
+                log.warning("circuit opened", region=self.region, seconds=RESET_SECONDS)
+
+    def record_success(self, caller: bytes) -> None:
+        """Record any response that shows the region to work, errors of the caller included."""
+        self._caller_breakers.pop(caller, None)
+        self._caller_failures.clear()
+        if self._breaker.record_success():
+            CIRCUIT_BREAKER_OPEN.labels(self.region).set(0)
+            log.info("circuit closed", region=self.region)
+
+    def _new_breaker(self) -> CircuitBreaker:
+        return CircuitBreaker(REGION_FAILURES, RESET_SECONDS, clock=self._clock)

@@ -1,4 +1,9 @@
-"""The way of each call to AWS: within the caller's share, past a breaker, in a few attempts."""
+"""Calls to Clean Rooms ML within the caller's rate limit, with circuit breakers and retries.
+
+Source: AWS SDKs and Tools Reference Guide, "Retry behavior" (standard mode), with the figures
+that AWS announced for 2026. botocore's own retries are off: they have one budget per client, and
+one caller's throttling would spend what the failures of all callers may need.
+"""
 
 import asyncio
 import random
@@ -15,98 +20,157 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.upstream.client import CleanRoomsClient
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.observation import observe_call
+from gateway.upstream.resilience.circuit_breaker import RegionCircuitBreaker
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
-from gateway.upstream.resilience.region import RegionCircuitBreaker
-from gateway.upstream.resilience.retries import ATTEMPTS, Retries
 
 CALLER_SLOTS = 25
-"""Calls that one caller has under way in a region at once: a quarter of its connections."""
+"""Concurrent calls of one caller in a region: a quarter of its connections."""
+
+ATTEMPTS = 3
+
+RETRY_BUDGET = 500
+FAILURE_COST = 14
+THROTTLE_COST = 5
+"""A failing upstream gets no second attempts after some 35 retries without a success."""
+
+FAILURE_BASE_SECONDS = 0.05
+THROTTLE_BASE_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 20.0
+
+MAX_HINT_SECONDS = 5.0
+"""A caller who has to wait longer than this gets the error at once."""
 
 CIRCUIT_OPEN = (
-    "Clean Rooms ML has failed again and again in this region, and is left alone for a moment. "
-    "Ask again later."
+    "Calls to Clean Rooms ML in this region have failed repeatedly and are paused for a moment "
+    "(circuit breaker open). Try again later."
 )
 
 
 class CircuitOpenError(UpstreamUnavailableError):
-    """No call was made: the region, or this caller's part of it, fails again and again."""
+    """No call was made, because calls in the region, or of this caller there, keep failing."""
+
+
+class RetryBudget:
+    """Tokens that retries cost and successes return, up to RETRY_BUDGET."""
+
+    def __init__(self, cost: int) -> None:
+        self._cost = cost
+        self._left = RETRY_BUDGET
+
+    def spend(self) -> bool:
+        """Take the cost of a retry; False if it is not there."""
+        if self._left < self._cost:
+            return False
+        self._left -= self._cost
+        return True
+
+    def record_success(self, *, retried: bool) -> None:
+        """Return the cost of the successful retry, or one token for a first attempt."""
+        self._left = min(RETRY_BUDGET, self._left + (self._cost if retried else 1))
+
+
+class Retries:
+    """The retries of all calls of the process. Throttling has a budget of its own."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        """`jitter` draws from 0 to 1."""
+        self._jitter = jitter
+        self._failures = RetryBudget(FAILURE_COST)
+        self._throttles = RetryBudget(THROTTLE_COST)
+
+    def delay_after(self, error: UpstreamError, retries: int) -> float | None:
+        """Return the seconds before the next attempt; None if there should be none."""
+        if retries + 1 >= ATTEMPTS:
+            return None
+        hint, base = 0.0, FAILURE_BASE_SECONDS
+        if isinstance(error, ThrottledError):
+            hint, base = error.retry_after or 0.0, THROTTLE_BASE_SECONDS
+        if hint > MAX_HINT_SECONDS or not self._budget_for(error).spend():
+            return None
+        backoff: float = min(base * 2**retries, MAX_BACKOFF_SECONDS)
+        return max(hint, self._jitter() * backoff)
+
+    def record_success(self, *, after: UpstreamError | None) -> None:
+        """Record a success: at the first attempt, or as the retry after an error."""
+        spent = after and self._budget_for(after)
+        for budget in (self._failures, self._throttles):
+            budget.record_success(retried=budget is spent)
+
+    def _budget_for(self, error: UpstreamError) -> RetryBudget:
+        return self._throttles if isinstance(error, ThrottledError) else self._failures
 
 
 class ResilientClient:
-    """Makes the calls of all callers. Knows of each region how it does."""
+    """The UpstreamClient of the process, over one that makes single attempts."""
 
     def __init__(
         self,
-        aws: CleanRoomsClient,
-        shares: CallerRateLimiter,
+        client: UpstreamClient,
+        rate_limiter: CallerRateLimiter,
         *,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`jitter` draws from 0 to 1."""
-        self._aws = aws
-        self._shares = shares
+        self._client = client
+        self._rate_limiter = rate_limiter
         self._sleep = sleep
         self._retries = Retries(jitter)
         self._slots: KeyedSemaphore[tuple[bytes, str]] = KeyedSemaphore(CALLER_SLOTS)
-        self._turns = FairScheduler()
-        self._regions: dict[str, RegionCircuitBreaker] = {}
+        self._scheduler = FairScheduler()
+        self._breakers: dict[str, RegionCircuitBreaker] = {}
 
     async def call(
         self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Make one call as the caller and return the parsed answer.
-
-        Raises a GatewayError for whatever goes wrong.
-        """
-        asked = self._regions.get(region)
-        if asked is None:
-            asked = self._regions[region] = RegionCircuitBreaker(region)
-        await self._shares.take(caller)
-        async with self._slots.one_of((caller.fingerprint, region)):
-            failure: UpstreamError | None = None
+        breaker = self._breakers.get(region)
+        if breaker is None:
+            breaker = self._breakers[region] = RegionCircuitBreaker(region)
+        await self._rate_limiter.acquire(caller)
+        async with self._slots.acquire((caller.fingerprint, region)):
+            error_before: UpstreamError | None = None
             for retries in range(ATTEMPTS):
                 try:
-                    answer = await self._attempt(caller, asked, operation, parameters)
+                    response = await self._attempt(caller, breaker, operation, parameters)
                 except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
-                    if asked.open_for(caller.fingerprint):
-                        raise  # and pays nothing: what is left is for regions that are asked
-                    pause = self._retries.pause_after(error, retries)
-                    if pause is None:
+                    if breaker.open_for(caller.fingerprint):
+                        raise  # without a token: they are left for regions that are called
+                    delay = self._retries.delay_after(error, retries)
+                    if delay is None:
                         raise
-                    await self._sleep(pause)
-                    failure = error
+                    await self._sleep(delay)
+                    error_before = error
                 else:
-                    self._retries.succeeded(failure)
-                    answer.setdefault("ResponseMetadata", {})["RetryAttempts"] = retries
-                    # What is made of a page takes a millisecond, and they may come all at once.
-                    await self._turns.take(caller.fingerprint)
-                    return answer
-        raise AssertionError("the last attempt has no pause after it")
+                    self._retries.record_success(after=error_before)
+                    response.setdefault("ResponseMetadata", {})["RetryAttempts"] = retries
+                    # Processing a page takes a millisecond, and many may arrive at once.
+                    await self._scheduler.wait_turn(caller.fingerprint)
+                    return response
+        raise AssertionError("the last attempt has no delay after it")
 
     async def _attempt(
         self,
         caller: Caller,
-        region: RegionCircuitBreaker,
+        breaker: RegionCircuitBreaker,
         operation: str,
         parameters: Mapping[str, Any],
     ) -> dict[str, Any]:
-        who = caller.fingerprint
-        if not region.allows(who):
+        fingerprint, region = caller.fingerprint, breaker.region
+        if not breaker.allows(fingerprint):
             raise CircuitOpenError(CIRCUIT_OPEN)
         try:
-            with observe_call(operation, caller.digest, region.name) as audit:
-                answer = await self._aws.call(caller, region.name, operation, parameters)
-                audit.answered(answer.get("ResponseMetadata", {}).get("RequestId"))
+            with observe_call(operation, caller.digest, region) as observation:
+                response = await self._client.call(caller, region, operation, parameters)
+                observation.record_response(response)
         except (UpstreamTimeoutError, UpstreamUnavailableError):
-            region.failed(who)
+            breaker.record_failure(fingerprint)
             raise
         except UpstreamInvalidResponseError:
-            raise  # it may be a proxy's: no sign of health, nor of illness
+            raise  # perhaps a proxy's: it tells nothing about the region
         except GatewayError:
-            region.works(who)  # it answers, though not what this caller would like
+            breaker.record_success(fingerprint)  # the region responds, if with an error
             raise
-        region.works(who)
-        return answer
+        breaker.record_success(fingerprint)
+        return response

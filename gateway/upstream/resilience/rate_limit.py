@@ -1,91 +1,158 @@
-"""Shares: how many calls to AWS each caller may cause, however many requests they send."""
+"""How many calls to AWS each caller may cause, however many requests they send."""
 
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
+from limits.aio.storage.base import SlidingWindowCounterSupport, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from gateway.auth.credentials import Caller
 from gateway.errors import ThrottledError
 from gateway.telemetry.metrics import RATE_LIMITED_CALLS
-from gateway.upstream.cache.redis_client import RedisClient
-from gateway.upstream.resilience.sliding_windows import LruSlidingWindowStorage
+from gateway.upstream.cache.redis import RedisClient
 
 WINDOW_SECONDS = 12
-"""Over which the rate holds; so as many calls may come at once as these seconds have."""
+"""The rate is averaged over it, so as many calls may come at once as fit into it."""
 
 REDIS_SECONDS = 0.1
 MAX_CALLERS = 50_000
-"""Known at once in the process; some 200 bytes each."""
+"""Counted in the process at once; some 200 bytes each."""
 
 PREFIX = "audience-gateway:share:1"
 
+Window = tuple[int, int, int]
+"""Number of the current window, count of the previous one, count of the current one."""
+
 
 class RateLimitedError(ThrottledError):
-    """The caller has had their share of the upstream: the gateway says so, not AWS."""
+    """The caller exceeds the gateway's own rate limit: no call was made."""
 
 
 class CallerRateLimiter:
     """Counts each caller's calls: in the Redis that replicas share, or in this process.
 
-    While the Redis is slow or down, each process counts for itself.
+    While Redis is slow or down, each process counts for itself.
     """
 
-    def __init__(self, calls_per_second: int, link: RedisClient | None = None) -> None:
-        """`calls_per_second` 0 is without a limit."""
+    def __init__(self, calls_per_second: int, redis: RedisClient | None = None) -> None:
+        """0 `calls_per_second` means no limit."""
         self._rate = calls_per_second
         self._limit = RateLimitItemPerSecond(
             calls_per_second * WINDOW_SECONDS or 1, WINDOW_SECONDS, namespace="caller"
         )
-        self._own = SlidingWindowCounterRateLimiter(LruSlidingWindowStorage(MAX_CALLERS))
-        self._link = link
-        # Without a link it is not asked.
-        self._shared = shared_counts(link) if link else self._own
+        self._local = SlidingWindowCounterRateLimiter(LruSlidingWindowStorage(MAX_CALLERS))
+        self._redis = redis
+        self._shared = shared_rate_limiter(redis) if redis else None
 
-    async def take(self, caller: Caller) -> None:
-        """Count one call of the caller; raises RateLimitedError if it is one too many."""
+    async def acquire(self, caller: Caller) -> None:
+        """Count a call of the caller; raises RateLimitedError if it is one too many."""
         if not self._rate:
             return
-        # Replicas agree on it, and it tells whoever reads the Redis nothing.
-        name = sha256(caller.fingerprint).hexdigest()
-        free_at = await self._free_at_shared(name) if self._link else None
+        # The same in each replica, and meaningless to readers of the Redis.
+        key = sha256(caller.fingerprint).hexdigest()
+        free_at: float | None = None
+        if self._redis is not None and self._shared is not None:
+            free_at = await self._redis.execute(REDIS_SECONDS, self._hit, self._shared, key)
         if free_at is None:
-            free_at = await self._free_at(self._own, name)
+            free_at = await self._hit(self._local, key)
         if free_at:
             RATE_LIMITED_CALLS.inc()
-            raise self._spent(free_at)
+            raise self._rate_limited(free_at)
 
-    async def _free_at_shared(self, name: str) -> float | None:
-        """Ask the Redis; None if it does not say."""
-        assert self._link is not None  # noqa: S101  asked where there is one
-        answer: float | None = await self._link.execute(
-            REDIS_SECONDS, self._free_at, self._shared, name
-        )
-        return answer
-
-    async def _free_at(self, counts: SlidingWindowCounterRateLimiter, name: str) -> float:
-        """Count a call and return 0, or when there will be room for one, by the wall's clock."""
-        if await counts.hit(self._limit, name):
+    async def _hit(self, limiter: SlidingWindowCounterRateLimiter, key: str) -> float:
+        """Count a call and return 0, or the wall-clock time at which one will be allowed."""
+        if await limiter.hit(self._limit, key):
             return 0.0
-        return (await counts.get_window_stats(self._limit, name)).reset_time
+        return (await limiter.get_window_stats(self._limit, key)).reset_time
 
-    def _spent(self, free_at: float) -> RateLimitedError:
+    def _rate_limited(self, free_at: float) -> RateLimitedError:
         seconds = max(0.0, free_at - time.time())
         return RateLimitedError(
-            f"The caller has had their share of the upstream: {self._rate} calls a second over "
-            f"{WINDOW_SECONDS} seconds (GATEWAY_CALLER_CALLS_PER_SECOND). Ask again later.",
+            f"Rate limit exceeded: {self._rate} calls/s averaged over {WINDOW_SECONDS} s "
+            "(GATEWAY_CALLER_CALLS_PER_SECOND). Try again later.",
             retry_after=round(seconds + 0.05, 1),
         )
 
 
-def shared_counts(link: RedisClient) -> SlidingWindowCounterRateLimiter:
-    """Count in the Redis that replicas share, by its scripts."""
-    pool: Any = link.client.connection_pool  # the library's types know no pools
-    # No address: the connections are the link's own.
+def shared_rate_limiter(redis: RedisClient) -> SlidingWindowCounterRateLimiter:
+    """Count in the Redis that replicas share, by the scripts of `limits`."""
+    pool: Any = redis.client.connection_pool  # not among the types that `limits` declares
+    # No address: the connections are those of the client.
     storage = RedisStorage(
         "async+redis://", implementation="redispy", key_prefix=PREFIX, connection_pool=pool
     )
     return SlidingWindowCounterRateLimiter(storage)
+
+
+class LruSlidingWindowStorage(Storage, SlidingWindowCounterSupport):
+    """The in-memory storage of `limits` for at most `capacity` keys, evicting the least recent.
+
+    The library's own iterates over all keys on each hit, which made-up callers by the thousand
+    would turn into work for the event loop.
+    """
+
+    STORAGE_SCHEME = ["audience-gateway+memory"]  # noqa: RUF012  as `limits` declares it
+
+    def __init__(self, capacity: int, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._clock = clock
+        self._windows: OrderedDict[str, Window] = OrderedDict()
+
+    async def acquire_sliding_window_entry(
+        self, key: str, limit: int, expiry: int, amount: int = 1
+    ) -> bool:
+        number, previous, current = self._window(key, expiry)
+        share_of_previous = 1 - self._clock() / expiry % 1
+        if int(previous * share_of_previous + current) + amount > limit:
+            return False
+        self._windows[key] = number, previous, current + amount
+        self._windows.move_to_end(key)
+        if len(self._windows) > self._capacity:
+            self._windows.popitem(last=False)
+        return True
+
+    async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
+        """Return count and remaining seconds of the previous window and of the current one."""
+        _, previous, current = self._window(key, expiry)
+        left = (1 - self._clock() / expiry % 1) * expiry
+        return previous, left if previous else 0.0, current, left + expiry
+
+    async def clear_sliding_window(self, key: str, expiry: int) -> None:  # noqa: ARG002
+        self._windows.pop(key, None)
+
+    def _window(self, key: str, expiry: int) -> Window:
+        now = int(self._clock() / expiry)
+        number, previous, current = self._windows.get(key, (now, 0, 0))
+        if number == now:
+            return number, previous, current
+        return now, current if number == now - 1 else 0, 0
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return OSError
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        raise NotImplementedError  # fixed windows, which we do not use
+
+    async def get(self, key: str) -> int:
+        raise NotImplementedError
+
+    async def get_expiry(self, key: str) -> float:
+        raise NotImplementedError
+
+    async def clear(self, key: str) -> None:
+        self._windows.pop(key, None)
+
+    async def check(self) -> bool:
+        return True
+
+    async def reset(self) -> int:
+        count = len(self._windows)
+        self._windows.clear()
+        return count

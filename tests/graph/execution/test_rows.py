@@ -43,11 +43,8 @@ class OnePage:
     def __init__(self, page: Page) -> None:
         self._page = page
 
-    async def page(self, *_: Any, **__: Any) -> Page:
+    async def fetch(self, *_: Any, **__: Any) -> Page:
         return self._page
-
-    async def stale_page(self, *_: Any) -> None:
-        pass
 
 
 def row(number: int, *, full: bool, status: str) -> dict[str, Any]:

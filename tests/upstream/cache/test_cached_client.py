@@ -19,10 +19,9 @@ from gateway.errors import (
     UpstreamInvalidResponseError,
 )
 from gateway.sandbox import CALLERS, create_sandbox
-from gateway.upstream.cache.backend import MemoryAnswers
-from gateway.upstream.cache.cached_client import CachedClient, FetchOptions, key_of
-from gateway.upstream.cache.memory import BoundedMemoryCache
-from gateway.upstream.values import ItemRequest, Listing, Page, PageRequest
+from gateway.upstream.cache.cached_client import CachedClient, cache_key
+from gateway.upstream.cache.memory import LruStore, MemoryCache
+from gateway.upstream.values import ItemRequest, Listing, Page, PageRequest, RequestCost
 from tests.gateways import Sandbox
 from tests.serving import serve
 from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller, opened
@@ -34,7 +33,7 @@ ADA = CALLERS["ada"]
 class Counted:
     """Answers over a cache, and how many upstream calls were announced."""
 
-    def __init__(self, answers: CachedClient, cache: BoundedMemoryCache) -> None:
+    def __init__(self, answers: CachedClient, cache: LruStore) -> None:
         self.answers = answers
         self.cache = cache
         self.announced = 0
@@ -49,13 +48,15 @@ class Counted:
         self, who: Caller, request: PageRequest = FIRST_PAGE, *, fresh: bool = False
     ) -> Page:
         """Ask for a page."""
-        return await self.answers.page(who, request, FetchOptions(fresh, self.announce))
+        return await self.answers.fetch(
+            who, request, cost=RequestCost(), before_call=self.announce, fresh=fresh
+        )
 
 
 def over(aws: Any, seconds: float = 60) -> Counted:
     """Put a cache over these calls."""
-    cache = BoundedMemoryCache(64_000_000)
-    return Counted(CachedClient(aws, MemoryAnswers(cache), seconds), cache)
+    cache = MemoryCache(64_000_000)
+    return Counted(CachedClient(aws, cache, seconds), cache.store)
 
 
 @asynccontextmanager
@@ -266,9 +267,7 @@ async def test_a_forbidden_call_is_not_made() -> None:
         raise PermissionError
 
     with pytest.raises(PermissionError):
-        await kept.answers.page(
-            caller("ada"), FIRST_PAGE, FetchOptions(fresh=False, before_call=forbid)
-        )
+        await kept.answers.fetch(caller("ada"), FIRST_PAGE, cost=RequestCost(), before_call=forbid)
 
     assert (aws.asked, kept.cache.size) == ([], 0)
 
@@ -311,8 +310,9 @@ async def test_different_questions_have_different_places() -> None:
         if isinstance(request, PageRequest) and request.listing.operation == LIST:
             await kept.page(caller("ada"), request)
         elif isinstance(request, ItemRequest):
-            terms = FetchOptions(fresh=False, before_call=kept.announce)
-            await kept.answers.item(caller("ada"), request, terms)
+            await kept.answers.fetch(
+                caller("ada"), request, cost=RequestCost(), before_call=kept.announce
+            )
 
     assert kept.announced == len(DISTINCT) - 1
     assert len(kept.cache._entries) == len(DISTINCT) - 1
@@ -344,14 +344,14 @@ def test_a_key_names_one_caller_and_one_question(
     """Parts that collide when joined do not collide here; nor do null, "" and absent."""
     assume((who, asked) != (other, otherwise))
 
-    assert key_of(who, asked) != key_of(other, otherwise)
-    assert key_of(who, asked) == key_of(who, list(asked))
+    assert cache_key(who, asked) != cache_key(other, otherwise)
+    assert cache_key(who, asked) == cache_key(who, list(asked))
 
 
 @given(who=people, asked=questions)
 def test_a_key_tells_nothing(who: Caller, asked: list[Any]) -> None:
     """It is a digest: no credential, question, fingerprint or sealing key can be read off it."""
-    key = key_of(who, asked)
+    key = cache_key(who, asked)
 
     assert len(key) == 64
     assert set(key) <= set("0123456789abcdef")

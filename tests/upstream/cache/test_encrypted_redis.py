@@ -21,17 +21,19 @@ from structlog.testing import capture_logs
 
 from gateway.auth.credentials import Caller
 from gateway.settings import Settings, SettingsError, read_settings
-from gateway.upstream.cache import encrypted_redis as sealed_module
-from gateway.upstream.cache import redis_client as link_module
-from gateway.upstream.cache.encrypted_redis import (
+from gateway.upstream.cache import redis as redis_module
+from gateway.upstream.cache.redis import (
+    CONNECT_SECONDS,
+    CONNECTIONS,
+    FAILURES,
     GET_SECONDS,
     PREFIX,
     SET_SECONDS,
     EncryptedRedisCache,
+    RedisClient,
     decrypt,
     encrypt,
 )
-from gateway.upstream.cache.redis_client import CONNECT_SECONDS, CONNECTIONS, FAILURES, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from tests.clock import Clock
 from tests.redis_servers import (
@@ -58,17 +60,17 @@ values = st.binary(max_size=300)
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for Redis as long as it takes: the machines that run the tests are shared."""
-    monkeypatch.setattr(sealed_module, "GET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(link_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "GET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "SET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
 def _haste(_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait no longer than the gateway does."""
-    monkeypatch.setattr(sealed_module, "GET_SECONDS", GET_SECONDS)
-    monkeypatch.setattr(sealed_module, "SET_SECONDS", SET_SECONDS)
-    monkeypatch.setattr(link_module, "CONNECT_SECONDS", CONNECT_SECONDS)
+    monkeypatch.setattr(redis_module, "GET_SECONDS", GET_SECONDS)
+    monkeypatch.setattr(redis_module, "SET_SECONDS", SET_SECONDS)
+    monkeypatch.setattr(redis_module, "CONNECT_SECONDS", CONNECT_SECONDS)
 
 
 def never_open() -> CircuitBreaker:
@@ -380,7 +382,7 @@ async def test_a_password_in_the_url_opens_and_is_not_told(
             async with sealed_redis(url) as cache:
                 for _ in range(FAILURES + 1):
                     await cache.set(ADA, KEY, VALUE, 5)
-                told += [repr(await cache.get(ADA, KEY)), repr(cache), repr(cache._link.client)]
+                told += [repr(await cache.get(ADA, KEY)), repr(cache), repr(cache._redis.client)]
                 settings = Settings(cache_url=url)
                 told += [repr(settings), str(settings)]
 
@@ -408,7 +410,7 @@ async def test_a_redis_that_is_not_there_is_a_miss_and_soon_left_alone() -> None
         async with sealed_redis("redis://127.0.0.1:1/0") as cache:
             await asyncio.gather(*(cache.set(ADA, KEY, VALUE, 5) for _ in range(100)))
             found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(100)))
-            is_open = cache._link.breaker.open
+            is_open = cache._redis.breaker.open
 
     assert found == [None] * 100
     assert is_open
@@ -498,7 +500,7 @@ async def test_no_time_is_redis_py_s_own(cache: EncryptedRedisCache) -> None:
 
     A command that was given up would then go on until that time is over: 5 s.
     """
-    assert cache._link.client.connection_pool.connection_kwargs["socket_timeout"] is None
+    assert cache._redis.client.connection_pool.connection_kwargs["socket_timeout"] is None
 
 
 @pytest.mark.usefixtures("_haste")
@@ -506,10 +508,10 @@ async def test_a_crowd_learns_of_a_hanging_redis_from_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who waited for a connection in vain does not try it once more."""
-    monkeypatch.setattr(link_module, "CONNECTIONS", 5)
+    monkeypatch.setattr(redis_module, "CONNECTIONS", 5)
     talker = Talker(None)
     async with talking(talker) as url, sealed_redis(url) as cache:
-        cache._link.breaker = CircuitBreaker(FAILURES, 3600)
+        cache._redis.breaker = CircuitBreaker(FAILURES, 3600)
         found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(200)))
 
     assert found == [None] * 200
@@ -523,7 +525,7 @@ async def test_more_than_the_connections_is_no_failure(
 
     The pool alone tells it of an error, and three of those open a breaker.
     """
-    cache._link.breaker = CircuitBreaker(1, 3600)
+    cache._redis.breaker = CircuitBreaker(1, 3600)
     await cache.set(ADA, KEY, VALUE, 60)
     found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(4 * CONNECTIONS)))
 
@@ -535,7 +537,7 @@ async def test_more_than_the_connections_is_no_failure(
 @pytest.mark.usefixtures("_haste")
 async def test_a_process_that_is_late_does_not_blame_redis(cache: EncryptedRedisCache) -> None:
     """Each turn of its loop takes long: the answer is there, it only has not been read yet."""
-    cache._link.breaker = CircuitBreaker(1, 3600)
+    cache._redis.breaker = CircuitBreaker(1, 3600)
     await cache.set(ADA, KEY, VALUE, 60)
 
     async def hold_up() -> None:
@@ -560,7 +562,7 @@ async def test_after_a_pause_it_is_used_again(own_server: RedisServer) -> None:
         await cache.set(ADA, KEY, VALUE, 60)
         own_server.pause()
         missed = [await cache.get(ADA, KEY) for _ in range(FAILURES + 2)]
-        was_open = cache._link.breaker.open
+        was_open = cache._redis.breaker.open
         own_server.resume()
         while_open = await cache.get(ADA, KEY)
         clock.now += 10
@@ -602,11 +604,11 @@ async def test_one_that_takes_no_more_is_read_all_the_same(
             for number in range(FAILURES + 2):
                 await cache.set(ADA, OTHER_KEY, VALUE, 60 + number)
         found = await cache.get(ADA, KEY)
-        is_open = cache._link.breaker.open
+        is_open = cache._redis.breaker.open
 
     assert (found, is_open) == (VALUE, False)
     assert logs == [
-        {"event": "redis refused a command", "kind": kind, "log_level": "warning"}
+        {"event": "redis rejected a command", "kind": kind, "log_level": "warning"}
     ]  # fmt: skip
 
 
@@ -615,14 +617,14 @@ async def test_a_probe_that_is_refused_shows_that_it_lives(
 ) -> None:
     """A refusal is an answer: the breaker closes."""
     clock = Clock()
-    cache._link.breaker = CircuitBreaker(1, 10, clock=clock)
-    cache._link.breaker.failed()
+    cache._redis.breaker = CircuitBreaker(1, 10, clock=clock)
+    cache._redis.breaker.record_failure()
     redis.rpush(PREFIX + KEY, "x")
     clock.now += 10
 
     assert await cache.get(ADA, KEY) is None
-    assert cache._link.breaker.allows()
-    assert cache._link.breaker.allows()
+    assert cache._redis.breaker.allows()
+    assert cache._redis.breaker.allows()
 
 
 @pytest.mark.usefixtures("_haste")
@@ -630,13 +632,13 @@ async def test_closing_does_not_fail_where_redis_hangs(
     own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of the gateway is not made an error by bytes that nobody takes."""
-    monkeypatch.setattr(sealed_module, "MAX_VALUE_BYTES", 128 * MIB)
-    monkeypatch.setattr(sealed_module, "SET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "MAX_VALUE_BYTES", 128 * MIB)
+    monkeypatch.setattr(redis_module, "SET_SECONDS", PATIENCE_SECONDS)
     cache = EncryptedRedisCache(RedisClient(own_server.url))
     await cache.get(ADA, KEY)
     own_server.pause()
     writing = asyncio.create_task(cache.set(ADA, KEY, bytes(32 * MIB), 60))
-    pool: Any = cache._link.client.connection_pool
+    pool: Any = cache._redis.client.connection_pool
     await until(lambda: any(map(_unsent, pool._in_use_connections)))
     (transport,) = (each._writer.transport for each in pool._in_use_connections)
     await cache.close()
@@ -735,8 +737,8 @@ async def test_clients_who_leave_never_leave_an_answer_to_another(server: RedisS
             await asyncio.gather(*(ask(cache, each, chance.choice(patience)) for each in asked))
         # A connection that is one answer behind would miss from now on, for ever.
         for one, key in entries * 2:
-            assert decrypt(one.encryption_key, key, await cache._redis.get(PREFIX + key))
-        pool = cache._link.client.connection_pool
+            assert decrypt(one.encryption_key, key, await cache._backend.get(PREFIX + key))
+        pool = cache._redis.client.connection_pool
         assert not pool._in_use_connections
 
     assert outcomes["missed"] == 0

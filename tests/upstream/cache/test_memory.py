@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.upstream.cache.memory import ENTRY_OVERHEAD, BoundedMemoryCache
+from gateway.upstream.cache.memory import ENTRY_OVERHEAD, LruStore
 from tests.clock import Clock
 
 CAPACITY = 4 * ENTRY_OVERHEAD
@@ -29,7 +29,7 @@ class CacheMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.clock = Clock(1000.0)
-        self.cache = BoundedMemoryCache(CAPACITY, clock=self.clock)
+        self.cache = LruStore(CAPACITY, clock=self.clock)
         self.model: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
     def teardown(self) -> None:
@@ -117,12 +117,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cache(clock: Clock) -> BoundedMemoryCache:
+def cache(clock: Clock) -> LruStore:
     """Give an empty cache with room for three small entries."""
-    return BoundedMemoryCache(3 * (ENTRY_OVERHEAD + 2), clock=clock)
+    return LruStore(3 * (ENTRY_OVERHEAD + 2), clock=clock)
 
 
-async def test_the_least_recently_used_goes_first(cache: BoundedMemoryCache) -> None:
+async def test_the_least_recently_used_goes_first(cache: LruStore) -> None:
     """A read counts as use, a look that finds nothing does not."""
     for key in "abc":
         await cache.set(key, b"1", ttl=5)
@@ -133,7 +133,7 @@ async def test_the_least_recently_used_goes_first(cache: BoundedMemoryCache) -> 
     assert [key for key in "abcd" if await cache.get(key)] == ["a", "c", "d"]
 
 
-async def test_an_entry_ends_with_its_time(cache: BoundedMemoryCache, clock: Clock) -> None:
+async def test_an_entry_ends_with_its_time(cache: LruStore, clock: Clock) -> None:
     """At the very moment, and its bytes are free again."""
     await cache.set("a", b"1", ttl=5)
     clock.now += 4.999
@@ -143,7 +143,7 @@ async def test_an_entry_ends_with_its_time(cache: BoundedMemoryCache, clock: Clo
     assert (before, await cache.get("a"), cache.size) == (b"1", None, 0)
 
 
-async def test_reading_does_not_prolong(cache: BoundedMemoryCache, clock: Clock) -> None:
+async def test_reading_does_not_prolong(cache: LruStore, clock: Clock) -> None:
     """An entry that is asked for all the time ends all the same."""
     await cache.set("a", b"1", ttl=5)
     for _ in range(9):
@@ -154,7 +154,7 @@ async def test_reading_does_not_prolong(cache: BoundedMemoryCache, clock: Clock)
     assert await cache.get("a") is None
 
 
-async def test_an_entry_too_large_to_keep_pushes_nobody_out(cache: BoundedMemoryCache) -> None:
+async def test_an_entry_too_large_to_keep_pushes_nobody_out(cache: LruStore) -> None:
     """It is not kept, and what it would have replaced is gone, for it is no longer true."""
     await cache.set("a", b"1", ttl=5)
     await cache.set("b", b"1", ttl=5)
@@ -165,13 +165,13 @@ async def test_an_entry_too_large_to_keep_pushes_nobody_out(cache: BoundedMemory
 
 async def test_no_capacity_is_no_cache() -> None:
     """Zero bytes are a way to switch it off."""
-    cache = BoundedMemoryCache(0)
+    cache = LruStore(0)
 
     assert await cache.set("a", b"", ttl=5) is False
     assert await cache.get("a") is None
 
 
-async def test_clear_leaves_a_cache_that_works(cache: BoundedMemoryCache) -> None:
+async def test_clear_leaves_a_cache_that_works(cache: LruStore) -> None:
     """That is how aiocache empties one, with and without a namespace."""
     await cache.set("a", b"1", ttl=5)
     cleared = await cache.clear()
@@ -184,7 +184,7 @@ async def test_clear_leaves_a_cache_that_works(cache: BoundedMemoryCache) -> Non
 
 async def test_many_keys_stay_within_bounds() -> None:
     """What nobody reads again makes way without being looked for."""
-    cache = BoundedMemoryCache(100 * ENTRY_OVERHEAD)
+    cache = LruStore(100 * ENTRY_OVERHEAD)
     for number in range(20_000):
         await cache.set(str(number), b"value", ttl=3600)
 

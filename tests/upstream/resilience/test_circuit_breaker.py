@@ -27,13 +27,13 @@ def breaker(clock: Clock) -> CircuitBreaker:
 def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     """Give one that has just opened."""
     for _ in range(FAILURES):
-        breaker.failed()
+        breaker.record_failure()
     return breaker
 
 
 def test_it_opens_after_so_many_failures_in_a_row(breaker: CircuitBreaker) -> None:
     """Until then all may try; the one that opens it is told so."""
-    seen = [(breaker.allows(), breaker.failed(), breaker.open) for _ in range(FAILURES)]
+    seen = [(breaker.allows(), breaker.record_failure(), breaker.open) for _ in range(FAILURES)]
 
     assert seen == [(True, False, False), (True, False, False), (True, True, True)]
     assert not breaker.allows()
@@ -42,9 +42,9 @@ def test_it_opens_after_so_many_failures_in_a_row(breaker: CircuitBreaker) -> No
 def test_a_success_in_between_begins_the_count_anew(breaker: CircuitBreaker) -> None:
     """What fails now and then is not down, and its success is no news."""
     for _ in range(20):
-        breaker.failed()
-        breaker.failed()
-        assert breaker.succeeded() is False
+        breaker.record_failure()
+        breaker.record_failure()
+        assert breaker.record_success() is False
 
     assert breaker.allows()
     assert not breaker.open
@@ -64,7 +64,7 @@ def test_a_probe_that_fails_means_another_rest(opened: CircuitBreaker, clock: Cl
     clock.now += REST
     assert opened.allows()
     clock.now += 5
-    assert opened.failed() is False
+    assert opened.record_failure() is False
     clock.now += REST - 0.001
     before = opened.allows()
     clock.now += 0.001
@@ -88,9 +88,9 @@ def test_a_success_closes_it_and_is_news_once(opened: CircuitBreaker, clock: Clo
     clock.now += REST
     assert opened.allows()
 
-    assert [opened.succeeded(), opened.succeeded()] == [True, False]
+    assert [opened.record_success(), opened.record_success()] == [True, False]
     assert all(opened.allows() for _ in range(20))
-    assert [opened.failed() for _ in range(FAILURES)] == [False, False, True]
+    assert [opened.record_failure() for _ in range(FAILURES)] == [False, False, True]
 
 
 def test_failures_that_were_under_way_prolong_the_rest_only(
@@ -98,7 +98,7 @@ def test_failures_that_were_under_way_prolong_the_rest_only(
 ) -> None:
     """Many can have asked before it opened: it opens once."""
     clock.now += 1
-    told = [opened.failed() for _ in range(50)]
+    told = [opened.record_failure() for _ in range(50)]
     clock.now += REST - 0.001
     before = opened.allows()
     clock.now += 0.001
@@ -128,8 +128,8 @@ def test_what_is_down_is_tried_once_a_rest(steps: list[tuple[str, float]]) -> No
             continue
         last_try = clock.now
         if what == "works":
-            assert breaker.succeeded() is was_open
+            assert breaker.record_success() is was_open
             failed = 0
         elif what == "fails":
             failed += 1
-            assert breaker.failed() is (failed == FAILURES)
+            assert breaker.record_failure() is (failed == FAILURES)

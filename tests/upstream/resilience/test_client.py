@@ -20,10 +20,9 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.upstream import client as aws_module
-from gateway.upstream.resilience.client import CALLER_SLOTS, ResilientClient
+from gateway.upstream.resilience.circuit_breaker import REGION_FAILURES
+from gateway.upstream.resilience.client import CALLER_SLOTS, ResilientClient, Retries
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
-from gateway.upstream.resilience.region import FAILURES
-from gateway.upstream.resilience.retries import Retries
 from tests.gateways import Sandbox
 from tests.serving import serve
 from tests.upstream.asking import LIST, REGION, caller, opened
@@ -199,26 +198,26 @@ async def test_a_region_that_fails_is_left_alone_and_the_others_are_not() -> Non
 
     aws = HalfDead()
     calls = calls_over(aws)
-    for number in range(FAILURES):
+    for number in range(REGION_FAILURES):
         await failure(calls, stranger(number), "us-east-1")
     asked = len(aws.asked)
     left_alone = await failure(calls, caller("ada"), "us-east-1")
     await calls.call(caller("ada"), "eu-west-1", LIST, {})
 
-    assert asked == FAILURES
-    assert "left alone" in left_alone.message
+    assert asked == REGION_FAILURES
+    assert "circuit breaker open" in left_alone.message
     assert isinstance(left_alone, UpstreamUnavailableError)
-    assert len(aws.asked) == FAILURES + 1
+    assert len(aws.asked) == REGION_FAILURES + 1
 
 
 async def test_a_region_that_is_left_alone_takes_no_retries_from_the_others() -> None:
     """However many ask for it meanwhile: nothing is tried again there, so nothing is paid."""
-    aws = FakeAws(*[UpstreamUnavailableError("No.")] * FAILURES)
+    aws = FakeAws(*[UpstreamUnavailableError("No.")] * REGION_FAILURES)
     calls = calls_over(aws)
     while aws.failures:
         await failure(calls, caller("ada"), "us-east-1")
     for _ in range(100):
-        assert "left alone" in (await failure(calls, caller("ada"), "us-east-1")).message
+        assert "circuit breaker open" in (await failure(calls, caller("ada"), "us-east-1")).message
     aws.failures.append(UpstreamUnavailableError("No."))
     answer = await calls.call(caller("ada"), "eu-west-1", LIST, {})
 
@@ -249,7 +248,9 @@ async def test_a_caller_s_own_errors_leave_no_region_alone(error: GatewayError) 
 async def test_an_answer_of_any_kind_shows_that_a_region_works() -> None:
     """Nine failures, a refusal, nine failures: that is no row of ten."""
     down = UpstreamUnavailableError("No.")
-    aws = FakeAws(*[down] * (FAILURES - 1), ForbiddenError("No."), *[down] * (FAILURES - 1))
+    aws = FakeAws(
+        *[down] * (REGION_FAILURES - 1), ForbiddenError("No."), *[down] * (REGION_FAILURES - 1)
+    )
     calls = calls_over(aws)
     while aws.failures:
         await failure(calls, caller("ada"))
@@ -272,15 +273,15 @@ def test_throttles_that_pass_pay_for_no_failure() -> None:
     """What a retry has cost comes back to the budget that it was taken from."""
     retries = Retries(lambda: 1.0)
     throttled, down = ThrottledError("Wait."), UpstreamUnavailableError("No.")
-    while retries.pause_after(down, 0) is not None:
+    while retries.delay_after(down, 0) is not None:
         pass
-    assert retries.pause_after(throttled, 0) is not None
-    retries.succeeded(throttled)
-    after_a_throttle = retries.pause_after(down, 0)
-    retries.succeeded(down)
+    assert retries.delay_after(throttled, 0) is not None
+    retries.record_success(after=throttled)
+    after_a_throttle = retries.delay_after(down, 0)
+    retries.record_success(after=down)
 
     assert after_a_throttle is None
-    assert retries.pause_after(down, 0) is not None
+    assert retries.delay_after(down, 0) is not None
 
 
 async def test_a_caller_has_so_many_calls_under_way_and_no_more() -> None:
@@ -298,7 +299,7 @@ async def test_a_caller_has_so_many_calls_under_way_and_no_more() -> None:
 
     assert crowd.most == 2 * CALLER_SLOTS + 1
     assert len(crowd.asked) == 8 * CALLER_SLOTS + 1
-    assert calls._slots._doors == {}
+    assert calls._slots._semaphores == {}
 
 
 async def test_a_caller_s_answers_that_come_at_once_are_read_on_one_by_one() -> None:

@@ -11,16 +11,16 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from gateway.auth.credentials import Caller
 from gateway.errors import ThrottledError
-from gateway.upstream.cache.redis_client import RedisClient
+from gateway.upstream.cache.redis import RedisClient
 from gateway.upstream.resilience import rate_limit as shares_module
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from gateway.upstream.resilience.rate_limit import (
     PREFIX,
     WINDOW_SECONDS,
     CallerRateLimiter,
+    LruSlidingWindowStorage,
     RateLimitedError,
 )
-from gateway.upstream.resilience.sliding_windows import LruSlidingWindowStorage
 from tests.clock import Clock
 from tests.redis_servers import RedisServer, running_redis
 from tests.upstream.asking import caller
@@ -57,7 +57,7 @@ async def taken(shares: CallerRateLimiter, who: Caller, tries: int) -> int:
     allowed = 0
     for _ in range(tries):
         try:
-            await shares.take(who)
+            await shares.acquire(who)
         except RateLimitedError:
             continue
         allowed += 1
@@ -70,7 +70,7 @@ async def test_a_caller_gets_a_burst_and_is_then_told_when_to_come_back() -> Non
     ada = caller("ada")
     assert await taken(shares, ada, AT_ONCE) == AT_ONCE
     with pytest.raises(ThrottledError, match="GATEWAY_CALLER_CALLS_PER_SECOND") as caught:
-        await shares.take(ada)
+        await shares.acquire(ada)
 
     told = caught.value.extensions()
     assert (told["code"], "aws" in told) == ("THROTTLED", False)
@@ -107,7 +107,7 @@ async def test_replicas_that_share_a_redis_share_the_count(
 async def test_a_redis_names_nobody(redis_server: RedisServer, link: RedisClient) -> None:
     """Its keys are digests, and end by themselves."""
     who = somebody()
-    await CallerRateLimiter(RATE, link).take(who)
+    await CallerRateLimiter(RATE, link).acquire(who)
     with redis_server.client() as redis:
         keys = [key for key in redis.scan_iter() if key.startswith(PREFIX.encode())]
         lives = [redis.ttl(key) for key in keys]

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway.upstream.resilience.region import (
-    FAILURES,
-    FAILURES_OF_ONE,
+from gateway.upstream.resilience.circuit_breaker import (
+    CALLER_FAILURES,
     MAX_CALLERS,
-    REST_SECONDS,
+    REGION_FAILURES,
+    RESET_SECONDS,
     RegionCircuitBreaker,
 )
 from tests.clock import Clock
@@ -31,14 +31,14 @@ def fails_for(region: RegionCircuitBreaker, *callers: bytes, times: int) -> None
     for _ in range(times):
         for caller in callers:
             if region.allows(caller):
-                region.failed(caller)
+                region.record_failure(caller)
 
 
 def test_a_region_that_fails_for_several_is_left_alone_for_all(
     region: RegionCircuitBreaker,
 ) -> None:
     """Also for who has not asked as yet."""
-    fails_for(region, ADA, GRACE, EDITH, times=FAILURES_OF_ONE)
+    fails_for(region, ADA, GRACE, EDITH, times=CALLER_FAILURES)
 
     assert not region.allows(b"new")
     assert region.open_for(b"new")
@@ -59,11 +59,11 @@ def test_two_do_not_open_it_either(region: RegionCircuitBreaker) -> None:
     assert region.allows(EDITH)
 
 
-def test_any_answer_ends_the_row(region: RegionCircuitBreaker) -> None:
+def test_any_answer_ends_the_caller_failures(region: RegionCircuitBreaker) -> None:
     """What failed before it counts no more."""
-    fails_for(region, ADA, GRACE, times=FAILURES_OF_ONE)
-    region.works(EDITH)
-    fails_for(region, EDITH, times=FAILURES_OF_ONE)
+    fails_for(region, ADA, GRACE, times=CALLER_FAILURES)
+    region.record_success(EDITH)
+    fails_for(region, EDITH, times=CALLER_FAILURES)
 
     assert region.allows(b"new")
 
@@ -72,12 +72,12 @@ def test_who_fails_for_themselves_lets_others_probe_first(
     region: RegionCircuitBreaker, clock: Clock
 ) -> None:
     """Though they ask more often than anybody: their probe would keep the region closed."""
-    fails_for(region, ADA, times=FAILURES)
-    fails_for(region, GRACE, EDITH, times=FAILURES_OF_ONE)
-    clock.now += REST_SECONDS
+    fails_for(region, ADA, times=REGION_FAILURES)
+    fails_for(region, GRACE, EDITH, times=CALLER_FAILURES)
+    clock.now += RESET_SECONDS
     asked = [region.allows(ADA) for _ in range(50)]
     probe = region.allows(GRACE)
-    region.works(GRACE)
+    region.record_success(GRACE)
 
     assert (any(asked), probe) == (False, True)
     assert region.allows(EDITH)
@@ -85,26 +85,26 @@ def test_who_fails_for_themselves_lets_others_probe_first(
 
 def test_who_asks_alone_probes_in_the_end(region: RegionCircuitBreaker, clock: Clock) -> None:
     """One rest later, if nobody else did; and an answer opens the region again."""
-    fails_for(region, ADA, GRACE, EDITH, times=FAILURES)
-    clock.now += 2 * REST_SECONDS
-    fails_for(region, ADA, times=FAILURES)
-    clock.now += 2 * REST_SECONDS
+    fails_for(region, ADA, GRACE, EDITH, times=REGION_FAILURES)
+    clock.now += 2 * RESET_SECONDS
+    fails_for(region, ADA, times=REGION_FAILURES)
+    clock.now += 2 * RESET_SECONDS
 
     assert region.allows(ADA)
-    region.works(ADA)
+    region.record_success(ADA)
     assert all(region.allows(caller) for caller in (ADA, GRACE, b"new"))
 
 
 def test_a_failed_probe_begins_the_rest_anew(region: RegionCircuitBreaker, clock: Clock) -> None:
     """One call in a rest, whoever makes it."""
-    fails_for(region, ADA, GRACE, EDITH, times=FAILURES_OF_ONE)
+    fails_for(region, ADA, GRACE, EDITH, times=CALLER_FAILURES)
     made = 0
     for _ in range(10):
-        clock.now += REST_SECONDS
+        clock.now += RESET_SECONDS
         for number in range(100):
             if region.allows(b"%d" % number):
                 made += 1
-                region.failed(b"%d" % number)
+                region.record_failure(b"%d" % number)
 
     assert made == 10
 
@@ -112,7 +112,7 @@ def test_a_failed_probe_begins_the_rest_anew(region: RegionCircuitBreaker, clock
 def test_the_callers_it_knows_are_bounded(region: RegionCircuitBreaker) -> None:
     """A hundred thousand who were made up leave no more than the table holds."""
     for number in range(100_000):
-        region.failed(b"%d" % number)
+        region.record_failure(b"%d" % number)
 
-    assert len(region._of_callers) == MAX_CALLERS
-    assert sum(region._row.values()) <= FAILURES
+    assert len(region._caller_breakers) == MAX_CALLERS
+    assert sum(region._caller_failures.values()) <= REGION_FAILURES
