@@ -41,8 +41,7 @@ from gateway.upstream.values import ItemRequest, Listing, PageRequest, RequestCo
 from tests.clock import Clock
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
-from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller
-from tests.upstream.fakes import FakeAws, row
+from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
 
 PATIENCE_SECONDS = 20
 
@@ -70,7 +69,7 @@ async def fetch(answers: CachedClient, who: Caller, asked: Asked) -> None:
 
 def place_of(who: Caller, asked: Asked) -> str:
     """Give the key under which the caller's answer is kept and joined."""
-    answers = CachedClient(FakeAws(), Noting(0), 60)
+    answers = CachedClient(FakeClient(), Noting(0), 60)
 
     with pytest.raises(NotedError) as caught:
         asyncio.run(fetch(answers, who, asked))
@@ -224,14 +223,14 @@ async def test_an_entry_ends_with_the_setting_or_the_right_whichever_is_first(
     cache: ResponseCache, clock: Clock, left: float, seconds: float, life: float
 ) -> None:
     """Until then it is served; from then on the upstream is asked."""
-    aws = FakeAws()
+    aws = FakeClient()
     answers = CachedClient(aws, cache, seconds, clock=clock)
     who = replace(caller("ada"), expires_at=clock.now + left)
     asked = []
     for pause in (0, life - 0.01, 0.01):
         clock.now += pause
         await ask(answers, who)
-        asked.append(len(aws.asked))
+        asked.append(len(aws.calls))
 
     assert asked == [2, 2, 4]
 
@@ -241,14 +240,14 @@ async def test_no_entry_is_made_for_a_right_that_is_over(
     cache: ResponseCache, clock: Clock, left: float
 ) -> None:
     """Not even one that would end at once."""
-    aws = FakeAws()
+    aws = FakeClient()
     answers = CachedClient(aws, cache, 3600, clock=clock)
     who = replace(caller("ada"), expires_at=clock.now + left)
     await ask(answers, who)
     clock.now += 0.001
     await ask(answers, replace(who, expires_at=None))
 
-    assert len(aws.asked) == 4
+    assert len(aws.calls) == 4
 
 
 ERRORS = [ForbiddenError, UnauthenticatedError, ThrottledError, UpstreamTimeoutError,
@@ -260,14 +259,14 @@ async def test_an_error_is_never_kept(
     cache: ResponseCache, clock: Clock, error: type[GatewayError]
 ) -> None:
     """The next one who asks is answered."""
-    aws = FakeAws(error("No."))
+    aws = FakeClient(error("No."))
     answers = CachedClient(aws, cache, 3600, clock=clock)
     with pytest.raises(error):
         await ask(answers, caller("ada"))
     await ask(answers, caller("ada"))
     await ask(answers, caller("ada"))
 
-    assert len(aws.asked) == 3
+    assert len(aws.calls) == 3
 
 
 @pytest.mark.parametrize("token", [None, "", "another"])
@@ -275,13 +274,13 @@ async def test_half_of_the_credentials_open_no_entry(
     cache: ResponseCache, clock: Clock, token: str | None
 ) -> None:
     """Whoever lacks a part of them is another caller."""
-    aws = FakeAws()
+    aws = FakeClient()
     answers = CachedClient(aws, cache, 3600, clock=clock)
     await ask(answers, Caller.from_keys("ASIA", "secret", "token"))
     await ask(answers, Caller.from_keys("ASIA", "secret", token))
     await ask(answers, Caller.from_keys("ASIA", "guess", "token"))
 
-    assert len(aws.asked) == 6
+    assert len(aws.calls) == 6
 
 
 def id_of(name: str) -> str:

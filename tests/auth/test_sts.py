@@ -28,7 +28,7 @@ from gateway.upstream.errors import CODES
 from tests.gateways import Sandbox
 from tests.sandbox.identities import id_token
 from tests.serving import serve
-from tests.upstream.asking import REGION, jobs, opened
+from tests.upstream.clients import REGION, list_jobs, open_client
 from tests.upstream.recorder import Recorder
 
 TOKEN = "canary.id.token"
@@ -76,9 +76,9 @@ async def test_a_session_lists_the_jobs_of_its_role(
 ) -> None:
     token = id_token(sandbox.url)
     session = await sts.assume_role(token, role(read_only=read_only), SESSION_NAME)
-    async with opened(sandbox.url) as aws:
+    async with open_client(sandbox.url) as aws:
         caller = Caller.from_token(session.credentials, token, ROLE.role_arn, REGION, 0)
-        assert (await jobs(aws, caller))["audienceGenerationJobs"]
+        assert (await list_jobs(aws, caller))["audienceGenerationJobs"]
 
     assert sandbox.calls[-1]["access_key_id"] == session.credentials.access_key
 

@@ -20,7 +20,7 @@ from gateway.upstream import client as aws_module
 from gateway.upstream.client import CleanRoomsClient
 from tests.gateways import Sandbox
 from tests.serving import serve
-from tests.upstream.asking import GET, LIST, REGION, caller, jobs, opened
+from tests.upstream.clients import GET, LIST, REGION, caller, list_jobs, open_client
 from tests.upstream.recorder import Recorder
 
 ADA = CALLERS["ada"]
@@ -31,11 +31,11 @@ PRIVATE = re.compile(r"arn:|\d{12}")
 async def test_callers_who_share_a_client_never_share_a_signature(sandbox: Sandbox) -> None:
     """Sixty lists and Gets of three callers at once arrive each under its caller's own key."""
     names = ["ada", "grace", "edith"]
-    async with opened(sandbox.url) as aws:
+    async with open_client(sandbox.url) as aws:
 
         async def ask(number: int) -> None:
             who = caller(names[number % 3])
-            page = await jobs(aws, who, maxResults=number + 1)
+            page = await list_jobs(aws, who, maxResults=number + 1)
             arn = page["audienceGenerationJobs"][0]["audienceGenerationJobArn"]
             item = await aws.call(who, REGION, GET, {"audienceGenerationJobArn": arn})
             assert item["audienceGenerationJobArn"] == arn
@@ -60,10 +60,10 @@ async def test_callers_who_share_a_client_never_share_a_signature(sandbox: Sandb
 
 async def test_an_answer_is_always_that_of_its_own_question(sandbox: Sandbox) -> None:
     """Calls that are given up half-way leave no connection behind that is one answer late."""
-    async with opened(sandbox.url) as aws:
+    async with open_client(sandbox.url) as aws:
 
         async def ask(size: int) -> int:
-            page = await jobs(aws, caller("ada"), maxResults=size)
+            page = await list_jobs(aws, caller("ada"), maxResults=size)
             return len(page["audienceGenerationJobs"])
 
         for round_ in range(4):
@@ -114,9 +114,9 @@ async def test_refused_credentials_are_the_caller_s_error(
     sandbox: Sandbox, who: Caller, error: type[GatewayError], code: str
 ) -> None:
     """AWS is asked once, its code and request id are shown, and its own words are not."""
-    async with opened(sandbox.url) as aws:
+    async with open_client(sandbox.url) as aws:
         with pytest.raises(error) as caught:
-            await jobs(aws, who)
+            await list_jobs(aws, who)
 
     (call,) = sandbox.calls
     assert caught.value.extensions()["aws"] == {
@@ -132,7 +132,7 @@ async def test_a_call_outside_any_caller_s_is_not_signed_at_all() -> None:
     """The client on its own has no credentials to sign with, so nothing leaves the process."""
     upstream = Recorder()
     with serve(upstream) as url:
-        async with opened(url) as aws:
+        async with open_client(url) as aws:
             with pytest.raises(LookupError):
                 await aws._clients[REGION].list_audience_generation_jobs()
 
@@ -143,8 +143,8 @@ async def test_a_caller_s_keys_are_gone_after_the_call() -> None:
     """Neither a good nor a failed call leaves its keys for the next one in the same task."""
     upstream = Recorder()
     with serve(upstream) as url:
-        async with opened(url) as aws:
-            await jobs(aws, caller("ada"))
+        async with open_client(url) as aws:
+            await list_jobs(aws, caller("ada"))
             with pytest.raises(LookupError):
                 await aws._clients[REGION].list_audience_generation_jobs()
 
@@ -154,9 +154,9 @@ async def test_a_caller_s_keys_are_gone_after_the_call() -> None:
 async def test_a_bad_parameter_is_the_caller_s_error(sandbox: Sandbox) -> None:
     """400 and 404 are told once, without AWS's words, which hold ARNs."""
     foreign = f"arn:aws:cleanrooms-ml:{REGION}:222233334444:audience-generation-job/none"
-    async with opened(sandbox.url) as aws:
+    async with open_client(sandbox.url) as aws:
         with pytest.raises(BadUserInputError) as refused:
-            await jobs(aws, caller("ada"), maxResults=0)
+            await list_jobs(aws, caller("ada"), maxResults=0)
         with pytest.raises((NotFoundError, BadUserInputError)) as missing:
             await aws.call(caller("ada"), REGION, GET, {"audienceGenerationJobArn": foreign})
 
@@ -166,8 +166,8 @@ async def test_a_bad_parameter_is_the_caller_s_error(sandbox: Sandbox) -> None:
 
 async def test_an_object_that_is_not_there_is_not_found(sandbox: Sandbox) -> None:
     """404 is told once, and the ARN that AWS repeats is not."""
-    async with opened(sandbox.url) as aws:
-        page = await jobs(aws, caller("edith"), maxResults=1)
+    async with open_client(sandbox.url) as aws:
+        page = await list_jobs(aws, caller("edith"), maxResults=1)
         arn = page["audienceGenerationJobs"][0]["audienceGenerationJobArn"]
         with pytest.raises(NotFoundError) as missing:
             await aws.call(caller("grace"), REGION, GET, {"audienceGenerationJobArn": arn})
@@ -182,9 +182,9 @@ async def test_an_upstream_that_hangs_is_given_up(
     """An attempt has its own time, and the error says timeout."""
     monkeypatch.setattr(aws_module, "ATTEMPT_SECONDS", 0.1)
     sandbox.fault("hang")
-    async with opened(sandbox.url) as aws:
+    async with open_client(sandbox.url) as aws:
         with pytest.raises(UpstreamTimeoutError):
-            await jobs(aws, caller("ada"))
+            await list_jobs(aws, caller("ada"))
 
     assert sandbox.count() == 1
 
@@ -193,9 +193,9 @@ async def test_a_dead_address_is_unavailable() -> None:
     """Nobody listens there, which is the upstream's failure and not an internal one."""
     with serve(Recorder()) as url:
         pass
-    async with opened(url) as aws:
+    async with open_client(url) as aws:
         with pytest.raises(UpstreamUnavailableError):
-            await jobs(aws, caller("ada"))
+            await list_jobs(aws, caller("ada"))
 
 
 async def test_each_region_is_asked_under_its_own_name(sandbox: Sandbox) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.auth.credentials import Caller
 from gateway.errors import GatewayError
 from tests.serving import serve
-from tests.upstream.asking import REGION, caller, jobs, opened
+from tests.upstream.clients import REGION, caller, list_jobs, open_client
 from tests.upstream.recorder import Received, Recorder, empty_page
 
 CANARY = "CANARY"
@@ -123,15 +123,15 @@ async def test_an_ambient_identity_is_never_used(traps: Traps) -> None:
     refused = Recorder(lambda _: Response(b'{"__type": "ExpiredTokenException"}', 403))
     served = Recorder(empty_page)
     with serve(served) as url:
-        async with opened(url) as aws:
-            await jobs(aws, caller("ada"))
-            await jobs(aws, Caller.from_keys("AKIA0000000000000000", "secret", None))
+        async with open_client(url) as aws:
+            await list_jobs(aws, caller("ada"))
+            await list_jobs(aws, Caller.from_keys("AKIA0000000000000000", "secret", None))
             with pytest.raises(LookupError):
                 await aws._clients[REGION].list_audience_generation_jobs()
     with serve(refused) as url:
-        async with opened(url) as aws:
+        async with open_client(url) as aws:
             with pytest.raises(GatewayError):
-                await jobs(aws, caller("ada"))
+                await list_jobs(aws, caller("ada"))
 
     assert (len(served.requests), len(refused.requests)) == (2, 1)
     assert not [seen for seen in served.requests + refused.requests if CANARY in seen]
@@ -146,7 +146,7 @@ async def test_an_ambient_identity_is_never_used(traps: Traps) -> None:
 
 async def test_no_setting_of_aws_s_moves_the_endpoint(traps: Traps) -> None:
     """Without an address of our own, AWS's own endpoint of the region is asked, by TLS."""
-    async with opened(None) as aws:
+    async with open_client(None) as aws:
         endpoint = aws._clients[REGION].meta.endpoint_url
 
     assert endpoint == f"https://cleanrooms-ml.{REGION}.amazonaws.com"

@@ -17,7 +17,7 @@ from gateway.upstream.client import MAX_RESPONSE_BYTES
 from gateway.upstream.errors import CODES
 from tests.gateways import Sandbox
 from tests.serving import serve
-from tests.upstream.asking import caller, jobs, opened
+from tests.upstream.clients import caller, list_jobs, open_client
 from tests.upstream.recorder import Received, Recorder
 
 HTML = b"<!doctype html><title>Sign in</title><p>arn:aws:iam::111122223333:role/x"
@@ -35,9 +35,9 @@ async def test_a_redirect_is_not_followed() -> None:
 
         upstream = Recorder(away)
         with serve(upstream) as url:
-            async with opened(url) as aws:
+            async with open_client(url) as aws:
                 errors = await asyncio.gather(
-                    *(jobs(aws, caller("ada"), nextToken=str(status)) for status in statuses),
+                    *(list_jobs(aws, caller("ada"), nextToken=str(status)) for status in statuses),
                     return_exceptions=True,
                 )
 
@@ -51,9 +51,9 @@ async def test_the_sandbox_s_redirect_is_not_followed(sandbox: Sandbox) -> None:
     sink = Recorder()
     with serve(sink) as trap:
         sandbox.fault("redirect", location=f"{trap}/caught")
-        async with opened(sandbox.url) as aws:
+        async with open_client(sandbox.url) as aws:
             with pytest.raises(UpstreamInvalidResponseError):
-                await jobs(aws, caller("ada"))
+                await list_jobs(aws, caller("ada"))
 
     assert sink.requests == []
     assert sandbox.count() == 1
@@ -69,9 +69,9 @@ async def test_a_cookie_is_not_kept() -> None:
     upstream = Recorder(bake)
     with serve(upstream) as url:
         # A name, for no cookie jar takes cookies from a bare address.
-        async with opened(url.replace("127.0.0.1", "localhost")) as aws:
+        async with open_client(url.replace("127.0.0.1", "localhost")) as aws:
             for name in ("ada", "grace", "ada"):
-                await jobs(aws, caller(name))
+                await list_jobs(aws, caller(name))
 
     assert len(upstream.requests) == 3
     assert not [seen for seen in upstream.requests if "cookie" in seen.headers]
@@ -107,9 +107,12 @@ async def _told(status: int, bodies: dict[str, bytes]) -> dict[str, type[BaseExc
         return Response(body, status, media_type="application/json")
 
     with serve(Recorder(answer)) as url:
-        async with opened(url) as aws:
+        async with open_client(url) as aws:
             errors = await asyncio.gather(
-                *(jobs(aws, caller("ada"), nextToken=str(number)) for number in range(len(bodies))),
+                *(
+                    list_jobs(aws, caller("ada"), nextToken=str(number))
+                    for number in range(len(bodies))
+                ),
                 return_exceptions=True,
             )
     for error in errors:
@@ -168,11 +171,11 @@ async def test_aws_s_code_is_read_wherever_it_stands() -> None:
 
     async def told(code: str, form: str) -> tuple[str, str, GatewayError]:
         with pytest.raises(GatewayError) as caught:
-            await jobs(aws, caller("ada"), nextToken=f"{code}-{form}")
+            await list_jobs(aws, caller("ada"), nextToken=f"{code}-{form}")
         return code, form, caught.value
 
     with serve(Recorder(answer)) as url:
-        async with opened(url) as aws:
+        async with open_client(url) as aws:
             cases = [(code, form) for code in CODES.keys() - RETRIED for form in forms]
             results = await asyncio.gather(*(told(code, form) for code, form in cases))
 
@@ -215,9 +218,9 @@ async def test_what_is_hardly_http_is_the_upstream_s_fault() -> None:
     """Whatever the bytes on the wire, what comes out is an error that callers may see."""
 
     async def told(answer: bytes) -> type[BaseException]:
-        async with wire(answer) as url, opened(url) as aws:
+        async with wire(answer) as url, open_client(url) as aws:
             with pytest.raises(GatewayError) as caught:
-                await jobs(aws, caller("ada"))
+                await list_jobs(aws, caller("ada"))
         return caught.type
 
     kinds = await asyncio.gather(*map(told, BARELY_HTTP))
@@ -245,9 +248,9 @@ async def test_an_answer_that_is_larger_than_any_is_given_up(announced: bool) ->
         ended.set()
 
     server = await asyncio.start_server(pour, "127.0.0.1", 0)
-    async with server, opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as aws:
+    async with server, open_client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as aws:
         with pytest.raises(UpstreamInvalidResponseError):
-            await jobs(aws, caller("ada"))
+            await list_jobs(aws, caller("ada"))
         await ended.wait()
 
     assert MAX_RESPONSE_BYTES <= sent < 4 * MAX_RESPONSE_BYTES
@@ -258,6 +261,6 @@ async def test_an_answer_just_within_the_limit_is_read() -> None:
     empty = b'{"audienceGenerationJobs": []}'
     upstream = Recorder(lambda _: Response(empty.ljust(MAX_RESPONSE_BYTES)))
     with serve(upstream) as url:
-        async with opened(url) as aws:
+        async with open_client(url) as aws:
             for _ in range(2):
-                assert (await jobs(aws, caller("ada")))["audienceGenerationJobs"] == []
+                assert (await list_jobs(aws, caller("ada")))["audienceGenerationJobs"] == []

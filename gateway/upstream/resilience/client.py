@@ -130,24 +130,34 @@ class ResilientClient:
             breaker = self._breakers[region] = RegionCircuitBreaker(region)
         await self._rate_limiter.acquire(caller)
         async with self._slots.acquire((caller.fingerprint, region)):
-            error_before: UpstreamError | None = None
-            for retries in range(ATTEMPTS):
-                try:
-                    response = await self._attempt(caller, breaker, operation, parameters)
-                except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
-                    if breaker.open_for(caller.fingerprint):
-                        raise  # without a token: they are left for regions that are called
-                    delay = self._retries.delay_after(error, retries)
-                    if delay is None:
-                        raise
-                    await self._sleep(delay)
-                    error_before = error
-                else:
-                    self._retries.record_success(after=error_before)
-                    response.setdefault("ResponseMetadata", {})["RetryAttempts"] = retries
-                    # Processing a page takes a millisecond, and many may arrive at once.
-                    await self._scheduler.wait_turn(caller.fingerprint)
-                    return response
+            response = await self._call_with_retries(caller, breaker, operation, parameters)
+            # Processing a page takes a millisecond, and many may arrive at once.
+            await self._scheduler.wait_turn(caller.fingerprint)
+            return response
+
+    async def _call_with_retries(
+        self,
+        caller: Caller,
+        breaker: RegionCircuitBreaker,
+        operation: str,
+        parameters: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        retried: UpstreamError | None = None
+        for retries in range(ATTEMPTS):
+            try:
+                response = await self._attempt(caller, breaker, operation, parameters)
+            except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
+                if breaker.open_for(caller.fingerprint):
+                    raise  # before it takes tokens, which other regions may need
+                delay = self._retries.delay_after(error, retries)
+                if delay is None:
+                    raise
+                await self._sleep(delay)
+                retried = error
+            else:
+                self._retries.record_success(after=retried)
+                response.setdefault("ResponseMetadata", {})["RetryAttempts"] = retries
+                return response
         raise AssertionError("the last attempt has no delay after it")
 
     async def _attempt(

@@ -9,7 +9,7 @@ from gateway.upstream.cache.memory import MemoryCache, ResponseCache
 from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from tests.redis_servers import RedisServer, running_redis
-from tests.upstream.asking import caller
+from tests.upstream.clients import caller
 
 ADA, GRACE = caller("ada"), caller("grace")
 KEY, OTHER_KEY = "a" * 64, "b" * 64

@@ -24,8 +24,7 @@ from gateway.upstream.cache.memory import LruStore, MemoryCache
 from gateway.upstream.values import ItemRequest, Listing, Page, PageRequest, RequestCost
 from tests.gateways import Sandbox
 from tests.serving import serve
-from tests.upstream.asking import FIRST_PAGE, GET, LIST, REGION, caller, opened
-from tests.upstream.fakes import FakeAws
+from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, open_client
 
 ADA = CALLERS["ada"]
 
@@ -62,7 +61,7 @@ def over(aws: Any, seconds: float = 60) -> Counted:
 @asynccontextmanager
 async def answering(url: str, seconds: float = 60) -> AsyncIterator[Counted]:
     """Answer from a sandbox, through a cache."""
-    async with opened(url) as aws:
+    async with open_client(url) as aws:
         yield over(aws, seconds)
 
 
@@ -175,7 +174,7 @@ async def test_an_answer_that_makes_no_sense_is_not_kept(sandbox: Sandbox, fault
 
 async def test_a_throttle_is_not_kept() -> None:
     """One failure, then success: the next question sees it at once."""
-    kept = over(FakeAws(ThrottledError("Wait.")))
+    kept = over(FakeClient(ThrottledError("Wait.")))
     with pytest.raises(ThrottledError):
         await kept.page(caller("ada"))
 
@@ -237,9 +236,9 @@ async def test_an_older_answer_does_not_replace_a_fresher_one() -> None:
     """A slow call that began before a fresh one, and ends after it, has old news."""
     release = asyncio.Event()
 
-    class SlowFirst(FakeAws):
+    class SlowFirst(FakeClient):
         async def call(self, *asked: Any) -> dict[str, Any]:
-            number = len(self.asked) + 1
+            number = len(self.calls) + 1
             answer = await super().call(*asked)
             if number == 1:
                 await release.wait()
@@ -260,7 +259,7 @@ async def test_an_older_answer_does_not_replace_a_fresher_one() -> None:
 
 async def test_a_forbidden_call_is_not_made() -> None:
     """What `before_call` raises reaches who asked, and nothing is asked or kept."""
-    aws = FakeAws()
+    aws = FakeClient()
     kept = over(aws)
 
     def forbid() -> None:
@@ -269,18 +268,18 @@ async def test_a_forbidden_call_is_not_made() -> None:
     with pytest.raises(PermissionError):
         await kept.answers.fetch(caller("ada"), FIRST_PAGE, cost=RequestCost(), before_call=forbid)
 
-    assert (aws.asked, kept.cache.size) == ([], 0)
+    assert (aws.calls, kept.cache.size) == ([], 0)
 
 
 async def test_the_upstream_is_asked_for_full_pages() -> None:
     """So that one kept page serves every `first`; filters and token go along."""
-    aws = FakeAws()
+    aws = FakeClient()
     kept = over(aws)
     listing = Listing(LIST, "eu-west-1", (("collaborationId", "c"),))
     await kept.page(caller("ada"), PageRequest(listing, None))
     await kept.page(caller("ada"), PageRequest(listing, "t"))
 
-    assert [(region, parameters) for _, region, _, parameters in aws.asked] == [
+    assert [(region, parameters) for _, region, _, parameters in aws.calls] == [
         ("eu-west-1", {"maxResults": 100, "collaborationId": "c"}),
         ("eu-west-1", {"maxResults": 100, "collaborationId": "c", "nextToken": "t"}),
     ]
@@ -305,7 +304,7 @@ DISTINCT: list[PageRequest | ItemRequest] = [
 
 async def test_different_questions_have_different_places() -> None:
     """Each of these differs from the others in one part only, and all are kept apart."""
-    kept = over(FakeAws())
+    kept = over(FakeClient())
     for request in DISTINCT:
         if isinstance(request, PageRequest) and request.listing.operation == LIST:
             await kept.page(caller("ada"), request)

@@ -43,7 +43,7 @@ from tests.redis_servers import (
     is_one_of_ours,
     running_redis,
 )
-from tests.upstream.asking import caller
+from tests.upstream.clients import caller
 
 ADA, GRACE = caller("ada"), caller("grace")
 KEY, OTHER_KEY = "a" * 64, "b" * 64

@@ -1,91 +1,92 @@
-"""The breaker against what it promises: few tries of what is down, and none too few."""
+"""Circuit breakers make few calls to what is down, and a caller's own failures stay theirs."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
+from gateway.upstream.resilience.circuit_breaker import (
+    CALLER_FAILURES,
+    MAX_CALLERS,
+    REGION_FAILURES,
+    RESET_SECONDS,
+    CircuitBreaker,
+    RegionCircuitBreaker,
+)
 from tests.clock import Clock
 
 FAILURES = 3
-REST = 10.0
+RESET = 10.0
+ADA, GRACE, EDITH = b"ada", b"grace", b"edith"
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock to be moved by hand."""
     return Clock(1000.0)
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> CircuitBreaker:
-    """Give a closed breaker."""
-    return CircuitBreaker(FAILURES, REST, clock=clock)
+def closed(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(FAILURES, RESET, clock=clock)
 
 
 @pytest.fixture
-def opened(breaker: CircuitBreaker) -> CircuitBreaker:
-    """Give one that has just opened."""
+def opened(closed: CircuitBreaker) -> CircuitBreaker:
     for _ in range(FAILURES):
-        breaker.record_failure()
-    return breaker
+        closed.record_failure()
+    return closed
 
 
-def test_it_opens_after_so_many_failures_in_a_row(breaker: CircuitBreaker) -> None:
-    """Until then all may try; the one that opens it is told so."""
-    seen = [(breaker.allows(), breaker.record_failure(), breaker.open) for _ in range(FAILURES)]
+def allowed_when(breaker: CircuitBreaker, clock: Clock, seconds: float) -> tuple[bool, bool]:
+    """Return whether a call is allowed just before, and at, so many seconds from now."""
+    clock.now += seconds - 0.001
+    before = breaker.allows()
+    clock.now += 0.001
+    return before, breaker.allows()
+
+
+def test_it_opens_after_consecutive_failures(closed: CircuitBreaker) -> None:
+    """The failure that opens it says so."""
+    seen = [(closed.allows(), closed.record_failure(), closed.open) for _ in range(FAILURES)]
 
     assert seen == [(True, False, False), (True, False, False), (True, True, True)]
-    assert not breaker.allows()
+    assert not closed.allows()
 
 
-def test_a_success_in_between_begins_the_count_anew(breaker: CircuitBreaker) -> None:
-    """What fails now and then is not down, and its success is no news."""
+def test_a_success_resets_the_count(closed: CircuitBreaker) -> None:
     for _ in range(20):
-        breaker.record_failure()
-        breaker.record_failure()
-        assert breaker.record_success() is False
+        closed.record_failure()
+        closed.record_failure()
+        assert closed.record_success() is False
 
-    assert breaker.allows()
-    assert not breaker.open
-
-
-def test_after_the_rest_one_may_probe(opened: CircuitBreaker, clock: Clock) -> None:
-    """Whoever asks first, and nobody else until that has come to something."""
-    clock.now += REST - 0.001
-    before = opened.allows()
-    clock.now += 0.001
-
-    assert [before, *(opened.allows() for _ in range(4))] == [False, True, False, False, False]
+    assert closed.allows()
+    assert not closed.open
 
 
-def test_a_probe_that_fails_means_another_rest(opened: CircuitBreaker, clock: Clock) -> None:
-    """It is no news that it is down, and the rest counts from this failure."""
-    clock.now += REST
+def test_one_probe_is_allowed_after_the_reset_time(opened: CircuitBreaker, clock: Clock) -> None:
+    assert allowed_when(opened, clock, RESET) == (False, True)
+    assert not any(opened.allows() for _ in range(4))
+
+
+def test_a_failed_probe_starts_the_reset_time_again(opened: CircuitBreaker, clock: Clock) -> None:
+    clock.now += RESET
     assert opened.allows()
     clock.now += 5
     assert opened.record_failure() is False
-    clock.now += REST - 0.001
-    before = opened.allows()
-    clock.now += 0.001
 
-    assert (before, opened.allows()) == (False, True)
+    assert allowed_when(opened, clock, RESET) == (False, True)
 
 
-def test_a_probe_that_is_given_up_does_not_close_the_way_for_ever(
-    opened: CircuitBreaker, clock: Clock
-) -> None:
-    """Its client may have left: after another rest somebody else probes."""
-    clock.now += REST
+def test_an_abandoned_probe_is_followed_by_another(opened: CircuitBreaker, clock: Clock) -> None:
+    """The client that would have recorded its result may be gone."""
+    clock.now += RESET
     probes = [opened.allows(), opened.allows()]
-    clock.now += REST
+    clock.now += RESET
 
     assert [*probes, opened.allows()] == [True, False, True]
 
 
-def test_a_success_closes_it_and_is_news_once(opened: CircuitBreaker, clock: Clock) -> None:
-    """All may try again at once, and as many failures as ever open it again."""
-    clock.now += REST
+def test_a_success_closes_it_and_says_so_once(opened: CircuitBreaker, clock: Clock) -> None:
+    clock.now += RESET
     assert opened.allows()
 
     assert [opened.record_success(), opened.record_success()] == [True, False]
@@ -93,43 +94,129 @@ def test_a_success_closes_it_and_is_news_once(opened: CircuitBreaker, clock: Clo
     assert [opened.record_failure() for _ in range(FAILURES)] == [False, False, True]
 
 
-def test_failures_that_were_under_way_prolong_the_rest_only(
-    opened: CircuitBreaker, clock: Clock
-) -> None:
-    """Many can have asked before it opened: it opens once."""
+def test_late_failures_only_prolong_the_reset_time(opened: CircuitBreaker, clock: Clock) -> None:
+    """Many calls may have started before it opened: it opens once."""
     clock.now += 1
-    told = [opened.record_failure() for _ in range(50)]
-    clock.now += REST - 0.001
-    before = opened.allows()
-    clock.now += 0.001
+    opens = [opened.record_failure() for _ in range(50)]
 
-    assert not any(told)
-    assert (before, opened.allows()) == (False, True)
+    assert not any(opens)
+    assert allowed_when(opened, clock, RESET) == (False, True)
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["works", "fails", "is given up"]), st.floats(0, 2 * REST)),
+    st.tuples(st.sampled_from(["success", "failure", "abandoned"]), st.floats(0, 2 * RESET)),
     max_size=60,
 )
 
 
 @given(steps=STEPS)
-def test_what_is_down_is_tried_once_a_rest(steps: list[tuple[str, float]]) -> None:
-    """Whatever happens: while open, two tries are a whole rest apart, and one always comes."""
+def test_an_open_breaker_always_allows_one_probe_per_reset_time(
+    steps: list[tuple[str, float]],
+) -> None:
     clock = Clock(1000.0)
-    breaker = CircuitBreaker(FAILURES, REST, clock=clock)
-    failed, last_try = 0, clock.now
-    for what, pause in steps:
+    breaker = CircuitBreaker(FAILURES, RESET, clock=clock)
+    failures, last_call = 0, clock.now
+    for outcome, pause in steps:
         clock.now += pause
-        was_open = failed >= FAILURES
+        was_open = failures >= FAILURES
         allowed = breaker.allows()
-        assert allowed is (not was_open or clock.now - last_try >= REST)
+        assert allowed is (not was_open or clock.now - last_call >= RESET)
         if not allowed:
             continue
-        last_try = clock.now
-        if what == "works":
+        last_call = clock.now
+        if outcome == "success":
             assert breaker.record_success() is was_open
-            failed = 0
-        elif what == "fails":
-            failed += 1
-            assert breaker.record_failure() is (failed == FAILURES)
+            failures = 0
+        elif outcome == "failure":
+            failures += 1
+            assert breaker.record_failure() is (failures == FAILURES)
+
+
+@pytest.fixture
+def region(clock: Clock) -> RegionCircuitBreaker:
+    return RegionCircuitBreaker("us-east-1", clock=clock)
+
+
+def fail_calls(region: RegionCircuitBreaker, *callers: bytes, times: int) -> None:
+    """Fail calls of each caller, as far as they are allowed."""
+    for _ in range(times):
+        for caller in callers:
+            if region.allows(caller):
+                region.record_failure(caller)
+
+
+def test_failures_of_three_callers_open_the_region(region: RegionCircuitBreaker) -> None:
+    fail_calls(region, ADA, GRACE, EDITH, times=CALLER_FAILURES)
+
+    assert not region.allows(b"new")
+    assert region.open_for(b"new")
+
+
+def test_failures_of_one_or_two_callers_open_it_for_them_only(
+    region: RegionCircuitBreaker,
+) -> None:
+    """However often they fail: the reason may be their account, or their team's."""
+    fail_calls(region, ADA, GRACE, times=1000)
+
+    assert not region.allows(ADA)
+    assert not region.allows(GRACE)
+    assert all(region.allows(EDITH) for _ in range(100))
+
+
+def test_any_success_resets_the_region_s_count(region: RegionCircuitBreaker) -> None:
+    fail_calls(region, ADA, GRACE, times=CALLER_FAILURES)
+    region.record_success(EDITH)
+    fail_calls(region, EDITH, times=CALLER_FAILURES)
+
+    assert region.allows(b"new")
+
+
+def test_a_caller_who_fails_alone_leaves_the_probe_to_others(
+    region: RegionCircuitBreaker, clock: Clock
+) -> None:
+    """A busy caller whose probes fail would otherwise keep the region closed to all."""
+    fail_calls(region, ADA, times=REGION_FAILURES)
+    fail_calls(region, GRACE, EDITH, times=CALLER_FAILURES)
+    clock.now += RESET_SECONDS
+    own_probes = [region.allows(ADA) for _ in range(50)]
+    probe = region.allows(GRACE)
+    region.record_success(GRACE)
+
+    assert (any(own_probes), probe) == (False, True)
+    assert region.allows(EDITH)
+
+
+def test_a_caller_without_others_probes_one_reset_time_later(
+    region: RegionCircuitBreaker, clock: Clock
+) -> None:
+    fail_calls(region, ADA, GRACE, EDITH, times=REGION_FAILURES)
+    clock.now += 2 * RESET_SECONDS
+    fail_calls(region, ADA, times=REGION_FAILURES)
+    clock.now += 2 * RESET_SECONDS
+
+    assert region.allows(ADA)
+    region.record_success(ADA)
+    assert all(region.allows(caller) for caller in (ADA, GRACE, b"new"))
+
+
+def test_an_open_region_gets_one_probe_per_reset_time(
+    region: RegionCircuitBreaker, clock: Clock
+) -> None:
+    fail_calls(region, ADA, GRACE, EDITH, times=CALLER_FAILURES)
+    calls = 0
+    for _ in range(10):
+        clock.now += RESET_SECONDS
+        for number in range(100):
+            if region.allows(b"%d" % number):
+                calls += 1
+                region.record_failure(b"%d" % number)
+
+    assert calls == 10
+
+
+def test_its_memory_of_callers_is_bounded(region: RegionCircuitBreaker) -> None:
+    for number in range(100_000):
+        region.record_failure(b"%d" % number)
+
+    assert len(region._caller_breakers) == MAX_CALLERS
+    assert sum(region._caller_failures.values()) <= REGION_FAILURES

@@ -1,4 +1,4 @@
-"""The way of a call: tried again within one budget, and past a region that fails."""
+"""Calls are retried within one budget, and paused in a region that keeps failing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,17 +19,30 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.upstream import client as aws_module
+from gateway.upstream import client as client_module
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.resilience.circuit_breaker import REGION_FAILURES
-from gateway.upstream.resilience.client import CALLER_SLOTS, ResilientClient, Retries
+from gateway.upstream.resilience.client import (
+    CALLER_SLOTS,
+    CircuitOpenError,
+    ResilientClient,
+    Retries,
+)
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 from tests.gateways import Sandbox
 from tests.serving import serve
-from tests.upstream.asking import LIST, REGION, caller, opened
-from tests.upstream.fakes import CrowdedAws, FakeAws
+from tests.upstream.clients import (
+    LIST,
+    REGION,
+    BarrierClient,
+    FakeClient,
+    caller,
+    list_jobs,
+    open_client,
+)
 from tests.upstream.recorder import Recorder
 
-LISTS = {
+FAULTS = {
     "internal-error": "ListAudienceGenerationJobs",
     "unavailable": "ListAudienceModels",
     "reset": "ListTrainingDatasets",
@@ -37,86 +50,90 @@ LISTS = {
 }
 """Each fault has an operation of its own, so that all can be tried at once."""
 
+UNAVAILABLE, THROTTLED = UpstreamUnavailableError("No."), ThrottledError("Wait.")
+ADA = caller("ada")
 
-class Pauses(list[float]):
-    """Takes pauses down instead of sleeping."""
+
+class FakeSleep(list[float]):
+    """Records delays instead of sleeping."""
 
     async def __call__(self, seconds: float) -> None:
-        """Take no time."""
         self.append(seconds)
 
 
-def calls_over(aws: Any, pauses: Pauses | None = None) -> ResilientClient:
-    """Make the calls of a gateway that limits nobody and does not sleep."""
+def resilient(client: UpstreamClient, sleep: FakeSleep | None = None) -> ResilientClient:
+    """Wrap a client without a rate limit, delays and randomness."""
     return ResilientClient(
-        aws, CallerRateLimiter(0), sleep=Pauses() if pauses is None else pauses, jitter=lambda: 1.0
+        client,
+        CallerRateLimiter(0),
+        sleep=FakeSleep() if sleep is None else sleep,
+        jitter=lambda: 1.0,
     )
 
 
 @asynccontextmanager
-async def calling(url: str) -> AsyncIterator[ResilientClient]:
-    """Call what is at an address."""
-    async with opened(url) as aws:
-        yield calls_over(aws)
+async def open_resilient(url: str) -> AsyncIterator[ResilientClient]:
+    async with open_client(url) as client:
+        yield resilient(client)
 
 
-async def jobs(calls: ResilientClient, who: Caller | None = None) -> dict[str, Any]:
-    """List generation jobs."""
-    return await calls.call(who or caller("ada"), REGION, LIST, {})
+async def fail(client: ResilientClient, caller: Caller, region: str = REGION) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await client.call(caller, region, LIST, {})
+    return caught.value
 
 
-def stranger(number: int) -> Caller:
-    """Make one of many callers."""
+def numbered_caller(number: int) -> Caller:
     return Caller.from_keys(f"ASIA{number:016}", f"secret-{number}", "token")
 
 
-async def _ask_each(url: str) -> dict[str, dict[str, Any] | BaseException]:
-    async def ask(operation: str) -> dict[str, Any]:
-        async with calling(url) as calls:
-            return await calls.call(caller("ada"), REGION, operation, {})
+async def call_each(url: str) -> dict[str, dict[str, Any] | BaseException]:
+    """Call the operation of each fault with a client of its own."""
 
-    answers = (ask(operation) for operation in LISTS.values())
-    return dict(zip(LISTS, await asyncio.gather(*answers, return_exceptions=True), strict=True))
+    async def call(operation: str) -> dict[str, Any]:
+        async with open_resilient(url) as client:
+            return await client.call(ADA, REGION, operation, {})
+
+    calls = (call(operation) for operation in FAULTS.values())
+    return dict(zip(FAULTS, await asyncio.gather(*calls, return_exceptions=True), strict=True))
 
 
-async def test_a_passing_failure_is_tried_again(sandbox: Sandbox) -> None:
-    """A 500, a 503, a closed connection and a throttle, each followed by an answer, are one."""
-    for fault, operation in LISTS.items():
+async def test_a_temporary_failure_is_retried(sandbox: Sandbox) -> None:
+    for fault, operation in FAULTS.items():
         sandbox.fault(fault, operation=operation, times=1)
-    answers = await _ask_each(sandbox.url)
+    responses = await call_each(sandbox.url)
 
     retries = [
-        answer["ResponseMetadata"]["RetryAttempts"]
-        for answer in answers.values()
-        if isinstance(answer, dict)
+        response["ResponseMetadata"]["RetryAttempts"]
+        for response in responses.values()
+        if isinstance(response, dict)
     ]
     assert retries == [1, 1, 1, 1]
-    assert [sandbox.count(operation) for operation in LISTS.values()] == [2, 2, 2, 2]
+    assert [sandbox.count(operation) for operation in FAULTS.values()] == [2, 2, 2, 2]
 
 
-async def test_a_lasting_failure_is_tried_three_times(sandbox: Sandbox) -> None:
-    """On the wire, whichever library repeats; then it is told as what it is."""
-    for fault, operation in LISTS.items():
+async def test_a_permanent_failure_has_three_attempts(sandbox: Sandbox) -> None:
+    """Counted on the wire, whichever library would retry."""
+    for fault, operation in FAULTS.items():
         settings = {"retry_after": 3} if fault == "throttle" else {}
         sandbox.fault(fault, operation=operation, **settings)
-    answers = await _ask_each(sandbox.url)
+    errors = await call_each(sandbox.url)
 
-    throttled = answers.pop("throttle")
+    throttled = errors.pop("throttle")
     assert isinstance(throttled, ThrottledError)
     assert throttled.extensions()["retryAfter"] == 3
-    assert {type(error) for error in answers.values()} == {UpstreamUnavailableError}
-    assert [sandbox.count(operation) for operation in LISTS.values()] == [3, 3, 3, 3]
+    assert {type(error) for error in errors.values()} == {UpstreamUnavailableError}
+    assert [sandbox.count(operation) for operation in FAULTS.values()] == [3, 3, 3, 3]
 
 
-async def test_a_hang_is_given_up_three_times(
+async def test_each_attempt_has_its_own_timeout(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each attempt has its own time, and the error says timeout."""
-    monkeypatch.setattr(aws_module, "ATTEMPT_SECONDS", 0.1)
+    monkeypatch.setattr(client_module, "ATTEMPT_SECONDS", 0.1)
     sandbox.fault("hang")
-    async with calling(sandbox.url) as calls:
+    async with open_resilient(sandbox.url) as client:
         with pytest.raises(UpstreamTimeoutError):
-            await jobs(calls)
+            await list_jobs(client, ADA)
 
     assert sandbox.count() == 3
 
@@ -125,103 +142,89 @@ async def test_a_hang_is_given_up_three_times(
     "error",
     [BadUserInputError, ForbiddenError, UnauthenticatedError, UpstreamInvalidResponseError],
 )
-async def test_what_would_fail_again_is_asked_once(error: type[GatewayError]) -> None:
-    """A caller's own mistake, and an answer that makes no sense."""
-    aws = FakeAws(error("No."), error("No."))
+async def test_an_error_that_would_recur_is_not_retried(error: type[GatewayError]) -> None:
+    fake = FakeClient(error("No."), error("No."))
     with pytest.raises(error):
-        await jobs(calls_over(aws))
+        await list_jobs(resilient(fake), ADA)
 
-    assert len(aws.asked) == 1
-
-
-async def test_pauses_grow() -> None:
-    """From 50 ms if the upstream failed, from a second if it asked for patience."""
-    failing, patient = Pauses(), Pauses()
-    unavailable, throttled = UpstreamUnavailableError("No."), ThrottledError("Wait.")
-    await jobs(calls_over(FakeAws(unavailable, unavailable), failing))
-    await jobs(calls_over(FakeAws(throttled, throttled), patient))
-
-    assert (failing, patient) == ([0.05, 0.1], [1.0, 2.0])
+    assert len(fake.calls) == 1
 
 
-async def test_a_hint_is_waited_for() -> None:
-    """Rather than a shorter pause of our own; a longer one of ours is waited out."""
-    pauses = Pauses()
-    await jobs(
-        calls_over(
-            FakeAws(
-                ThrottledError("Wait.", retry_after=1.5), ThrottledError("Wait.", retry_after=0.1)
-            ),
-            pauses,
-        )
-    )
+@pytest.mark.parametrize(
+    ("failures", "delays"),
+    [
+        ([UNAVAILABLE, UNAVAILABLE], [0.05, 0.1]),
+        ([THROTTLED, THROTTLED], [1.0, 2.0]),
+        (
+            [ThrottledError("", retry_after=1.5), ThrottledError("", retry_after=0.1)],
+            [1.5, 2.0],
+        ),
+    ],
+    ids=["unavailable", "throttled", "throttled with a hint"],
+)
+async def test_delays_grow_and_are_no_shorter_than_the_hint(
+    failures: list[Exception], delays: list[float]
+) -> None:
+    sleep = FakeSleep()
+    await list_jobs(resilient(FakeClient(*failures), sleep), ADA)
 
-    assert pauses == [1.5, 2.0]
+    assert sleep == delays
 
 
-async def test_a_hint_that_is_too_long_is_handed_on_at_once() -> None:
-    """The caller can wait as well as the gateway can, and holds nothing meanwhile."""
-    aws, pauses = FakeAws(ThrottledError("Wait.", retry_after=6)), Pauses()
+async def test_a_long_hint_is_passed_on_at_once() -> None:
+    fake, sleep = FakeClient(ThrottledError("Wait.", retry_after=6)), FakeSleep()
     with pytest.raises(ThrottledError):
-        await jobs(calls_over(aws, pauses))
+        await list_jobs(resilient(fake, sleep), ADA)
 
-    assert (len(aws.asked), pauses) == (1, [])
+    assert (len(fake.calls), sleep) == (1, [])
 
 
-async def test_retries_have_one_budget_for_all_callers() -> None:
-    """A region that fails for everybody is soon asked once a call, and then hardly at all."""
+async def test_all_callers_share_one_retry_budget() -> None:
+    """When a region fails for all, calls soon have one attempt, and then hardly any."""
     upstream = Recorder(lambda _: Response(b"{}", 500))
     with serve(upstream) as url:
-        async with calling(url) as calls:
-            errors = [await failure(calls, stranger(number)) for number in range(200)]
+        async with open_resilient(url) as client:
+            errors = [await fail(client, numbered_caller(number)) for number in range(200)]
 
     assert all(isinstance(error, UpstreamUnavailableError) for error in errors)
     assert len(upstream.requests) < 200 / 2
 
 
-async def failure(calls: ResilientClient, who: Caller, region: str = REGION) -> GatewayError:
-    """Make a call that fails."""
-    with pytest.raises(GatewayError) as caught:
-        await calls.call(who, region, LIST, {})
-    return caught.value
-
-
-async def test_a_region_that_fails_is_left_alone_and_the_others_are_not() -> None:
-    """Nobody is asked while its breaker is open."""
-
-    class HalfDead(FakeAws):
-        async def call(self, who: Caller, region: str, *question: Any) -> dict[str, Any]:
-            answer = await super().call(who, region, *question)
+async def test_a_failing_region_gets_no_calls_and_the_others_do() -> None:
+    class HalfDead(FakeClient):
+        async def call(self, caller: Caller, region: str, *request: Any) -> dict[str, Any]:
+            response = await super().call(caller, region, *request)
             if region == "us-east-1":
-                raise UpstreamUnavailableError("No.")
-            return answer
+                raise UNAVAILABLE
+            return response
 
-    aws = HalfDead()
-    calls = calls_over(aws)
+    fake = HalfDead()
+    client = resilient(fake)
     for number in range(REGION_FAILURES):
-        await failure(calls, stranger(number), "us-east-1")
-    asked = len(aws.asked)
-    left_alone = await failure(calls, caller("ada"), "us-east-1")
-    await calls.call(caller("ada"), "eu-west-1", LIST, {})
+        await fail(client, numbered_caller(number), "us-east-1")
+    calls = len(fake.calls)
+    error = await fail(client, ADA, "us-east-1")
+    await client.call(ADA, "eu-west-1", LIST, {})
 
-    assert asked == REGION_FAILURES
-    assert "circuit breaker open" in left_alone.message
-    assert isinstance(left_alone, UpstreamUnavailableError)
-    assert len(aws.asked) == REGION_FAILURES + 1
+    assert calls == REGION_FAILURES
+    assert isinstance(error, CircuitOpenError)
+    assert "circuit breaker open" in error.message
+    assert error.extensions() == {"code": "UPSTREAM_UNAVAILABLE"}
+    assert len(fake.calls) == REGION_FAILURES + 1
 
 
-async def test_a_region_that_is_left_alone_takes_no_retries_from_the_others() -> None:
-    """However many ask for it meanwhile: nothing is tried again there, so nothing is paid."""
-    aws = FakeAws(*[UpstreamUnavailableError("No.")] * REGION_FAILURES)
-    calls = calls_over(aws)
-    while aws.failures:
-        await failure(calls, caller("ada"), "us-east-1")
+async def test_an_open_breaker_spends_no_retries() -> None:
+    """Neither do calls that are rejected meanwhile: the budget is left to other regions."""
+    fake = FakeClient(*[UNAVAILABLE] * REGION_FAILURES)
+    client = resilient(fake)
+    while fake.failures:
+        await fail(client, ADA, "us-east-1")
     for _ in range(100):
-        assert "circuit breaker open" in (await failure(calls, caller("ada"), "us-east-1")).message
-    aws.failures.append(UpstreamUnavailableError("No."))
-    answer = await calls.call(caller("ada"), "eu-west-1", LIST, {})
+        assert isinstance(await fail(client, ADA, "us-east-1"), CircuitOpenError)
+    fake.failures.append(UNAVAILABLE)
+    response = await client.call(ADA, "eu-west-1", LIST, {})
 
-    assert answer["ResponseMetadata"]["RetryAttempts"] == 1
+    assert response["ResponseMetadata"]["RetryAttempts"] == 1
 
 
 @pytest.mark.parametrize(
@@ -233,84 +236,74 @@ async def test_a_region_that_is_left_alone_takes_no_retries_from_the_others() ->
         ThrottledError("Wait.", retry_after=60),
         UpstreamInvalidResponseError("Eh?"),
     ],
+    ids=lambda error: type(error).__name__,
 )
-async def test_a_caller_s_own_errors_leave_no_region_alone(error: GatewayError) -> None:
-    """A thousand of them, and the next caller is answered."""
-    aws = FakeAws(*[error] * 1000)
-    calls = calls_over(aws)
+async def test_a_caller_s_own_errors_open_no_breaker(error: GatewayError) -> None:
+    fake = FakeClient(*[error] * 1000)
+    client = resilient(fake)
     for _ in range(1000):
-        await failure(calls, caller("denied"))
+        await fail(client, caller("denied"))
 
-    assert await jobs(calls)
-    assert len(aws.asked) == 1001
-
-
-async def test_an_answer_of_any_kind_shows_that_a_region_works() -> None:
-    """Nine failures, a refusal, nine failures: that is no row of ten."""
-    down = UpstreamUnavailableError("No.")
-    aws = FakeAws(
-        *[down] * (REGION_FAILURES - 1), ForbiddenError("No."), *[down] * (REGION_FAILURES - 1)
-    )
-    calls = calls_over(aws)
-    while aws.failures:
-        await failure(calls, caller("ada"))
-
-    assert await jobs(calls)
+    assert await list_jobs(client, ADA)
+    assert len(fake.calls) == 1001
 
 
-async def test_one_caller_s_throttles_leave_the_others_their_retries() -> None:
-    """They have a budget apart."""
-    throttled, down = ThrottledError("Wait."), UpstreamUnavailableError("No.")
-    aws = FakeAws(*[throttled] * 900, down)
-    calls = calls_over(aws)
-    while len(aws.failures) > 1:
-        await failure(calls, caller("grace"))
+async def test_any_response_of_aws_resets_the_count_of_failures() -> None:
+    down = [UNAVAILABLE] * (REGION_FAILURES - 1)
+    fake = FakeClient(*down, ForbiddenError("No."), *down)
+    client = resilient(fake)
+    while fake.failures:
+        await fail(client, ADA)
 
-    assert (await jobs(calls))["ResponseMetadata"]["RetryAttempts"] == 1
+    assert await list_jobs(client, ADA)
 
 
-def test_throttles_that_pass_pay_for_no_failure() -> None:
-    """What a retry has cost comes back to the budget that it was taken from."""
+async def test_throttling_of_one_caller_leaves_retries_to_others() -> None:
+    fake = FakeClient(*[THROTTLED] * 900, UNAVAILABLE)
+    client = resilient(fake)
+    while len(fake.failures) > 1:
+        await fail(client, caller("grace"))
+
+    assert (await list_jobs(client, ADA))["ResponseMetadata"]["RetryAttempts"] == 1
+
+
+def test_a_success_refunds_the_budget_that_its_retry_was_taken_from() -> None:
     retries = Retries(lambda: 1.0)
-    throttled, down = ThrottledError("Wait."), UpstreamUnavailableError("No.")
-    while retries.delay_after(down, 0) is not None:
+    while retries.delay_after(UNAVAILABLE, 0) is not None:
         pass
-    assert retries.delay_after(throttled, 0) is not None
-    retries.record_success(after=throttled)
-    after_a_throttle = retries.delay_after(down, 0)
-    retries.record_success(after=down)
+    assert retries.delay_after(THROTTLED, 0) is not None
+    retries.record_success(after=THROTTLED)
+    delay_after_throttle = retries.delay_after(UNAVAILABLE, 0)
+    retries.record_success(after=UNAVAILABLE)
 
-    assert after_a_throttle is None
-    assert retries.delay_after(down, 0) is not None
-
-
-async def test_a_caller_has_so_many_calls_under_way_and_no_more() -> None:
-    """Others are not kept waiting by them; and in another region they have as many again."""
-    crowd = CrowdedAws(2 * CALLER_SLOTS + 1)
-    calls = calls_over(crowd)
-
-    async def elsewhere() -> dict[str, Any]:
-        return await calls.call(caller("ada"), "eu-west-1", LIST, {})
-
-    flood = [asyncio.create_task(jobs(calls)) for _ in range(4 * CALLER_SLOTS)]
-    flood += [asyncio.create_task(elsewhere()) for _ in range(4 * CALLER_SLOTS)]
-    await jobs(calls, caller("grace"))
-    await asyncio.gather(*flood)
-
-    assert crowd.most == 2 * CALLER_SLOTS + 1
-    assert len(crowd.asked) == 8 * CALLER_SLOTS + 1
-    assert calls._slots._semaphores == {}
+    assert delay_after_throttle is None
+    assert retries.delay_after(UNAVAILABLE, 0) is not None
 
 
-async def test_a_caller_s_answers_that_come_at_once_are_read_on_one_by_one() -> None:
-    """Another caller's, which comes behind them, is not kept waiting by them."""
-    calls = calls_over(CrowdedAws(6))
-    read: list[str] = []
+async def test_concurrent_calls_are_limited_per_caller_and_region() -> None:
+    barrier = BarrierClient(2 * CALLER_SLOTS + 1)
+    client = resilient(barrier)
+    calls = [
+        asyncio.create_task(client.call(ADA, region, LIST, {}))
+        for region in (REGION, "eu-west-1")
+        for _ in range(4 * CALLER_SLOTS)
+    ]
+    await list_jobs(client, caller("grace"))
+    await asyncio.gather(*calls)
 
-    async def read_on(name: str) -> None:
-        await jobs(calls, caller(name))
-        read.append(name)
+    assert barrier.most_concurrent == 2 * CALLER_SLOTS + 1
+    assert len(barrier.calls) == 8 * CALLER_SLOTS + 1
+    assert client._slots._semaphores == {}
 
-    await asyncio.gather(*(read_on(name) for name in ["ada"] * 4 + ["grace", "ada"]))
 
-    assert read == ["ada", "grace", *["ada"] * 4]
+async def test_simultaneous_responses_of_one_caller_do_not_delay_another_s() -> None:
+    client = resilient(BarrierClient(6))
+    processed: list[str] = []
+
+    async def process(name: str) -> None:
+        await list_jobs(client, caller(name))
+        processed.append(name)
+
+    await asyncio.gather(*(process(name) for name in ["ada"] * 4 + ["grace", "ada"]))
+
+    assert processed == ["ada", "grace", *["ada"] * 4]
