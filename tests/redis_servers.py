@@ -151,6 +151,6 @@ def _answers(client: Any) -> bool:
         return False
 
 
-def is_one_of_ours(key: bytes) -> bool:
+def is_cache_key(key: bytes) -> bool:
     """Say whether a key is as ours are: a version, and a digest that tells nothing."""
     return re.fullmatch(rb"audience-gateway:1:[0-9a-f]{64}", key) is not None

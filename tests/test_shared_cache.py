@@ -23,7 +23,7 @@ from tests.redis_servers import (
     PASSWORD,
     PASSWORD_IN_URLS,
     RedisServer,
-    is_one_of_ours,
+    is_cache_key,
     running_redis,
     until,
 )
@@ -172,7 +172,7 @@ def test_a_dump_of_the_redis_tells_nothing(two: list[Gateway], redis_server: Red
     counts = [key for key in keys if COUNTS.fullmatch(key)]
     assert len(counts) >= 4
     assert len(keys) - len(counts) >= 4 * 7
-    assert all(is_one_of_ours(key) for key in keys if key not in counts)
+    assert all(is_cache_key(key) for key in keys if key not in counts)
     assert len(told) > 70
     assert [each for each in told if each.encode() in dumped] == []
 

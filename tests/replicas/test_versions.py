@@ -6,7 +6,7 @@ import pytest
 
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.process import running
-from tests.redis_servers import RedisServer, is_one_of_ours, running_redis
+from tests.redis_servers import RedisServer, is_cache_key, running_redis
 
 PAGE = """query($after: String) { audienceGenerationJobs(first: 5, after: $after) {
   nodes { name } pageInfo { endCursor } } }"""
@@ -44,7 +44,7 @@ def test_each_version_has_answers_of_its_own(
     answers = [versions[turn % 2].ask(PAGE).data["audienceGenerationJobs"] for turn in range(6)]
     names = {tuple(each["name"] for each in answer["nodes"]) for answer in answers}
     with redis.client() as client:
-        entries = [key for key in client.scan_iter() if is_one_of_ours(key)]
+        entries = [key for key in client.scan_iter() if is_cache_key(key)]
 
     assert len(names) == 1
     assert sandbox.count() == len(entries) == len(versions)

@@ -1,4 +1,4 @@
-"""Kept answers: for the one caller who got them, for a few seconds, and only good ones."""
+"""Results are cached for the caller who got them, for a few seconds, and only if complete."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -20,8 +20,16 @@ from gateway.errors import (
 )
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.upstream.cache.cached_client import CachedClient, cache_key
-from gateway.upstream.cache.memory import LruStore, MemoryCache
-from gateway.upstream.values import ItemRequest, Listing, Page, PageRequest, RequestCost
+from gateway.upstream.cache.memory import MemoryCache
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.values import (
+    ItemRequest,
+    Listing,
+    Page,
+    PageRequest,
+    RequestCost,
+    UpstreamRequest,
+)
 from tests.gateways import Sandbox
 from tests.serving import serve
 from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, open_client
@@ -29,59 +37,59 @@ from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, ca
 ADA = CALLERS["ada"]
 
 
-class Counted:
-    """Answers over a cache, and how many upstream calls were announced."""
+class Fetcher:
+    """A CachedClient, and the number of upstream calls that it announced."""
 
-    def __init__(self, answers: CachedClient, cache: LruStore) -> None:
-        self.answers = answers
-        self.cache = cache
+    def __init__(self, client: UpstreamClient, seconds: float = 60) -> None:
+        self.cache = MemoryCache(64_000_000)
+        self.client = CachedClient(client, self.cache, seconds)
+        self.cost = RequestCost()
         self.announced = 0
-        self.began = asyncio.Event()
+        self.started = asyncio.Event()
+
+    @property
+    def cached_bytes(self) -> int:
+        return self.cache.store.size
 
     def announce(self) -> None:
-        """Count one call."""
         self.announced += 1
-        self.began.set()
+        self.started.set()
 
-    async def page(
-        self, who: Caller, request: PageRequest = FIRST_PAGE, *, fresh: bool = False
-    ) -> Page:
-        """Ask for a page."""
-        return await self.answers.fetch(
-            who, request, cost=RequestCost(), before_call=self.announce, fresh=fresh
+    async def fetch(self, caller: Caller, request: UpstreamRequest[Any]) -> Any:
+        return await self.client.fetch(caller, request, cost=self.cost, before_call=self.announce)
+
+    async def page(self, name: str | Caller = "ada", *, fresh: bool = False) -> Page:
+        return await self.client.fetch(
+            name if isinstance(name, Caller) else caller(name),
+            FIRST_PAGE,
+            cost=self.cost,
+            before_call=self.announce,
+            fresh=fresh,
         )
 
 
-def over(aws: Any, seconds: float = 60) -> Counted:
-    """Put a cache over these calls."""
-    cache = MemoryCache(64_000_000)
-    return Counted(CachedClient(aws, cache, seconds), cache.store)
-
-
 @asynccontextmanager
-async def answering(url: str, seconds: float = 60) -> AsyncIterator[Counted]:
-    """Answer from a sandbox, through a cache."""
-    async with open_client(url) as aws:
-        yield over(aws, seconds)
+async def open_fetcher(url: str, seconds: float = 60) -> AsyncIterator[Fetcher]:
+    async with open_client(url) as client:
+        yield Fetcher(client, seconds)
 
 
 @pytest.mark.parametrize("seconds", [60, 0])
-async def test_the_same_question_five_hundred_times_at_once_is_one_call(
+async def test_five_hundred_concurrent_fetches_are_one_call(
     sandbox: Sandbox, seconds: float
 ) -> None:
-    """Also where nothing is cached, for then it is a matter of the flight."""
-    async with answering(sandbox.url, seconds) as kept:
-        pages = await asyncio.gather(*(kept.page(caller("ada")) for _ in range(500)))
+    """With and without a cache: it is the single flight that merges them."""
+    async with open_fetcher(sandbox.url, seconds) as fetcher:
+        pages = await asyncio.gather(*(fetcher.page() for _ in range(500)))
 
-    assert (sandbox.count(), kept.announced) == (1, 1)
+    assert (sandbox.count(), fetcher.announced, fetcher.cost.cache_hits) == (1, 1, 499)
     assert all(page == pages[0] for page in pages)
     assert len(pages[0].items) == 100
 
 
-async def test_a_question_asked_again_is_answered_from_the_cache(sandbox: Sandbox) -> None:
-    """With an equal page that nobody else holds."""
-    async with answering(sandbox.url) as kept:
-        first, second = [await kept.page(caller("ada")) for _ in range(2)]
+async def test_a_cached_page_is_equal_and_shares_nothing(sandbox: Sandbox) -> None:
+    async with open_fetcher(sandbox.url) as fetcher:
+        first, second = [await fetcher.page() for _ in range(2)]
 
     assert sandbox.count() == 1
     assert first == second
@@ -89,25 +97,24 @@ async def test_a_question_asked_again_is_answered_from_the_cache(sandbox: Sandbo
     assert first.items[0] is not second.items[0]
 
 
-async def test_nothing_is_kept_for_no_time(sandbox: Sandbox) -> None:
-    """Zero seconds switch the cache off."""
-    async with answering(sandbox.url, 0) as kept:
+async def test_zero_seconds_disable_the_cache(sandbox: Sandbox) -> None:
+    async with open_fetcher(sandbox.url, 0) as fetcher:
         for _ in range(3):
-            await kept.page(caller("ada"))
+            await fetcher.page()
 
-    assert (sandbox.count(), kept.announced, kept.cache.size) == (3, 3, 0)
+    assert (sandbox.count(), fetcher.announced, fetcher.cached_bytes) == (3, 3, 0)
 
 
-async def test_callers_never_share_an_answer(sandbox: Sandbox) -> None:
-    """Not even two of one account who would see the same: each asks under their own key."""
+async def test_callers_never_share_a_result(sandbox: Sandbox) -> None:
+    """Not even two of one account, who would get the same: each call has its caller's key."""
     names = ["ada", "ada_again", "longterm", "grace"]
-    async with answering(sandbox.url) as kept:
-        await asyncio.gather(*(kept.page(caller(name)) for name in names for _ in range(50)))
+    async with open_fetcher(sandbox.url) as fetcher:
+        await asyncio.gather(*(fetcher.page(name) for name in names for _ in range(50)))
         for name in names:
-            await kept.page(caller(name))
+            await fetcher.page(name)
 
-    asked = sorted(call["access_key_id"] for call in sandbox.calls)
-    assert asked == sorted(CALLERS[name].access_key_id for name in names)
+    calls = sorted(call["access_key_id"] for call in sandbox.calls)
+    assert calls == sorted(CALLERS[name].access_key_id for name in names)
 
 
 FORGED = {
@@ -121,74 +128,64 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("who", FORGED.values(), ids=FORGED)
-async def test_half_of_somebody_s_credentials_open_no_warm_page(
-    sandbox: Sandbox, who: Caller
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+async def test_incomplete_credentials_get_the_upstream_s_error(
+    sandbox: Sandbox, forged: Caller
 ) -> None:
-    """The upstream is asked, and what it says is the answer; so it is while ada is asking too."""
-    async with answering(sandbox.url) as kept:
-        await kept.page(caller("ada"))
+    """While the owner's page is cached, and while the owner's call is under way."""
+    async with open_fetcher(sandbox.url) as fetcher:
+        await fetcher.page("ada")
         with pytest.raises(UnauthenticatedError):
-            await kept.page(who)
+            await fetcher.page(forged)
         sandbox.fault("hang", times=1, access_key_id=ADA.access_key_id)
-        asking = asyncio.create_task(kept.page(caller("ada"), fresh=True))
+        owner = asyncio.create_task(fetcher.page("ada", fresh=True))
         with pytest.raises(UnauthenticatedError):
-            await kept.page(who, fresh=True)
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
+            await fetcher.page(forged, fresh=True)
+        owner.cancel()
+        await asyncio.gather(owner, return_exceptions=True)
 
     assert [call["status"] for call in sandbox.calls].count(403) == 2
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [("denied", ForbiddenError), ("expired-token-credentials", UnauthenticatedError)],
+    [
+        ("denied", ForbiddenError),
+        ("expired-token-credentials", UnauthenticatedError),
+        ("null-row", UpstreamInvalidResponseError),
+        ("missing-field", UpstreamInvalidResponseError),
+        ("odd-timestamp", UpstreamInvalidResponseError),
+        ("html", UpstreamInvalidResponseError),
+    ],
 )
-async def test_a_refusal_is_not_kept(
+async def test_an_error_is_not_cached(
     sandbox: Sandbox, fault: str, error: type[GatewayError]
 ) -> None:
-    """The next question is asked, and answered."""
     sandbox.fault(fault, times=1)
-    async with answering(sandbox.url) as kept:
+    async with open_fetcher(sandbox.url) as fetcher:
         with pytest.raises(error):
-            await kept.page(caller("ada"))
-        size = kept.cache.size
-        page = await kept.page(caller("ada"))
+            await fetcher.page()
+        cached_bytes = fetcher.cached_bytes
+        page = await fetcher.page()
 
-    assert size == 0
+    assert cached_bytes == 0
     assert len(page.items) == 100
     assert sandbox.count() == 2
 
 
-@pytest.mark.parametrize("fault", ["null-row", "missing-field", "odd-timestamp", "html"])
-async def test_an_answer_that_makes_no_sense_is_not_kept(sandbox: Sandbox, fault: str) -> None:
-    """Only complete successes are."""
-    sandbox.fault(fault, times=1)
-    async with answering(sandbox.url) as kept:
-        with pytest.raises(UpstreamInvalidResponseError):
-            await kept.page(caller("ada"))
-        size = kept.cache.size
-
-        assert (size, len((await kept.page(caller("ada"))).items)) == (0, 100)
-
-
-async def test_a_throttle_is_not_kept() -> None:
-    """One failure, then success: the next question sees it at once."""
-    kept = over(FakeClient(ThrottledError("Wait.")))
+async def test_throttling_is_not_cached() -> None:
+    fetcher = Fetcher(FakeClient(ThrottledError("Wait.")))
     with pytest.raises(ThrottledError):
-        await kept.page(caller("ada"))
+        await fetcher.page()
 
-    assert len((await kept.page(caller("ada"))).items) == 1
-    assert kept.announced == 2
+    assert len((await fetcher.page()).items) == 1
+    assert fetcher.announced == 2
 
 
-async def test_everybody_who_waits_sees_the_failure(sandbox: Sandbox) -> None:
-    """One refused call for twenty who asked at once, and none of them asks again by itself."""
+async def test_concurrent_fetches_share_an_error(sandbox: Sandbox) -> None:
     sandbox.fault("denied")
-    async with answering(sandbox.url) as kept:
-        errors = await asyncio.gather(
-            *(kept.page(caller("ada")) for _ in range(20)), return_exceptions=True
-        )
+    async with open_fetcher(sandbox.url) as fetcher:
+        errors = await asyncio.gather(*(fetcher.page() for _ in range(20)), return_exceptions=True)
 
     assert {type(error) for error in errors} == {ForbiddenError}
     assert sandbox.count() == 1
@@ -196,90 +193,86 @@ async def test_everybody_who_waits_sees_the_failure(sandbox: Sandbox) -> None:
 
 @pytest.fixture
 def own_sandbox() -> Iterator[Sandbox]:
-    """Serve a small sandbox of one's own, to start jobs in."""
+    """Serve a small sandbox in which the test may start jobs."""
     with serve(create_sandbox(jobs=12)) as url:
         yield Sandbox(url)
 
 
-async def test_a_fresh_question_reads_past_the_cache_and_refreshes_it(own_sandbox: Sandbox) -> None:
-    """Who asks without it afterwards sees the newer answer, and no call is made for it."""
-    async with answering(own_sandbox.url) as kept:
-        before = await kept.page(caller("ada"))
-        order = {"access_key_id": ADA.access_key_id}
+async def test_a_fresh_fetch_bypasses_the_cache_and_refreshes_it(own_sandbox: Sandbox) -> None:
+    async with open_fetcher(own_sandbox.url) as fetcher:
+        before = await fetcher.page()
+        job = {"access_key_id": ADA.access_key_id}
         async with httpx.AsyncClient() as control:
-            started = await control.post(f"{own_sandbox.url}/_sandbox/jobs", json=order)
+            started = await control.post(f"{own_sandbox.url}/_sandbox/jobs", json=job)
         started.raise_for_status()
-        stale = await kept.page(caller("ada"))
-        fresh = await kept.page(caller("ada"), fresh=True)
-        after = await kept.page(caller("ada"))
+        cached = await fetcher.page()
+        fresh = await fetcher.page(fresh=True)
+        after = await fetcher.page()
 
-    assert [len(page.items) for page in (before, stale, fresh, after)] == [12, 12, 13, 13]
-    assert (own_sandbox.count(), kept.announced) == (2, 2)
+    assert [len(page.items) for page in (before, cached, fresh, after)] == [12, 12, 13, 13]
+    assert (own_sandbox.count(), fetcher.announced) == (2, 2)
 
 
-async def test_a_fresh_question_does_not_join_an_older_call(sandbox: Sandbox) -> None:
-    """A call that began before the question may have the answer of before."""
+async def test_a_fresh_fetch_does_not_join_an_earlier_call(sandbox: Sandbox) -> None:
     sandbox.fault("hang", times=1)
-    async with answering(sandbox.url) as kept:
-        older = asyncio.create_task(kept.page(caller("ada")))
-        await kept.began.wait()
-        fresh = await kept.page(caller("ada"), fresh=True)
-        waited = not older.done()
+    async with open_fetcher(sandbox.url) as fetcher:
+        earlier = asyncio.create_task(fetcher.page())
+        await fetcher.started.wait()
+        fresh = await fetcher.page(fresh=True)
+        earlier_done = earlier.done()
         sandbox.reset()
-        await older
+        await earlier
 
-    assert waited
+    assert not earlier_done
     assert len(fresh.items) == 100
 
 
-async def test_an_older_answer_does_not_replace_a_fresher_one() -> None:
-    """A slow call that began before a fresh one, and ends after it, has old news."""
+async def test_an_earlier_call_does_not_overwrite_a_fresher_result() -> None:
+    """It ends last, with older data."""
     release = asyncio.Event()
 
     class SlowFirst(FakeClient):
-        async def call(self, *asked: Any) -> dict[str, Any]:
+        async def call(self, *arguments: Any) -> dict[str, Any]:
             number = len(self.calls) + 1
-            answer = await super().call(*asked)
+            response = await super().call(*arguments)
             if number == 1:
                 await release.wait()
-            answer["nextToken"] = f"answer {number}"
-            return answer
+            return response | {"nextToken": f"response {number}"}
 
-    aws = SlowFirst()
-    kept = over(aws)
-    older = asyncio.create_task(kept.page(caller("ada")))
-    await kept.began.wait()
-    fresh = await kept.page(caller("ada"), fresh=True)
+    fetcher = Fetcher(SlowFirst())
+    earlier = asyncio.create_task(fetcher.page())
+    await fetcher.started.wait()
+    fresh = await fetcher.page(fresh=True)
     release.set()
-    await older
+    await earlier
 
-    assert fresh.next_token == "answer 2"
-    assert (await kept.page(caller("ada"))).next_token == "answer 2"
+    assert fresh.next_token == "response 2"
+    assert (await fetcher.page()).next_token == "response 2"
 
 
-async def test_a_forbidden_call_is_not_made() -> None:
-    """What `before_call` raises reaches who asked, and nothing is asked or kept."""
-    aws = FakeClient()
-    kept = over(aws)
+async def test_before_call_may_prevent_the_call() -> None:
+    fake = FakeClient()
+    fetcher = Fetcher(fake)
 
     def forbid() -> None:
         raise PermissionError
 
     with pytest.raises(PermissionError):
-        await kept.answers.fetch(caller("ada"), FIRST_PAGE, cost=RequestCost(), before_call=forbid)
+        await fetcher.client.fetch(
+            caller("ada"), FIRST_PAGE, cost=RequestCost(), before_call=forbid
+        )
 
-    assert (aws.calls, kept.cache.size) == ([], 0)
+    assert (fake.calls, fetcher.cached_bytes) == ([], 0)
 
 
-async def test_the_upstream_is_asked_for_full_pages() -> None:
-    """So that one kept page serves every `first`; filters and token go along."""
-    aws = FakeClient()
-    kept = over(aws)
+async def test_calls_are_for_full_pages_with_filters_and_token() -> None:
+    fake = FakeClient()
+    fetcher = Fetcher(fake)
     listing = Listing(LIST, "eu-west-1", (("collaborationId", "c"),))
-    await kept.page(caller("ada"), PageRequest(listing, None))
-    await kept.page(caller("ada"), PageRequest(listing, "t"))
+    await fetcher.fetch(caller("ada"), PageRequest(listing, None))
+    await fetcher.fetch(caller("ada"), PageRequest(listing, "t"))
 
-    assert [(region, parameters) for _, region, _, parameters in aws.calls] == [
+    assert [(region, parameters) for _, region, _, parameters in fake.calls] == [
         ("eu-west-1", {"maxResults": 100, "collaborationId": "c"}),
         ("eu-west-1", {"maxResults": 100, "collaborationId": "c", "nextToken": "t"}),
     ]
@@ -290,7 +283,6 @@ DISTINCT: list[PageRequest | ItemRequest] = [
     PageRequest(Listing(LIST, REGION), ""),
     PageRequest(Listing(LIST, REGION), "null"),
     PageRequest(Listing(LIST, "eu-west-1"), None),
-    PageRequest(Listing("ListAudienceModels", REGION), None),
     PageRequest(Listing(LIST, REGION, (("a", "bc"),)), None),
     PageRequest(Listing(LIST, REGION, (("ab", "c"),)), None),
     PageRequest(Listing(LIST, REGION, (("a", ""), ("b", "c"))), None),
@@ -302,57 +294,51 @@ DISTINCT: list[PageRequest | ItemRequest] = [
 ]
 
 
-async def test_different_questions_have_different_places() -> None:
-    """Each of these differs from the others in one part only, and all are kept apart."""
-    kept = over(FakeClient())
+async def test_requests_that_differ_in_one_part_have_entries_of_their_own() -> None:
+    fetcher = Fetcher(FakeClient())
     for request in DISTINCT:
-        if isinstance(request, PageRequest) and request.listing.operation == LIST:
-            await kept.page(caller("ada"), request)
-        elif isinstance(request, ItemRequest):
-            await kept.answers.fetch(
-                caller("ada"), request, cost=RequestCost(), before_call=kept.announce
-            )
+        await fetcher.fetch(caller("ada"), request)
 
-    assert kept.announced == len(DISTINCT) - 1
-    assert len(kept.cache._entries) == len(DISTINCT) - 1
+    assert fetcher.announced == len(DISTINCT)
+    assert len(fetcher.cache.store._entries) == len(DISTINCT)
 
 
 TEXTS = ["", "a", "b", "ab", "null", '"', ",", '","', "]", "é", "e\u0301"]
 parts = st.none() | st.sampled_from(TEXTS)
-questions = st.lists(parts | st.lists(parts, max_size=3), max_size=4)
-PEOPLE = [
+requests = st.lists(parts | st.lists(parts, max_size=3), max_size=4)
+CALLERS_WHOSE_PARTS_COLLIDE = [
     Caller.from_keys("ab", "c", "d"),
     Caller.from_keys("a", "bc", "d"),
     Caller.from_keys("ab", "c", None),
     Caller.from_keys("ab", "c", ""),
     Caller.from_keys("a", "b", "cd"),
 ]
-people = st.sampled_from(PEOPLE)
+A, B, C, D, _ = CALLERS_WHOSE_PARTS_COLLIDE
+callers = st.sampled_from(CALLERS_WHOSE_PARTS_COLLIDE)
 
 
-@given(who=people, other=people, asked=questions, otherwise=questions)
-@example(PEOPLE[0], PEOPLE[0], ["ab", "c"], ["a", "bc"])
-@example(PEOPLE[0], PEOPLE[0], [None], [""])
-@example(PEOPLE[0], PEOPLE[0], [None], [])
-@example(PEOPLE[0], PEOPLE[0], [["a"], "b"], ["a", ["b"]])
-@example(PEOPLE[0], PEOPLE[1], ["a"], ["a"])
-@example(PEOPLE[2], PEOPLE[3], ["a"], ["a"])
-def test_a_key_names_one_caller_and_one_question(
-    who: Caller, other: Caller, asked: list[Any], otherwise: list[Any]
+@given(caller=callers, other_caller=callers, request=requests, other_request=requests)
+@example(A, A, ["ab", "c"], ["a", "bc"])
+@example(A, A, [None], [""])
+@example(A, A, [None], [])
+@example(A, A, [["a"], "b"], ["a", ["b"]])
+@example(A, B, ["a"], ["a"])
+@example(C, D, ["a"], ["a"])
+def test_a_key_belongs_to_one_caller_and_one_request(
+    caller: Caller, other_caller: Caller, request: list[Any], other_request: list[Any]
 ) -> None:
-    """Parts that collide when joined do not collide here; nor do null, "" and absent."""
-    assume((who, asked) != (other, otherwise))
+    assume((caller, request) != (other_caller, other_request))
 
-    assert cache_key(who, asked) != cache_key(other, otherwise)
-    assert cache_key(who, asked) == cache_key(who, list(asked))
+    assert cache_key(caller, request) != cache_key(other_caller, other_request)
+    assert cache_key(caller, request) == cache_key(caller, list(request))
 
 
-@given(who=people, asked=questions)
-def test_a_key_tells_nothing(who: Caller, asked: list[Any]) -> None:
-    """It is a digest: no credential, question, fingerprint or sealing key can be read off it."""
-    key = cache_key(who, asked)
+@given(caller=callers, request=requests)
+def test_a_key_is_a_digest(caller: Caller, request: list[Any]) -> None:
+    """Nothing can be read off it."""
+    key = cache_key(caller, request)
 
     assert len(key) == 64
     assert set(key) <= set("0123456789abcdef")
-    assert who.fingerprint.hex() not in key
-    assert who.encryption_key.hex() not in key
+    assert caller.fingerprint.hex() not in key
+    assert caller.encryption_key.hex() not in key

@@ -1,4 +1,4 @@
-"""What replicas share is sealed: whoever holds the Redis reads nothing, and forges nothing."""
+"""The shared cache is encrypted: operators of the Redis can neither read nor forge an entry."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ from tests.redis_servers import (
     PASSWORD,
     PASSWORD_IN_URLS,
     RedisServer,
-    is_one_of_ours,
+    is_cache_key,
     running_redis,
 )
 from tests.upstream.clients import caller
@@ -49,107 +49,93 @@ ADA, GRACE = caller("ada"), caller("grace")
 KEY, OTHER_KEY = "a" * 64, "b" * 64
 VALUE = b'["a row", null]'
 MIB = 1024 * 1024
-PATIENCE_SECONDS = 15
+LONG_SECONDS = 15
 
-sealing_keys = st.binary(min_size=32, max_size=32)
+encryption_keys = st.binary(min_size=32, max_size=32)
 keys = st.text("0123456789abcdef", min_size=64, max_size=64)
 times = st.floats(allow_nan=False)
 values = st.binary(max_size=300)
 
 
 @pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for Redis as long as it takes: the machines that run the tests are shared."""
-    monkeypatch.setattr(redis_module, "GET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(redis_module, "SET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(redis_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
+def _long_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow for the machines that run the tests, which are shared."""
+    for name in ("GET_SECONDS", "SET_SECONDS", "CONNECT_SECONDS"):
+        monkeypatch.setattr(redis_module, name, LONG_SECONDS)
 
 
 @pytest.fixture
-def _haste(_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait no longer than the gateway does."""
+def _real_time_limits(_long_time_limits: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_module, "GET_SECONDS", GET_SECONDS)
     monkeypatch.setattr(redis_module, "SET_SECONDS", SET_SECONDS)
     monkeypatch.setattr(redis_module, "CONNECT_SECONDS", CONNECT_SECONDS)
 
 
 def never_open() -> CircuitBreaker:
-    """Give a breaker that has all the patience there is."""
     return CircuitBreaker(10**9, 1)
 
 
-@given(sealing_keys, keys, times, values)
-def test_what_was_sealed_is_opened(
+@given(encryption_keys, keys, times, values)
+def test_decrypt_reverses_encrypt(
     encryption_key: bytes, key: str, expires: float, value: bytes
 ) -> None:
-    """With the same keys, the same value and the same end come out."""
-    assert decrypt(encryption_key, key, encrypt(encryption_key, key, expires, value)) == (
-        expires,
-        value,
-    )
+    encrypted = encrypt(encryption_key, key, expires, value)
+
+    assert decrypt(encryption_key, key, encrypted) == (expires, value)
 
 
-@given(sealing_keys, keys, values, st.data())
-def test_no_changed_byte_goes_unnoticed(
+@given(encryption_keys, keys, values, st.data())
+def test_a_modified_value_does_not_decrypt(
     encryption_key: bytes, key: str, value: bytes, data: st.DataObject
 ) -> None:
-    """Nonce, end, value and tag: each bit counts."""
-    sealed = bytearray(encrypt(encryption_key, key, 1.0, value))
-    sealed[data.draw(st.integers(0, len(sealed) - 1))] ^= data.draw(st.integers(1, 255))
-
-    assert decrypt(encryption_key, key, bytes(sealed)) is None
-
-
-@given(sealing_keys, keys, values, st.data())
-def test_nothing_is_cut_off_or_added(
-    encryption_key: bytes, key: str, value: bytes, data: st.DataObject
-) -> None:
-    """At neither end, and be it all of it."""
-    sealed = encrypt(encryption_key, key, 1.0, value)
-    cut = data.draw(st.integers(0, len(sealed) - 1))
+    """Whichever bit changes, in nonce, expiry, value or tag; shortened or extended at any end."""
+    encrypted = encrypt(encryption_key, key, 1.0, value)
+    changed = bytearray(encrypted)
+    changed[data.draw(st.integers(0, len(encrypted) - 1))] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(0, len(encrypted) - 1))
     more = data.draw(st.binary(min_size=1, max_size=40))
-    forged = [sealed[:cut], sealed[cut + 1 :], sealed + more, more + sealed]
+    modified = [
+        bytes(changed), encrypted[:cut], encrypted[cut + 1 :], encrypted + more, more + encrypted
+    ]  # fmt: skip
 
-    assert [decrypt(encryption_key, key, each) for each in forged] == [None] * 4
+    assert [decrypt(encryption_key, key, each) for each in modified] == [None] * 5
 
 
-@given(sealing_keys, keys, sealing_keys, keys, values)
-def test_other_keys_open_nothing(
-    encryption_key: bytes, key: str, other_sealing_key: bytes, other_key: str, value: bytes
+@given(encryption_keys, keys, encryption_keys, keys, values)
+def test_other_keys_do_not_decrypt(
+    encryption_key: bytes, key: str, other_encryption_key: bytes, other_key: str, value: bytes
 ) -> None:
     """Neither another caller's, nor the caller's own under another name."""
-    assume(encryption_key != other_sealing_key)
+    assume(encryption_key != other_encryption_key)
     assume(key != other_key)
-    sealed = encrypt(encryption_key, key, 1.0, value)
+    encrypted = encrypt(encryption_key, key, 1.0, value)
 
-    assert decrypt(other_sealing_key, key, sealed) is None
-    assert decrypt(encryption_key, other_key, sealed) is None
-
-
-@given(sealing_keys, keys, st.binary(max_size=200))
-def test_whatever_else_is_there_is_no_value(encryption_key: bytes, key: str, found: bytes) -> None:
-    """Any bytes at all: none of them raises anything."""
-    assert decrypt(encryption_key, key, found) is None
+    assert decrypt(other_encryption_key, key, encrypted) is None
+    assert decrypt(encryption_key, other_key, encrypted) is None
 
 
-def test_a_value_never_looks_the_same_twice() -> None:
-    """Who sees two entries cannot tell whether they hold the same, nor is a nonce used twice."""
-    sealed = {encrypt(ADA.encryption_key, KEY, 1.0, VALUE) for _ in range(1000)}
+@given(encryption_keys, keys, st.binary(max_size=200))
+def test_arbitrary_bytes_do_not_decrypt(encryption_key: bytes, key: str, value: bytes) -> None:
+    assert decrypt(encryption_key, key, value) is None
 
-    assert len({each[:12] for each in sealed}) == 1000
-    assert len({each[12:] for each in sealed}) == 1000
+
+def test_equal_values_never_look_alike() -> None:
+    """No nonce is used twice."""
+    encrypted = {encrypt(ADA.encryption_key, KEY, 1.0, VALUE) for _ in range(1000)}
+
+    assert len({each[:12] for each in encrypted}) == 1000
+    assert len({each[12:] for each in encrypted}) == 1000
 
 
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[RedisServer]:
-    """Run one Redis for the tests that only read and write."""
     with running_redis() as server:
         yield server
 
 
 @pytest.fixture
 def server(shared_server: RedisServer) -> RedisServer:
-    """Give it empty."""
+    """Empty the shared Redis, for tests that only read and write."""
     with shared_server.client() as redis:
         redis.flushall()
         redis.config_resetstat()
@@ -158,21 +144,19 @@ def server(shared_server: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
-    """Run one to do something to."""
+    """Run a Redis that the test may pause, kill or reconfigure."""
     with running_redis() as server:
         yield server
 
 
 @pytest.fixture
 def redis(server: RedisServer) -> Iterator[Any]:
-    """Look into the Redis."""
     with server.client() as client:
         yield client
 
 
 @asynccontextmanager
-async def sealed_redis(url: str, **options: Any) -> AsyncIterator[EncryptedRedisCache]:
-    """Open a cache over the Redis at a URL."""
+async def open_cache(url: str, **options: Any) -> AsyncIterator[EncryptedRedisCache]:
     breaker = options.pop("breaker", None)
     cache = EncryptedRedisCache(RedisClient(url, breaker=breaker), **options)
     try:
@@ -183,35 +167,40 @@ async def sealed_redis(url: str, **options: Any) -> AsyncIterator[EncryptedRedis
 
 @pytest.fixture
 async def cache(server: RedisServer) -> AsyncIterator[EncryptedRedisCache]:
-    """Open a cache over the shared Redis."""
-    async with sealed_redis(server.url, breaker=never_open()) as cache:
+    async with open_cache(server.url, breaker=never_open()) as cache:
         yield cache
 
 
-async def test_what_is_kept_is_found(cache: EncryptedRedisCache, server: RedisServer) -> None:
-    """By the same caller under the same key, also in another process."""
+async def test_only_the_same_caller_and_key_find_an_entry(
+    cache: EncryptedRedisCache, server: RedisServer
+) -> None:
+    """Also in another process."""
     await cache.set(ADA, KEY, VALUE, 5)
-    async with sealed_redis(server.url) as other:
+    async with open_cache(server.url) as other:
         assert [await cache.get(ADA, KEY), await other.get(ADA, KEY)] == [VALUE, VALUE]
     assert await cache.get(ADA, OTHER_KEY) is None
     assert await cache.get(GRACE, KEY) is None
 
 
-@pytest.mark.parametrize("seconds", [0.0009, 0, -0.5, -3600])
-async def test_what_has_no_time_left_is_not_kept(
-    cache: EncryptedRedisCache, redis: Any, seconds: float
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(VALUE, 0.0009), (VALUE, 0), (VALUE, -3600), (bytes(5 * MIB), 5)],
+    ids=["under a millisecond", "0", "negative", "too large to read back"],
+)
+async def test_an_entry_that_nobody_could_read_is_not_stored(
+    cache: EncryptedRedisCache, redis: Any, value: bytes, seconds: float
 ) -> None:
-    """Redis would refuse it, or worse: keep it for ever."""
-    await cache.set(ADA, KEY, VALUE, seconds)
+    """Redis would reject a time to live of 0, or store the entry without one."""
+    await cache.set(ADA, KEY, value, seconds)
 
     assert redis.dbsize() == 0
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.25, 1.001, 4.9999, 3600])
-async def test_an_entry_never_outlives_its_time(
+async def test_redis_expires_an_entry_in_time(
     cache: EncryptedRedisCache, redis: Any, seconds: float
 ) -> None:
-    """Redis itself forgets it, in milliseconds."""
+    """To the millisecond."""
     await cache.set(ADA, KEY, VALUE, seconds)
     left = redis.pttl(PREFIX + KEY)
 
@@ -219,12 +208,10 @@ async def test_an_entry_never_outlives_its_time(
     assert left != -2 or seconds < 1
 
 
-async def test_an_entry_that_redis_does_not_forget_ends_all_the_same(
-    server: RedisServer, redis: Any
-) -> None:
-    """Its end is sealed into it: who takes the time to live away prolongs nothing."""
+async def test_an_entry_expires_even_if_redis_keeps_it(server: RedisServer, redis: Any) -> None:
+    """The expiry is encrypted with the value: removing the time to live prolongs nothing."""
     clock = Clock()
-    async with sealed_redis(server.url, clock=clock) as cache:
+    async with open_cache(server.url, clock=clock) as cache:
         await cache.set(ADA, KEY, VALUE, 5)
         assert redis.persist(PREFIX + KEY)
         clock.now += 4.999
@@ -236,15 +223,14 @@ async def test_an_entry_that_redis_does_not_forget_ends_all_the_same(
     assert redis.exists(PREFIX + KEY)
 
 
-class Bomb:
-    """Makes a file when it is unpickled."""
+class Payload:
+    """Creates a file when it is unpickled."""
 
-    def __init__(self, crater: Path) -> None:
-        self.crater = crater
+    def __init__(self, file: Path) -> None:
+        self.file = file
 
     def __reduce__(self) -> Any:
-        """Say how to be unpickled."""
-        return (open, (str(self.crater), "w"))
+        return (open, (str(self.file), "w"))
 
 
 FORGED: dict[str, Callable[[Any, str], object]] = {
@@ -265,7 +251,7 @@ FORGED: dict[str, Callable[[Any, str], object]] = {
     "another version's": lambda redis, key: redis.set(
         key, encrypt(ADA.encryption_key, key, 1e12, b"")
     ),
-    "one without an end": lambda redis, key: redis.set(key, _sealed_without_end()),
+    "one without an expiry": lambda redis, key: redis.set(key, _encrypt_without_expiry()),
     "a list": lambda redis, key: (redis.delete(key), redis.rpush(key, "x")),
     "a hash": lambda redis, key: (redis.delete(key), redis.hset(key, "x", "y")),
     "a set": lambda redis, key: (redis.delete(key), redis.sadd(key, "x")),
@@ -274,17 +260,17 @@ FORGED: dict[str, Callable[[Any, str], object]] = {
 }
 
 
-def _sealed_without_end() -> bytes:
+def _encrypt_without_expiry() -> bytes:
     nonce = bytes(12)
     return nonce + AESGCM(ADA.encryption_key).encrypt(nonce, b"1234567", KEY.encode())
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
-async def test_what_somebody_put_there_is_a_miss(
+async def test_a_forged_entry_is_a_miss(
     cache: EncryptedRedisCache, redis: Any, forge: Callable[[Any, str], object]
 ) -> None:
-    """No error either, and the next answer takes its place."""
-    await cache.set(ADA, KEY, b"as it was", 5)
+    """The next result replaces it."""
+    await cache.set(ADA, KEY, b"original", 5)
     forge(redis, PREFIX + KEY)
     found = await cache.get(ADA, KEY)
     redis.delete(PREFIX + KEY)
@@ -293,41 +279,30 @@ async def test_what_somebody_put_there_is_a_miss(
     assert (found, await cache.get(ADA, KEY)) == (None, VALUE)
 
 
-async def test_a_pickle_is_a_miss_and_is_not_run(
+async def test_a_pickle_is_a_miss_and_is_not_loaded(
     cache: EncryptedRedisCache, redis: Any, tmp_path: Path
 ) -> None:
-    """A program in the Redis stays there."""
-    crater = tmp_path / "crater"
-    redis.set(PREFIX + KEY, pickle.dumps(Bomb(crater)))
+    file = tmp_path / "created"
+    redis.set(PREFIX + KEY, pickle.dumps(Payload(file)))
 
     assert await cache.get(ADA, KEY) is None
-    assert not crater.exists()
+    assert not file.exists()
 
 
-async def test_swapped_values_are_misses(cache: EncryptedRedisCache, redis: Any) -> None:
-    """Two callers' values change places, and two of one caller's."""
+async def test_swapped_entries_are_misses(cache: EncryptedRedisCache, redis: Any) -> None:
     await cache.set(ADA, KEY, b"ada's", 5)
     await cache.set(GRACE, OTHER_KEY, b"grace's", 5)
-    hers, others = redis.get(PREFIX + KEY), redis.get(PREFIX + OTHER_KEY)
-    redis.mset({PREFIX + KEY: others, PREFIX + OTHER_KEY: hers})
+    first, second = redis.get(PREFIX + KEY), redis.get(PREFIX + OTHER_KEY)
+    redis.mset({PREFIX + KEY: second, PREFIX + OTHER_KEY: first})
 
     assert [await cache.get(ADA, KEY), await cache.get(GRACE, OTHER_KEY)] == [None, None]
     assert [await cache.get(GRACE, KEY), await cache.get(ADA, OTHER_KEY)] == [None, None]
 
 
-async def test_a_value_too_large_to_read_back_is_not_kept(
-    cache: EncryptedRedisCache, redis: Any
-) -> None:
-    """It would be in the way, and nothing else."""
-    await cache.set(ADA, KEY, bytes(5 * MIB), 5)
-
-    assert redis.dbsize() == 0
-
-
-async def test_nothing_but_reads_and_writes_is_sent(
+async def test_only_get_and_psetex_are_sent(
     cache: EncryptedRedisCache, server: RedisServer, redis: Any
 ) -> None:
-    """No KEYS, SCAN, EVAL or FLUSHDB: on a Redis of many, those are accidents. Nor HELLO."""
+    """No KEYS, SCAN, EVAL or FLUSHDB, which harm a Redis that others use too. Nor HELLO."""
     redis.config_resetstat()
     await cache.set(ADA, KEY, VALUE, 5)
     await cache.set(ADA, KEY, VALUE, 0)
@@ -340,8 +315,9 @@ async def test_nothing_but_reads_and_writes_is_sent(
     assert sent <= {"get", "psetex", "client", "select", "config|resetstat", "config", "info"}
 
 
-async def test_what_is_not_ours_is_left_alone(cache: EncryptedRedisCache, redis: Any) -> None:
-    """Others may use the same database; ours are told by their names."""
+async def test_other_keys_of_the_database_are_untouched(
+    cache: EncryptedRedisCache, redis: Any
+) -> None:
     foreign = {b"audience": b"1", b"audience-gateway:0:x": b"2", KEY.encode(): b"3"}
     redis.mset(foreign)
     await cache.set(ADA, KEY, VALUE, 5)
@@ -350,11 +326,12 @@ async def test_what_is_not_ours_is_left_alone(cache: EncryptedRedisCache, redis:
 
     assert {key: redis.get(key) for key in foreign} == foreign
     assert [key for key in redis.scan_iter() if key not in foreign] == [(PREFIX + KEY).encode()]
-    assert is_one_of_ours((PREFIX + KEY).encode())
+    assert is_cache_key((PREFIX + KEY).encode())
 
 
-async def test_a_value_tells_nothing(cache: EncryptedRedisCache, redis: Any) -> None:
-    """Neither of what is in it nor of whose it is."""
+async def test_an_entry_reveals_neither_its_value_nor_its_caller(
+    cache: EncryptedRedisCache, redis: Any
+) -> None:
     await cache.set(ADA, KEY, b"arn:aws:cleanrooms-ml:us-east-1:111122223333:x" * 20, 5)
     dumped = redis.get(PREFIX + KEY)
 
@@ -365,37 +342,36 @@ async def test_a_value_tells_nothing(cache: EncryptedRedisCache, redis: Any) -> 
 
 @pytest.fixture
 def guarded_server() -> Iterator[RedisServer]:
-    """Run a Redis that wants a password."""
     with running_redis(password=PASSWORD) as server:
         yield server
 
 
-async def test_a_password_in_the_url_opens_and_is_not_told(
+async def test_the_password_in_the_url_is_used_and_never_shown(
     guarded_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the right one it works, with a wrong one it is a miss; no text has either."""
+    """Neither the right one nor a wrong one, with which each read is a miss."""
     caplog.set_level(logging.DEBUG)
     wrong_url = f"redis://:wrong-{PASSWORD_IN_URLS}@127.0.0.1:{guarded_server.port}"
-    told: list[str] = []
+    found, shown = [], []
     with capture_logs() as logs:
         for url in (guarded_server.url, wrong_url):
-            async with sealed_redis(url) as cache:
+            async with open_cache(url) as cache:
                 for _ in range(FAILURES + 1):
                     await cache.set(ADA, KEY, VALUE, 5)
-                told += [repr(await cache.get(ADA, KEY)), repr(cache), repr(cache._redis.client)]
+                found.append(await cache.get(ADA, KEY))
                 settings = Settings(cache_url=url)
-                told += [repr(settings), str(settings)]
+                shown += [cache, cache._redis.client, settings, str(settings)]
 
-    assert (told[0], told[5]) == (repr(VALUE), "None")
+    assert found == [VALUE, None]
     assert [event["event"] for event in logs] == ["redis circuit opened"]
-    everything = f"{told} {logs} {caplog.text}"
+    everything = f"{shown} {logs} {caplog.text}"
     assert PASSWORD not in everything
     assert PASSWORD_IN_URLS not in everything
     assert "wrong-" not in everything
 
 
-def test_a_bad_url_is_refused_without_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may hold a password, and the message goes to a terminal or a log."""
+def test_the_error_about_an_invalid_url_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may contain a password, and the message goes to a terminal or a log."""
     monkeypatch.setenv("GATEWAY_CACHE_URL", "redis://:hunter2@host/0/1")
     with pytest.raises(SettingsError) as caught:
         read_settings()
@@ -404,10 +380,10 @@ def test_a_bad_url_is_refused_without_being_told(monkeypatch: pytest.MonkeyPatch
     assert "hunter2" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-async def test_a_redis_that_is_not_there_is_a_miss_and_soon_left_alone() -> None:
-    """Also at the start; after a few failures it is not asked any more, and that is news once."""
+async def test_an_unreachable_redis_is_a_miss_and_opens_the_breaker() -> None:
+    """Also at the start. It is logged once."""
     with capture_logs() as logs:
-        async with sealed_redis("redis://127.0.0.1:1/0") as cache:
+        async with open_cache("redis://127.0.0.1:1/0") as cache:
             await asyncio.gather(*(cache.set(ADA, KEY, VALUE, 5) for _ in range(100)))
             found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(100)))
             is_open = cache._redis.breaker.open
@@ -417,40 +393,38 @@ async def test_a_redis_that_is_not_there_is_a_miss_and_soon_left_alone() -> None
     assert [event["event"] for event in logs] == ["redis circuit opened"]
 
 
-class Talker:
-    """A server that reads commands, counts who comes, and says what it was told to say."""
+class FakeRedis:
+    """A server that reads commands, counts connections, and sends a fixed reply."""
 
-    def __init__(self, says: bytes | None, *, handshakes: bool = True) -> None:
-        self.says = says
+    def __init__(self, reply: bytes | None, *, handshakes: bool = True) -> None:
+        self.reply = reply
         self.handshakes = handshakes
         self.connections = 0
 
-    async def __call__(self, incoming: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while (words := await self._command(incoming)) and self.says != b"":
+            while (words := await self._read_command(reader)) and self.reply != b"":
                 if self.handshakes and words[0] in {b"AUTH", b"CLIENT", b"SELECT"}:
-                    out.write(b"+OK\r\n")
-                elif self.says is not None:
-                    out.write(self.says)
-                await out.drain()
-        out.close()
+                    writer.write(b"+OK\r\n")
+                elif self.reply is not None:
+                    writer.write(self.reply)
+                await writer.drain()
+        writer.close()
 
     @staticmethod
-    async def _command(incoming: asyncio.StreamReader) -> list[bytes]:
-        head = await incoming.readline()
+    async def _read_command(reader: asyncio.StreamReader) -> list[bytes]:
+        head = await reader.readline()
         words = []
         for _ in range(int(head[1:] or 0)):
-            size = int((await incoming.readline())[1:])
-            words.append((await incoming.readexactly(size + 2))[:-2])
+            size = int((await reader.readline())[1:])
+            words.append((await reader.readexactly(size + 2))[:-2])
         return words
 
 
 @asynccontextmanager
-async def talking(talker: Talker) -> AsyncIterator[str]:
-    """Serve it; give the URL."""
-    server = await asyncio.start_server(talker, "127.0.0.1", 0)
+async def serve_redis(fake: FakeRedis) -> AsyncIterator[str]:
+    server = await asyncio.start_server(fake, "127.0.0.1", 0)
     async with server:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/1"
 
@@ -465,66 +439,70 @@ NONSENSE = [
 ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("_haste")
 @pytest.mark.parametrize("handshakes", [True, False])
-@pytest.mark.parametrize("says", NONSENSE, ids=lambda says: repr(says[:20]))
-async def test_whatever_answers_there_is_at_most_a_miss(says: bytes, handshakes: bool) -> None:  # noqa: FBT001 - a case
-    """A wrong port, a broken proxy, another version: nothing of it becomes the caller's error."""
-    async with (
-        talking(Talker(says, handshakes=handshakes)) as url,
-        sealed_redis(url, breaker=never_open()) as cache,
-    ):
-        for _ in range(2):
-            await cache.set(ADA, KEY, VALUE, 5)
-            assert await cache.get(ADA, KEY) is None
+async def test_any_reply_is_at_most_a_miss(
+    handshakes: bool,  # noqa: FBT001 - a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wrong port, a broken proxy, another version: callers see no error."""
+    monkeypatch.setattr(redis_module, "GET_SECONDS", 1)
+    monkeypatch.setattr(redis_module, "SET_SECONDS", 1)
+
+    async def get(reply: bytes) -> list[bytes | None]:
+        async with (
+            serve_redis(FakeRedis(reply, handshakes=handshakes)) as url,
+            open_cache(url, breaker=never_open()) as cache,
+        ):
+            found = []
+            for _ in range(2):
+                await cache.set(ADA, KEY, VALUE, 5)
+                found.append(await cache.get(ADA, KEY))
+            return found
+
+    found = await asyncio.gather(*map(get, NONSENSE))
+
+    assert [reply for reply, each in zip(NONSENSE, found, strict=True) if any(each)] == []
 
 
-@pytest.mark.usefixtures("_haste")
-async def test_one_that_hangs_is_tried_a_few_times_and_then_once_a_rest() -> None:
-    """Counted where it is: by the connections that come."""
-    clock, talker = Clock(), Talker(None)
+@pytest.mark.usefixtures("_real_time_limits")
+async def test_a_hanging_redis_gets_a_few_commands_and_then_one_per_reset_time() -> None:
+    """Counted by the connections that it accepts."""
+    clock, fake = Clock(), FakeRedis(None)
     breaker = CircuitBreaker(FAILURES, 10, clock=clock)
-    async with talking(talker) as url, sealed_redis(url, breaker=breaker) as cache:
+    async with serve_redis(fake) as url, open_cache(url, breaker=breaker) as cache:
         for _ in range(20):
             assert await cache.get(ADA, KEY) is None
-        at_first = talker.connections
+        connections = fake.connections
         for _ in range(3):
             clock.now += 10
             await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(20)))
 
-    assert (at_first, talker.connections) == (FAILURES, FAILURES + 3)
+    assert (connections, fake.connections) == (FAILURES, FAILURES + 3)
 
 
-async def test_no_time_is_redis_py_s_own(cache: EncryptedRedisCache) -> None:
-    """What it sends within a time of its own can lose a cancellation, up to Python 3.11.
-
-    A command that was given up would then go on until that time is over: 5 s.
-    """
+async def test_redis_py_s_own_timeout_is_off(cache: EncryptedRedisCache) -> None:
+    """With it, a cancellation can be lost up to Python 3.11, and the command runs for 5 s more."""
     assert cache._redis.client.connection_pool.connection_kwargs["socket_timeout"] is None
 
 
-@pytest.mark.usefixtures("_haste")
-async def test_a_crowd_learns_of_a_hanging_redis_from_the_first(
+@pytest.mark.usefixtures("_real_time_limits")
+async def test_commands_that_wait_for_a_connection_see_the_breaker_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who waited for a connection in vain does not try it once more."""
     monkeypatch.setattr(redis_module, "CONNECTIONS", 5)
-    talker = Talker(None)
-    async with talking(talker) as url, sealed_redis(url) as cache:
+    fake = FakeRedis(None)
+    async with serve_redis(fake) as url, open_cache(url) as cache:
         cache._redis.breaker = CircuitBreaker(FAILURES, 3600)
         found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(200)))
 
     assert found == [None] * 200
-    assert talker.connections < 5 + FAILURES
+    assert fake.connections < 5 + FAILURES
 
 
-async def test_more_than_the_connections_is_no_failure(
+async def test_commands_wait_for_a_connection_of_an_exhausted_pool(
     cache: EncryptedRedisCache, server: RedisServer
 ) -> None:
-    """Who asks when all are in use waits for one: it finds what is there, and Redis is not blamed.
-
-    The pool alone tells it of an error, and three of those open a breaker.
-    """
+    """The pool by itself raises, and three errors open the breaker."""
     cache._redis.breaker = CircuitBreaker(1, 3600)
     await cache.set(ADA, KEY, VALUE, 60)
     found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(4 * CONNECTIONS)))
@@ -534,29 +512,28 @@ async def test_more_than_the_connections_is_no_failure(
         assert redis.info("clients")["connected_clients"] <= CONNECTIONS + 3
 
 
-@pytest.mark.usefixtures("_haste")
-async def test_a_process_that_is_late_does_not_blame_redis(cache: EncryptedRedisCache) -> None:
-    """Each turn of its loop takes long: the answer is there, it only has not been read yet."""
+@pytest.mark.usefixtures("_real_time_limits")
+async def test_a_busy_event_loop_does_not_open_the_breaker(cache: EncryptedRedisCache) -> None:
+    """The reply has arrived before the timeout, and is read after it."""
     cache._redis.breaker = CircuitBreaker(1, 3600)
     await cache.set(ADA, KEY, VALUE, 60)
 
-    async def hold_up() -> None:
+    async def block() -> None:
         while True:
-            time.sleep(GET_SECONDS)  # noqa: ASYNC251  work that does not give way
+            time.sleep(GET_SECONDS)  # noqa: ASYNC251  the event loop is to be blocked
             await asyncio.sleep(0)
 
-    holding = asyncio.create_task(hold_up())
+    blocking = asyncio.create_task(block())
     found = [await cache.get(ADA, KEY) for _ in range(3)]
-    holding.cancel()
+    blocking.cancel()
 
     assert found == [VALUE] * 3
 
 
-@pytest.mark.usefixtures("_haste")
-async def test_after_a_pause_it_is_used_again(own_server: RedisServer) -> None:
-    """The breaker opens while it stands still, and closes with the first probe that works."""
+@pytest.mark.usefixtures("_real_time_limits")
+async def test_after_a_pause_a_probe_closes_the_breaker(own_server: RedisServer) -> None:
     clock = Clock()
-    async with sealed_redis(
+    async with open_cache(
         own_server.url, breaker=CircuitBreaker(FAILURES, 10, clock=clock)
     ) as cache:
         await cache.set(ADA, KEY, VALUE, 60)
@@ -573,11 +550,11 @@ async def test_after_a_pause_it_is_used_again(own_server: RedisServer) -> None:
     assert found == [VALUE] * 3
 
 
-async def test_after_a_restart_it_is_used_again(own_server: RedisServer) -> None:
-    """The connections of before are dead, which costs a miss, not the breaker."""
-    async with sealed_redis(own_server.url, breaker=CircuitBreaker(2, 3600)) as cache:
+async def test_a_restart_does_not_open_the_breaker(own_server: RedisServer) -> None:
+    """The old connections are dead, which costs a miss."""
+    async with open_cache(own_server.url, breaker=CircuitBreaker(2, 3600)) as cache:
         await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(10)))
-        await asyncio.to_thread(own_server.restart)  # the loop learns of the ends meanwhile
+        await asyncio.to_thread(own_server.restart)  # lets the loop see them close
         await cache.set(ADA, KEY, VALUE, 60)
         found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(20)))
 
@@ -585,21 +562,21 @@ async def test_after_a_restart_it_is_used_again(own_server: RedisServer) -> None
 
 
 @pytest.mark.parametrize(
-    ("refuse", "kind"),
+    ("reconfigure", "kind"),
     [
         (lambda redis: redis.config_set("maxmemory", 1), "command"),
         (lambda redis: redis.replicaof("127.0.0.1", "1"), "You"),
     ],
     ids=["full", "a replica"],
 )
-async def test_one_that_takes_no_more_is_read_all_the_same(
-    own_server: RedisServer, refuse: Callable[[Any], object], kind: str
+async def test_a_redis_that_rejects_writes_is_still_read(
+    own_server: RedisServer, reconfigure: Callable[[Any], object], kind: str
 ) -> None:
-    """A refusal is no failure, and is said once a minute, without its text."""
-    async with sealed_redis(own_server.url) as cache:
+    """The breaker stays closed, and the log has one entry a minute, without the error's text."""
+    async with open_cache(own_server.url) as cache:
         await cache.set(ADA, KEY, VALUE, 60)
         with own_server.client() as redis:
-            refuse(redis)
+            reconfigure(redis)
         with capture_logs() as logs:
             for number in range(FAILURES + 2):
                 await cache.set(ADA, OTHER_KEY, VALUE, 60 + number)
@@ -612,10 +589,7 @@ async def test_one_that_takes_no_more_is_read_all_the_same(
     ]  # fmt: skip
 
 
-async def test_a_probe_that_is_refused_shows_that_it_lives(
-    cache: EncryptedRedisCache, redis: Any
-) -> None:
-    """A refusal is an answer: the breaker closes."""
+async def test_a_rejected_probe_closes_the_breaker(cache: EncryptedRedisCache, redis: Any) -> None:
     clock = Clock()
     cache._redis.breaker = CircuitBreaker(1, 10, clock=clock)
     cache._redis.breaker.record_failure()
@@ -627,13 +601,13 @@ async def test_a_probe_that_is_refused_shows_that_it_lives(
     assert cache._redis.breaker.allows()
 
 
-@pytest.mark.usefixtures("_haste")
-async def test_closing_does_not_fail_where_redis_hangs(
+@pytest.mark.usefixtures("_real_time_limits")
+async def test_closing_while_redis_hangs_is_no_error(
     own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end of the gateway is not made an error by bytes that nobody takes."""
+    """Not even with bytes that it does not accept."""
     monkeypatch.setattr(redis_module, "MAX_VALUE_BYTES", 128 * MIB)
-    monkeypatch.setattr(redis_module, "SET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_module, "SET_SECONDS", LONG_SECONDS)
     cache = EncryptedRedisCache(RedisClient(own_server.url))
     await cache.get(ADA, KEY)
     own_server.pause()
@@ -654,37 +628,36 @@ def _unsent(connection: Any) -> int:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until it is so."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(LONG_SECONDS):
         while not condition():  # noqa: ASYNC110 - redis-py sets no event
             await asyncio.sleep(0)
 
 
-class Delaying:
-    """A proxy that hands each piece of an answer on after a short while, of varied length."""
+class SlowProxy:
+    """A proxy that delays each part of a reply for a short, random time."""
 
-    def __init__(self, port: int, chance: random.Random) -> None:
+    def __init__(self, port: int, rng: random.Random) -> None:
         self.port = port
-        self.chance = chance
-        self.serving: set[asyncio.Task[None]] = set()
+        self.rng = rng
+        self.tasks: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, incoming: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.serving.add(task)
-        answers, asks = await asyncio.open_connection("127.0.0.1", self.port)
-        ways = [self._hand_on(incoming, asks, 0), self._hand_on(answers, out, 0.02)]
-        await asyncio.gather(*ways)
+        self.tasks.add(task)
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        await asyncio.gather(
+            self._copy(reader, upstream_writer, 0), self._copy(upstream_reader, writer, 0.02)
+        )
 
-    async def _hand_on(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, longest: float
+    async def _copy(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, max_delay: float
     ) -> None:
         with contextlib.suppress(ConnectionError):
-            while piece := await source.read(4096):
-                if longest:
-                    await asyncio.sleep(self.chance.uniform(0, longest))  # slowly: the point
-                sink.write(piece)
+            while part := await source.read(4096):
+                if max_delay:
+                    await asyncio.sleep(self.rng.uniform(0, max_delay))
+                sink.write(part)
                 await sink.drain()
         sink.close()
         with contextlib.suppress(ConnectionError):
@@ -692,59 +665,59 @@ class Delaying:
 
 
 @asynccontextmanager
-async def delaying(port: int, chance: random.Random) -> AsyncIterator[str]:
-    """Serve one before the Redis at a port; give its URL."""
-    proxy = Delaying(port, chance)
+async def slow_proxy(port: int, rng: random.Random) -> AsyncIterator[str]:
+    """Serve a proxy to the Redis at a port."""
+    proxy = SlowProxy(port, rng)
     server = await asyncio.start_server(proxy, "127.0.0.1", 0)
     async with server:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await asyncio.gather(*proxy.serving)
+    async with asyncio.timeout(LONG_SECONDS):
+        await asyncio.gather(*proxy.tasks)
 
 
-def value_of(who: Caller, key: str) -> bytes:
-    """Give a value that tells whose it is and where, larger than a piece."""
-    return (who.fingerprint.hex() + key).encode() * random.Random(key).randint(1, 60)  # noqa: S311 - sizes
+def value_of(caller: Caller, key: str) -> bytes:
+    """Return a value that identifies its entry, and takes several parts to send."""
+    return (caller.fingerprint.hex() + key).encode() * random.Random(key).randint(1, 60)  # noqa: S311 - sizes
 
 
-async def test_clients_who_leave_never_leave_an_answer_to_another(server: RedisServer) -> None:
-    """Commands given up at any moment: nobody gets what another key holds, then or afterwards."""
-    chance = random.Random(20230320)  # noqa: S311 - moments
-    who = [Caller.from_keys(f"ASIA{n}", f"secret {n}", f"token {n}") for n in range(20)]
-    entries = [(each, f"{n:032}{m:032}") for n, each in enumerate(who) for m in range(5)]
-    outcomes = {"found": 0, "missed": 0, "left": 0}
+async def test_cancelled_commands_never_leave_a_reply_to_another(server: RedisServer) -> None:
+    """Cancelled at any moment: no command gets the value of another key, then or later."""
+    rng = random.Random(20230320)  # noqa: S311 - moments
+    callers = [Caller.from_keys(f"ASIA{n}", f"secret {n}", f"token {n}") for n in range(20)]
+    entries = [(each, f"{n:032}{m:032}") for n, each in enumerate(callers) for m in range(5)]
+    outcomes = {"hit": 0, "miss": 0, "cancelled": 0}
 
-    async def ask(cache: EncryptedRedisCache, entry: tuple[Caller, str], patience: float) -> None:
+    async def get(cache: EncryptedRedisCache, entry: tuple[Caller, str], seconds: float) -> None:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 found = await cache.get(*entry)
         except TimeoutError:
-            outcomes["left"] += 1
+            outcomes["cancelled"] += 1
             return
         assert found in {None, value_of(*entry)}
-        outcomes["found" if found else "missed"] += 1
+        outcomes["hit" if found else "miss"] += 1
 
     async with (
-        sealed_redis(server.url) as direct,
-        delaying(server.port, chance) as url,
-        sealed_redis(url, breaker=never_open()) as cache,
+        open_cache(server.url) as direct,
+        slow_proxy(server.port, rng) as url,
+        open_cache(url, breaker=never_open()) as cache,
     ):
         for entry in entries:
             await direct.set(*entry, value_of(*entry), 600)
         for _ in range(30):
-            asked = chance.choices(entries, k=100)
-            patience = [PATIENCE_SECONDS, *(chance.uniform(0, 0.06) for _ in range(2))]
-            await asyncio.gather(*(ask(cache, each, chance.choice(patience)) for each in asked))
-        # A connection that is one answer behind would miss from now on, for ever.
-        for one, key in entries * 2:
-            assert decrypt(one.encryption_key, key, await cache._backend.get(PREFIX + key))
+            limits = [LONG_SECONDS, *(rng.uniform(0, 0.06) for _ in range(2))]
+            chosen = rng.choices(entries, k=100)
+            await asyncio.gather(*(get(cache, each, rng.choice(limits)) for each in chosen))
+        # A connection that is one reply behind would give misses from now on.
+        for caller, key in entries * 2:
+            assert decrypt(caller.encryption_key, key, await cache._backend.get(PREFIX + key))
         pool = cache._redis.client.connection_pool
         assert not pool._in_use_connections
 
-    assert outcomes["missed"] == 0
-    assert min(outcomes["found"], outcomes["left"]) > 300
+    assert outcomes["miss"] == 0
+    assert min(outcomes["hit"], outcomes["cancelled"]) > 300
 
 
-def test_the_version_is_part_of_each_name() -> None:
-    """A gateway that seals another way, beside this one on the same Redis, never meets it."""
+def test_the_prefix_of_keys_has_a_version() -> None:
+    """A gateway that encrypts in another way may use the same Redis."""
     assert re.fullmatch(r"audience-gateway:\d+:", PREFIX)
