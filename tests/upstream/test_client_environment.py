@@ -1,4 +1,4 @@
-"""The environment's AWS credentials and settings never become anybody's."""
+"""The environment's AWS credentials and settings are never used."""
 
 import dataclasses
 import json
@@ -53,13 +53,13 @@ cleanroomsml =
 
 @dataclasses.dataclass(frozen=True)
 class Traps:
-    """Where ambient credentials would come from, and what shows that somebody asked."""
+    """What shows that a source of credentials was used: requests to a stub, or a file."""
 
     stub: Recorder
     touched: Path
 
 
-def _hand_out(received: Received) -> Response:
+def _respond(received: Received) -> Response:
     if received.path.endswith("/security-credentials/"):
         return Response(b"canary-role", media_type="text/plain")
     keys = {"AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "Token": TOKEN}
@@ -70,11 +70,11 @@ def _hand_out(received: Received) -> Response:
 def traps(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Traps]:
-    """Set the environment up so that one source would be the default chain's first choice."""
+    """Make one source the first choice of botocore's default chain."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
-    stub, touched, file = Recorder(_hand_out), tmp_path / "touched", tmp_path / "aws"
+    stub, touched, file = Recorder(_respond), tmp_path / "touched", tmp_path / "aws"
     with serve(stub) as url:
         file.write_text(FILE.format(stub=url, touched=touched), encoding="utf-8")
         nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -118,9 +118,9 @@ def traps(
         yield Traps(stub, touched)
 
 
-async def test_an_ambient_identity_is_never_used(traps: Traps) -> None:
-    """Good, refused and unsigned calls alike show the upstream the caller's keys or none."""
-    refused = Recorder(lambda _: Response(b'{"__type": "ExpiredTokenException"}', 403))
+async def test_credentials_of_the_environment_are_never_used(traps: Traps) -> None:
+    """Calls that succeed or fail have the caller's; others are not signed, and not made."""
+    rejecting = Recorder(lambda _: Response(b'{"__type": "ExpiredTokenException"}', 403))
     served = Recorder(empty_page)
     with serve(served) as url:
         async with open_client(url) as aws:
@@ -128,24 +128,24 @@ async def test_an_ambient_identity_is_never_used(traps: Traps) -> None:
             await list_jobs(aws, Caller.from_keys("AKIA0000000000000000", "secret", None))
             with pytest.raises(LookupError):
                 await aws._clients[REGION].list_audience_generation_jobs()
-    with serve(refused) as url:
+    with serve(rejecting) as url:
         async with open_client(url) as aws:
             with pytest.raises(GatewayError):
                 await list_jobs(aws, caller("ada"))
 
-    assert (len(served.requests), len(refused.requests)) == (2, 1)
-    assert not [seen for seen in served.requests + refused.requests if CANARY in seen]
+    assert (len(served.requests), len(rejecting.requests)) == (2, 1)
+    assert not [request for request in served.requests + rejecting.requests if CANARY in request]
     assert all(
-        seen.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=A")
-        and f"/{REGION}/cleanrooms-ml/" in seen.headers["authorization"]
-        for seen in served.requests
+        request.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=A")
+        and f"/{REGION}/cleanrooms-ml/" in request.headers["authorization"]
+        for request in served.requests
     )
     assert traps.stub.requests == []
     assert not traps.touched.exists()
 
 
-async def test_no_setting_of_aws_s_moves_the_endpoint(traps: Traps) -> None:
-    """Without an address of our own, AWS's own endpoint of the region is asked, by TLS."""
+async def test_aws_settings_do_not_change_the_endpoint(traps: Traps) -> None:
+    """Without a URL of our own it is AWS's of the region, over TLS."""
     async with open_client(None) as aws:
         endpoint = aws._clients[REGION].meta.endpoint_url
 
@@ -153,8 +153,7 @@ async def test_no_setting_of_aws_s_moves_the_endpoint(traps: Traps) -> None:
     assert traps.stub.requests == []
 
 
-def test_a_service_model_in_somebody_s_home_has_no_say(tmp_path: Path) -> None:
-    """What is asked and answered is described by the model that botocore ships."""
+def test_a_service_model_in_the_home_directory_is_ignored(tmp_path: Path) -> None:
     planted = tmp_path / ".aws" / "models" / "cleanroomsml" / "2023-09-06"
     planted.mkdir(parents=True)
     (planted / "service-2.json").write_text(json.dumps({"operations": {}}), encoding="utf-8")
@@ -162,7 +161,7 @@ def test_a_service_model_in_somebody_s_home_has_no_say(tmp_path: Path) -> None:
         "from gateway.upstream.model import row_shape;"
         "print(row_shape('ListAudienceGenerationJobs').list_member)"
     )
-    done = subprocess.run(  # noqa: S603 - our own words
+    process = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-c", code],
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
@@ -170,4 +169,4 @@ def test_a_service_model_in_somebody_s_home_has_no_say(tmp_path: Path) -> None:
         check=False,
     )
 
-    assert done.stdout == "audienceGenerationJobs\n", done.stderr[-300:]
+    assert process.stdout == "audienceGenerationJobs\n", process.stderr[-300:]
