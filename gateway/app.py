@@ -21,11 +21,10 @@ from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
 from gateway.graph.schema import build_schema, core
 from gateway.http.concurrency import ConcurrencyLimiter
-from gateway.http.cors import GRAPHQL_PATH, cors_for
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
 from gateway.http.graphiql import GraphiQL
 from gateway.http.health import Health, livez, metrics
-from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
+from gateway.http.middleware import GRAPHQL_PATH, AccessLogMiddleware, TracingMiddleware, cors_for
 from gateway.http.requests import BodyReader
 from gateway.settings import Settings, SettingsError, read_settings
 from gateway.telemetry.logging import configure_logs

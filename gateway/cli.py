@@ -40,7 +40,7 @@ host_option = click.option(
     help="Number of processes, each with a memory cache of its own.",
 )
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve the gateway, configured by GATEWAY_* variables; the README lists them."""
+    """Serve the gateway, configured by GATEWAY_* variables; docs/reference.md lists them."""
     from gateway.app import create_app  # noqa: PLC0415
     from gateway.server.lifecycle import serve as serve_app  # noqa: PLC0415
     from gateway.telemetry.logging import configure_logs  # noqa: PLC0415
@@ -83,7 +83,8 @@ def dev(host: str, port: int | None, sandbox_port: int | None) -> None:
     """Serve the gateway with GraphiQL in front of a sandbox, for development."""
     from gateway.dev import run  # noqa: PLC0415
 
-    run(host, port, sandbox_port)
+    with settings_errors_reported():
+        run(host, port, sandbox_port)
 
 
 @main.command()

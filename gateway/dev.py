@@ -15,7 +15,6 @@ import click
 import uvicorn
 
 from gateway.app import create_app
-from gateway.cli import settings_errors_reported
 from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
 from gateway.sandbox.cli import request_control
 from gateway.server.lifecycle import PROTOCOL
@@ -71,7 +70,7 @@ Send it as {name} with a token of the sandbox's OIDC issuer instead:
 def run(host: str, port: int | None, sandbox_port: int | None) -> None:
     """Serve until interrupted; a port of None is the default one, or a free one if that is taken.
 
-    Exits with a message if a setting is invalid or a port is taken.
+    Raises SettingsError if a setting is invalid; exits with a message if a port is taken.
     """
     with (
         _listen(host, port, DEFAULT_PORT, "--port") as listener,
@@ -79,9 +78,8 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
         tempfile.TemporaryDirectory() as folder,
     ):
         url, sandbox_url = _url(listener), _url(sandbox_listener)
-        with settings_errors_reported():
-            settings = _settings(sandbox_url, Path(folder) / "oidc.toml")
-            app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
+        settings = _settings(sandbox_url, Path(folder) / "oidc.toml")
+        app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
         configure_logs(settings.log_level)
         sandbox = uvicorn.Server(_config(create_sandbox()))
         thread = threading.Thread(target=sandbox.run, args=([sandbox_listener],), name="sandbox")

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ MAY_IMPORT = {
     **{part: SHARED | {*PARTS[at + 1 :]} for at, part in enumerate(PARTS)},
 }
 """Part of the package -> the other parts it may import. One that is not listed may import all."""
+
+DEFERRED_IMPORTS = {"app.py", "cli.py", "sandbox/__init__.py", "sandbox/cli.py"}
+"""Modules whose functions import what not every command or setting needs."""
 
 AWS = {"aioboto3", "aiobotocore", "boto3"}
 
@@ -109,6 +113,26 @@ def test_a_module_imports_only_what_comes_after_it(path: Path) -> None:
     assert parts_imported(path) - {part} <= MAY_IMPORT[part]
 
 
+def test_there_is_no_import_cycle() -> None:
+    """Each module can be imported first."""
+    graph = {name: modules_imported(path) - {name} for name, path in NAMES.items()}
+
+    assert len([*TopologicalSorter(graph).static_order()]) >= len(NAMES) - 1
+
+
+def test_no_import_is_deferred_to_hide_a_cycle() -> None:
+    """Functions import only where a command or a setting should not pay for others' libraries."""
+    deferring = {
+        id_of(path)
+        for path in MODULES
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
+    }
+
+    assert deferring <= DEFERRED_IMPORTS
+
+
 def test_only_the_commands_know_the_sandbox() -> None:
     """`gateway serve` runs without the emulator."""
     knowing = {
@@ -156,3 +180,15 @@ def test_the_graph_and_the_upstream_know_no_web_framework() -> None:
 def test_the_rules_name_parts_that_exist() -> None:
     """A rule for a part that was renamed would hold nothing."""
     assert {part_of(path) for path in MODULES} >= MAY_IMPORT.keys()
+
+
+def test_public_class_names_are_unique() -> None:
+    """One name, one thing: a search for a class finds one definition."""
+    names = [
+        node.name
+        for path in MODULES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+    assert {name for name in names if names.count(name) > 1} == set()

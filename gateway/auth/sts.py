@@ -21,7 +21,7 @@ from gateway.errors import GatewayError, UpstreamInvalidResponseError
 from gateway.telemetry.tracing import STS
 from gateway.upstream.client import aws_client, aws_session
 from gateway.upstream.errors import translate_errors
-from gateway.upstream.observation import observe_call
+from gateway.upstream.resilience.client import observe_call
 
 log = structlog.get_logger()
 

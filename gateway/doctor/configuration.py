@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.auth.authenticator import RouterSecrets
-from gateway.auth.aws_headers import caller_from_aws_headers
+from gateway.auth.authenticator import RouterSecrets, caller_from_aws_headers
 from gateway.auth.credentials import Caller
 from gateway.auth.oidc import Issuer, read_oidc_file
 from gateway.doctor.diagnosis import Problem, Row, State, row_of, skipped

@@ -16,9 +16,14 @@ from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
 )
-from gateway.graph.types.fields import FieldCost, costly
 from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
-from gateway.graph.types.resource_type import ArnResourceType, ResourceType, region_of
+from gateway.graph.types.resource_type import (
+    ArnResourceType,
+    FieldCost,
+    ResourceType,
+    costly,
+    region_of,
+)
 from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDataset
 from gateway.upstream.model import check_input
 

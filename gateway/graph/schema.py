@@ -22,7 +22,7 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.graph.context import Context, Info
 from gateway.graph.node import RESOURCE_TYPES, resolve_entities
 from gateway.graph.query import Query, QueryWithNodes
-from gateway.graph.types.fields import COST, FieldCost
+from gateway.graph.types.resource_type import COST, FieldCost
 from gateway.graph.types.values import DATE_TIME, DateTime
 
 DESCRIPTION = """\

@@ -1,21 +1,22 @@
-"""Middleware around every request: request id, access log, metrics and tracing."""
+"""Middleware: request id, access log, metrics, tracing and CORS."""
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.execution.engine import MASKED
-from gateway.http.cors import GRAPHQL_PATH
 from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import OK, REQUEST_SECONDS, REQUESTS
@@ -251,3 +252,48 @@ def _span_start(scope: Scope) -> tuple[str, Attributes]:
         "url.path": GRAPHQL_PATH,
         "url.scheme": scope["scheme"],
     }
+
+
+GRAPHQL_PATH = "/graphql"
+
+ALLOWED_HEADERS = (
+    "Content-Type",
+    "X-Aws-Access-Key-Id",
+    "X-Aws-Secret-Access-Key",
+    "X-Aws-Session-Token",
+    "Authorization",
+    "Cache-Control",
+    "X-Request-Id",
+    "X-Gateway-Cost",
+)
+"""X-Router-Secret is left out on purpose: a page must never have it."""
+
+EXPOSED_HEADERS = ("X-Request-Id", "Retry-After")
+
+PREFLIGHT_SECONDS = 3600
+
+
+class GraphqlCorsMiddleware(CORSMiddleware):
+    """Starlette's middleware, applied to the GraphQL endpoint only."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = super().__call__ if scope.get("path") == GRAPHQL_PATH else self.app
+        await app(scope, receive, send)
+
+
+def cors_for(origins: Collection[str]) -> Callable[[ASGIApp], ASGIApp]:
+    """Return a wrapper that lets pages of these origins read an application's responses.
+
+    Without origins it changes nothing. Callers authenticate with headers that a page sets itself,
+    never with a browser's own credentials, so `Access-Control-Allow-Credentials` is never sent.
+    """
+    if not origins:
+        return lambda app: app
+    return partial(
+        GraphqlCorsMiddleware,
+        allow_origins=origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+        max_age=PREFLIGHT_SECONDS,
+    )

@@ -9,8 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.dev import aws_headers
-from gateway.http.cors import ALLOWED_HEADERS, cors_for
-from gateway.http.middleware import AccessLogMiddleware
+from gateway.http.middleware import ALLOWED_HEADERS, AccessLogMiddleware, cors_for
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 

@@ -34,7 +34,7 @@ from graphql import (
 from gateway.errors import LimitExceededError
 from gateway.graph.node import entity_types, from_global_id
 from gateway.graph.pagination.pager import DEFAULT_FIRST, MAX_FIRST
-from gateway.graph.types.fields import COST, FieldCost
+from gateway.graph.types.resource_type import COST, FieldCost
 from gateway.settings import Settings
 from gateway.upstream.values import PAGE_SIZE
 

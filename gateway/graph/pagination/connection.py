@@ -35,7 +35,7 @@ from gateway.graph.pagination.pager import (
     count,
     paginate,
 )
-from gateway.graph.types.fields import FieldCost, costly
+from gateway.graph.types.resource_type import FieldCost, costly
 from gateway.upstream.values import Item, Listing, Page, PageRequest
 
 T = TypeVar("T")

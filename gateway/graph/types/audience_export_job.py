@@ -11,8 +11,7 @@ from gateway.graph.context import Info
 from gateway.graph.node import Node
 from gateway.graph.pagination.pager import check_not_repeated
 from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJob
-from gateway.graph.types.fields import link_field, row_field
-from gateway.graph.types.resource_type import ResourceType, region_of
+from gateway.graph.types.resource_type import ResourceType, link_field, region_of, row_field
 from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,

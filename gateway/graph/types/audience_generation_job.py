@@ -14,8 +14,13 @@ from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
 )
-from gateway.graph.types.fields import detail_field, link_field
-from gateway.graph.types.resource_type import ArnResourceType, Details, region_of
+from gateway.graph.types.resource_type import (
+    ArnResourceType,
+    Details,
+    detail_field,
+    link_field,
+    region_of,
+)
 from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,

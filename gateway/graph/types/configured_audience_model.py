@@ -7,8 +7,13 @@ from strawberry import enum_value
 
 from gateway.graph.node import Node
 from gateway.graph.types.audience_model import AUDIENCE_MODEL, AudienceModel
-from gateway.graph.types.fields import detail_field, link_field, row_field
-from gateway.graph.types.resource_type import ArnResourceType, Details
+from gateway.graph.types.resource_type import (
+    ArnResourceType,
+    Details,
+    detail_field,
+    link_field,
+    row_field,
+)
 from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,

@@ -1,27 +1,35 @@
-"""Resource types: what AWS calls a type of object, how it is listed, fetched and read."""
+"""Resource types: how AWS lists and fetches a type of object, and how its fields are declared."""
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from functools import cache
 from operator import itemgetter, methodcaller
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import strawberry
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types import get_object_definition
-from strawberry.types.base import StrawberryOptional
+from strawberry.types.base import StrawberryList, StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from gateway.errors import NotFoundError
+from gateway.errors import NotFoundError, UpstreamInvalidResponseError
 from gateway.graph.context import Info
 from gateway.graph.node import RESOURCE_TYPES, Node, to_global_id
-from gateway.graph.types.values import UNKNOWN
+from gateway.graph.types.values import UNKNOWN, enum_member
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.model import check_input, row_shape
-from gateway.upstream.values import Item, ItemRequest
+from gateway.upstream.values import PAGE_SIZE, Item, ItemRequest
 
 T = TypeVar("T")
 
 NAMES = NameConverter()
+
+COST = "cost"
+"""The key of a field's cost in its metadata."""
+
+Convert = Callable[[Any], Any]
 
 Read = Callable[[Item], Any]
 """Reads a field from an item, in the form that it has in a response."""
@@ -150,3 +158,94 @@ def _scalar_reader(name: str, of_type: Any) -> Read:
         names = {each.value: each.name for each in members}
         return lambda item: names.get(item[name], UNKNOWN)
     return itemgetter(name)
+
+
+class FieldCost(Enum):
+    """What selecting a field costs, in words; `execution.cost` adds it up for an operation."""
+
+    DETAIL = "one upstream call per object, for all such fields together"
+    OBJECT = "one upstream call per distinct object"
+    CONNECTION = f"one upstream call per list and page of {PAGE_SIZE}"
+    NAMED_OBJECTS = "one upstream call per distinct id or key"
+
+
+def costly(cost: FieldCost, description: str) -> dict[str, Any]:
+    """Return the arguments of `strawberry.field` that declare and describe a field's cost."""
+    return {"description": f"{description} Costs {cost.value}.", "metadata": {COST: cost}}
+
+
+def row_field(description: str) -> Any:
+    """Declare a field that each row of the list has; its type is the annotation's."""
+
+    def resolve(self: Any, info: Info) -> Any:
+        return _read(info, self.item)
+
+    return strawberry.field(resolver=resolve, description=description)
+
+
+def detail_field(description: str, convert: Convert | None = None) -> Any:
+    """Declare a field that only the Get operation returns.
+
+    Its type is the annotation's; `convert` handles what that does not describe, and gets None
+    for an absent member.
+    """
+
+    async def resolve(self: Any, info: Info) -> Any:
+        return _read(info, await self.details.load(info), convert)
+
+    field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.DETAIL, description))
+    return field
+
+
+def link_field(resource: ArnResourceType, description: str) -> Any:
+    """Declare a link to the object whose ARN the row has; null if that object is gone."""
+    attribute = resource.attribute_of[resource.arn_member]
+
+    async def resolve(self: Any, info: Info) -> Any:
+        arn = getattr(self, attribute)
+        return await none_if_not_found(resource.fetch(info, arn, argument=resource.arn_member))
+
+    description = f"{description} Null if it no longer exists."
+    field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.OBJECT, description))
+    return field
+
+
+def _read(info: Info, item: Item, convert: Convert | None = None) -> Any:
+    """Return the member that the field is named after, converted.
+
+    Raises UpstreamInvalidResponseError if it does not match the service model.
+    """
+    member, of_type = info.field_name, cast("Any", info.return_type)
+    try:
+        return (convert or _converter(of_type))(item.get(member))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UpstreamInvalidResponseError(
+            f"Clean Rooms ML returned an invalid response: `{member}` does not match its model."
+        ) from error
+
+
+@cache
+def _converter(of_type: Any) -> Convert:
+    """Return a function that converts a value of AWS to a type of the graph."""
+    if isinstance(of_type, StrawberryOptional):
+        inner = _converter(of_type.of_type)
+        return lambda value: None if value is None else inner(value)
+    if isinstance(of_type, StrawberryList):
+        inner = _converter(of_type.of_type)
+        return lambda values: [inner(value) for value in values]
+    if isinstance(of_type, StrawberryEnumDefinition):
+        enumeration: Any = of_type.wrapped_cls
+        return lambda value: enum_member(enumeration, value)
+    if (definition := get_object_definition(of_type)) is None:
+        return lambda value: value
+    members = [(each.python_name, NAMES.from_field(each), each.type) for each in definition.fields]
+
+    def read(shape: Mapping[str, Any]) -> Any:
+        values = {}
+        for attribute, name, member_type in members:
+            optional = isinstance(member_type, StrawberryOptional)
+            value = shape.get(name) if optional else shape[name]
+            values[attribute] = _converter(cast("Any", member_type))(value)
+        return of_type(**values)
+
+    return read

@@ -6,8 +6,7 @@ import strawberry
 from strawberry import enum_value
 
 from gateway.graph.node import Node
-from gateway.graph.types.fields import detail_field
-from gateway.graph.types.resource_type import ArnResourceType, Details
+from gateway.graph.types.resource_type import ArnResourceType, Details, detail_field
 from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, DateTime, Tag
 from gateway.upstream.values import Item
 
