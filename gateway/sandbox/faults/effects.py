@@ -238,7 +238,7 @@ async def missing_field(
     return await _with_rows(call, next_handler, without_field)
 
 
-async def odd_timestamp(
+async def unusual_timestamp(
     call: ApiCall, next_handler: Handler, parameters: FaultParameters
 ) -> ApiResponse:
     created = {"createTime": parameters["value"]}

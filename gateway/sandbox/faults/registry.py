@@ -149,7 +149,7 @@ _FAULTS = (
     Fault(
         "odd-timestamp",
         "the first row's createTime is value (text, or a number with --set value=0)",
-        effects.odd_timestamp,
+        effects.unusual_timestamp,
         {"value": "yesterday"},
         _data_call,
     ),

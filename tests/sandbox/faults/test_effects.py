@@ -296,7 +296,7 @@ def test_missing_field(url: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["yesterday", 1767322800.5, None])
-def test_odd_timestamp(url: str, value: object) -> None:
+def test_unusual_timestamp(url: str, value: object) -> None:
     switch_on(url, "odd-timestamp", value=value)
 
     assert jobs_of(get(url, JOBS))[0]["createTime"] == value
