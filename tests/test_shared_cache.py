@@ -15,7 +15,7 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.upstream.cache.redis import PREFIX
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
-from tests.hostile.process import gateway_process
+from tests.processes import gateway_process
 from tests.redis_servers import (
     PASSWORD,
     PASSWORD_IN_URLS,
@@ -200,7 +200,7 @@ def test_the_log_never_contains_the_password(sandbox: Sandbox) -> None:
         server.kill()
         for name in NAMES:
             assert gateway.ask(QUERY, caller=name).data
-    log = "".join(program.said)
+    log = "".join(program.output)
 
     assert entries == 1
     assert "redis circuit opened" in log

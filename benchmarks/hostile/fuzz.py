@@ -1,4 +1,4 @@
-"""Documents grown from the schema, damaged, or thrown together: none holds the loop for long."""
+"""Random documents, valid and invalid: none blocks the event loop for long."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from benchmarks.processes import canned, gateway
 from benchmarks.questions import keys
 from benchmarks.table import Row, at_most, beside
 from gateway.graph.schema import build_schema, core
-from tests.hostile.documents import Document, damaged, grown, soups
+from tests.hostile.documents import Document, mutated_documents, token_lists, valid_documents
 from tests.hostile.values import Known
 
 DOCUMENTS = 3000
@@ -21,7 +21,7 @@ KNOWN = Known(["AAAA"], ["QXVkaWVuY2VNb2RlbDp4"], ["arn:aws:cleanrooms-ml:us-eas
 
 
 async def measure() -> list[Row]:
-    """Send each once, while somebody asks without end whether the gateway lives."""
+    """Send each once, while /livez is requested without a pause."""
     documents = await asyncio.to_thread(_documents)
     late: list[float] = []
     statuses: set[int] = set()
@@ -66,7 +66,7 @@ def _documents() -> list[Document]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(grown(schema, KNOWN) | damaged(schema, KNOWN) | soups)
+    @given(valid_documents(schema, KNOWN) | mutated_documents(schema, KNOWN) | token_lists)
     def collect(document: Document) -> None:
         found.append(document)
 

@@ -15,8 +15,8 @@ from benchmarks.questions import EVERY_FIELD, question
 from benchmarks.steady import Steady
 from benchmarks.table import Row, beside, middle, percentile
 from tests.gateways import Sandbox
-from tests.replicas.balancer import NAMES
-from tests.replicas.fleet import Fleet, fleet
+from tests.replicas.fleet import Fleet, running_fleet
+from tests.replicas.haproxy import SERVER_NAMES
 
 CALLERS = 16
 WARM_UP_SECONDS = 3.0
@@ -46,7 +46,7 @@ class Whole:
 
     def cpu(self) -> float:
         """Return the seconds of CPU that the replicas have used."""
-        return sum(cpu_of(replica.program.pid) for replica in self.fleet.replicas.values())
+        return sum(cpu_of(replica.process.pid) for replica in self.fleet.replicas.values())
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ async def measure() -> list[Row]:
 
 
 async def _carried(upstream: Process) -> list[Row]:
-    with _fleet(upstream, names="A") as one, _fleet(upstream, names=NAMES) as four:
+    with _fleet(upstream, names="A") as one, _fleet(upstream, names=SERVER_NAMES) as four:
         pair = (Whole(one), Whole(four))
         for whole in pair:
             await load.ask(whole, QUESTIONS, seconds=WARM_UP_SECONDS)
@@ -122,7 +122,7 @@ def _idle() -> float:
 
 
 async def _rolled(upstream: Process) -> list[Row]:
-    with _fleet(upstream, names=NAMES, drain_seconds=DRAIN_SECONDS) as four:
+    with _fleet(upstream, names=SERVER_NAMES, drain_seconds=DRAIN_SECONDS) as four:
         await load.ask(Whole(four), QUESTIONS, seconds=WARM_UP_SECONDS)
         return [
             *await _meanwhile(four, "All replaced one by one", _roll),
@@ -154,23 +154,22 @@ def _roll(four: Fleet) -> None:
     for replica in four.replicas.values():
         replica.end(signal.SIGTERM)
         replica.start()
-        four.settle()
+        four.wait_until_available()
 
 
 def _kill(four: Fleet) -> None:
     killed = four.replicas["B"]
     killed.end(signal.SIGKILL)
     killed.start()
-    four.settle()
+    four.wait_until_available()
 
 
 def _fleet(
     upstream: Process, *, names: str, drain_seconds: float = 0
 ) -> AbstractContextManager[Fleet]:
-    return fleet(
-        Sandbox(upstream.url),
-        names=names,
-        cache_seconds=CACHE_SECONDS,
-        caller_calls_per_second=1_000_000,
-        drain_seconds=drain_seconds,
-    )
+    settings = {
+        "cache_seconds": CACHE_SECONDS,
+        "caller_calls_per_second": 1_000_000,
+        "drain_seconds": drain_seconds,
+    }
+    return running_fleet(Sandbox(upstream.url), dict.fromkeys(names, settings))

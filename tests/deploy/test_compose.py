@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator, ValidationError
 
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings
-from tests.replicas.balancer import CONFIG, binary
+from tests.replicas.haproxy import CONFIG, binary
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))

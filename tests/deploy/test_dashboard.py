@@ -17,7 +17,7 @@ from gateway.sandbox import create_sandbox
 from gateway.telemetry.metrics import CACHE_LOOKUPS, OK
 from tests.deploy.promql import used_by
 from tests.gateways import Gateway, Sandbox
-from tests.hostile.process import gateway_process
+from tests.processes import gateway_process
 from tests.serving import serve
 
 ROOT = Path(__file__).parents[2] / "deploy"

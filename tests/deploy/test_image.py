@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from tests.gateways import Gateway, Sandbox
-from tests.hostile.process import Program, running_command
 from tests.hostile.target import JOBS
+from tests.processes import Process, process
 from tests.redis_servers import until
 
 ROOT = Path(__file__).parents[2]
@@ -71,9 +71,9 @@ def environment(program: Path) -> dict[str, str]:
 
 
 @contextmanager
-def image(program: Path, *options: str, settings: Mapping[str, str]) -> Iterator[Program]:
+def image(program: Path, *options: str, settings: Mapping[str, str]) -> Iterator[Process]:
     command = confined(str(program / "bin/gateway"), "serve", "--port", "0", *options)
-    with running_command(command, {**environment(program), **settings}) as running:
+    with process(command, {**environment(program), **settings}) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from gateway.doctor.checks import latency_result
 from gateway.doctor.diagnosis import REDIS_PERMISSIONS, row_of
 from tests.doctor.reports import Report, check
 from tests.gateways import Sandbox
-from tests.hostile.listeners import closing
+from tests.listeners import closing
 from tests.redis_servers import PASSWORD_IN_URLS, RedisServer, running_redis
 
 ENTRIES, SCRIPTS, MEMORY = "redis: entries", "redis: scripts", "redis: memory"

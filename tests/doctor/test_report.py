@@ -17,7 +17,7 @@ from tests.doctor.reports import aws_variables, check, oidc_settings
 from tests.doctor.test_oidc import token_file
 from tests.doctor.upstreams import fake_server
 from tests.gateways import Sandbox
-from tests.hostile.listeners import full, silent
+from tests.listeners import full, silent
 from tests.redis_servers import running_redis
 
 SECONDS = 60

@@ -9,7 +9,7 @@ import pytest
 from tests.doctor.reports import aws_variables, check
 from tests.doctor.upstreams import fake_server, self_signed
 from tests.gateways import Sandbox
-from tests.hostile.listeners import closing
+from tests.listeners import closing
 
 UPSTREAM = "upstream us-east-1"
 CREDENTIALS = "credentials us-east-1"

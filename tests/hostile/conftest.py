@@ -1,52 +1,47 @@
-"""Real gateway processes over the shared sandbox, each healthy before a test and after it."""
+"""Gateways over the shared sandbox that must work again after each test."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.gateways import Sandbox
-from tests.hostile.process import gateway_process
+from tests.gateways import Sandbox, gateway_over
 from tests.hostile.target import Target
+from tests.processes import Process, gateway_process
 
-HASTY_SECONDS = 1
+SHORT_DEADLINE_SECONDS = 0.5
 SESSION_SECONDS = 1800
 
 
 @pytest.fixture(scope="session")
-def shared_patient(shared_sandbox: Sandbox) -> Iterator[Target]:
-    """Run one gateway for the session, that waits as long as it does by default."""
+def target_process(shared_sandbox: Sandbox) -> Iterator[Process]:
+    """Run a gateway as a process, whose memory and files can be observed."""
     with gateway_process(
         shared_sandbox.url,
-        watchdog_seconds=SESSION_SECONDS,
+        lifetime_seconds=SESSION_SECONDS,
         cache_seconds=0,
         caller_calls_per_second=0,
-    ) as program:
-        yield Target(program, shared_sandbox)
+    ) as process:
+        yield process
+
+
+@pytest.fixture
+def target(target_process: Process, sandbox: Sandbox) -> Iterator[Target]:
+    target = Target(target_process.url, sandbox)
+    yield target
+    target.recover()
 
 
 @pytest.fixture(scope="session")
-def shared_hasty(shared_sandbox: Sandbox) -> Iterator[Target]:
-    """Run one that gives up soon, for what never comes."""
-    with gateway_process(
-        shared_sandbox.url,
-        watchdog_seconds=SESSION_SECONDS,
-        cache_seconds=0,
-        deadline_seconds=HASTY_SECONDS,
-    ) as program:
-        yield Target(program, shared_sandbox)
+def shared_short_deadline(shared_sandbox: Sandbox) -> Iterator[str]:
+    with gateway_over(
+        shared_sandbox, cache_seconds=0, deadline_seconds=SHORT_DEADLINE_SECONDS
+    ) as gateway:
+        yield gateway.url
 
 
 @pytest.fixture
-def patient(shared_patient: Target, sandbox: Sandbox) -> Iterator[Target]:
-    """Give the gateway that waits; a test that does it lasting harm fails."""
-    assert shared_patient.sandbox is sandbox
-    yield shared_patient
-    shared_patient.recover()
-
-
-@pytest.fixture
-def hasty(shared_hasty: Target, sandbox: Sandbox) -> Iterator[Target]:
-    """Give the gateway that gives up soon, likewise."""
-    assert shared_hasty.sandbox is sandbox
-    yield shared_hasty
-    shared_hasty.recover()
+def short_deadline(shared_short_deadline: str, sandbox: Sandbox) -> Iterator[Target]:
+    """Give a gateway with a short deadline, for responses that never end."""
+    target = Target(shared_short_deadline, sandbox)
+    yield target
+    target.recover()

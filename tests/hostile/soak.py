@@ -1,101 +1,151 @@
-"""A crowd that asks a gateway for a long time, and holds each answer against who has asked."""
+"""Random load on a gateway for a long time, random faults below it, and what its process holds."""
 
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
+from statistics import median
 from typing import Any
 
 import httpx
 
-from tests.hostile.people import Asker
-from tests.hostile.questions import question
+from gateway.sandbox import CALLERS
+from gateway.sandbox.faults.registry import FAULTS
+from tests.hostile.values import texts_in
+from tests.hostile.workload import LoadCaller, random_body
+from tests.processes import ProcessStatistics
 
 PAUSE_SECONDS = 0.4
-PATIENCE_SECONDS = 60.0
-MOST_QUESTIONS = 100_000
+TIMEOUT_SECONDS = 60.0
+MAX_REQUESTS = 100_000
 KEPT_CURSORS = 5
 KEPT_IDS = 500
-LEAVING = 0.1
-LEAVING_SECONDS = 0.02
+DISCONNECT_CHANCE = 0.1
+DISCONNECT_SECONDS = 0.02
+
+HEALTHY_SECONDS = 0.5
+FAULTY_SECONDS = 2.5
+MAX_FAULTS = 3
+FAULT_PARAMETERS: dict[str, dict[str, Any]] = {
+    "slow": {"seconds": 0.3},
+    "flaky": {"seconds": 0.2},
+    "drip": {"bytes": 1000, "seconds": 0.01},
+    # The load is what is tested here; tests/hostile/test_upstream.py has the large responses.
+    "huge": {"megabytes": 4, "times": 1},
+    "gzip": {"megabytes": 4, "times": 1},
+    "deep": {"depth": 5000},
+    "empty-pages": {"count": 2},
+    "short-pages": {"size": 40},
+    "redirect": {"status": 307},
+}
+
+SAMPLE_SECONDS = 0.5
+GROWTH_RATIO = 1.2
+GROWTH_ALLOWANCE = {"resident_bytes": 24 * 2**20, "open_files": 100, "threads": 4}
+"""Growth within the noise of so short a time."""
 
 _ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]+:[\w-]*:(\d{12}):")
 
 
 @dataclass
 class Soak:
-    """Lets everybody ask at once, again and again, some of them leaving before the answer."""
+    """Concurrent callers, some of which disconnect early, and a record of their responses."""
 
     url: str
-    askers: list[Asker]
-    chance: Random
+    callers: list[LoadCaller]
+    random: Random
     statuses: Counter[int] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-    seen: Counter[str] = field(default_factory=Counter)
-    left: int = 0
-    mixed_up: list[str] = field(default_factory=list)
-    """Answers that hold what is not the asker's."""
+    responses_with_rows: Counter[str] = field(default_factory=Counter)
+    disconnects: int = 0
+    leaks: list[str] = field(default_factory=list)
+    """Responses with rows of an account that is not the caller's."""
     ids: list[str] = field(default_factory=list)
 
     async def run(self, seconds: float) -> None:
-        """Ask for so long; each at least once."""
+        """Each caller makes at least one request."""
         end = asyncio.get_running_loop().time() + seconds
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=len(self.askers))
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=len(self.callers))
         async with httpx.AsyncClient(
-            trust_env=False, timeout=PATIENCE_SECONDS, limits=limits
+            trust_env=False, timeout=TIMEOUT_SECONDS, limits=limits
         ) as client:
-            await asyncio.gather(*(self._ask_on(client, asker, end) for asker in self.askers))
+            await asyncio.gather(*(self._run(client, caller, end) for caller in self.callers))
 
-    async def _ask_on(self, client: httpx.AsyncClient, asker: Asker, end: float) -> None:
-        for _ in range(MOST_QUESTIONS):
-            await asyncio.sleep(self.chance.uniform(0, PAUSE_SECONDS))
-            leaves = self.chance.random() < LEAVING
-            patience = self.chance.uniform(0, LEAVING_SECONDS) if leaves else PATIENCE_SECONDS
-            body = question(self.chance, asker, self.ids)
-            headers = {**asker.headers, "Cache-Control": self._cache()}
+    async def _run(self, client: httpx.AsyncClient, caller: LoadCaller, end: float) -> None:
+        for _ in range(MAX_REQUESTS):
+            await asyncio.sleep(self.random.uniform(0, PAUSE_SECONDS))
+            disconnects = self.random.random() < DISCONNECT_CHANCE
+            timeout = self.random.uniform(0, DISCONNECT_SECONDS) if disconnects else TIMEOUT_SECONDS
+            body = random_body(self.random, caller, self.ids)
+            cache_control = self.random.choice(["no-cache", "max-age=0", "max-age=0"])
+            headers = {**caller.headers, "Cache-Control": cache_control}
             try:
-                async with asyncio.timeout(patience):
-                    answer = await client.post(f"{self.url}/graphql", json=body, headers=headers)
+                async with asyncio.timeout(timeout):
+                    response = await client.post(f"{self.url}/graphql", json=body, headers=headers)
             except TimeoutError:
-                assert leaves, body
-                self.left += 1
+                assert disconnects, body
+                self.disconnects += 1
             else:
-                self._judge(asker, answer)
+                self._record(caller, response)
             if asyncio.get_running_loop().time() >= end:
                 return
 
-    def _cache(self) -> str:
-        return self.chance.choice(["no-cache", "max-age=0", "max-age=0"])
-
-    def _judge(self, asker: Asker, answer: httpx.Response) -> None:
-        self.statuses[answer.status_code] += 1
-        content = answer.json()
-        for error in content.get("errors", []):
-            self.codes[error["extensions"]["code"]] += 1
-        accounts = set(_ACCOUNT.findall(answer.text))
-        if accounts - ({asker.account_id} if asker.may_see else set()):
-            self.mixed_up.append(f"{asker.name}: {answer.text[:500]}")
+    def _record(self, caller: LoadCaller, response: httpx.Response) -> None:
+        self.statuses[response.status_code] += 1
+        content = response.json()
+        self.codes.update(error["extensions"]["code"] for error in content.get("errors", []))
+        accounts = set(_ACCOUNT.findall(response.text))
+        if accounts - ({caller.account_id} if caller.may_read else set()):
+            self.leaks.append(f"{caller.name}: {response.text[:500]}")
         if accounts:
-            self.seen[asker.name] += 1
-        self._learn(asker, content.get("data"))
-
-    def _learn(self, asker: Asker, data: Any) -> None:
-        for name, text in texts_in(data):
-            if name == "cursor" and len(asker.cursors) < KEPT_CURSORS:
-                asker.cursors.append(text)
+            self.responses_with_rows[caller.name] += 1
+        for name, text in texts_in(content.get("data")):
+            if name == "cursor" and len(caller.cursors) < KEPT_CURSORS:
+                caller.cursors.append(text)
             elif name == "id" and len(self.ids) < KEPT_IDS:
                 self.ids.append(text)
 
 
-def texts_in(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Give each text in a JSON value, with the name of the member that it is."""
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            yield from texts_in(member, key)
-    elif isinstance(value, list):
-        for member in value:
-            yield from texts_in(member, name)
+async def inject_faults(sandbox_url: str, random: Random) -> None:
+    """Enable faults, for all callers or for one, and clear them, until cancelled."""
+    url = f"{sandbox_url}/_sandbox/faults"
+    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+        while True:
+            for _ in range(random.randint(1, MAX_FAULTS)):
+                (await client.post(url, json=_random_fault(random))).raise_for_status()
+            await asyncio.sleep(random.uniform(0, FAULTY_SECONDS))
+            await client.delete(url)
+            await asyncio.sleep(random.uniform(0, HEALTHY_SECONDS))
+
+
+def _random_fault(random: Random) -> dict[str, Any]:
+    fault = random.choice(list(FAULTS))
+    keys = [None, None, *(CALLERS[name].access_key_id for name in ("ada", "grace"))]
+    parameters = {"times": random.choice([None, 1, 5]), **FAULT_PARAMETERS.get(fault, {})}
+    return {"fault": fault, "access_key_id": random.choice(keys), **parameters}
+
+
+class ResourceMonitor:
+    """Samples the memory, open files and threads of a process."""
+
+    def __init__(self, process: ProcessStatistics) -> None:
+        self._process = process
+        self._samples: dict[str, list[int]] = {name: [] for name in GROWTH_ALLOWANCE}
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            for name, samples in self._samples.items():
+                samples.append(getattr(self._process, name)())
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    def growth(self) -> dict[str, tuple[float, float]]:
+        """Compare the medians of the second and the last third; return those that have grown."""
+        found = {}
+        for name, samples in self._samples.items():
+            third = len(samples) // 3
+            middle, end = median(samples[third : 2 * third]), median(samples[2 * third :])
+            if end > middle * GROWTH_RATIO + GROWTH_ALLOWANCE[name]:
+                found[name] = (middle, end)
+        return found

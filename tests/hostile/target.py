@@ -1,12 +1,11 @@
-"""A real gateway that is treated badly, and what must be true of it whatever is done to it."""
+"""The gateway under test, and what must hold whatever happens to it."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.sandbox import CALLERS
-from tests.gateways import Answer, Gateway, Sandbox
-from tests.hostile.process import Program
+from tests.gateways import Answer, Gateway
 from tests.redis_servers import until
 
 ADA = CALLERS["ada"]
@@ -18,34 +17,24 @@ PRIVATE = (
     "arn:aws",
 )
 JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name status } } }"
-NOTHING = {"audienceGenerationJobs": None}
-WIRE_ATTEMPTS = 3
+NO_JOBS = {"audienceGenerationJobs": None}
+MAX_ATTEMPTS = 3
+"""Upstream calls for one request that fails."""
 
 
 @dataclass(frozen=True)
-class Target:
-    """A gateway process and the sandbox below it."""
-
-    program: Program
-    sandbox: Sandbox
-
-    @property
-    def gateway(self) -> Gateway:
-        """The gateway as something to ask."""
-        return Gateway(self.program.url, self.sandbox)
-
-    def struck(self, fault: str, query: str = JOBS, **settings: Any) -> Answer:
-        """Ask once while a fault is on."""
-        self.sandbox.fault(fault, **settings)
-        return self.gateway.ask(query)
+class Target(Gateway):
+    def ask_with_fault(self, fault: str, query: str = JOBS, **parameters: Any) -> Answer:
+        self.sandbox.fault(fault, **parameters)
+        return self.ask(query)
 
     def recover(self) -> None:
-        """Heal the sandbox, and wait until a plain question is answered again."""
+        """Clear the faults, and wait until a request succeeds."""
         self.sandbox.reset()
-        until(lambda: self.gateway.ask(JOBS).errors == [])
+        until(lambda: self.ask(JOBS).errors == [])
 
 
 def private_in(answer: Answer) -> list[str]:
-    """List what an answer tells, beside its data, that it must not."""
-    told = json.dumps(answer.errors) + str(answer.headers)
-    return [word for word in PRIVATE if word in told]
+    """List the private values that the errors or headers of an answer hold."""
+    text = json.dumps(answer.errors) + str(answer.headers)
+    return [word for word in PRIVATE if word in text]

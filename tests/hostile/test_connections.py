@@ -1,4 +1,4 @@
-"""An upstream that can hardly be reached: each way is a code, and the deadline holds."""
+"""An upstream that hardly accepts connections: an error code for each way, within the deadline."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -6,37 +6,38 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.gateways import Answer, Sandbox, gateway_over
-from tests.hostile.listeners import closing, full, silent
-from tests.hostile.target import JOBS, NOTHING, private_in
+from tests.hostile.target import JOBS, NO_JOBS, private_in
+from tests.listeners import closing, full, silent
 
-Listening = Callable[[], AbstractContextManager[int]]
+Listener = Callable[[], AbstractContextManager[int]]
 
 
-def asked_over(scheme: str, listening: Listening, seconds: float) -> Answer:
-    """Ask a gateway whose upstream is this, and which has so much time."""
+def ask_over(scheme: str, listener: Listener, deadline_seconds: float) -> Answer:
     with (
-        listening() as port,
-        gateway_over(Sandbox(f"{scheme}://127.0.0.1:{port}"), deadline_seconds=seconds) as gateway,
+        listener() as port,
+        gateway_over(
+            Sandbox(f"{scheme}://127.0.0.1:{port}"), deadline_seconds=deadline_seconds
+        ) as gateway,
     ):
         return gateway.ask(JOBS)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize("listening", [silent, full])
-def test_who_says_nothing_is_a_timeout(scheme: str, listening: Listening) -> None:
-    """Whether it never connects, never shakes hands or never answers."""
-    answer = asked_over(scheme, listening, 1)
+@pytest.mark.parametrize("listener", [silent, full])
+def test_an_upstream_that_sends_nothing_is_a_timeout(scheme: str, listener: Listener) -> None:
+    """Whether it never connects, never completes a handshake or never responds."""
+    answer = ask_over(scheme, listener, 0.5)
 
     assert (answer.status, answer.code) == (200, "UPSTREAM_TIMEOUT")
-    assert answer.content["data"] == NOTHING
+    assert answer.content["data"] == NO_JOBS
     assert private_in(answer) == []
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_who_hangs_up_is_unavailable(scheme: str) -> None:
-    """In the middle of the TLS handshake, or of the request."""
-    answer = asked_over(scheme, closing, 20)
+def test_an_upstream_that_closes_connections_is_unavailable(scheme: str) -> None:
+    """During the TLS handshake, or the request."""
+    answer = ask_over(scheme, closing, 20)
 
     assert (answer.status, answer.code) == (200, "UPSTREAM_UNAVAILABLE")
-    assert answer.content["data"] == NOTHING
+    assert answer.content["data"] == NO_JOBS
     assert private_in(answer) == []

@@ -1,6 +1,6 @@
-"""Whatever is asked, the answer is data, or errors that have a code, or both; never a failure.
+"""Random documents: the answer is data, errors with a documented code, or both.
 
-FUZZ_EXAMPLES says how many documents each test tries.
+FUZZ_EXAMPLES sets the number of documents of each test.
 """
 
 import os
@@ -16,13 +16,12 @@ from gateway.errors import GatewayError, InternalError
 from gateway.graph.schema import build_schema, core
 from gateway.sandbox import CALLERS
 from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, gateway_over
-from tests.hostile.documents import Document, damaged, grown, soups
-from tests.hostile.soak import texts_in
-from tests.hostile.values import Known
+from tests.hostile.documents import Document, mutated_documents, token_lists, valid_documents
+from tests.hostile.values import Known, texts_in
 
 FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 SCHEMA = core(build_schema(root_node=True))
-TEACHING = """{
+SAMPLE = """{
   audienceGenerationJobs(first: 3) { edges { cursor node { id audienceGenerationJobArn } } }
   audienceModels(first: 2) { edges { cursor node { id audienceModelArn } } }
   audienceExportJobs(first: 2) { edges { cursor node { id } } }
@@ -40,7 +39,7 @@ fuzz = settings(
 
 
 def codes_of(kind: type[GatewayError]) -> set[str]:
-    """List the codes in a branch of the tree of errors."""
+    """Collect the codes of an error class and its subclasses."""
     below = [codes_of(each) for each in kind.__subclasses__()]
     return set().union(*below, {kind.code} if hasattr(kind, "code") else set())
 
@@ -49,25 +48,25 @@ CODES = codes_of(GatewayError) - {InternalError.code}
 
 
 @pytest.fixture(scope="module")
-def warm(shared_sandbox: Sandbox) -> Iterator[Gateway]:
-    """Serve a gateway that remembers for long: this is not about the upstream."""
+def cached_gateway(shared_sandbox: Sandbox) -> Iterator[Gateway]:
+    """Serve a gateway that caches for long: these tests are not about the upstream."""
     with gateway_over(shared_sandbox, cache_seconds=3600) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="module")
-def known(warm: Gateway) -> Known:
-    """Learn some real cursors, ids and ARNs."""
-    told = list(texts_in(warm.ask(TEACHING).data))
+def known(cached_gateway: Gateway) -> Known:
+    """Read some real cursors, ids and ARNs."""
+    texts = list(texts_in(cached_gateway.ask(SAMPLE).data))
 
     def all_of(ending: str) -> list[str]:
-        return [text for name, text in told if name.endswith(ending)]
+        return [text for name, text in texts if name.endswith(ending)]
 
     return Known(all_of("cursor"), all_of("id"), all_of("Arn"))
 
 
-def sent(gateway: Gateway, accept: str = GRAPHQL, **body: Any) -> Answer:
-    """Send a request as ada, and hold the answer against what every answer must be."""
+def answer_to(gateway: Gateway, accept: str = GRAPHQL, **body: Any) -> Answer:
+    """Send a request as ada, and check what holds for every answer."""
     headers = {"Accept": accept, **aws_headers(CALLERS["ada"])}
     answer = gateway.send("POST", json=body, headers=headers)
 
@@ -86,12 +85,12 @@ def sent(gateway: Gateway, accept: str = GRAPHQL, **body: Any) -> Answer:
 
 @fuzz
 @given(st.data())
-def test_a_document_that_fits_the_schema_is_executed(
-    warm: Gateway, known: Known, data: st.DataObject
+def test_valid_documents_are_executed(
+    cached_gateway: Gateway, known: Known, data: st.DataObject
 ) -> None:
-    """Or it asks for too much, or by a wrong value; it is never said not to fit."""
-    document: Document = data.draw(grown(SCHEMA, known))
-    answer = sent(warm, query=document.query, variables=document.variables)
+    """Or exceed a limit, or have a bad value; they are never invalid."""
+    document: Document = data.draw(valid_documents(SCHEMA, known))
+    answer = answer_to(cached_gateway, query=document.query, variables=document.variables)
     codes = {error["extensions"]["code"] for error in answer.errors}
 
     assert not codes & {"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"}, document
@@ -100,22 +99,24 @@ def test_a_document_that_fits_the_schema_is_executed(
 
 @fuzz
 @given(st.data())
-def test_a_document_that_almost_fits_is_answered(
-    warm: Gateway, known: Known, data: st.DataObject
+def test_almost_valid_documents_are_answered(
+    cached_gateway: Gateway, known: Known, data: st.DataObject
 ) -> None:
-    """As data or as errors, with variables of the right kind or of any."""
-    document: Document = data.draw(damaged(SCHEMA, known) | grown(SCHEMA, known))
+    """With variables of the right type, or of any."""
+    document: Document = data.draw(
+        mutated_documents(SCHEMA, known) | valid_documents(SCHEMA, known)
+    )
     names = st.sampled_from([*document.variables, "x"])
     odd = data.draw(st.dictionaries(names, JSON, max_size=2))
     accept = data.draw(st.sampled_from([GRAPHQL, "application/json"]))
 
-    sent(warm, accept, query=document.query, variables={**document.variables, **odd})
+    answer_to(cached_gateway, accept, query=document.query, variables={**document.variables, **odd})
 
 
 @fuzz
-@given(soups, JSON, JSON)
-def test_tokens_in_any_order_are_answered(
-    warm: Gateway, document: Document, variables: Any, name: Any
+@given(token_lists, JSON, JSON)
+def test_random_tokens_are_answered(
+    cached_gateway: Gateway, document: Document, variables: Any, name: Any
 ) -> None:
-    """So are variables and an operation name that are anything."""
-    sent(warm, query=document.query, variables=variables, operationName=name)
+    """With variables and an operation name of any type."""
+    answer_to(cached_gateway, query=document.query, variables=variables, operationName=name)

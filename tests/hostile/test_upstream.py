@@ -1,11 +1,17 @@
-"""Whatever the upstream does, the caller is told by a code, and the gateway is well afterwards."""
+"""Faults of the upstream: each is a documented error, and leaks neither data nor memory."""
 
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
+from gateway.sandbox import CALLERS
 from gateway.sandbox.faults.registry import FAULTS
-from tests.hostile.target import JOBS, NOTHING, WIRE_ATTEMPTS, Target, private_in
+from tests.gateways import Sandbox, gateway_over
+from tests.hostile.target import JOBS, MAX_ATTEMPTS, NO_JOBS, Target, private_in
+from tests.processes import Process
+from tests.serving import serve
+from tests.upstream.recorder import Received, Recorder
 
 FAILURES = {
     "throttle": "THROTTLED",
@@ -31,7 +37,7 @@ STALLS: dict[str, dict[str, Any]] = {
     "half": {},
 }
 HARMLESS = {"short-pages", "empty-pages", "long-tokens", "cookie"}
-BY_THEMSELVES = {
+SPECIAL = {
     "expired-token-credentials",
     "expired-next-token",
     "repeat-token",
@@ -40,88 +46,82 @@ BY_THEMSELVES = {
     "headers",
     "huge",
 }
-OF_ANOTHER_SERVICE = {"sts-error"}
+OTHER_SERVICE = {"sts-error"}
 THREE_PAGES = "{ audienceGenerationJobs(first: 300) { nodes { name } } }"
-CURSOR = "{ audienceGenerationJobs(first: 100) { pageInfo { endCursor } } }"
-NEXT = "query($after: String) { audienceGenerationJobs(after: $after) { nodes { name } } }"
+FIRST_PAGE = "{ audienceGenerationJobs(first: 100) { pageInfo { endCursor } } }"
+NEXT_PAGE = "query($after: String) { audienceGenerationJobs(after: $after) { nodes { name } } }"
 
 
 @pytest.mark.parametrize("fault", FAILURES)
-def test_a_failure_is_told_by_its_code(patient: Target, fault: str) -> None:
-    """Null in place of the list, one error with its path, no secret, and few tries on the wire."""
-    answer = patient.struck(fault)
+def test_a_failure_has_its_error_code(target: Target, fault: str) -> None:
+    """The list is null, with one error at its path, after few attempts."""
+    answer = target.ask_with_fault(fault)
 
     assert (answer.status, answer.code) == (200, FAILURES[fault])
-    assert answer.content["data"] == NOTHING
+    assert answer.content["data"] == NO_JOBS
     assert answer.errors[0]["path"] == ["audienceGenerationJobs"]
     assert private_in(answer) == []
-    assert 1 <= patient.sandbox.count() <= WIRE_ATTEMPTS
+    assert 1 <= target.sandbox.count() <= MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize("fault", STALLS)
-def test_what_never_ends_is_a_timeout(hasty: Target, fault: str) -> None:
-    """Before the head, in the middle of the body, or a byte at a time: the deadline holds."""
-    answer = hasty.struck(fault, **STALLS[fault])
+def test_a_response_that_never_ends_is_a_timeout(short_deadline: Target, fault: str) -> None:
+    """Stalled before the head, within the body, or sent a byte at a time."""
+    answer = short_deadline.ask_with_fault(fault, **STALLS[fault])
 
     assert (answer.status, answer.code) == (200, "UPSTREAM_TIMEOUT")
-    assert answer.content["data"] == NOTHING
+    assert answer.content["data"] == NO_JOBS
     assert private_in(answer) == []
-    assert 1 <= hasty.sandbox.count() <= WIRE_ATTEMPTS
+    assert 1 <= short_deadline.sandbox.count() <= MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize("fault", sorted(HARMLESS))
-def test_what_is_allowed_changes_nothing(patient: Target, fault: str) -> None:
-    """The answer is the same as without."""
-    expected = patient.gateway.ask(JOBS).data
+def test_unusual_valid_responses_change_nothing(target: Target, fault: str) -> None:
+    expected = target.ask(JOBS).data
 
-    assert patient.struck(fault).data == expected
+    assert target.ask_with_fault(fault).data == expected
 
 
-def test_a_head_without_measure_is_the_upstream_s_fault(patient: Target) -> None:
-    """A megabyte of headers is not read to its end."""
-    answer = patient.struck("headers")
+def test_oversized_headers_are_an_upstream_error(target: Target) -> None:
+    answer = target.ask_with_fault("headers")
 
     assert answer.status == 200
     assert answer.code in {"UPSTREAM_UNAVAILABLE", "UPSTREAM_INVALID_RESPONSE"}
-    assert answer.content["data"] == NOTHING
+    assert answer.content["data"] == NO_JOBS
     assert private_in(answer) == []
-    assert 1 <= patient.sandbox.count() <= WIRE_ATTEMPTS
+    assert 1 <= target.sandbox.count() <= MAX_ATTEMPTS
 
 
-def test_credentials_that_have_expired_are_401(patient: Target) -> None:
-    """With nothing to show the answer has no data."""
-    answer = patient.struck("expired-token-credentials")
+def test_expired_credentials_are_401(target: Target) -> None:
+    answer = target.ask_with_fault("expired-token-credentials")
 
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
     assert "data" not in answer.content
     assert private_in(answer) == []
-    assert patient.sandbox.count() == 1
+    assert target.sandbox.count() == 1
 
 
-def test_a_token_that_has_expired_is_an_invalid_cursor(patient: Target) -> None:
-    """Whoever pages on is told to start without it."""
-    after = patient.gateway.ask(CURSOR).data["audienceGenerationJobs"]["pageInfo"]["endCursor"]
-    patient.sandbox.fault("expired-next-token")
-    answer = patient.gateway.ask(NEXT, {"after": after})
+def test_an_expired_next_token_is_an_invalid_cursor(target: Target) -> None:
+    after = target.ask(FIRST_PAGE).data["audienceGenerationJobs"]["pageInfo"]["endCursor"]
+    target.sandbox.fault("expired-next-token")
+    answer = target.ask(NEXT_PAGE, {"after": after})
 
     assert (answer.status, answer.code) == (200, "INVALID_CURSOR")
-    assert answer.content["data"] == NOTHING
+    assert answer.content["data"] == NO_JOBS
     assert private_in(answer) == []
 
 
-def test_a_token_that_repeats_itself_makes_no_sense(patient: Target) -> None:
-    """The list is not walked for ever."""
-    answer = patient.struck("repeat-token", THREE_PAGES)
+def test_a_repeated_next_token_ends_the_walk(target: Target) -> None:
+    answer = target.ask_with_fault("repeat-token", THREE_PAGES)
 
     assert (answer.status, answer.code) == (200, "UPSTREAM_INVALID_RESPONSE")
-    assert answer.content["data"] == NOTHING
-    assert patient.sandbox.count() <= WIRE_ATTEMPTS
+    assert answer.content["data"] == NO_JOBS
+    assert target.sandbox.count() <= MAX_ATTEMPTS
 
 
-def test_a_status_of_tomorrow_reads_unknown(patient: Target) -> None:
-    """One row has it; the other is as ever."""
-    expected = patient.gateway.ask(JOBS).data["audienceGenerationJobs"]["nodes"]
-    answer = patient.struck("unknown-status", status="FOO")
+def test_an_unlisted_status_is_unknown(target: Target) -> None:
+    expected = target.ask(JOBS).data["audienceGenerationJobs"]["nodes"]
+    answer = target.ask_with_fault("unknown-status", status="FOO")
 
     assert answer.data["audienceGenerationJobs"]["nodes"] == [
         {**expected[0], "status": "UNKNOWN"},
@@ -129,23 +129,21 @@ def test_a_status_of_tomorrow_reads_unknown(patient: Target) -> None:
     ]
 
 
-def test_what_fails_now_and_then_is_an_answer_or_a_code(patient: Target) -> None:
-    """Several times in a row, each question with few tries on the wire."""
-    questions = 6
-    patient.sandbox.fault("flaky", seconds=0.01)
-    answers = [patient.gateway.ask(JOBS) for _ in range(questions)]
+def test_intermittent_failures_are_data_or_an_error_code(target: Target) -> None:
+    requests = 6
+    target.sandbox.fault("flaky", seconds=0.01)
+    answers = [target.ask(JOBS) for _ in range(requests)]
 
     assert {answer.status for answer in answers} == {200}
     assert {answer.code for answer in answers if answer.errors} <= {"UPSTREAM_UNAVAILABLE"}
-    assert patient.sandbox.count() <= WIRE_ATTEMPTS * questions
+    assert target.sandbox.count() <= MAX_ATTEMPTS * requests
 
 
 @pytest.mark.parametrize("fault", ["denied", "missing-field", "html"])
-def test_one_list_that_fails_leaves_the_other_whole(patient: Target, fault: str) -> None:
-    """Null and an error with the alias as its path, beside the data of the other."""
+def test_one_failing_list_leaves_the_other_whole(target: Target, fault: str) -> None:
     both = "{ one: audienceGenerationJobs { nodes { name } } two: audienceModels { nodes { id } } }"
-    expected = patient.gateway.ask(both).data
-    answer = patient.struck(fault, both, operation="ListAudienceGenerationJobs")
+    expected = target.ask(both).data
+    answer = target.ask_with_fault(fault, both, operation="ListAudienceGenerationJobs")
 
     assert answer.status == 200
     assert answer.content["data"] == {"one": None, "two": expected["two"]}
@@ -153,8 +151,70 @@ def test_one_list_that_fails_leaves_the_other_whole(patient: Target, fault: str)
     assert private_in(answer) == []
 
 
-def test_every_fault_is_tried_here() -> None:
-    """The sandbox knows none that would strike a data call unnoticed."""
-    tried = FAILURES.keys() | STALLS.keys() | HARMLESS | BY_THEMSELVES | OF_ANOTHER_SERVICE
+def test_every_fault_is_tested_here() -> None:
+    tried = FAILURES.keys() | STALLS.keys() | HARMLESS | SPECIAL | OTHER_SERVICE
 
     assert tried == FAULTS.keys()
+
+
+MEGABYTES = 200
+SPARE_BYTES = 64 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("fault", "parameters"),
+    [
+        ("gzip", {"megabytes": MEGABYTES}),
+        ("deep", {"depth": 2**20}),
+        ("huge", {"megabytes": MEGABYTES}),
+    ],
+)
+def test_an_oversized_response_is_not_held_in_memory(
+    target: Target, target_process: Process, fault: str, parameters: dict[str, Any]
+) -> None:
+    before = target_process.resident_bytes()
+    answer = target.ask_with_fault(fault, **parameters)
+    growth = target_process.resident_bytes() - before
+
+    assert growth < SPARE_BYTES
+    assert (answer.status, answer.code) == (200, "UPSTREAM_INVALID_RESPONSE")
+    assert answer.content["data"] == NO_JOBS
+    assert private_in(answer) == []
+    assert 1 <= target.sandbox.count() <= MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_an_error_and_not_followed(target: Target, status: int) -> None:
+    recorder = Recorder()
+    with serve(recorder) as elsewhere:
+        answer = target.ask_with_fault("redirect", status=status, location=f"{elsewhere}/caught")
+
+    assert (answer.status, answer.code) == (200, "UPSTREAM_INVALID_RESPONSE")
+    assert recorder.requests == []
+    assert elsewhere not in str(answer.content)
+    assert private_in(answer) == []
+    assert target.sandbox.count() == 1
+
+
+def test_cookies_of_a_response_are_in_no_later_call() -> None:
+    """Neither in another caller's nor in the same caller's."""
+
+    def set_cookie(_: Received) -> Response:
+        headers = {"Set-Cookie": "crumb=ada; Path=/"}
+        return Response(b'{"audienceGenerationJobs": []}', 200, headers)
+
+    upstream = Recorder(set_cookie)
+    callers = ("ada", "grace", "ada")
+    with serve(upstream) as url:
+        # A host name, for cookie jars ignore cookies of bare addresses.
+        named = Sandbox(url.replace("127.0.0.1", "localhost"))
+        with gateway_over(named, cache_seconds=0) as gateway:
+            answers = [gateway.ask(JOBS, caller=caller) for caller in callers]
+
+    assert [answer.errors for answer in answers] == [[], [], []]
+    assert [answer.headers.get("set-cookie") for answer in answers] == [None] * 3
+    assert all(
+        CALLERS[caller].access_key_id in received
+        for caller, received in zip(callers, upstream.requests, strict=True)
+    )
+    assert [each for each in upstream.requests if "cookie" in each.headers] == []

@@ -1,7 +1,7 @@
-"""Values for arguments: of the right type, often good, and real where they come from answers."""
+"""Random values for arguments: of the right type, and often from earlier responses."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 Values = st.SearchStrategy[Any]
 
 
-class Word(str):
-    """A text that stands in a document without quotes."""
+class EnumValue(str):
+    """A text that a document has without quotes."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Known:
-    """What earlier answers have told."""
+    """Values from earlier responses."""
 
     cursors: list[str]
     ids: list[str]
@@ -35,7 +35,7 @@ class Known:
 
 @st.composite
 def mutated(draw: st.DrawFn, texts: list[str]) -> str:
-    """Change a text in one place: a character less, more, or another one."""
+    """Change, add or delete a character."""
     text = draw(st.sampled_from(texts))
     place = draw(st.integers(0, len(text) - 1))
     change = draw(st.text(max_size=2) | st.sampled_from(["", "A", "_", "=", "%", "/"]))
@@ -43,7 +43,7 @@ def mutated(draw: st.DrawFn, texts: list[str]) -> str:
 
 
 def values(of: GraphQLInputType, name: str, known: Known) -> Values:
-    """Give values of this type, fit for an argument or a member of this name."""
+    """Values of this type for an argument or input field of this name."""
     if isinstance(of, GraphQLNonNull):
         return _some(of.of_type, name, known)
     return st.none() | _some(of, name, known)
@@ -53,7 +53,7 @@ def _some(of: Any, name: str, known: Known) -> Values:
     if isinstance(of, GraphQLList):
         return st.lists(values(of.of_type, name, known), max_size=4)
     if isinstance(of, GraphQLEnumType):
-        return st.sampled_from([Word(value) for value in of.values])
+        return st.sampled_from([EnumValue(value) for value in of.values])
     if isinstance(of, GraphQLInputObjectType):
         members = {key: values(member.type, key, known) for key, member in of.fields.items()}
         return st.fixed_dictionaries({}, optional=members)
@@ -96,11 +96,23 @@ def _representations(known: Known) -> Values:
 
 
 def literal(value: Any) -> str:
-    """Write a value as it stands in a document."""
-    if isinstance(value, Word):
+    """Write a value as a GraphQL literal."""
+    if isinstance(value, EnumValue):
         return str(value)
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {literal(member)}' for key, member in value.items())}}}"
     return json.dumps(value)
+
+
+def texts_in(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text in a JSON value, with the name of its member."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from texts_in(member, key)
+    elif isinstance(value, list):
+        for member in value:
+            yield from texts_in(member, name)

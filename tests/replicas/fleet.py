@@ -1,105 +1,102 @@
-"""Four replicas behind a balancer: each at a place of its own, which a new one takes over."""
+"""Replicas behind the load balancer; each has an address that a new process takes over."""
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.gateways import Gateway, Sandbox
-from tests.hostile.process import Program, gateway_process
+from tests.processes import Process, gateway_process
 from tests.redis_servers import until
-from tests.replicas.balancer import NAMES, Balancer, balancer
+from tests.replicas.haproxy import SERVER_NAMES, LoadBalancer, load_balancer
 
 END_SECONDS = 60.0
-WATCHDOG_SECONDS = 1800.0
+LIFETIME_SECONDS = 1800.0
 
 
 @dataclass
 class Replica:
-    """A place, and the process that serves there now."""
+    """An address and the process that serves there."""
 
-    place: socket.socket
-    settings: dict[str, Any]
+    address: socket.socket
+    settings: Mapping[str, Any]
     sandbox: Sandbox
-    _running: ExitStack = field(default_factory=ExitStack)
+    _stack: ExitStack = field(default_factory=ExitStack)
 
-    def start(self, **settings: Any) -> None:
-        """Serve, from when this returns; `settings` are the process's own."""
-        given = {"watchdog_seconds": WATCHDOG_SECONDS, **self.settings, **settings}
-        self.program: Program = self._running.enter_context(
-            gateway_process(self.sandbox.url, port=self.port, **given)
+    def start(self) -> None:
+        """Start a process and wait until it serves."""
+        self.process: Process = self._stack.enter_context(
+            gateway_process(
+                self.sandbox.url,
+                port=self.port,
+                **{"lifetime_seconds": LIFETIME_SECONDS, **self.settings},
+            )
         )
-        # In the end nobody asks any more, so it need not drain.
-        self._running.callback(self.program.signal, signal.SIGKILL)
+        # Spares the draining: nothing sends requests when the stack closes.
+        self._stack.callback(self.process.send_signal, signal.SIGKILL)
 
     @property
     def port(self) -> int:
-        """Where it serves."""
-        port: int = self.place.getsockname()[1]
+        port: int = self.address.getsockname()[1]
         return port
 
     @property
     def gateway(self) -> Gateway:
-        """The replica as something to ask past the balancer."""
-        return Gateway(self.program.url, self.sandbox)
+        """The replica past the load balancer."""
+        return Gateway(self.process.url, self.sandbox)
 
-    def answered(self) -> int:
-        """Count the questions that it has answered."""
-        return sum('"path":"/graphql"' in line for line in list(self.program.said))
+    def request_count(self) -> int:
+        """Count the GraphQL requests of the current process."""
+        return sum('"path":"/graphql"' in line for line in list(self.process.output))
 
     def end(self, number: signal.Signals) -> int:
-        """Send it a signal and wait for its end; return its exit code."""
-        self.program.signal(number)
-        return self.program.wait(END_SECONDS)
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(END_SECONDS)
 
     def close(self) -> None:
-        """End it for good."""
-        self._running.close()
+        self._stack.close()
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Replicas by their letters, and the balancer before them."""
+    """Replicas by their letters, and the load balancer before them."""
 
     replicas: dict[str, Replica]
-    balancer: Balancer
+    balancer: LoadBalancer
     sandbox: Sandbox
 
     @property
     def gateway(self) -> Gateway:
-        """What callers ask."""
         return Gateway(self.balancer.url, self.sandbox)
 
-    def settle(self) -> None:
-        """Wait until the balancer sends requests to all."""
-        until(lambda: self.balancer.up() == set(self.replicas))
+    def wait_until_available(self) -> None:
+        """Wait until the load balancer sends requests to all replicas."""
+        until(lambda: self.balancer.available() == set(self.replicas))
 
 
 @contextmanager
-def fleet(sandbox: Sandbox, *, names: str = NAMES, **settings: Any) -> Iterator[Fleet]:
-    """Run one over a sandbox; `settings` are GATEWAY_* without the prefix.
-
-    Where there are fewer `names`, nobody is at the other places.
-    """
+def running_fleet(sandbox: Sandbox, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[Fleet]:
+    """Run a replica for each letter, with its settings: GATEWAY_* without the prefix."""
     with ExitStack() as stack:
-        places = {name: stack.enter_context(_place()) for name in NAMES}
-        replicas = {name: Replica(places[name], settings, sandbox) for name in names}
+        addresses = {name: stack.enter_context(_reserved_address()) for name in SERVER_NAMES}
+        replicas = {name: Replica(addresses[name], own, sandbox) for name, own in settings.items()}
         with ThreadPoolExecutor() as threads:
             for replica in replicas.values():
                 stack.callback(replica.close)
             list(threads.map(Replica.start, replicas.values()))
-        front = stack.enter_context(balancer([place.getsockname()[1] for place in places.values()]))
-        whole = Fleet(replicas, front, sandbox)
-        whole.settle()
-        yield whole
+        ports = [address.getsockname()[1] for address in addresses.values()]
+        fleet = Fleet(replicas, stack.enter_context(load_balancer(ports)), sandbox)
+        fleet.wait_until_available()
+        yield fleet
 
 
-def _place() -> socket.socket:
-    """Keep a free port, on which nobody listens as yet, from all but who asks for it by number."""
-    place = socket.socket()
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    place.bind(("127.0.0.1", 0))
-    return place
+def _reserved_address() -> socket.socket:
+    """Bind a free port without listening, so that only a process that names it gets it."""
+    address = socket.socket()
+    address.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    address.bind(("127.0.0.1", 0))
+    return address

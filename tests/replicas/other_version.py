@@ -1,4 +1,4 @@
-"""A double: `gateway` of a version that writes its cursors and cached answers another way."""
+"""A double of `gateway`: a version with another format of cursors and of cached answers."""
 
 from gateway.cli import main
 from gateway.graph.pagination import cursor

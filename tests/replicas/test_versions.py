@@ -1,48 +1,52 @@
-"""Two versions side by side, as in a rolling update, share a Redis and do each other no harm."""
+"""Two versions of the gateway that share a Redis, as in a rolling update."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.gateways import Gateway, Sandbox
-from tests.hostile.process import running
+from tests.processes import gateway_process
 from tests.redis_servers import RedisServer, is_cache_key, running_redis
 
 PAGE = """query($after: String) { audienceGenerationJobs(first: 5, after: $after) {
   nodes { name } pageInfo { endCursor } } }"""
-OTHER = "tests.replicas.other_version"
+OTHER_VERSION = "tests.replicas.other_version"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def redis() -> Iterator[RedisServer]:
-    """Run a real Redis."""
     with running_redis() as server:
         yield server
 
 
-@pytest.fixture
-def versions(sandbox: Sandbox, redis: RedisServer) -> Iterator[list[Gateway]]:
-    """Run this version and another one over one Redis."""
-    environment = {
-        "GATEWAY_UPSTREAM_URL": sandbox.url,
-        "GATEWAY_CACHE_URL": redis.url,
-        "GATEWAY_CACHE_SECONDS": "600",
-        "GATEWAY_DRAIN_SECONDS": "0",
-    }
-    serve = ("serve", "--port", "0")
+@pytest.fixture(scope="module")
+def shared_versions(shared_sandbox: Sandbox, redis: RedisServer) -> Iterator[list[Gateway]]:
+    settings: dict[str, Any] = {"cache_url": redis.url, "cache_seconds": 600}
     with (
-        running(*serve, environment=environment) as ours,
-        running(*serve, module=OTHER, environment=environment) as other,
+        gateway_process(shared_sandbox.url, **settings) as this,
+        gateway_process(shared_sandbox.url, module=OTHER_VERSION, **settings) as other,
     ):
-        yield [Gateway(program.url, sandbox) for program in (ours, other)]
+        yield [Gateway(process.url, shared_sandbox) for process in (this, other)]
 
 
-def test_each_version_has_answers_of_its_own(
+@pytest.fixture
+def versions(shared_versions: list[Gateway], redis: RedisServer, sandbox: Sandbox) -> list[Gateway]:
+    """Give this version and another one, over an empty Redis."""
+    assert all(each.sandbox is sandbox for each in shared_versions)
+    with redis.client() as client:
+        client.flushall()
+    return shared_versions
+
+
+def test_each_version_caches_answers_of_its_own(
     versions: list[Gateway], redis: RedisServer, sandbox: Sandbox
 ) -> None:
-    """They take turns: both are right, both are cached, and each entry is one of theirs."""
-    answers = [versions[turn % 2].ask(PAGE).data["audienceGenerationJobs"] for turn in range(6)]
-    names = {tuple(each["name"] for each in answer["nodes"]) for answer in answers}
+    answers = [versions[number % 2].ask(PAGE).data for number in range(6)]
+    names = {
+        tuple(each["name"] for each in answer["audienceGenerationJobs"]["nodes"])
+        for answer in answers
+    }
     with redis.client() as client:
         entries = [key for key in client.scan_iter() if is_cache_key(key)]
 
@@ -50,11 +54,11 @@ def test_each_version_has_answers_of_its_own(
     assert sandbox.count() == len(entries) == len(versions)
 
 
-def test_a_cursor_of_another_version_is_refused_and_not_misread(versions: list[Gateway]) -> None:
-    """The client starts anew; each version reads its own."""
-    for mine, its in (versions, versions[::-1]):
-        answer = mine.ask(PAGE).data["audienceGenerationJobs"]
-        after = {"after": answer["pageInfo"]["endCursor"]}
+def test_a_cursor_of_another_version_is_invalid(versions: list[Gateway]) -> None:
+    """Clients start again at the first page; each version accepts its own cursors."""
+    for one, other in (versions, versions[::-1]):
+        first = one.ask(PAGE).data["audienceGenerationJobs"]
+        after = {"after": first["pageInfo"]["endCursor"]}
 
-        assert mine.ask(PAGE, after).data["audienceGenerationJobs"]["nodes"] != answer["nodes"]
-        assert its.ask(PAGE, after).code == "INVALID_CURSOR"
+        assert one.ask(PAGE, after).data["audienceGenerationJobs"]["nodes"] != first["nodes"]
+        assert other.ask(PAGE, after).code == "INVALID_CURSOR"

@@ -9,7 +9,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.gateways import TLS
-from tests.hostile.process import Program, running
+from tests.processes import Process, gateway_command
 from tests.serving import serve
 from tests.telemetry.collector import Collector
 
@@ -17,19 +17,19 @@ from tests.telemetry.collector import Collector
 @contextmanager
 def gateway_with(
     variables: Mapping[str, str], *, workers: int = 1, **settings: object
-) -> Iterator[Program]:
+) -> Iterator[Process]:
     """Run a gateway; `variables` are those that are not its own settings."""
     merged = {"drain_seconds": 0, **settings}
     environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in merged.items()}
     arguments = ("serve", "--port", "0", "--workers", str(workers))
-    with running(*arguments, environment={**environment, **variables}) as program:
+    with gateway_command(*arguments, environment={**environment, **variables}) as program:
         yield program
 
 
 @contextmanager
 def traced_gateway(
     variables: Mapping[str, str] | None = None, *, workers: int = 1, **settings: object
-) -> Iterator[tuple[Program, Collector]]:
+) -> Iterator[tuple[Process, Collector]]:
     """Run a gateway that exports its spans every 50 ms, and their collector."""
     collector = Collector()
     with serve(collector) as url:
@@ -42,9 +42,9 @@ def traced_gateway(
             yield program, collector
 
 
-def events(program: Program, name: str) -> list[dict[str, Any]]:
+def events(program: Process, name: str) -> list[dict[str, Any]]:
     """Return the log lines of one event; complete only when the program has ended."""
-    lines = [json.loads(line) for line in program.said]
+    lines = [json.loads(line) for line in program.output]
     return [line for line in lines if line["event"] == name]
 
 

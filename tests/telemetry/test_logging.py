@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 from tests.gateways import Sandbox
-from tests.hostile.process import gateway_process
 from tests.http.wire import connect
+from tests.processes import gateway_process
 
 CANARY = "CANARY"
 
@@ -156,8 +156,8 @@ def test_malformed_requests_are_logged_at_a_limited_rate(sandbox: Sandbox) -> No
                 connection.sendall(f"{CANARY}\r\n\r\n".encode())
                 assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
         program.end()
-    warnings = [line for line in map(json.loads, program.said) if line["level"] == "warning"]
+    warnings = [line for line in map(json.loads, program.output) if line["level"] == "warning"]
 
     assert 10 <= len(warnings) < 100
     assert all("malformed" in line["event"] and line["request_id"] for line in warnings)
-    assert CANARY not in "".join(program.said)
+    assert CANARY not in "".join(program.output)

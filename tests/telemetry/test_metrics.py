@@ -6,7 +6,7 @@ import signal
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import Gateway, Sandbox
-from tests.hostile.process import gateway_process
+from tests.processes import gateway_process
 from tests.redis_servers import until
 from tests.telemetry.programs import events, is_ready, samples
 
@@ -176,6 +176,6 @@ def test_workers_sum_their_metrics(sandbox: Sandbox) -> None:
             value(program.url, "gateway_requests_total", status="200", outcome="OK")
             for _ in range(10)
         }
-        program.signal(signal.SIGTERM)
+        program.send_signal(signal.SIGTERM)
 
     assert counts == {20.0}

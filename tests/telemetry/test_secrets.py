@@ -15,8 +15,8 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS
 from gateway.sandbox.faults.registry import FAULTS
 from tests.gateways import TLS, Gateway, Sandbox
-from tests.hostile.process import Program
 from tests.http.wire import connect
+from tests.processes import Process
 from tests.telemetry.collector import CLIENT, Collector
 from tests.telemetry.programs import events, get, traced_gateway
 
@@ -47,7 +47,7 @@ NOT_HTTP = (
 
 @dataclass(frozen=True)
 class Records:
-    program: Program
+    program: Process
     collector: Collector
     metrics: str
 
@@ -71,7 +71,7 @@ def records(shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
                 connection.recv(100_000)
         _send_a_request_with_every_fault(gateway)
         metrics = get(f"{program.url}/metrics").text
-        program.signal(signal.SIGTERM)
+        program.send_signal(signal.SIGTERM)
         program.wait(25)
     yield Records(program, collector, metrics)
     shared_sandbox.reset()
@@ -129,8 +129,8 @@ def _send_a_request_with_every_fault(gateway: Gateway) -> None:
 def test_no_log_line_or_metric_holds_a_secret(records: Records) -> None:
     """At the level `debug`."""
     values = re.compile(r"[\d.]+(e[+-]\d+)?$", re.MULTILINE)
-    text = "".join(records.program.said) + values.sub("", records.metrics)
-    lines = [json.loads(line) for line in records.program.said]
+    text = "".join(records.program.output) + values.sub("", records.metrics)
+    lines = [json.loads(line) for line in records.program.output]
     requests = events(records.program, "request")
 
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)

@@ -17,8 +17,8 @@ from gateway.sandbox import ROLE_ARNS, create_sandbox
 from gateway.telemetry.otel import OtelTracer
 from tests.auth.issuers import sandbox_file
 from tests.gateways import Gateway, Sandbox
-from tests.hostile.listeners import silent
-from tests.hostile.process import Program
+from tests.listeners import silent
+from tests.processes import Process
 from tests.redis_servers import until
 from tests.sandbox.identities import id_token
 from tests.serving import serve
@@ -54,7 +54,7 @@ class Traced:
     """A traced gateway, its sandbox and its collector."""
 
     def __init__(
-        self, program: Program, collector: Collector, sandbox: Sandbox, upstream: RecordingSandbox
+        self, program: Process, collector: Collector, sandbox: Sandbox, upstream: RecordingSandbox
     ) -> None:
         self.gateway = Gateway(program.url, sandbox)
         self.program, self.collector = program, collector
@@ -323,7 +323,7 @@ def test_the_last_spans_are_exported_on_sigterm(sandbox: Sandbox) -> None:
     with traced_gateway(variables, upstream_url=sandbox.url) as (program, collector):
         Gateway(program.url, sandbox).ask(NEWEST)
         before = list(collector.spans)
-        program.signal(signal.SIGTERM)
+        program.send_signal(signal.SIGTERM)
         code = program.wait(STOP_SECONDS)
 
     assert (before, code) == ([], 0)
@@ -345,13 +345,13 @@ def test_an_unavailable_collector_does_not_affect_requests(
         with traced_gateway(variables, upstream_url=sandbox.url) as (program, _):
             gateway = Gateway(program.url, sandbox)
             answers = [gateway.ask(NEWEST) for _ in range(40)]
-            program.signal(signal.SIGTERM)
+            program.send_signal(signal.SIGTERM)
             code = program.wait(STOP_SECONDS)
 
     assert code == 0
     assert [answer for answer in answers if answer.errors] == []
     assert len(events(program, "request")) == 40
-    assert len(program.said) < 40 * 2 + 50
+    assert len(program.output) < 40 * 2 + 50
 
 
 @pytest.mark.parametrize("ratio", ["0", "1"])
@@ -360,9 +360,9 @@ def test_opentelemetry_is_imported_only_if_used(sandbox: Sandbox, ratio: str) ->
     variables = {"PYTHONPROFILEIMPORTTIME": "1"}
     with gateway_with(variables, upstream_url=sandbox.url, trace_ratio=ratio) as program:
         assert Gateway(program.url, sandbox).ask(NEWEST).data
-        program.signal(signal.SIGTERM)
+        program.send_signal(signal.SIGTERM)
         program.wait(STOP_SECONDS)
-    imports = {line.rpartition("|")[2].strip() for line in program.said if "import time:" in line}
+    imports = {line.rpartition("|")[2].strip() for line in program.output if "import time:" in line}
 
     assert "aioboto3" in imports
     # The Redis client imports OpenTelemetry's metrics, if they are installed.

@@ -1,4 +1,4 @@
-"""The balancer that is shipped, deploy/haproxy.cfg, before replicas of the test."""
+"""The load balancer with the configuration of this repository, deploy/haproxy.cfg."""
 
 import csv
 import os
@@ -13,24 +13,23 @@ from tempfile import TemporaryFile
 
 import httpx
 
+from tests.gateways import TLS
 from tests.redis_servers import until
 
 CONFIG = Path(__file__).parents[2] / "deploy/haproxy.cfg"
-NAMES = "ABCD"
+SERVER_NAMES = "ABCD"
 STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Balancer:
-    """A running haproxy."""
-
+class LoadBalancer:
     url: str
-    stats: str
+    stats_url: str
     pid: int
 
     def servers(self) -> dict[str, Mapping[str, str]]:
-        """Say how it sees each replica, by the letter of it."""
-        answer = httpx.get(f"{self.stats}/stats;csv", trust_env=False)
+        """Return the statistics of each server, by its letter."""
+        answer = httpx.get(f"{self.stats_url}/stats;csv", trust_env=False, verify=TLS)
         rows = csv.DictReader(answer.text.removeprefix("# ").splitlines())
         return {
             row["svname"].upper(): row
@@ -38,41 +37,41 @@ class Balancer:
             if row["pxname"] == "gateways" and row["svname"] != "BACKEND"
         }
 
-    def up(self) -> set[str]:
-        """Name the replicas that it sends requests to."""
+    def available(self) -> set[str]:
+        """Name the servers that get requests."""
         return {name for name, row in self.servers().items() if row["status"].startswith("UP")}
 
 
 @contextmanager
-def balancer(ports: Sequence[int]) -> Iterator[Balancer]:
-    """Run one before replicas on these ports of this machine."""
+def load_balancer(ports: Sequence[int]) -> Iterator[LoadBalancer]:
+    """Run HAProxy before servers on these local ports."""
     with _listener() as front, _listener() as stats, TemporaryFile("w+") as log:
-        places = {
-            f"GATEWAY_{name}": f"127.0.0.1:{port}" for name, port in zip(NAMES, ports, strict=False)
+        addresses = {
+            f"GATEWAY_{name}": f"127.0.0.1:{port}"
+            for name, port in zip(SERVER_NAMES, ports, strict=False)
         }
-        # It takes the listeners over, so that no moment is left in which their ports are free.
-        places["BALANCER_BIND"] = f"fd@{front.fileno()}"
-        places["BALANCER_STATS"] = f"fd@{stats.fileno()}"
-        process = subprocess.Popen(  # noqa: S603 - our own words
+        # It inherits the listeners, so that their ports are never free for another program.
+        addresses["BALANCER_BIND"] = f"fd@{front.fileno()}"
+        addresses["BALANCER_STATS"] = f"fd@{stats.fileno()}"
+        process = subprocess.Popen(  # noqa: S603 - the tests' own command
             [binary(), "-db", "-f", str(CONFIG)],
-            env={**os.environ, **places},
+            env={**os.environ, **addresses},
             pass_fds=(front.fileno(), stats.fileno()),
             stdout=log,
             stderr=log,
         )
         try:
-            running = Balancer(_url(front), _url(stats), process.pid)
-            until(lambda: process.poll() is not None or _answers(running))
+            balancer = LoadBalancer(_url(front), _url(stats), process.pid)
+            until(lambda: process.poll() is not None or _responds(balancer))
             log.seek(0)
             assert process.poll() is None, log.read()
-            yield running
+            yield balancer
         finally:
             process.kill()
             process.wait(STOP_SECONDS)
 
 
 def binary() -> str:
-    """Find haproxy."""
     found = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if found is None:
         raise RuntimeError("These tests need haproxy on PATH; on Debian: apt install haproxy")
@@ -87,8 +86,8 @@ def _url(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def _answers(running: Balancer) -> bool:
+def _responds(balancer: LoadBalancer) -> bool:
     try:
-        return len(running.servers()) > 0
+        return len(balancer.servers()) > 0
     except httpx.TransportError:
         return False

@@ -1,38 +1,37 @@
-"""Addresses where something listens that is no upstream at all."""
+"""Ports that accept connections, and no more."""
 
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-_BACKLOG = 64
-_CROWD = 8
+BACKLOG = 64
 
 
 @contextmanager
 def silent() -> Iterator[int]:
-    """Listen on a port where connections are made and never a word is said."""
-    with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
+    """Accept connections on a port and never send anything."""
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
         yield listener.getsockname()[1]
 
 
 @contextmanager
 def full() -> Iterator[int]:
-    """Listen on a port where no connection is made any more: the backlog is full."""
+    """Listen on a port whose backlog is full, so that no connection is made."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(_CROWD):
-            one = stack.enter_context(socket.socket())
-            one.settimeout(0)
+        for _ in range(8):
+            client = stack.enter_context(socket.socket())
+            client.settimeout(0)
             with suppress(BlockingIOError):
-                one.connect(listener.getsockname())
+                client.connect(listener.getsockname())
         yield listener.getsockname()[1]
 
 
 @contextmanager
 def closing() -> Iterator[int]:
-    """Listen on a port where each connection is closed as soon as it has said something."""
-    with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
+    """Close each connection on its first byte."""
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
 
         def close_each() -> None:
             with suppress(OSError):

@@ -1,0 +1,112 @@
+"""Many clients that disconnect leave no work behind, and nothing unusual in the log."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+from uuid import UUID
+
+import httpx
+
+from gateway.dev import aws_headers
+from gateway.sandbox import CALLERS
+from tests.gateways import TLS, Sandbox
+from tests.hostile.target import JOBS, Target
+from tests.processes import Process, gateway_process
+from tests.redis_servers import until
+
+CONNECTIONS = 250
+ROUNDS = 4
+CALLER_NAMES = ("ada", "grace", "edith", "ada_again")
+"""More than one: no caller may have so many requests at once."""
+SPARE_FILES = 20
+
+
+def http_request(number: int) -> bytes:
+    """Write a request as bytes, each number's for another list, so that no call is shared."""
+    arguments = f'(collaborationId: "{UUID(int=number)}", first: 2)'
+    body = json.dumps({"query": JOBS.replace("(first: 2)", arguments)}).encode()
+    headers = {
+        **aws_headers(CALLERS[CALLER_NAMES[number % len(CALLER_NAMES)]]),
+        "Host": "x",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST /graphql HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+@contextmanager
+def requests_in_flight(target: Target) -> Iterator[None]:
+    address = httpx.URL(target.url)
+    with ExitStack() as stack:
+        for number in range(CONNECTIONS):
+            connection = socket.create_connection((address.host, address.port or 80), timeout=30)
+            stack.enter_context(connection).sendall(http_request(number))
+        until(lambda: target.sandbox.count() > 0)
+        # The gateway serves its connections in turn: this response follows the reading of all.
+        for _ in range(3):
+            assert target.send("GET", "/livez").status == httpx.codes.OK
+        yield
+
+
+def test_a_thousand_aborted_requests_leave_no_connection_open(
+    target: Target, target_process: Process
+) -> None:
+    """Neither the clients' nor those to an upstream that hangs."""
+    before = target_process.open_files()
+    target.sandbox.fault("hang")
+    for _ in range(ROUNDS):
+        with requests_in_flight(target):
+            assert target_process.open_files() >= before + CONNECTIONS
+        until(lambda: target_process.open_files() <= before + SPARE_FILES)
+        httpx.delete(f"{target.sandbox.url}/_sandbox/calls", verify=TLS)
+    target.sandbox.reset()
+
+    assert target.ask(JOBS).data
+
+
+DETAILS = """{
+  audienceGenerationJobs(first: 3) { nodes {
+    includeSeedInOutput configuredAudienceModel { name audienceModel { name } }
+    exportJobs(first: 2) { nodes { name } }
+  } }
+}"""
+BATCHES = 40
+BATCH_SIZE = 10
+MAX_SECONDS = 0.03
+
+
+async def disconnect_at_random(url: str) -> int:
+    """Send requests, disconnect at random moments, and count the requests without a response."""
+    random = Random(1)  # noqa: S311 - moments
+    disconnects = 0
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+
+        async def ask() -> None:
+            nonlocal disconnects
+            try:
+                async with asyncio.timeout(random.uniform(0, MAX_SECONDS)):
+                    await client.post(
+                        f"{url}/graphql",
+                        json={"query": DETAILS},
+                        headers=aws_headers(CALLERS["ada"]),
+                    )
+            except TimeoutError:
+                disconnects += 1
+
+        for _ in range(BATCHES):
+            await asyncio.gather(*(ask() for _ in range(BATCH_SIZE)))
+    return disconnects
+
+
+def test_disconnects_among_nested_fields_log_only_events(sandbox: Sandbox) -> None:
+    """No warning of a coroutine that was never awaited."""
+    with gateway_process(sandbox.url, cache_seconds=0) as process:
+        disconnects = asyncio.run(disconnect_at_random(process.url))
+        process.end()
+
+    assert disconnects > 0
+    assert [line for line in process.output if not line.startswith('{"')] == []

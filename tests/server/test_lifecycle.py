@@ -1,0 +1,168 @@
+"""`gateway serve` as one process and as several: its start, its workers, its shutdown."""
+
+import contextlib
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import main
+from gateway.sandbox import CALLERS
+from tests.gateways import Gateway, Sandbox
+from tests.processes import Process, gateway_process
+from tests.redis_servers import until
+
+TIMEOUT_SECONDS = 30
+FOREVER = 3600
+WORKERS = 2
+CONCURRENT_REQUESTS = 8
+JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name status } } }"
+
+
+def readyz(gateway: Gateway) -> tuple[int, str]:
+    try:
+        answer = gateway.send("GET", "/readyz")
+    except httpx.TransportError:
+        return 0, ""  # no process listens yet, or any more
+    return answer.status, answer.content
+
+
+def is_draining(gateway: Gateway) -> bool:
+    # Each request has a connection of its own, which any of the workers may accept.
+    return all(readyz(gateway) == (503, "draining\n") for _ in range(10))
+
+
+def terminate_until_ended(process: Process) -> None:
+    """Signal again and again, for a second signal close to the first is taken for its echo."""
+
+    def ends() -> bool:
+        process.send_signal(signal.SIGTERM)
+        return process.has_ended()
+
+    until(ends)
+
+
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_the_first_signal_drains_and_the_second_ends(sandbox: Sandbox, workers: int) -> None:
+    """Several workers get the first one twice: sent to the group, and from their parent."""
+    with gateway_process(
+        sandbox.url, workers=workers, drain_seconds=FOREVER, cache_seconds=0
+    ) as process:
+        gateway = Gateway(process.url, sandbox)
+        until(lambda: readyz(gateway) == (200, "ready\n"))
+        sandbox.fault("hang", access_key_id=CALLERS["ada"].access_key_id)
+        hanging = threading.Thread(target=lambda: _ask_in_vain(gateway))
+        hanging.start()
+        until(lambda: sandbox.count() == 1)
+        if workers == 1:
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.signal_group(signal.SIGTERM)
+        until(lambda: is_draining(gateway))
+        with httpx.Client(base_url=gateway.url) as client:
+            alive = client.get("/livez")
+        answer = gateway.ask(JOBS, caller="grace")
+        terminate_until_ended(process)
+        code = process.wait(TIMEOUT_SECONDS)
+        hanging.join()
+        sandbox.reset()
+
+    assert (alive.status_code, alive.headers["connection"]) == (200, "close")
+    assert len(answer.data["audienceGenerationJobs"]["nodes"]) == 2
+    assert code == 0
+
+
+def _ask_in_vain(gateway: Gateway) -> None:
+    with contextlib.suppress(httpx.TransportError):
+        gateway.ask(JOBS)
+
+
+def end_during_a_request(
+    process: Process, gateway: Gateway, *, workers: int = 1
+) -> tuple[int, int]:
+    """Return the exit code and the status of a request that began before SIGTERM."""
+    gateway.sandbox.reset()
+    gateway.sandbox.fault("hang")
+    with ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(gateway.ask, JOBS, headers={"Cache-Control": "no-cache"})
+        until(lambda: gateway.sandbox.count() == 1)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: sum("Shutting down" in line for line in process.output) == workers)
+        gateway.sandbox.reset()
+        return process.wait(TIMEOUT_SECONDS), asking.result().status
+
+
+def test_a_request_in_flight_is_answered_before_the_end(sandbox: Sandbox) -> None:
+    with gateway_process(sandbox.url, cache_seconds=0) as process:
+        ended = end_during_a_request(process, Gateway(process.url, sandbox))
+
+    assert ended == (0, 200)
+
+
+def worker_pids(process: Process) -> set[int]:
+    return {child for child in process.children() if "spawn_main" in _command(child)}
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+    except OSError:
+        return ""  # it has ended
+
+
+def is_answered_by(gateway: Gateway, processes: int) -> bool:
+    """Send equal requests at once; each process calls the upstream once, for its own cache."""
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as threads:
+        answers = list(threads.map(lambda _: gateway.ask(JOBS), range(CONCURRENT_REQUESTS)))
+    assert [answer.errors for answer in answers] == [[]] * CONCURRENT_REQUESTS
+    return gateway.sandbox.count() == processes
+
+
+def test_workers_share_the_load_are_replaced_and_answer_before_the_end(sandbox: Sandbox) -> None:
+    """Each has a cache of its own: there are as many upstream calls as processes."""
+    with gateway_process(sandbox.url, workers=WORKERS, cache_seconds=600) as process:
+        gateway = Gateway(process.url, sandbox)
+        until(lambda: readyz(gateway)[0] == 200)
+        until(lambda: is_answered_by(gateway, WORKERS))
+        before = worker_pids(process)
+        killed = min(before)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: len(worker_pids(process) - {killed}) == WORKERS)
+        until(lambda: is_answered_by(gateway, WORKERS + 1))
+        after = worker_pids(process)
+        ended = end_during_a_request(process, gateway, workers=WORKERS)
+
+    assert len(before) == WORKERS
+    assert len(after & before) == WORKERS - 1
+    assert ended == (0, 200)
+
+
+INVALID = {
+    "AUDIENCE": "x",
+    "CACHE_URL": "redis://:hunter2hunter2@a b",
+    "MAX_IN_FLIGHT": "0",
+    "CORS_ORIGINS": "*",
+    "CACHE_URL_FILE": "/nowhere/url",
+    "OIDC_FILE": "/nowhere/oidc.toml",
+    "ROUTER_SECRET_FILE": "/nowhere/secrets",
+}
+"""GATEWAY_* without the prefix, and an invalid value: one of each kind of check."""
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_setting_prevents_the_start_and_is_named(name: str, tmp_path: Path) -> None:
+    """No secret value is repeated."""
+    environment = {f"GATEWAY_{name}": INVALID[name], "HOME": str(tmp_path)}
+    if name == "OIDC_FILE":
+        environment["GATEWAY_CALLERS"] = "oidc"
+    ended = CliRunner().invoke(main, ["serve", "--port", "0"], env=environment)
+
+    assert ended.exit_code == 2
+    assert f"GATEWAY_{name}" in ended.output
+    assert "Traceback" not in ended.output
+    assert "hunter2" not in ended.output
