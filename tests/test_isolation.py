@@ -39,6 +39,7 @@ from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from gateway.upstream.values import ItemRequest, Listing, PageRequest, RequestCost, UpstreamRequest
 from tests.clock import Clock
+from tests.gateways import NO_TLS
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
@@ -283,40 +284,36 @@ async def test_half_of_the_credentials_open_no_entry(
     assert len(aws.calls) == 6
 
 
-def id_of(name: str) -> str:
-    """Name a caller where only an id will do."""
+def collaboration_id_of(name: str) -> str:
     return str(uuid5(NAMESPACE_OID, name))
 
 
-class Naming:
-    """An upstream that lists to each caller rows that are named after the caller.
+class EchoingUpstream:
+    """An upstream that lists to each caller rows with the caller's name, after a random delay.
 
-    Verifies nothing, takes its time, and remembers who asked; a question that names another
-    than the one under whose credentials it comes is remembered too.
+    It records the callers, and those whose credentials came with another caller's collaboration.
     """
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
         self.mixed_up: list[str] = []
-        self._chance = random.Random(1)  # noqa: S311 - delays
+        self._random = random.Random(1)  # noqa: S311 - delays
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Serve one call."""
         headers = dict(scope["headers"])
         credential = headers[b"authorization"].decode().partition("Credential=")[2]
         name = f"{credential.partition('/')[0]} {headers[b'x-amz-security-token'].decode()}"
-        self.asked[name] += 1
-        about = parse_qs(scope["query_string"].decode()).get("collaborationId")
-        if about not in (None, [id_of(name)]):
+        self.calls[name] += 1
+        collaboration = parse_qs(scope["query_string"].decode()).get("collaborationId")
+        if collaboration not in (None, [collaboration_id_of(name)]):
             self.mixed_up.append(name)
-        await asyncio.sleep(self._chance.uniform(0, 0.02))  # so that calls overlap
+        await asyncio.sleep(self._random.uniform(0, 0.02))  # so that calls overlap
         body = json.dumps({"audienceGenerationJobs": [row(name)] * 3}).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
 
-def written(query: str, key_id: str, token: str, cache: str = "max-age=0") -> bytes:
-    """Write a question down as it goes over the wire; `no-cache` reads past the cache."""
+def http_request(query: str, key_id: str, token: str, cache: str = "max-age=0") -> bytes:
     body = json.dumps({"query": query})
     head = ["POST /graphql HTTP/1.1", "Host: x", "Content-Type: application/json",
             f"X-Aws-Access-Key-Id: {key_id}", "X-Aws-Secret-Access-Key: the-one-secret-of-all",
@@ -325,51 +322,52 @@ def written(query: str, key_id: str, token: str, cache: str = "max-age=0") -> by
     return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
 
 
-class Crowd:
+class ConcurrentCallers:
     """Sixty-four callers, each of them twice at once.
 
-    Each part of their credentials is seven others' too, or everybody's.
+    Each part of their credentials is shared with seven others, or with all.
     """
 
     def __init__(self, url: str) -> None:
-        self.answered: Counter[str] = Counter()
-        self.left = 0
-        self._at = httpx.URL(url)
-        self._chance = random.Random(64)  # noqa: S311 - moments
+        self.responses: Counter[str] = Counter()
+        self.disconnects = 0
+        self._address = httpx.URL(url)
+        self._random = random.Random(64)  # noqa: S311 - moments
 
-    async def ask(self, rounds: int) -> None:
-        """Let all ask at once, each again and again, some of them leaving early."""
+    async def run(self, rounds: int) -> None:
+        """Send requests at once, some of which are given up early."""
         parts = [(f"ASIA{a:016}", f"token-{b}") for a in range(8) for b in range(8)]
-        await asyncio.gather(*(self._one(rounds, *each) for each in parts * 2))
+        await asyncio.gather(*(self._run(rounds, *each) for each in parts * 2))
 
-    async def _one(self, rounds: int, key_id: str, token: str) -> None:
+    async def _run(self, rounds: int, key_id: str, token: str) -> None:
         name = f"{key_id} {token}"
         rows = {"data": {"audienceGenerationJobs": {"nodes": [{"name": name}] * 3}}}
         for _ in range(rounds):
-            await asyncio.sleep(self._chance.uniform(0, 0.05))  # at any moment
-            patience = self._chance.choice([0.01, 0.05, PATIENCE_SECONDS, PATIENCE_SECONDS])
-            about = self._chance.choice(["", f'(collaborationId: "{id_of(name)}")'])
-            query = f"{{ audienceGenerationJobs{about} {{ nodes {{ name }} }} }}"
+            await asyncio.sleep(self._random.uniform(0, 0.05))  # at any moment
+            timeout = self._random.choice([0.01, 0.05, PATIENCE_SECONDS, PATIENCE_SECONDS])
+            own = f'(collaborationId: "{collaboration_id_of(name)}")'
+            arguments = self._random.choice(["", own])
+            query = f"{{ audienceGenerationJobs{arguments} {{ nodes {{ name }} }} }}"
             try:
-                cache = self._chance.choice(["no-cache", *["max-age=0"] * 4])
-                answer = await self._answer(written(query, key_id, token, cache), patience)
+                cache = self._random.choice(["no-cache", *["max-age=0"] * 4])
+                response = await self._send(http_request(query, key_id, token, cache), timeout)
             except TimeoutError:
-                self.left += 1
+                self.disconnects += 1
             else:
-                assert answer == rows
-                self.answered[name] += 1
+                assert response == rows
+                self.responses[name] += 1
 
-    async def _answer(self, message: bytes, patience: float) -> Any:
-        incoming, out = await asyncio.open_connection(self._at.host, self._at.port)
+    async def _send(self, message: bytes, seconds: float) -> Any:
+        incoming, out = await asyncio.open_connection(self._address.host, self._address.port)
         try:
             out.write(message)
-            async with asyncio.timeout(patience):
-                answer = b""
-                while not answer.endswith(b"}"):
+            async with asyncio.timeout(seconds):
+                response = b""
+                while not response.endswith(b"}"):
                     piece = await incoming.read(65536)
-                    assert piece, answer
-                    answer += piece
-                return json.loads(answer.partition(b"\r\n\r\n")[2])
+                    assert piece, response
+                    response += piece
+                return json.loads(response.partition(b"\r\n\r\n")[2])
         finally:
             out.close()
             with contextlib.suppress(ConnectionError):
@@ -377,11 +375,11 @@ class Crowd:
 
 
 @pytest.mark.parametrize("backend", ["memory", "redis"])
-async def test_sixty_four_callers_at_once_see_only_their_own(
+async def test_concurrent_callers_see_only_their_own_rows(
     backend: str, redis_server: RedisServer
 ) -> None:
-    """Whatever is cached, joined or given up meanwhile; and the upstream is asked as each."""
-    upstream = Naming()
+    """With cached, shared and cancelled calls, each made with the caller's own credentials."""
+    upstream = EchoingUpstream()
     cache_url = redis_server.url if backend == "redis" else "memory://"
     with (
         serve(upstream) as upstream_url,
@@ -389,150 +387,150 @@ async def test_sixty_four_callers_at_once_see_only_their_own(
             create_app(Settings(upstream_url=upstream_url, cache_url=cache_url, cache_seconds=60))
         ) as url,
     ):
-        crowd = Crowd(url)
-        await crowd.ask(20)
+        callers = ConcurrentCallers(url)
+        await callers.run(8)
 
     assert upstream.mixed_up == []
-    assert len(upstream.asked) == len(crowd.answered) == 64
-    assert crowd.left > 64
-    assert crowd.answered.total() > upstream.asked.total() > 64
+    assert len(upstream.calls) == len(callers.responses) == 64
+    assert callers.disconnects > 64
+    assert callers.responses.total() > upstream.calls.total() > 64
 
 
-class Withholding:
-    """An upstream that keeps each call waiting until it is told to answer, or the asker leaves."""
+class BlockingUpstream:
+    """An upstream that holds each call until `released`, or until the client disconnects."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.refusing = False
-        self.asked = threading.Event()
-        self.left = threading.Event()
-        self.answer = threading.Event()
+        self.forbidden = False
+        self.called = threading.Event()
+        self.disconnected = threading.Event()
+        self.released = threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one call."""
         if scope["type"] != "http":
             return
         self.calls += 1
-        self.asked.set()
-        told = asyncio.create_task(asyncio.to_thread(self.answer.wait, PATIENCE_SECONDS))
-        gone = asyncio.create_task(self._disconnected(receive))
-        await asyncio.wait({told, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if gone.done():
-            self.left.set()
-            self.answer.set()
+        self.called.set()
+        release = asyncio.create_task(asyncio.to_thread(self.released.wait, PATIENCE_SECONDS))
+        disconnect = asyncio.create_task(self._wait_for_disconnect(receive))
+        await asyncio.wait({release, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+        if disconnect.done():
+            self.disconnected.set()
+            self.released.set()
             return
-        gone.cancel()
+        disconnect.cancel()
         status, headers, body = 200, [], {"audienceGenerationJobs": [row()]}
-        if self.refusing:
+        if self.forbidden:
             status, body = 403, {"message": "No."}  # type: ignore[dict-item]
             headers = [(b"x-amzn-errortype", b"AccessDeniedException")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
     @staticmethod
-    async def _disconnected(receive: Receive) -> None:
+    async def _wait_for_disconnect(receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
 
 @pytest.fixture
-def withholding() -> Withholding:
-    """Give such an upstream."""
-    return Withholding()
+def upstream() -> BlockingUpstream:
+    return BlockingUpstream()
 
 
 @pytest.fixture(params=["memory", "redis"])
 def url(
-    request: pytest.FixtureRequest, withholding: Withholding, redis_server: RedisServer
+    request: pytest.FixtureRequest, upstream: BlockingUpstream, redis_server: RedisServer
 ) -> Iterator[str]:
-    """Serve a gateway over it, with each place for answers."""
+    """Serve a gateway over it, with each kind of cache."""
     cache_url = "memory://" if request.param == "memory" else redis_server.url
     with (
-        serve(withholding) as upstream_url,
+        serve(upstream) as upstream_url,
         serve(create_app(Settings(upstream_url=upstream_url, cache_url=cache_url))) as url,
     ):
         yield url
 
 
-CROWD = 10
+WAITING = 10
 
 
 @contextlib.contextmanager
-def askers(url: str, upstream: Withholding, count: int = CROWD) -> Iterator[list[socket.socket]]:
-    """Let so many ask the same as the same; when the block begins, all wait for one call."""
+def waiting_clients(
+    url: str, upstream: BlockingUpstream, count: int = WAITING
+) -> Iterator[list[socket.socket]]:
+    """Send equal requests of one caller; when the block begins, all wait for one call."""
     query = "{ audienceGenerationJobs { nodes { name } } }"
-    message = written(query, "ASIA0123456789ABCDEF", "token")
-    at = httpx.URL(url)
+    message = http_request(query, "ASIA0123456789ABCDEF", "token")
+    url_parts = httpx.URL(url)
+    address = (url_parts.host, url_parts.port or 80)
     with contextlib.ExitStack() as stack:
         connections: list[socket.socket] = []
         for _ in range(count):
-            address = (at.host, at.port or 80)
             connection = socket.create_connection(address, timeout=PATIENCE_SECONDS)
             connections.append(stack.enter_context(connection))
             connection.sendall(message)
-            # The first is the one who began the call.
-            assert upstream.asked.wait(PATIENCE_SECONDS)
-        _let_the_gateway_read(url)
+            # The first one's request begins the call.
+            assert upstream.called.wait(PATIENCE_SECONDS)
+        _wait_until_read(url)
         yield connections
 
 
-def _let_the_gateway_read(url: str) -> None:
-    # It serves its connections in turn: before it answers this it has read what was sent before.
+def _wait_until_read(url: str) -> None:
+    # The gateway serves its connections in turn: this response follows the reading of all.
     for _ in range(3):
-        assert httpx.get(f"{url}/livez").is_success
+        assert httpx.get(f"{url}/livez", verify=NO_TLS).is_success
 
 
-def received(connection: socket.socket) -> Any:
-    """Read an answer: its body."""
-    answer = b""
-    while not answer.endswith(b"}"):
+def read_response(connection: socket.socket) -> Any:
+    response = b""
+    while not response.endswith(b"}"):
         piece = connection.recv(65536)
-        assert piece, answer
-        answer += piece
-    return json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert piece, response
+        response += piece
+    return json.loads(response.partition(b"\r\n\r\n")[2])
 
 
-def test_followers_are_answered_when_the_one_who_began_has_left(
-    url: str, withholding: Withholding
+def test_followers_are_answered_when_the_leader_has_disconnected(
+    url: str, upstream: BlockingUpstream
 ) -> None:
-    """By the call that was begun: there is no second one."""
-    with askers(url, withholding) as (leader, *followers):
+    """By the same upstream call."""
+    with waiting_clients(url, upstream) as (leader, *followers):
         leader.close()
-        _let_the_gateway_read(url)
-        withholding.answer.set()
-        names = [received(each)["data"]["audienceGenerationJobs"] for each in followers]
+        _wait_until_read(url)
+        upstream.released.set()
+        names = [read_response(each)["data"]["audienceGenerationJobs"] for each in followers]
 
-    assert names == [{"nodes": [{"name": "spring"}]}] * (CROWD - 1)
-    assert withholding.calls == 1
-    assert not withholding.left.is_set()
+    assert names == [{"nodes": [{"name": "spring"}]}] * (WAITING - 1)
+    assert upstream.calls == 1
+    assert not upstream.disconnected.is_set()
 
 
-def test_the_call_ends_when_all_have_left(url: str, withholding: Withholding) -> None:
-    """The upstream sees the connection closed, and who asks next begins a new call."""
-    with askers(url, withholding) as connections:
+def test_the_upstream_call_ends_when_all_have_disconnected(
+    url: str, upstream: BlockingUpstream
+) -> None:
+    """Its connection is closed, and the next request begins a new call."""
+    with waiting_clients(url, upstream) as connections:
         for each in connections:
             each.close()
-        assert withholding.left.wait(PATIENCE_SECONDS)
-    withholding.asked.clear()
-    with askers(url, withholding, 1) as (newcomer,):
-        assert received(newcomer)["data"]
+        assert upstream.disconnected.wait(PATIENCE_SECONDS)
+    upstream.called.clear()
+    with waiting_clients(url, upstream, 1) as (newcomer,):
+        assert read_response(newcomer)["data"]
 
-    assert withholding.calls == 2
+    assert upstream.calls == 2
 
 
-def test_a_refusal_reaches_each_who_waits_once_and_is_not_kept(
-    url: str, withholding: Withholding
+def test_an_error_reaches_each_waiting_client_and_is_not_cached(
+    url: str, upstream: BlockingUpstream
 ) -> None:
-    """One call, one error for each, and the next question is asked."""
-    withholding.refusing = True
-    with askers(url, withholding) as connections:
-        withholding.answer.set()
-        answers = [received(each) for each in connections]
-    withholding.refusing = False
-    with askers(url, withholding, 1) as (newcomer,):
-        assert received(newcomer)["data"]
+    upstream.forbidden = True
+    with waiting_clients(url, upstream) as connections:
+        upstream.released.set()
+        answers = [read_response(each) for each in connections]
+    upstream.forbidden = False
+    with waiting_clients(url, upstream, 1) as (newcomer,):
+        assert read_response(newcomer)["data"]
 
     assert [[error["extensions"]["code"] for error in each["errors"]] for each in answers] == [
         ["FORBIDDEN"]
-    ] * CROWD
-    assert withholding.calls == 2
+    ] * WAITING
+    assert upstream.calls == 2
