@@ -39,7 +39,7 @@ from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from gateway.upstream.values import ItemRequest, Listing, PageRequest, RequestCost, UpstreamRequest
 from tests.clock import Clock
-from tests.gateways import NO_TLS
+from tests.gateways import TLS
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
@@ -477,7 +477,7 @@ def waiting_clients(
 def _wait_until_read(url: str) -> None:
     # The gateway serves its connections in turn: this response follows the reading of all.
     for _ in range(3):
-        assert httpx.get(f"{url}/livez", verify=NO_TLS).is_success
+        assert httpx.get(f"{url}/livez", verify=TLS).is_success
 
 
 def read_response(connection: socket.socket) -> Any:

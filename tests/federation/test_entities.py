@@ -1,4 +1,4 @@
-"""Representations, straight to the gateway: a name each, fetched under the caller's credentials."""
+"""`_entities`: representations resolved with the caller's credentials."""
 
 from base64 import b64encode
 from typing import Any
@@ -19,7 +19,7 @@ QUERY = """query Entities($representations: [_Any!]!) {
 
 JOB = "AudienceGenerationJob"
 ARN = "audienceGenerationJobArn"
-KINDS = {
+LIST_FIELDS = {
     "AudienceGenerationJob": "audienceGenerationJobs",
     "ConfiguredAudienceModel": "configuredAudienceModels",
     "AudienceModel": "audienceModels",
@@ -28,69 +28,67 @@ KINDS = {
 
 
 def arn_field(type_name: str) -> str:
-    """Name the key that is an ARN."""
     return f"{type_name[0].lower()}{type_name[1:]}Arn"
 
 
 @pytest.fixture(scope="module")
 def jobs(shared_gateway: Gateway) -> list[Any]:
-    """Give three of ada's jobs."""
-    return stored(shared_gateway)
+    return listed(shared_gateway)
 
 
-def stored(gateway: Gateway, type_name: str = JOB, count: int = 3) -> list[Any]:
-    """Give ada's first objects of a type, as the list tells them; forget the calls."""
-    query = f"{{ {KINDS[type_name]}(first: {count}) {{ nodes {{ __typename id name "
-    found = gateway.ask(query + arn_field(type_name) + " } } }").data[KINDS[type_name]]
+def listed(gateway: Gateway, type_name: str = JOB, count: int = 3) -> list[Any]:
+    """Read ada's first objects of a type from its list, and reset the recorded calls."""
+    query = f"{{ {LIST_FIELDS[type_name]}(first: {count}) {{ nodes {{ __typename id name "
+    found = gateway.ask(query + arn_field(type_name) + " } } }").data[LIST_FIELDS[type_name]]
     gateway.sandbox.reset()
     nodes: list[Any] = found["nodes"]
     return nodes
 
 
-def named(entity: Any, key: str = ARN) -> dict[str, Any]:
-    """Name an object by its type and one key."""
+def representation(entity: Any, key: str = ARN) -> dict[str, Any]:
     return {"__typename": entity["__typename"], key: entity[key]}
 
 
 def ask(gateway: Gateway, representations: Any, caller: str | None = "ada") -> Answer:
-    """Ask for entities, whatever is sent for representations."""
     return gateway.ask(QUERY, {"representations": representations}, caller=caller)
 
 
 def entities(answer: Answer) -> list[Any]:
-    """Give what stands in the places, which are there with and without errors."""
+    """Return the list of entities, with or without errors."""
     assert answer.status == 200
     found: list[Any] = answer.content["data"]["_entities"]
     return found
 
 
-def unstored(arn: str) -> str:
-    """Change an ARN's last characters, so that nothing is there."""
+def missing_arn(arn: str) -> str:
+    """Make the ARN of an object that does not exist."""
     return arn[:-6] + ("000000" if arn[-6:] != "000000" else "111111")
 
 
-@pytest.mark.parametrize("type_name", KINDS)
+@pytest.mark.parametrize("type_name", LIST_FIELDS)
 @pytest.mark.parametrize("by_id", [True, False])
 def test_each_entity_by_each_key(gateway: Gateway, type_name: str, *, by_id: bool) -> None:
-    """By `id` and by ARN: the whole object, by one Get each."""
-    objects = stored(gateway, type_name)
+    """The whole object, with one Get each."""
+    objects = listed(gateway, type_name)
     key = "id" if by_id else arn_field(type_name)
-    assert ask(gateway, [named(each, key) for each in objects]).data["_entities"] == objects
+    assert (
+        ask(gateway, [representation(each, key) for each in objects]).data["_entities"] == objects
+    )
     operations = [call["operation"] for call in gateway.sandbox.calls]
     assert operations == [f"Get{type_name}"] * len(objects)
 
 
-def test_one_to_one_in_order_with_duplicates(gateway: Gateway, jobs: list[Any]) -> None:
-    """All types and keys mixed and repeated: each in its place, each object asked for once."""
+def test_entities_are_in_order_with_duplicates(gateway: Gateway, jobs: list[Any]) -> None:
+    """Types and keys mixed and repeated: one Get for each object."""
     first, second, _ = jobs
-    model = stored(gateway, "ConfiguredAudienceModel")[0]
-    gone = {"__typename": JOB, ARN: unstored(first[ARN])}
+    model = listed(gateway, "ConfiguredAudienceModel")[0]
+    gone = {"__typename": JOB, ARN: missing_arn(first[ARN])}
     sent = [second, first, model, second]
-    representations = [named(each, "id") for each in sent] + [
+    representations = [representation(each, "id") for each in sent] + [
         gone,
-        *(named(each) for each in (first, second)),
+        *(representation(each) for each in (first, second)),
         gone,
-        named(model, "configuredAudienceModelArn"),
+        representation(model, "configuredAudienceModelArn"),
     ]
     answer = ask(gateway, representations)
     assert answer.data["_entities"] == [*sent, None, first, second, None, model]
@@ -99,40 +97,37 @@ def test_one_to_one_in_order_with_duplicates(gateway: Gateway, jobs: list[Any]) 
 
 
 def test_fifty_of_the_same_are_one_call(gateway: Gateway, jobs: list[Any]) -> None:
-    """Repetition multiplies the answer, not the cost."""
     entity = jobs[0]
-    assert ask(gateway, [named(entity)] * 50).data["_entities"] == [entity] * 50
+    assert ask(gateway, [representation(entity)] * 50).data["_entities"] == [entity] * 50
     assert gateway.sandbox.count(f"Get{JOB}") == 1
 
 
-@pytest.mark.parametrize("type_name", KINDS)
-def test_what_does_not_exist_is_null(gateway: Gateway, type_name: str) -> None:
-    """Null in its place and no error, as the subgraph specification has it."""
-    entity, key = stored(gateway, type_name)[0], arn_field(type_name)
-    gone = {"__typename": type_name, key: unstored(entity[key])}
-    assert ask(gateway, [gone, named(entity, key)]).data["_entities"] == [None, entity]
+@pytest.mark.parametrize("type_name", LIST_FIELDS)
+def test_a_missing_entity_is_null(gateway: Gateway, type_name: str) -> None:
+    """Without an error, as in the subgraph specification."""
+    entity, key = listed(gateway, type_name)[0], arn_field(type_name)
+    gone = {"__typename": type_name, key: missing_arn(entity[key])}
+    assert ask(gateway, [gone, representation(entity, key)]).data["_entities"] == [None, entity]
 
 
-def test_anothers_is_null(gateway: Gateway, jobs: list[Any]) -> None:
-    """Grace names ada's job, and learns nothing of it."""
+def test_another_caller_s_entity_is_null(gateway: Gateway, jobs: list[Any]) -> None:
     entity = jobs[0]
-    answer = ask(gateway, [named(entity), named(entity, "id")], caller="grace")
+    answer = ask(gateway, [representation(entity), representation(entity, "id")], caller="grace")
     assert answer.data["_entities"] == [None, None]
     assert entity["name"] not in str(answer.content)
 
 
-def test_none_asked_none_given(gateway: Gateway) -> None:
-    """An empty list has an empty answer."""
+def test_an_empty_list_is_answered_with_an_empty_list(gateway: Gateway) -> None:
     assert ask(gateway, []).data["_entities"] == []
     assert gateway.sandbox.calls == []
 
 
-def test_details_and_links_of_an_entity(gateway: Gateway, jobs: list[Any]) -> None:
-    """What an entity has beyond its row costs nothing more: the Get has told it already."""
+def test_details_of_an_entity_cost_no_more_calls(gateway: Gateway, jobs: list[Any]) -> None:
+    """The Get has returned them already."""
     entity = jobs[0]
     query = """query E($r: [_Any!]!) { _entities(representations: $r) {
       ... on AudienceGenerationJob { includeSeedInOutput tags { key } collaboration { id } } } }"""
-    (found,) = gateway.ask(query, {"r": [named(entity)]}).data["_entities"]
+    (found,) = gateway.ask(query, {"r": [representation(entity)]}).data["_entities"]
     assert isinstance(found["includeSeedInOutput"], bool)
     assert found["tags"]
     assert gateway.sandbox.count(f"Get{JOB}") == 1
@@ -140,17 +135,16 @@ def test_details_and_links_of_an_entity(gateway: Gateway, jobs: list[Any]) -> No
 
 
 CANARY = "canaryfortytwo"
-FORM = "arn:aws:cleanrooms-ml:us-east-1:111122223333:audience-generation-job/"
-GOOD = FORM + CANARY
+ARN_PREFIX = "arn:aws:cleanrooms-ml:us-east-1:111122223333:audience-generation-job/"
+GOOD = ARN_PREFIX + CANARY
 MODEL_ARN = GOOD.replace("audience-generation-job", "audience-model")
 
 
 def global_id(type_name: str, key: str) -> str:
-    """Write an id as the gateway would."""
     return b64encode(f"{type_name}:{key}".encode()).decode()
 
 
-WRONG: dict[str, Any] = {
+INVALID: dict[str, Any] = {
     "no type": {ARN: GOOD},
     "null type": {"__typename": None, ARN: GOOD},
     "type is a number": {"__typename": 1, ARN: GOOD},
@@ -203,7 +197,7 @@ WRONG: dict[str, Any] = {
     "ARN with a line break": {"__typename": JOB, ARN: f"{GOOD}\n"},
     "ARN of another region": {"__typename": JOB, ARN: GOOD.replace("us-east-1", "eu-west-1")},
     "ARN of an odd region": {"__typename": JOB, ARN: GOOD.replace("us-east-1", "evil.example")},
-    "million characters": {"__typename": JOB, ARN: FORM + CANARY * 10_000},
+    "million characters": {"__typename": JOB, ARN: ARN_PREFIX + CANARY * 10_000},
     "empty object": {},
     "a text": CANARY,
     "an ARN": GOOD,
@@ -212,13 +206,13 @@ WRONG: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_a_wrong_representation_is_null_in_its_place(
-    gateway: Gateway, jobs: list[Any], wrong: Any
+@pytest.mark.parametrize("invalid", INVALID.values(), ids=INVALID)
+def test_an_invalid_representation_is_null_in_its_place(
+    gateway: Gateway, jobs: list[Any], invalid: Any
 ) -> None:
-    """One error at its index, which repeats nothing; the others are whole; AWS hears nothing."""
+    """One error at its index without the value, the others whole, and no call."""
     entity = jobs[0]
-    answer = ask(gateway, [named(entity), wrong, named(entity, "id")])
+    answer = ask(gateway, [representation(entity), invalid, representation(entity, "id")])
     assert entities(answer) == [entity, None, entity]
     assert answer.code == "BAD_USER_INPUT"
     assert answer.errors[0]["path"] == ["_entities", 1]
@@ -227,15 +221,16 @@ def test_a_wrong_representation_is_null_in_its_place(
     assert CANARY not in str(answer.content)
     for word in ("Traceback", "argument '", "takes", "keyword", "NoneType", "dict", "object at 0x"):
         assert word not in message
-    asked = [call["parameters"] for call in gateway.sandbox.calls]
-    assert asked == [{ARN: entity[ARN]}]
+    parameters = [call["parameters"] for call in gateway.sandbox.calls]
+    assert parameters == [{ARN: entity[ARN]}]
 
 
-def test_a_fault_is_an_error_in_its_place(gateway: Gateway, jobs: list[Any]) -> None:
-    """One Get that fails nulls its own places, and no other."""
+def test_a_failed_get_is_an_error_in_its_places(gateway: Gateway, jobs: list[Any]) -> None:
     first, second, _ = jobs
     gateway.sandbox.fault("denied", operation=f"Get{JOB}", times=1)
-    answer = ask(gateway, [named(first), named(second), named(first, "id")])
+    answer = ask(
+        gateway, [representation(first), representation(second), representation(first, "id")]
+    )
     found = entities(answer)
     failed = {place for place, entity in enumerate(found) if entity is None}
     assert failed in ({0, 2}, {1})
@@ -247,8 +242,8 @@ def test_a_fault_is_an_error_in_its_place(gateway: Gateway, jobs: list[Any]) -> 
 
 @pytest.mark.parametrize("accept", [GRAPHQL, "*/*"], ids=["GraphQL", "anything"])
 @pytest.mark.parametrize("count", [501, 10_000])
-def test_too_many_representations_are_refused(gateway: Gateway, count: int, accept: str) -> None:
-    """One error that names the limit, whatever they are, as a 200 with data null, and no call."""
+def test_too_many_representations_are_rejected(gateway: Gateway, count: int, accept: str) -> None:
+    """One error that names the limit, with status 200 and data null, and no call."""
     query = "query E($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
     sent = {"r": [{"__typename": JOB, ARN: "x"}] * count}
     with gateway_over(gateway.sandbox, limit_body_bytes=2**22) as roomy:
@@ -261,47 +256,44 @@ def test_too_many_representations_are_refused(gateway: Gateway, count: int, acce
     assert answer.content["data"] is None
 
 
-def test_as_many_as_accepted_are_answered(gateway: Gateway, jobs: list[Any]) -> None:
-    """The limit itself is within it."""
+def test_the_maximum_of_representations_is_answered(gateway: Gateway, jobs: list[Any]) -> None:
     entity = jobs[0]
-    assert ask(gateway, [named(entity)] * 500).data["_entities"] == [entity] * 500
+    assert ask(gateway, [representation(entity)] * 500).data["_entities"] == [entity] * 500
     assert gateway.sandbox.count(f"Get{JOB}") == 1
 
 
-def test_entities_have_the_budget_of_details(sandbox: Sandbox, jobs: list[Any]) -> None:
-    """Each object counts once; more objects than the budget are LIMIT_EXCEEDED, not Gets."""
+def test_entities_count_toward_the_detail_budget(sandbox: Sandbox, jobs: list[Any]) -> None:
+    """Each object counts once."""
     with gateway_over(sandbox, max_detail_calls=2, cache_seconds=0) as gateway:
         first, second, third = jobs
-        repeated = [named(each, key) for key in (ARN, "id") for each in (first, second)]
+        repeated = [representation(each, key) for key in (ARN, "id") for each in (first, second)]
         assert ask(gateway, repeated).data["_entities"] == [first, second] * 2
         sandbox.reset()
-        answer = ask(gateway, [*repeated, named(third)])
+        answer = ask(gateway, [*repeated, representation(third)])
     assert {error["extensions"]["code"] for error in answer.errors} == {"LIMIT_EXCEEDED"}
     assert "GATEWAY_MAX_DETAIL_CALLS" in answer.errors[0]["message"]
     assert sandbox.count(f"Get{JOB}") <= 2
 
 
-def test_anothers_cache_is_not_read(sandbox: Sandbox, jobs: list[Any]) -> None:
-    """What was fetched for ada is fetched again for others, and is null where they may not."""
+def test_another_caller_s_cached_entity_is_not_read(sandbox: Sandbox, jobs: list[Any]) -> None:
     with gateway_over(sandbox, cache_seconds=60) as gateway:
         entity = jobs[0]
         for caller, found in {"ada": entity, "ada_again": entity, "grace": None}.items():
-            assert ask(gateway, [named(entity)], caller).data["_entities"] == [found]
-        assert ask(gateway, [named(entity)], caller=None).code == "UNAUTHENTICATED"
+            assert ask(gateway, [representation(entity)], caller).data["_entities"] == [found]
+        assert ask(gateway, [representation(entity)], caller=None).code == "UNAUTHENTICATED"
     assert sandbox.count(f"Get{JOB}") == 3
 
 
-@pytest.mark.parametrize("wrong", [None, [None]], ids=["null", "null within"])
-def test_what_the_schema_refuses_is_no_request(gateway: Gateway, wrong: Any) -> None:
-    """Null where the schema has none is BAD_USER_INPUT, and costs nothing."""
-    answer = ask(gateway, wrong)
+@pytest.mark.parametrize("invalid", [None, [None]], ids=["null", "null within"])
+def test_null_representations_are_invalid_input(gateway: Gateway, invalid: Any) -> None:
+    answer = ask(gateway, invalid)
     assert answer.code == "BAD_USER_INPUT"
     assert not answer.content.get("data")
     assert gateway.sandbox.calls == []
 
 
-def test_an_arn_that_looks_like_a_path_stays_an_arn(gateway: Gateway) -> None:
-    """AWS's pattern takes dots and slashes: they are asked for as they are, and lead nowhere."""
+def test_an_arn_with_path_segments_stays_one_parameter(gateway: Gateway) -> None:
+    """AWS's pattern allows dots and slashes; they do not change the request path."""
     arn = f"{GOOD}/../../training-dataset"
     assert ask(gateway, [{"__typename": JOB, ARN: arn}]).data["_entities"] == [None]
     (call,) = gateway.sandbox.calls
@@ -309,10 +301,7 @@ def test_an_arn_that_looks_like_a_path_stays_an_arn(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("written", ['"%s"', "$arn"], ids=["literal", "variable within"])
-def test_representations_may_stand_in_the_document(
-    gateway: Gateway, jobs: list[Any], written: str
-) -> None:
-    """They are read as those in variables are."""
+def test_representations_may_be_literals(gateway: Gateway, jobs: list[Any], written: str) -> None:
     entity = jobs[0]
     arn = written.replace("%s", entity[ARN])
     declared = "($arn: String!)" if "$" in written else ""
@@ -323,60 +312,61 @@ def test_representations_may_stand_in_the_document(
     assert found == {"_entities": [{"name": entity["name"]}]}
 
 
-def test_without_a_caller_it_is_an_error_not_a_refusal(gateway: Gateway, jobs: list[Any]) -> None:
-    """A router throws away what comes with a 401: this is a 200 with null in each place."""
+def test_without_a_caller_entities_are_errors_with_status_200(
+    gateway: Gateway, jobs: list[Any]
+) -> None:
+    """A router discards the body of a 401."""
     first, second, _ = jobs
-    answer = ask(gateway, [named(first), named(second)], caller=None)
+    answer = ask(gateway, [representation(first), representation(second)], caller=None)
     assert entities(answer) == [None, None]
-    told = [(error["extensions"]["code"], error["path"]) for error in answer.errors]
-    assert told == [("UNAUTHENTICATED", ["_entities", place]) for place in (0, 1)]
+    errors = [(error["extensions"]["code"], error["path"]) for error in answer.errors]
+    assert errors == [("UNAUTHENTICATED", ["_entities", place]) for place in (0, 1)]
     assert gateway.sandbox.calls == []
 
 
 @pytest.mark.parametrize("caller", ["expired", None])
-def test_credentials_that_are_none_are_told_alike(
+def test_expired_credentials_are_answered_like_missing_ones(
     gateway: Gateway, jobs: list[Any], caller: str | None
 ) -> None:
-    """Expired or absent: 200, UNAUTHENTICATED in its place."""
-    answer = ask(gateway, [named(jobs[0])], caller=caller)
+    answer = ask(gateway, [representation(jobs[0])], caller=caller)
     assert entities(answer) == [None]
     assert answer.code == "UNAUTHENTICATED"
 
 
-@pytest.mark.parametrize("wrong", [WRONG["extra field"], WRONG["ARN of another region"]])
-def test_wrong_and_without_a_caller(gateway: Gateway, wrong: Any) -> None:
-    """Still one error in its place, still a 200, still nothing repeated."""
-    answer = ask(gateway, [wrong], caller=None)
+@pytest.mark.parametrize("invalid", [INVALID["extra field"], INVALID["ARN of another region"]])
+def test_an_invalid_representation_without_a_caller_is_an_error(
+    gateway: Gateway, invalid: Any
+) -> None:
+    answer = ask(gateway, [invalid], caller=None)
     assert entities(answer) == [None]
     assert answer.code in {"BAD_USER_INPUT", "UNAUTHENTICATED"}
     assert CANARY not in str(answer.content)
 
 
-def test_one_object_one_answer(gateway: Gateway, jobs: list[Any]) -> None:
-    """An entity, the list's row and the single object agree in one answer."""
+def test_an_entity_equals_its_row_and_its_object(gateway: Gateway, jobs: list[Any]) -> None:
     entity = jobs[0]
     fields = f"id {ARN} name status updateTime"
     query = f"""query E($r: [_Any!]!, $arn: String!) {{
       _entities(representations: $r) {{ ... on {JOB} {{ {fields} }} }}
       audienceGenerationJob({ARN}: $arn) {{ {fields} }}
       audienceGenerationJobs(first: 1) {{ nodes {{ {fields} }} }} }}"""
-    found = gateway.ask(query, {"r": [named(entity)], "arn": entity[ARN]}).data
+    found = gateway.ask(query, {"r": [representation(entity)], "arn": entity[ARN]}).data
     (row,) = found["audienceGenerationJobs"]["nodes"]
     assert found["_entities"] == [row]
     assert found["audienceGenerationJob"] == row
 
 
-def test_regions_that_are_served_are_asked(sandbox: Sandbox) -> None:
-    """The region is the ARN's own, also where two are asked at once."""
-    listed = f"""query L($region: String) {{ {KINDS[JOB]}(first: 1, region: $region) {{
+def test_the_region_of_an_entity_is_its_arn_s(sandbox: Sandbox) -> None:
+    """With two regions in one request."""
+    query = f"""query L($region: String) {{ {LIST_FIELDS[JOB]}(first: 1, region: $region) {{
       nodes {{ __typename id name {ARN} }} }} }}"""
     regions = ["us-east-1", "eu-west-1"]
     with gateway_over(sandbox, regions=regions, cache_seconds=0) as gateway:
         regional = [
-            gateway.ask(listed, {"region": region}).data[KINDS[JOB]]["nodes"][0]
+            gateway.ask(query, {"region": region}).data[LIST_FIELDS[JOB]]["nodes"][0]
             for region in regions
         ]
         sandbox.reset()
-        answer = ask(gateway, [named(job, key) for key in (ARN, "id") for job in regional])
+        answer = ask(gateway, [representation(job, key) for key in (ARN, "id") for job in regional])
     assert answer.data["_entities"] == regional * 2
     assert sorted(call["region"] for call in sandbox.calls) == sorted(regions)

@@ -1,7 +1,4 @@
-"""A real router over the real gateway and another subgraph: one graph, in both directions.
-
-The router is Apollo's, from npm, and so is the other subgraph.
-"""
+"""Apollo's router over the gateway and another subgraph, which extend each other's types."""
 
 import contextlib
 import json
@@ -16,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.federation.parts import REVIEWS_SDL, compose, running
+from tests.federation.apollo import REVIEWS_SDL, compose, node_server
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.serving import serve
 
@@ -24,9 +21,9 @@ GET = "GetAudienceGenerationJob"
 SERVICE = "{ _service { sdl } }"
 JOBS = "query J($first: Int!) { audienceGenerationJobs(first: $first) { nodes { %s } } }"
 ROW = "audienceGenerationJobArn name status"
-# The sandbox's newest jobs move; these have come to rest.
+# The status of the sandbox's newest jobs changes; later ones are final.
 NEWEST, SEEN = 20, 60
-SETTLED = {"ACTIVE", "CREATE_FAILED"}
+FINAL = {"ACTIVE", "CREATE_FAILED"}
 
 CANARY = "canaryfortytwo"
 RECENT = """query Recent($first: Int) {
@@ -36,14 +33,14 @@ RECENT = """query Recent($first: Int) {
 
 @dataclass(frozen=True)
 class Graph:
-    """The whole of it, in running parts."""
+    """A running graph, and the jobs of its tests."""
 
     router: Gateway
-    """The router, which is asked as a gateway is."""
+    """The router has the gateway's interface."""
     gateway: Gateway
     reviews_url: str
     of_ada: Any
-    """A job of ada's that has come to rest: ARN, name, status."""
+    """The ARN, name and status of a job of ada's."""
     of_grace: Any
     gone: str
     """The ARN of a job that does not exist."""
@@ -58,42 +55,41 @@ class Graph:
 
     @property
     def sandbox(self) -> Sandbox:
-        """What lies below our part."""
         return self.gateway.sandbox
 
 
-def _settled(gateway: Gateway, caller: str) -> Any:
+def _final_job(gateway: Gateway, caller: str) -> Any:
     jobs = _nodes(gateway, ROW, SEEN, caller)[NEWEST:]
-    return next(job for job in jobs if job["status"] in SETTLED)
+    return next(job for job in jobs if job["status"] in FINAL)
 
 
-def _nodes(asked: Gateway, fields: str, first: int = SEEN, caller: str = "ada") -> list[Any]:
-    found = asked.ask(JOBS % fields, {"first": first}, caller=caller).data
+def _nodes(server: Gateway, fields: str, first: int = SEEN, caller: str = "ada") -> list[Any]:
+    found = server.ask(JOBS % fields, {"first": first}, caller=caller).data
     nodes: list[Any] = found["audienceGenerationJobs"]["nodes"]
     return nodes
 
 
 @contextlib.contextmanager
 def router_over(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    """Compose the subgraphs and run a router over them that trusts the one called `audience`."""
+    """Run a router over subgraphs that sends credentials to the one called `audience`."""
     supergraph = folder / "supergraph.graphql"
     supergraph.write_text(compose(folder, subgraphs)["supergraphSdl"])
-    with running("router.mjs", str(supergraph), "audience") as url:
+    with node_server("router.mjs", str(supergraph), "audience") as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def running_graph(
+def shared_graph(
     shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Graph]:
     """Start the gateway without root `node`, the other subgraph, and the router over both."""
     folder = tmp_path_factory.mktemp("supergraph")
     with gateway_over(shared_sandbox, root_node=False, cache_seconds=0) as gateway:
-        of_ada, of_grace = (_settled(gateway, caller) for caller in ("ada", "grace"))
+        of_ada, of_grace = (_final_job(gateway, caller) for caller in ("ada", "grace"))
         arn = of_ada["audienceGenerationJobArn"]
         gone = arn[:-8] + ("00000000" if arn[-8:] != "00000000" else "11111111")
         reviewed = (arn, of_grace["audienceGenerationJobArn"], gone)
-        with running("reviews.mjs", *reviewed) as reviews_url:
+        with node_server("reviews.mjs", *reviewed) as reviews_url:
             sdl = gateway.ask(SERVICE).data["_service"]["sdl"]
             subgraphs = {
                 "audience": (f"{gateway.url}/graphql", sdl),
@@ -105,14 +101,14 @@ def running_graph(
 
 
 @pytest.fixture
-def graph(running_graph: Graph, sandbox: Sandbox) -> Graph:
-    """Give the running graph over the healthy sandbox."""
-    assert running_graph.sandbox is sandbox
-    return running_graph
+def graph(shared_graph: Graph, sandbox: Sandbox) -> Graph:
+    """Give the running graph with no faults in the sandbox."""
+    assert shared_graph.sandbox is sandbox
+    return shared_graph
 
 
-def test_ours_then_theirs(graph: Graph) -> None:
-    """Our jobs show the other subgraph's reviews, found by ARN, and collaborations, by id."""
+def test_jobs_have_reviews_and_collaborations_of_the_other_subgraph(graph: Graph) -> None:
+    """Reviews are found by ARN, collaborations by id."""
     jobs = _nodes(
         graph.router,
         f"{ROW} collaborationId collaboration {{ id name }}"
@@ -133,7 +129,7 @@ def test_ours_then_theirs(graph: Graph) -> None:
 
 
 def test_one_job_with_its_details_and_reviews(graph: Graph) -> None:
-    """Details cost one Get also when a router asks, and what the other subgraph adds costs none."""
+    """Details are one Get, and the other subgraph's fields cost no call."""
     query = """query Job($arn: String!) { audienceGenerationJob(audienceGenerationJobArn: $arn) {
       name includeSeedInOutput configuredAudienceModel { name } reviews(first: 3) {
         edges { node { stars } } } } }"""
@@ -147,8 +143,8 @@ def test_one_job_with_its_details_and_reviews(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("caller", ["ada", "grace"])
-def test_theirs_then_ours_under_the_callers_credentials(graph: Graph, caller: str) -> None:
-    """Each sees their own job behind a review, and null where it is another's or is gone."""
+def test_reviews_have_jobs_read_with_the_caller_s_credentials(graph: Graph, caller: str) -> None:
+    """A job is null if it is another caller's or does not exist."""
     own = {"ada": graph.of_ada, "grace": graph.of_grace}
     answer = graph.router.ask(RECENT, {"first": 3}, caller=caller)
     assert answer.status == 200
@@ -162,26 +158,25 @@ def test_theirs_then_ours_under_the_callers_credentials(graph: Graph, caller: st
 
 
 def test_many_reviews_of_a_job_are_one_get(graph: Graph) -> None:
-    """Nine reviews name three jobs: three Gets."""
     reviews = graph.router.ask(RECENT).data["recentReviews"]
     assert [review["job"] for review in reviews] == [graph.of_ada, None, None] * 3
     assert [call["operation"] for call in graph.sandbox.calls] == [GET] * 3
 
 
-def test_without_credentials_their_data_stay_whole(graph: Graph) -> None:
-    """Our entities are null, each with an UNAUTHENTICATED error at its own path."""
+def test_without_credentials_the_other_subgraph_s_data_is_whole(graph: Graph) -> None:
+    """Each job is null, with an UNAUTHENTICATED error at its path."""
     answer = graph.router.ask(RECENT, {"first": 3}, caller=None)
     assert answer.status == 200
     reviews = answer.content["data"]["recentReviews"]
     assert [review["text"] for review in reviews] == [f"Review 1 of job {n}" for n in (1, 2, 3)]
     assert [review["job"] for review in reviews] == [None, None, None]
-    told = [(error["extensions"]["code"], error["path"]) for error in answer.errors]
-    assert told == [("UNAUTHENTICATED", ["recentReviews", place, "job"]) for place in range(3)]
+    errors = [(error["extensions"]["code"], error["path"]) for error in answer.errors]
+    assert errors == [("UNAUTHENTICATED", ["recentReviews", place, "job"]) for place in range(3)]
     assert graph.sandbox.calls == []
 
 
-def test_without_credentials_our_list_is_null_beside_their_data(graph: Graph) -> None:
-    """A root field of ours fails alone: our 401 reaches the router's caller as the same code."""
+def test_without_credentials_only_our_root_field_is_null(graph: Graph) -> None:
+    """The gateway's 401 reaches the router's caller as the same code."""
     query = "{ recentReviews(first: 1) { text } audienceGenerationJobs { nodes { name } } }"
     answer = graph.router.ask(query, caller=None)
     assert answer.status == 200
@@ -198,12 +193,12 @@ def test_without_credentials_our_list_is_null_beside_their_data(graph: Graph) ->
         {"Authorization": f"Bearer {CANARY}"},
         {"X-Aws-Access-Key-Id": f"ASIA{CANARY.upper()}"},
     ],
-    ids=["a token of nobody's", "half of a key"],
+    ids=["invalid token", "incomplete key"],
 )
-def test_malformed_credentials_leave_their_data_whole(
+def test_malformed_credentials_leave_the_other_subgraph_s_data_whole(
     graph: Graph, headers: dict[str, str]
 ) -> None:
-    """The gateway refuses the whole request; the router tells the code, and not our address."""
+    """The gateway rejects the request; the router returns the code, and not our address."""
     answer = graph.router.ask(RECENT, {"first": 1}, caller=None, headers=headers)
     assert answer.status == 200
     assert answer.code == "UNAUTHENTICATED"
@@ -223,10 +218,9 @@ def test_malformed_credentials_leave_their_data_whole(
         ("expired-token-credentials", "UNAUTHENTICATED"),
     ],
 )
-def test_a_fault_of_our_upstream_leaves_their_data_whole(
+def test_an_upstream_fault_leaves_the_other_subgraph_s_data_whole(
     graph: Graph, fault: str, code: str
 ) -> None:
-    """Our entity is null, and the code says why."""
     graph.sandbox.fault(fault)
     answer = graph.router.ask(RECENT, {"first": 1})
     assert answer.status == 200
@@ -237,7 +231,7 @@ def test_a_fault_of_our_upstream_leaves_their_data_whole(
 
 
 def test_paging_through_the_router(graph: Graph) -> None:
-    """Our cursors page through the list, with the other subgraph's part in each row."""
+    """With fields of the other subgraph in each row."""
     query = """query Page($after: String) { audienceGenerationJobs(first: 25, after: $after) {
       edges { cursor node { name reviews { pageInfo { hasNextPage } } } }
       pageInfo { hasNextPage hasPreviousPage endCursor } } }"""
@@ -253,8 +247,7 @@ def test_paging_through_the_router(graph: Graph) -> None:
     assert names == [job["name"] for job in _nodes(graph.gateway, "name", 75)]
 
 
-def test_paging_theirs_within_ours(graph: Graph) -> None:
-    """The other subgraph's cursors work on a job that we found."""
+def test_paging_a_list_of_the_other_subgraph_within_a_job(graph: Graph) -> None:
     query = """query Page($arn: String!, $after: String) {
       audienceGenerationJob(audienceGenerationJobArn: $arn) { reviews(first: 2, after: $after) {
         edges { node { text } } pageInfo { hasNextPage endCursor } } } }"""
@@ -269,8 +262,8 @@ def test_paging_theirs_within_ours(graph: Graph) -> None:
     assert texts == [f"Review {n} of job 1" for n in (1, 2, 3)]
 
 
-def test_the_root_node_is_theirs(graph: Graph) -> None:
-    """Without ours in the way, the other subgraph's root `node` leads on to our job."""
+def test_root_node_belongs_to_the_other_subgraph(graph: Graph) -> None:
+    """It leads to a job."""
     ids = graph.router.ask("{ recentReviews(first: 1) { id } }").data["recentReviews"]
     query = "query N($id: ID!) { node(id: $id) { id ... on Review { job { name } } } }"
     found = graph.router.ask(query, {"id": ids[0]["id"]}).data["node"]
@@ -278,7 +271,7 @@ def test_the_root_node_is_theirs(graph: Graph) -> None:
 
 
 def test_credentials_never_reach_the_other_subgraph(graph: Graph) -> None:
-    """It was asked, in both directions, and holds no header and no value of the caller's."""
+    """In requests in both directions."""
     for query in (RECENT, JOBS % "reviews { edges { node { text } } }"):
         assert graph.router.ask(query, {"first": 30}).data
     token = {"Authorization": f"Bearer {CANARY}"}
@@ -291,8 +284,8 @@ def test_credentials_never_reach_the_other_subgraph(graph: Graph) -> None:
         assert value not in json.dumps(received)
 
 
-def test_ours_is_sent_the_four_headers_and_no_others(tmp_path: Path) -> None:
-    """The router hands on what proves the caller, and neither cookies nor anything else."""
+def test_the_router_sends_the_gateway_only_the_credential_headers(tmp_path: Path) -> None:
+    """Neither cookies nor other headers."""
     received: list[dict[str, str]] = []
 
     async def recorder(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -301,22 +294,24 @@ def test_ours_is_sent_the_four_headers_and_no_others(tmp_path: Path) -> None:
         received.append({name.decode(): value.decode() for name, value in scope["headers"]})
         kind = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": kind})
-        await send({"type": "http.response.body", "body": b'{"data":{"told":true}}'})
+        await send({"type": "http.response.body", "body": b'{"data":{"done":true}}'})
 
-    proof = {**aws_headers(CALLERS["ada"]), "Authorization": "Bearer canary"}
+    credentials = {**aws_headers(CALLERS["ada"]), "Authorization": "Bearer canary"}
     others = {"Cookie": "canary=1", "X-Amz-Security-Token": "canary", "X-Other": "canary"}
     with serve(recorder) as url:
-        subgraphs = {"audience": (url, "type Query { told: Boolean }")}
+        subgraphs = {"audience": (url, "type Query { done: Boolean }")}
         with router_over(tmp_path, subgraphs) as router:
-            answer = httpx.post(router, json={"query": "{ told }"}, headers={**proof, **others})
-    assert answer.json() == {"data": {"told": True}}
+            answer = httpx.post(
+                router, json={"query": "{ done }"}, headers={**credentials, **others}
+            )
+    assert answer.json() == {"data": {"done": True}}
     (headers,) = received
-    assert {name: headers.get(name.lower()) for name in proof} == proof
+    assert {name: headers.get(name.lower()) for name in credentials} == credentials
     assert not {name.lower() for name in others} & headers.keys()
 
 
-def test_alone_in_a_graph_our_root_node_refetches(gateway: Gateway, tmp_path: Path) -> None:
-    """Where no other subgraph has it, `node` and `nodes` work through a router, in order."""
+def test_alone_in_a_graph_our_root_node_works(gateway: Gateway, tmp_path: Path) -> None:
+    """`nodes` keeps the order of the ids."""
     jobs = _nodes(gateway, f"__typename id {ROW}", SEEN)[NEWEST : NEWEST + 2]
     ids = [jobs[1]["id"], CANARY, jobs[0]["id"], jobs[1]["id"]]
     query = f"""query N($id: ID!, $ids: [ID!]!) {{

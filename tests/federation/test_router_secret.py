@@ -1,4 +1,4 @@
-"""With a router's secret set, who does not show it gets no schema and no entity."""
+"""With a router secret, federation fields are for requests with it alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +25,10 @@ JOBS = "{ audienceGenerationJobs(first: 1) { nodes { name audienceGenerationJobA
 
 
 @pytest.fixture(scope="module")
-def guarded(shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Serve a gateway behind a router that changes its secret."""
+def secured_gateway(
+    shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """Serve a gateway that accepts two secrets, as during a rotation."""
     file = tmp_path_factory.mktemp("router") / "secrets"
     file.write_text(f"{OLD}\n{NEW}\n")
     with gateway_over(shared_sandbox, cache_seconds=0, router_secret_file=file) as gateway:
@@ -38,82 +40,86 @@ def _healthy(sandbox: Sandbox) -> None:
     assert sandbox.calls == []
 
 
-def shown(secret: str) -> dict[str, str]:
-    """Show a secret."""
+def secret_header(secret: str) -> dict[str, str]:
     return {NAME: secret}
 
 
-def refused(answer: Answer) -> bool:
-    """Whether a field was refused, without a word of schema or data."""
+def is_forbidden(answer: Answer) -> bool:
+    """Check that the answer has neither schema nor data."""
     assert answer.content.get("data") is None
     assert "type " not in str(answer.content)
     return (answer.status, answer.code) == (200, "FORBIDDEN")
 
 
-WRONG: dict[str, list[tuple[str, str]]] = {
+INVALID: dict[str, list[tuple[str, str]]] = {
     "none": [],
     "empty": [(NAME, "")],
-    "cut": [(NAME, OLD[:-1])],
+    "truncated": [(NAME, OLD[:-1])],
     "longer": [(NAME, OLD + "x")],
-    "other case": [(NAME, OLD.upper())],
-    "both in one": [(NAME, f"{OLD}, {NEW}")],
-    "other header": [("Router-Secret", OLD)],
+    "upper case": [(NAME, OLD.upper())],
+    "both in one header": [(NAME, f"{OLD}, {NEW}")],
+    "another header": [("Router-Secret", OLD)],
     "twice": [(NAME, OLD), (NAME, OLD)],
-    "and a wrong one": [(NAME, OLD), (NAME, "x")],
+    "valid and invalid": [(NAME, OLD), (NAME, "x")],
 }
 
 
-@pytest.mark.parametrize("shows", WRONG.values(), ids=WRONG)
-@pytest.mark.parametrize("caller", [{}, ADA], ids=["nobody", "ada"])
-def test_who_does_not_show_it_is_refused(
-    guarded: Gateway, shows: list[tuple[str, str]], caller: dict[str, str]
+@pytest.mark.parametrize("secret_headers", INVALID.values(), ids=INVALID)
+@pytest.mark.parametrize("caller", [{}, ADA], ids=["anonymous", "ada"])
+def test_who_does_not_show_it_is_is_forbidden(
+    secured_gateway: Gateway, secret_headers: list[tuple[str, str]], caller: dict[str, str]
 ) -> None:
-    """Known caller or not: no SDL, no entity, and the upstream hears nothing."""
-    headers = [*shows, *caller.items()]
-    asked: tuple[tuple[str, Any], ...] = (
+    """With or without credentials; there is no upstream call."""
+    headers = [*secret_headers, *caller.items()]
+    requests: tuple[tuple[str, Any], ...] = (
         ("{ _service { sdl } }", None),
         ("{ __typename other: _service { sdl } }", None),
         ("{ ...A } fragment A on Query { _service { __typename } }", None),
         (ENTITIES, NAMED),
         (ENTITIES, {"r": []}),
     )
-    for query, variables in asked:
+    for query, variables in requests:
         content = {"query": query, "variables": variables}
-        assert refused(guarded.send("POST", json=content, headers=headers))
-        assert refused(guarded.send("GET", params={"query": "{_service{sdl}}"}, headers=headers))
-    assert guarded.sandbox.calls == []
+        assert is_forbidden(secured_gateway.send("POST", json=content, headers=headers))
+        assert is_forbidden(
+            secured_gateway.send("GET", params={"query": "{_service{sdl}}"}, headers=headers)
+        )
+    assert secured_gateway.sandbox.calls == []
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
-def test_the_router_is_answered(guarded: Gateway, secret: str) -> None:
-    """By the old secret and the new one, with the schema and what the caller may see."""
-    sdl = guarded.ask("{ _service { sdl } }", caller=None, headers=shown(secret))
+def test_with_either_secret_federation_fields_are_answered(
+    secured_gateway: Gateway, secret: str
+) -> None:
+    """Entities are those that the caller may see."""
+    sdl = secured_gateway.ask("{ _service { sdl } }", caller=None, headers=secret_header(secret))
     assert "type AudienceGenerationJob" in sdl.data["_service"]["sdl"]
-    one = guarded.ask(JOBS).data["audienceGenerationJobs"]["nodes"][0]
-    named = {"r": [{**NAMED["r"][0], "audienceGenerationJobArn": one["audienceGenerationJobArn"]}]}
-    mine = guarded.ask(ENTITIES, named, headers=shown(secret))
+    one = secured_gateway.ask(JOBS).data["audienceGenerationJobs"]["nodes"][0]
+    variables = {
+        "r": [{**NAMED["r"][0], "audienceGenerationJobArn": one["audienceGenerationJobArn"]}]
+    }
+    mine = secured_gateway.ask(ENTITIES, variables, headers=secret_header(secret))
     assert mine.data["_entities"] == [{"name": one["name"]}]
-    others = guarded.ask(ENTITIES, named, caller="grace", headers=shown(secret))
+    others = secured_gateway.ask(ENTITIES, variables, caller="grace", headers=secret_header(secret))
     assert others.data["_entities"] == [None]
 
 
-def test_the_router_is_no_caller(guarded: Gateway) -> None:
-    """Its secret reads no data."""
-    entities = guarded.ask(ENTITIES, NAMED, caller=None, headers=shown(OLD))
+def test_the_secret_authenticates_no_caller(secured_gateway: Gateway) -> None:
+    entities = secured_gateway.ask(ENTITIES, NAMED, caller=None, headers=secret_header(OLD))
     assert entities.content["data"]["_entities"] == [None]
     assert entities.code == "UNAUTHENTICATED"
-    assert guarded.ask(JOBS, caller=None, headers=shown(OLD)).status == 401
-    assert guarded.sandbox.calls == []
+    assert secured_gateway.ask(JOBS, caller=None, headers=secret_header(OLD)).status == 401
+    assert secured_gateway.sandbox.calls == []
 
 
-def test_the_other_fields_need_no_secret(guarded: Gateway) -> None:
-    """Whoever is right, wrong or silent about it."""
-    for headers in ({}, shown(OLD), shown("wrong")):
-        assert guarded.ask(JOBS, headers=headers).data["audienceGenerationJobs"]["nodes"]
+def test_the_other_fields_need_no_secret(secured_gateway: Gateway) -> None:
+    """Neither a valid nor an invalid one changes them."""
+    for headers in ({}, secret_header(OLD), secret_header("wrong")):
+        assert secured_gateway.ask(JOBS, headers=headers).data["audienceGenerationJobs"]["nodes"]
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
+    ("content", "detail"),
     [
         (b"", "is empty"),
         (b"\n", "line 1"),
@@ -127,10 +133,10 @@ def test_the_other_fields_need_no_secret(guarded: Gateway) -> None:
         (None, "cannot be read"),
     ],
 )
-def test_a_file_that_is_none_stops_the_start(
-    tmp_path: Path, content: bytes | None, named: str
+def test_an_invalid_file_prevents_the_start(
+    tmp_path: Path, content: bytes | None, detail: str
 ) -> None:
-    """The setting and the line are named; what is in it is not."""
+    """The message names the setting and the line, and repeats no content."""
     file = tmp_path / "secrets"
     if content is not None:
         file.write_bytes(content)
@@ -139,18 +145,16 @@ def test_a_file_that_is_none_stops_the_start(
     message = str(caught.value)
     assert message.startswith("GATEWAY_ROUTER_SECRET_FILE: ")
     assert str(file) in message
-    assert named in message
+    assert detail in message
     assert "canary" not in message.replace(str(file), "")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """Nor is it a crash."""
+def test_a_folder_is_an_invalid_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"GATEWAY_ROUTER_SECRET_FILE: .* cannot be read"):
         RouterSecrets.read(tmp_path)
 
 
 def test_the_secret_cannot_be_printed(tmp_path: Path) -> None:
-    """Whatever logs or shows the object."""
     file = tmp_path / "secrets"
     file.write_bytes(b"canary-0123456789\r\ncanary-9876543210")
     secrets = RouterSecrets.read(file)

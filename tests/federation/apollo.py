@@ -1,4 +1,4 @@
-"""The other parts of a federated graph, real ones from npm, run by Node."""
+"""Apollo's composition, a router and another subgraph: real ones from npm, run by Node."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ REVIEWS_SDL = (ROOT / "tests/federation/reviews.graphql").read_text()
 
 
 def compose(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Any:
-    """Compose subgraphs, each given by its URL and its SDL, and tell what came of it."""
+    """Compose subgraphs, each with its URL and SDL; return the supergraph, errors and hints."""
     arguments = []
     for name, (url, sdl) in subgraphs.items():
         path = folder / f"{name}.graphql"
@@ -39,38 +39,38 @@ def compose(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Any:
 
 
 @contextlib.contextmanager
-def running(script: str, *arguments: str) -> Iterator[str]:
-    """Run a server for the length of a `with` block, and yield the URL that it prints.
+def node_server(script: str, *arguments: str) -> Iterator[str]:
+    """Run a server and yield the URL that it prints.
 
-    It ends when its stdin does; that it then ends well and never complained is asserted.
+    It ends when its stdin does. Raises RuntimeError if it fails then, or wrote to stderr.
     """
     command = [*NODE, f"tests/federation/{script}", *arguments]
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(  # noqa: S603  a fixed command
             command,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
-            # Its libraries would look for a cloud's metadata service, and complain of none.
+            stderr=errors,
+            # Its libraries would look for a cloud's metadata service, and warn that there is none.
             env={**os.environ, "METADATA_SERVER_DETECTION": "none"},
             text=True,
         ) as process:
             try:
-                yield _url(process, complaints)
+                yield _url(process, errors)
             finally:
                 _end(process)
-        complaint = _read(complaints)
-        if process.returncode or complaint:
-            raise RuntimeError(f"{script} ended with {process.returncode}: {complaint}")
+        error = _read(errors)
+        if process.returncode or error:
+            raise RuntimeError(f"{script} ended with {process.returncode}: {error}")
 
 
-def _url(process: subprocess.Popen[str], complaints: TextIO) -> str:
+def _url(process: subprocess.Popen[str], errors: TextIO) -> str:
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     url = process.stdout.readline().strip() if ready else ""
     if not url:
-        raise RuntimeError(f"The server did not start: {_read(complaints)}")
+        raise RuntimeError(f"The server did not start: {_read(errors)}")
     return url
 
 
