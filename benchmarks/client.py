@@ -14,25 +14,22 @@ HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of any status."""
-
     head: bytes
     body: bytes
 
     @property
     def status(self) -> int:
-        """Its status."""
         return int(self.head[9:12])
 
     @property
     def retry_after(self) -> float:
-        """For how many seconds it asks to be left alone."""
+        """The seconds in Retry-After, or 0."""
         found = RETRY_AFTER.search(self.head)
         return float(found[1]) if found else 0.0
 
 
 class Connection(asyncio.Protocol):
-    """Asks one server over one connection."""
+    """One connection to a server, with one request at a time."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -58,26 +55,23 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
     def close(self) -> None:
-        """Hang up."""
         self._transport.close()
 
-    def say(self, data: bytes) -> None:
-        """Send what may be no whole request."""
+    def write(self, data: bytes) -> None:
+        """Send bytes that need not be a whole request."""
         self._transport.write(data)
 
     def abort(self) -> None:
-        """Be gone, with a reset."""
+        """Close the connection with a reset."""
         linger = struct.pack("ii", 1, 0)
         connection = self._transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Collect an answer until its announced length is there."""
         self._parts.append(data)
         if self._missing is None:
             read = b"".join(self._parts)
@@ -85,7 +79,7 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 return
             length = LENGTH.search(read, 0, end)
-            assert length is not None, "an answer without a Content-Length"
+            assert length is not None, "a response without a Content-Length"
             self._parts = [read]
             self._missing = end + len(HEAD_END) + int(length[1]) - len(read)
         else:
@@ -94,9 +88,8 @@ class Connection(asyncio.Protocol):
             self._done()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail who waits."""
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionError("the server hung up"))
+            self._answer.set_exception(exc or ConnectionError("the server closed the connection"))
 
     def _done(self) -> None:
         head, _, body = b"".join(self._parts).partition(HEAD_END)
@@ -106,12 +99,10 @@ class Connection(asyncio.Protocol):
 
 
 def get(path: str) -> bytes:
-    """Make a GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
 def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
-    """Make a POST request with a JSON body."""
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",

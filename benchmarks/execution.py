@@ -5,8 +5,8 @@ from typing import Any
 
 from graphql import ExecutionResult, GraphQLSchema, execute, parse
 
-from benchmarks import canned
-from benchmarks.questions import EVERY_FIELD, keys
+from benchmarks import upstream
+from benchmarks.queries import EVERY_FIELD, credentials
 from gateway.auth.credentials import Caller
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
@@ -23,7 +23,7 @@ class OnePage:
     """Stands in for CachedClient: returns the one page that it holds."""
 
     def __init__(self) -> None:
-        body = canned.page(0, 1).partition(b"\r\n\r\n")[2]
+        body = upstream.page(0, 1).partition(b"\r\n\r\n")[2]
         self._page = PageRequest(Listing("ListAudienceGenerationJobs", ""), None).parse(
             json.loads(body)
         )
@@ -43,7 +43,7 @@ class Execution:
     """Executes the query for every field, in both ways."""
 
     def __init__(self) -> None:
-        own = keys()
+        own = credentials()
         self._caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
         self._client: Any = OnePage()
         self._schema: GraphQLSchema = core(build_schema())

@@ -1,7 +1,5 @@
-"""The processes that are measured: started, watched and ended."""
+"""The processes of a benchmark: started, observed and ended."""
 
-import os
-import re
 import socket
 import subprocess
 import sys
@@ -11,49 +9,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from tests.processes import ProcessStatistics, clean_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
-RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
 CPU_CLOCK = 2
-"""Which of a process's clocks: what it was scheduled for, all threads. man 3 clock_getcpuclockid"""
+"""The clock of a process that counts all of its threads. man 3 clock_getcpuclockid"""
 
 
-class Process:
-    """A process of this run: where it answers, and what it has used."""
+class Process(ProcessStatistics):
+    """A process that serves on a port, or answers lines on its standard input."""
 
     def __init__(self, popen: "subprocess.Popen[str]", port: int) -> None:
+        super().__init__(popen.pid)
         self._popen = popen
         self.port = port
 
     @property
     def url(self) -> str:
-        """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
     def cpu(self) -> float:
         """Return the seconds of CPU that it has used."""
-        return cpu_of(self._popen.pid)
+        return cpu_of(self.pid)
 
-    def resident(self) -> int:
-        """Return the bytes of memory that it holds."""
-        status = Path(f"/proc/{self._popen.pid}/status").read_text(encoding="ascii")
-        found = RESIDENT.search(status)
-        assert found is not None
-        return int(found[1]) * 1024
-
-    def files(self) -> int:
-        """Count its open files and sockets."""
-        return len(list(Path(f"/proc/{self._popen.pid}/fd").iterdir()))
-
-    def tell(self, line: str) -> None:
-        """Write a line to its standard input."""
+    def write_line(self, line: str) -> None:
         stdin = cast("IO[str]", self._popen.stdin)
         stdin.write(f"{line}\n")
         stdin.flush()
 
-    def hear(self) -> str:
-        """Wait for a line of its standard output."""
+    def read_line(self) -> str:
         return cast("IO[str]", self._popen.stdout).readline().strip()
 
 
@@ -63,35 +49,38 @@ def cpu_of(pid: int) -> float:
 
 
 @contextmanager
-def canned(*, pages: int = 1, delay_ms: float = 0) -> Iterator[Process]:
-    """Run the canned upstream."""
-    options = ("--pages", str(pages), "--delay-ms", str(delay_ms))
-    with _running("-m", "benchmarks.canned", *options, talks=True) as popen:
-        process = Process(popen, 0)
-        process.port = int(process.hear().rpartition(":")[2])
+def upstream_process(*, pages: int = 1, delay_ms: float = 0) -> Iterator[Process]:
+    """Run an upstream with prepared pages."""
+    with _upstream("--pages", str(pages), "--delay-ms", str(delay_ms)) as process:
         yield process
 
 
 @contextmanager
-def ill(manner: str) -> Iterator[Process]:
-    """Run an upstream that fails in a manner of benchmarks/ill.py."""
-    with _running("-m", "benchmarks.ill", manner, talks=True) as popen:
+def faulty_upstream(fault: str) -> Iterator[Process]:
+    """Run an upstream with a fault of benchmarks/upstream.py."""
+    with _upstream("--fault", fault) as process:
+        yield process
+
+
+@contextmanager
+def _upstream(*options: str) -> Iterator[Process]:
+    with _running("-m", "benchmarks.upstream", *options, pipes=True) as popen:
         process = Process(popen, 0)
-        process.port = int(process.hear().rpartition(":")[2])
+        process.port = int(process.read_line().rpartition(":")[2])
         yield process
 
 
 @contextmanager
 def stock_limits() -> Iterator[Process]:
-    """Run Strawberry's own limiters; benchmarks/stock_limits.py says how to talk to them."""
-    with _running("-m", "benchmarks.stock_limits", talks=True) as popen:
+    """Run Strawberry's own limiters; benchmarks/stock_limits.py documents the lines."""
+    with _running("-m", "benchmarks.stock_limits", pipes=True) as popen:
         yield Process(popen, 0)
 
 
 @contextmanager
-def stock(upstream: Process) -> Iterator[Process]:
-    """Run the stock client over an upstream; benchmarks/stock.py says how to talk to it."""
-    with _running("-m", "benchmarks.stock", upstream.url, talks=True) as popen:
+def stock_client(upstream: Process) -> Iterator[Process]:
+    """Run the stock client over an upstream; benchmarks/stock.py documents the lines."""
+    with _running("-m", "benchmarks.stock", upstream.url, pipes=True) as popen:
         yield Process(popen, 0)
 
 
@@ -99,22 +88,21 @@ def stock(upstream: Process) -> Iterator[Process]:
 def gateway(upstream: Process, **settings: object) -> Iterator[Process]:
     """Run `gateway serve` over an upstream; `settings` are GATEWAY_* without the prefix."""
     with starting_gateway(upstream, **settings) as process:
-        _await(process)
+        _wait_until_listening(process)
         yield process
 
 
 @contextmanager
-def untold(upstream: Process, **settings: object) -> Iterator[Process]:
-    """Run a gateway that writes no line and counts nothing likewise."""
+def gateway_without_telemetry(upstream: Process, **settings: object) -> Iterator[Process]:
     port = _free_port()
-    arguments = ("-m", "benchmarks.untold", "--port", str(port))
+    arguments = ("-m", "benchmarks.no_telemetry", "--port", str(port))
     with _running(*arguments, environment=_environment(upstream, settings)) as popen:
         process = Process(popen, port)
-        _await(process)
+        _wait_until_listening(process)
         yield process
 
 
-def _await(process: Process) -> None:
+def _wait_until_listening(process: Process) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not _listens(process.port):
         assert time.monotonic() < deadline, "the gateway did not start"
@@ -123,7 +111,7 @@ def _await(process: Process) -> None:
 
 @contextmanager
 def starting_gateway(upstream: Process, **settings: object) -> Iterator[Process]:
-    """Run `gateway serve` likewise, and do not wait until it answers."""
+    """Run `gateway serve` without waiting until it listens."""
     port = _free_port()
     arguments = ("-m", "gateway", "serve", "--port", str(port))
     with _running(*arguments, environment=_environment(upstream, settings)) as popen:
@@ -131,26 +119,26 @@ def starting_gateway(upstream: Process, **settings: object) -> Iterator[Process]
 
 
 def _environment(upstream: Process, settings: Mapping[str, object]) -> dict[str, str]:
-    """Count callers' calls as ever, but let one caller have as many as can be made."""
-    given = {
+    """Keep the rate limit, but above what any caller can reach."""
+    values = {
         "upstream_url": upstream.url,
         "drain_seconds": 0,
         "caller_calls_per_second": 1_000_000,
         **settings,
     }
-    return {f"GATEWAY_{name.upper()}": str(value) for name, value in given.items()}
+    return {f"GATEWAY_{name.upper()}": str(value) for name, value in values.items()}
 
 
 @contextmanager
 def _running(
-    *command: str, talks: bool = False, environment: Mapping[str, str] | None = None
+    *command: str, pipes: bool = False, environment: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[str]"]:
     popen = subprocess.Popen(  # noqa: S603  our own programs
         [sys.executable, *command],
         cwd=ROOT,
-        env={**_plain_environment(), **(environment or {})},
-        stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-        stdout=subprocess.PIPE if talks else subprocess.DEVNULL,
+        env={**clean_environment(), **(environment or {})},
+        stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if pipes else subprocess.DEVNULL,
         text=True,
     )
     try:
@@ -165,15 +153,6 @@ def _running(
         for stream in (popen.stdin, popen.stdout):
             if stream is not None:
                 stream.close()
-
-
-def _plain_environment() -> dict[str, str]:
-    """Leave out what would change a gateway or an AWS client."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.upper().startswith(("GATEWAY_", "AWS_"))
-    }
 
 
 def _free_port() -> int:

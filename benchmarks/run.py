@@ -1,4 +1,4 @@
-"""Measures what the speed claims are, and prints one table.
+"""Runs the benchmarks and prints one table.
 
     python benchmarks/run.py [--only NAME]
 
@@ -62,7 +62,7 @@ GROUPS = {"speed": SPEED, "hostile": HOSTILE} | {name: (name,) for name in MEASU
 
 
 async def measured(names: Sequence[str]) -> list[Row]:
-    """Take these measures one after the other; SIGTERM ends them as Ctrl-C does."""
+    """Run these one after the other; SIGTERM ends them like Ctrl-C."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -74,9 +74,8 @@ async def measured(names: Sequence[str]) -> list[Row]:
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=GROUPS, help="take this measure, or group, alone")
+    parser.add_argument("--only", choices=GROUPS, help="run this benchmark or group alone")
     only = parser.parse_args().only
     for name in [name for name in os.environ if name.upper().startswith("AWS_")]:
         del os.environ[name]  # the stock client would read it

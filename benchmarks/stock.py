@@ -1,9 +1,9 @@
-"""The stock client, in a process of its own: one shared client of aioboto3, nothing tuned.
+"""The stock client in a process of its own: one shared aioboto3 client with default settings.
 
     python -m benchmarks.stock http://127.0.0.1:9000
 
-For each line `CONCURRENCY SECONDS` that it reads it lists pages of 100 rows for so long, and
-prints `CALLS SECONDS`.
+For each line `CONCURRENCY SECONDS` it lists pages of 100 rows for that time, and prints
+`CALLS SECONDS`.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from typing import Any
 import aioboto3
 import uvloop
 
-from benchmarks.questions import keys
+from benchmarks.queries import credentials
 
 
 @asynccontextmanager
 async def stock_client(url: str) -> AsyncIterator[Any]:
-    """Hold a client as aioboto3's documentation makes it, with somebody's credentials."""
-    own = keys()
+    """Open a client as in aioboto3's documentation."""
+    own = credentials()
     session: Any = aioboto3.Session(
         aws_access_key_id=own.access_key,
         aws_secret_access_key=own.secret_key,
@@ -34,7 +34,7 @@ async def stock_client(url: str) -> AsyncIterator[Any]:
 
 
 async def main() -> None:
-    """Work off the lines of standard input."""
+    """Process the lines of standard input."""
     async with stock_client(sys.argv[1]) as client:
         for line in sys.stdin:
             concurrency, seconds = line.split()

@@ -1,8 +1,8 @@
-"""Strawberry's own limiters, in a process of its own: nothing in it must be answered meanwhile.
+"""Strawberry's own limiters, in a process of its own that may block.
 
     python -m benchmarks.stock_limits
 
-For each line `LIMITER DEPTH` that it reads, `depth` or `aliases` and a number of doubling
+For each line `LIMITER DEPTH`, `depth` or `aliases` and a number of doubling
 fragments, it validates such a document and prints the seconds that took.
 """
 
@@ -12,16 +12,13 @@ import time
 import strawberry
 from strawberry.extensions import MaxAliasesLimiter, QueryDepthLimiter
 
-from benchmarks.documents import doubling
+from benchmarks.queries import doubling_fragments
 
 
 @strawberry.type
 class Query:
-    """The smallest schema."""
-
     @strawberry.field
     def name(self) -> str:
-        """Answer something."""
         return "name"
 
 
@@ -32,10 +29,10 @@ SCHEMAS = {
 
 
 def main() -> None:
-    """Work off the lines of standard input."""
+    """Process the lines of standard input."""
     for line in sys.stdin:
         limiter, depth = line.split()
-        document = doubling(int(depth), "Query", "name")
+        document = doubling_fragments(int(depth), "Query", "name")
         started = time.perf_counter()
         SCHEMAS[limiter].execute_sync(document)
         print(time.perf_counter() - started, flush=True)

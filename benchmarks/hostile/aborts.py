@@ -1,28 +1,28 @@
-"""Clients who leave by the thousand: what is done for them ends."""
+"""A thousand clients that disconnect: the work for their requests ends."""
 
 import asyncio
 
 from benchmarks.client import Connection, get
-from benchmarks.crowd import connected
-from benchmarks.measures.cold import cold
-from benchmarks.patience import seconds_until
-from benchmarks.processes import Process, gateway, ill
+from benchmarks.load import connect
+from benchmarks.processes import Process, faulty_upstream, gateway
+from benchmarks.queries import uncached_requests
 from benchmarks.table import Row, at_most
+from benchmarks.timing import seconds_until
 
 CALLERS = 1000
 ROUNDS = 5
 TARGET_SECONDS = 1.0
-PATIENCE_SECONDS = 10.0
+LIMIT_SECONDS = 10.0
 UPSTREAM_CONNECTIONS = 100
-"""As many as the gateway holds to a region: the other requests wait for theirs."""
+"""The gateway's maximum to a region: the other requests wait."""
 
 
 async def measure() -> list[Row]:
-    """Let a thousand ask an upstream that hangs, and leave."""
+    """Abort a thousand requests to an upstream that hangs."""
     taken: list[tuple[float, float]] = []
     for _ in range(ROUNDS):
-        # Each time anew: where a round takes long, calls fail, and the breaker knows it.
-        with ill("hang") as upstream, gateway(upstream) as ours:
+        # New processes each time: in a slow round calls fail, and the circuit breaker counts them.
+        with faulty_upstream("hang") as upstream, gateway(upstream) as ours:
             taken.append(await _round(ours, upstream))
     sockets, calls = zip(*taken, strict=True)
     what = f"{CALLERS} requests under way are aborted"
@@ -33,25 +33,25 @@ async def measure() -> list[Row]:
 
 
 async def _round(ours: Process, upstream: Process) -> tuple[float, float]:
-    """Return the seconds after which the sockets of either process were back."""
-    before, upstream_before = ours.files(), upstream.files()
-    connections = await connected(ours, CALLERS)
-    for connection, request in zip(connections, cold(CALLERS), strict=True):
-        connection.say(request)
+    """Return the seconds until the sockets of each process were closed."""
+    before, upstream_before = ours.open_files(), upstream.open_files()
+    connections = await connect(ours, CALLERS)
+    for connection, request in zip(connections, uncached_requests(CALLERS), strict=True):
+        connection.write(request)
     full = upstream_before + UPSTREAM_CONNECTIONS
-    await seconds_until(lambda: upstream.files() >= full, most=PATIENCE_SECONDS)
-    await _has_read(ours)
-    assert ours.files() >= before + CALLERS + UPSTREAM_CONNECTIONS
+    await seconds_until(lambda: upstream.open_files() >= full, limit=LIMIT_SECONDS)
+    await _wait_until_read(ours)
+    assert ours.open_files() >= before + CALLERS + UPSTREAM_CONNECTIONS
     for connection in connections:
         connection.abort()
     return await asyncio.gather(
-        seconds_until(lambda: ours.files() <= before, most=PATIENCE_SECONDS),
-        seconds_until(lambda: upstream.files() <= upstream_before, most=PATIENCE_SECONDS),
+        seconds_until(lambda: ours.open_files() <= before, limit=LIMIT_SECONDS),
+        seconds_until(lambda: upstream.open_files() <= upstream_before, limit=LIMIT_SECONDS),
     )
 
 
-async def _has_read(ours: Process) -> None:
-    """Return when the gateway has read what it was sent: it serves connections in turn."""
+async def _wait_until_read(ours: Process) -> None:
+    # The gateway serves its connections in turn: these responses follow the reading of all.
     for _ in range(3):
         probe = await Connection.to(ours.port)
         await probe.ask(get("/livez"))

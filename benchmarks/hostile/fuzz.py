@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 
 from benchmarks.client import Connection, get, post
-from benchmarks.processes import canned, gateway
-from benchmarks.questions import keys
-from benchmarks.table import Row, at_most, beside
+from benchmarks.processes import gateway, upstream_process
+from benchmarks.queries import credentials
+from benchmarks.table import Row, at_most, reference
 from gateway.graph.schema import build_schema, core
 from tests.hostile.documents import Document, mutated_documents, token_lists, valid_documents
 from tests.hostile.values import Known
@@ -23,11 +23,11 @@ KNOWN = Known(["AAAA"], ["QXVkaWVuY2VNb2RlbDp4"], ["arn:aws:cleanrooms-ml:us-eas
 async def measure() -> list[Row]:
     """Send each once, while /livez is requested without a pause."""
     documents = await asyncio.to_thread(_documents)
-    late: list[float] = []
+    latencies: list[float] = []
     statuses: set[int] = set()
-    with canned() as upstream, gateway(upstream, introspection=True) as ours:
+    with upstream_process() as upstream, gateway(upstream, introspection=True) as ours:
         asker, prober = await Connection.to(ours.port), await Connection.to(ours.port)
-        probe = asyncio.create_task(_probe(prober, late))
+        probe = asyncio.create_task(_probe(prober, latencies))
         started = time.perf_counter()
         for document in documents:
             statuses.add((await asker.exchange(_request(document))).status)
@@ -39,19 +39,19 @@ async def measure() -> list[Row]:
     return [
         at_most(
             f"{len(documents)} documents of any kind: /livez meanwhile, slowest",
-            max(late),
+            max(latencies),
             HELD_MS,
             "ms",
         ),
-        beside("  a document, in the middle", 1000 * seconds / len(documents), "ms"),
+        reference("  a document, in the middle", 1000 * seconds / len(documents), "ms"),
     ]
 
 
-async def _probe(connection: Connection, late: list[float]) -> None:
+async def _probe(connection: Connection, latencies: list[float]) -> None:
     while True:
         began = time.perf_counter()
         await connection.exchange(get("/livez"))
-        late.append(1000 * (time.perf_counter() - began))
+        latencies.append(1000 * (time.perf_counter() - began))
 
 
 def _documents() -> list[Document]:
@@ -75,7 +75,7 @@ def _documents() -> list[Document]:
 
 
 def _request(document: Document) -> bytes:
-    own = keys()
+    own = credentials()
     headers = {
         "X-Aws-Access-Key-Id": own.access_key,
         "X-Aws-Secret-Access-Key": own.secret_key,

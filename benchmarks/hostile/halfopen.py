@@ -1,12 +1,14 @@
-"""Clients who connect and say nothing, or not enough: other callers notice nothing."""
+"""Clients that connect and send nothing, or half a request: other callers are not affected."""
+
+from statistics import median
 
 from benchmarks import load
 from benchmarks.client import Connection
-from benchmarks.crowd import connected
-from benchmarks.measures.cold import cold
-from benchmarks.patience import seconds_until
-from benchmarks.processes import Process, canned, gateway
-from benchmarks.table import Row, at_most, middle, percentile
+from benchmarks.load import connect
+from benchmarks.processes import Process, gateway, upstream_process
+from benchmarks.queries import uncached_requests
+from benchmarks.table import Row, at_most, percentile
+from benchmarks.timing import seconds_until
 
 SILENT = 500
 BEGUN = 500
@@ -18,32 +20,34 @@ SECONDS = 5.0
 ROUNDS = 4
 P99 = 0.99
 UNCHANGED = 1.1
-"""How much dearer a p99 may look beside another: what the noise of a shared machine makes."""
+"""The noise of a shared machine in a ratio of two p99."""
 REAPED_SECONDS = 12.0
-"""A request has ten seconds to arrive."""
+"""The gateway waits 10 s for a request."""
 
 
 async def measure() -> list[Row]:
-    """Take turns: with such clients, and without. In the end see them go."""
+    """Measure with such clients and without, in turn; then until they are disconnected."""
     alone: list[float] = []
-    beset: list[float] = []
-    with canned(delay_ms=UPSTREAM_MS) as upstream, gateway(upstream) as ours:
-        await load.ask(ours, cold(CALLERS), seconds=1.0, apart=APART)
-        before = ours.files()
+    disturbed: list[float] = []
+    with upstream_process(delay_ms=UPSTREAM_MS) as upstream, gateway(upstream) as ours:
+        await load.closed_loop(ours, uncached_requests(CALLERS), seconds=1.0, apart=APART)
+        before = ours.open_files()
         for _ in range(ROUNDS):
             alone.append(await _p99(ours))
             idle = await _idle(ours)
-            beset.append(await _p99(ours))
+            disturbed.append(await _p99(ours))
             for connection in idle:
                 connection.close()
             await _files_back(ours, before)
         await _idle(ours)
         reaped = await _files_back(ours, before)
-    ratio = middle([with_them / without for with_them, without in zip(beset, alone, strict=True)])
+    ratio = median(
+        [with_them / without for with_them, without in zip(disturbed, alone, strict=True)]
+    )
     return [
         Row(
             f"{BEGUN} half-open and {SILENT} silent sockets: p99 of {CALLERS} others",
-            f"{middle(beset):.1f} : {middle(alone):.1f} ms = {ratio:.2f}",
+            f"{median(disturbed):.1f} : {median(alone):.1f} ms = {ratio:.2f}",
             f"<= {UNCHANGED:g}",
             ratio <= UNCHANGED,
         ),
@@ -52,18 +56,18 @@ async def measure() -> list[Row]:
 
 
 async def _p99(ours: Process) -> float:
-    run = await load.ask(ours, cold(CALLERS), seconds=SECONDS, apart=APART)
+    run = await load.closed_loop(ours, uncached_requests(CALLERS), seconds=SECONDS, apart=APART)
     return 1000 * percentile(run.latencies, P99)
 
 
 async def _idle(ours: Process) -> list[Connection]:
-    """Connect without ever asking."""
-    begun = await connected(ours, BEGUN)
+    """Connect without sending a whole request."""
+    begun = await connect(ours, BEGUN)
     for connection in begun:
-        connection.say(HEAD)
-    return [*begun, *await connected(ours, SILENT)]
+        connection.write(HEAD)
+    return [*begun, *await connect(ours, SILENT)]
 
 
 async def _files_back(ours: Process, number: int) -> float:
-    """Return the seconds until the gateway has no more files open than that."""
-    return await seconds_until(lambda: ours.files() <= number, most=2 * REAPED_SECONDS)
+    """Return the seconds until the gateway has so few files open."""
+    return await seconds_until(lambda: ours.open_files() <= number, limit=2 * REAPED_SECONDS)

@@ -1,59 +1,59 @@
-"""One caller who floods, and others who ask now and then."""
+"""One caller that floods the gateway, and others at a low rate."""
 
 import asyncio
 import time
+from statistics import median
 
 from benchmarks import load
 from benchmarks.client import Connection
-from benchmarks.crowd import Crowd, connected, impatient, press
-from benchmarks.measures.cold import cold
-from benchmarks.processes import Process, canned, gateway
-from benchmarks.questions import EVERY_FIELD, question
-from benchmarks.table import Row, at_most, beside, middle, percentile
+from benchmarks.load import Overload, connect, no_backoff, overload
+from benchmarks.processes import Process, gateway, upstream_process
+from benchmarks.queries import EVERY_FIELD, graphql_request, uncached_requests
+from benchmarks.table import Row, at_most, percentile, reference
 
 UPSTREAM_MS = 50.0
 NEIGHBOURS = 4
-"""Each asks so often; one alone would be too few questions for a p99."""
+"""Several, for one alone would send too few requests for a p99."""
 EVERY_SECONDS = 0.2
 FLOOD = 100
 FLOODER = 100
-"""Their number: nobody else's."""
+"""A caller number that no other has."""
 SHARE = 50
 """Calls a second: the default."""
 WINDOW_SECONDS = 12.0
-"""Over which the gateway counts: what may come at once is gone after that."""
+"""Of the rate limit: the burst is spent after it."""
 IDLE_SECONDS = 12.0
 TIMES = 2.0
 P99 = 0.99
 
 
 async def measure() -> list[Row]:
-    """Let the neighbours ask alone, then beside the flood."""
+    """Measure the others alone, then during the flood."""
     with (
-        canned(delay_ms=UPSTREAM_MS) as upstream,
+        upstream_process(delay_ms=UPSTREAM_MS) as upstream,
         gateway(upstream, caller_calls_per_second=SHARE) as ours,
     ):
-        await load.ask(ours, cold(NEIGHBOURS), seconds=1.0)
+        await load.closed_loop(ours, uncached_requests(NEIGHBOURS), seconds=1.0)
         idle = await _neighbours(ours, IDLE_SECONDS)
-        flooding = await connected(ours, FLOOD)
-        first, _ = await _beside_flood(ours, flooding)
-        before, since = await load.calls(upstream), time.perf_counter()
-        then, flood = await _beside_flood(ours, flooding)
-        # So many calls have one gap less between them.
-        gaps = await load.calls(upstream) - before - len(then) - 1
+        flooding = await connect(ours, FLOOD)
+        first, _ = await _during_flood(ours, flooding)
+        before, since = await load.upstream_calls(upstream), time.perf_counter()
+        then, flood = await _during_flood(ours, flooding)
+        # n calls have n - 1 gaps between them.
+        gaps = await load.upstream_calls(upstream) - before - len(then) - 1
         rate = gaps / (time.perf_counter() - since)
         for connection in flooding:
             connection.close()
     return [
-        _compared(f"1 caller floods on {FLOOD} connections: another's p99", [*first, *then], idle),
-        beside("  another's median", middle([*first, *then]), "ms"),
+        _ratio(f"1 caller floods on {FLOOD} connections: another's p99", [*first, *then], idle),
+        reference("  another's median", median([*first, *then]), "ms"),
         at_most("  upstream calls of who floods, after 12 s", rate, SHARE, "/s"),
-        beside("  requests of who floods", flood.asked / WINDOW_SECONDS, "/s", 0),
+        reference("  requests of who floods", flood.total / WINDOW_SECONDS, "/s", 0),
     ]
 
 
-def _compared(what: str, beset: list[float], idle: list[float]) -> Row:
-    with_flood, without = percentile(beset, P99), percentile(idle, P99)
+def _ratio(what: str, flooded: list[float], idle: list[float]) -> Row:
+    with_flood, without = percentile(flooded, P99), percentile(idle, P99)
     return Row(
         what,
         f"{with_flood:.1f} : {without:.1f} ms = {with_flood / without:.2f} x idle",
@@ -62,15 +62,15 @@ def _compared(what: str, beset: list[float], idle: list[float]) -> Row:
     )
 
 
-async def _beside_flood(ours: Process, flooding: list[Connection]) -> tuple[list[float], Crowd]:
-    requests = [question(EVERY_FIELD, FLOODER, fresh=True)] * len(flooding)
-    flood = press(flooding, requests, seconds=WINDOW_SECONDS, pause=impatient)
-    crowd, latencies = await asyncio.gather(flood, _neighbours(ours, WINDOW_SECONDS))
-    return latencies, crowd
+async def _during_flood(ours: Process, flooding: list[Connection]) -> tuple[list[float], Overload]:
+    requests = [graphql_request(EVERY_FIELD, FLOODER, no_cache=True)] * len(flooding)
+    flood = overload(flooding, requests, seconds=WINDOW_SECONDS, backoff=no_backoff)
+    result, latencies = await asyncio.gather(flood, _neighbours(ours, WINDOW_SECONDS))
+    return latencies, result
 
 
 async def _neighbours(ours: Process, seconds: float) -> list[float]:
-    """Return the milliseconds that each of the neighbours' questions took."""
+    """Return the milliseconds of each of the neighbours' requests."""
     until = time.perf_counter() + seconds
     took: list[float] = []
 
@@ -85,5 +85,5 @@ async def _neighbours(ours: Process, seconds: float) -> list[float]:
             at = max(at + EVERY_SECONDS, time.perf_counter())
         connection.close()
 
-    await asyncio.gather(*(neighbour(*each) for each in enumerate(cold(NEIGHBOURS))))
+    await asyncio.gather(*(neighbour(*each) for each in enumerate(uncached_requests(NEIGHBOURS))))
     return took

@@ -1,13 +1,15 @@
 """The AWS call of a page: signed, sent, read and checked."""
 
+from statistics import median
+
 import aiohttp
 import orjson
 
-from benchmarks.cost import compared
-from benchmarks.processes import canned
-from benchmarks.questions import keys
+from benchmarks.processes import upstream_process
+from benchmarks.queries import credentials
 from benchmarks.stock import stock_client
-from benchmarks.table import Row, at_most, beside, middle
+from benchmarks.table import Row, at_most, reference
+from benchmarks.timing import compare_cpu_ms
 from gateway.auth.credentials import Caller
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.values import Listing, PageRequest
@@ -18,11 +20,11 @@ TARGET_MS = 1.0
 
 
 async def measure() -> list[Row]:
-    """Compare our call with the stock client's and with one that neither signs nor checks."""
+    """Compare it with the stock client's, and with one that neither signs nor checks."""
     request = PageRequest(Listing(OPERATION, REGION), None)
-    own = keys()
+    own = credentials()
     caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
-    with canned() as upstream:
+    with upstream_process() as upstream:
         async with (
             CleanRoomsClient.open(frozenset({REGION}), upstream.url) as aws,
             stock_client(upstream.url) as client,
@@ -45,9 +47,9 @@ async def measure() -> list[Row]:
                     answer = orjson.loads(await response.read())
                 assert len(answer["audienceGenerationJobs"]) == 100
 
-            costs = [middle(figures) for figures in await compared(ours, stock, bare)]
+            costs = [median(figures) for figures in await compare_cpu_ms(ours, stock, bare)]
     return [
         at_most("AWS call of 100 rows: CPU", costs[0], TARGET_MS, "ms"),
-        beside("  stock aioboto3 client", costs[1], "ms"),
-        beside("  bare aiohttp and orjson, unsigned", costs[2], "ms"),
+        reference("  stock aioboto3 client", costs[1], "ms"),
+        reference("  bare aiohttp and orjson, unsigned", costs[2], "ms"),
     ]

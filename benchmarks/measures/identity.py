@@ -1,4 +1,4 @@
-"""What it costs to know who is asking, and that it costs no memory to have known many."""
+"""The cost of authentication, and the memory that past callers take."""
 
 import os
 import resource
@@ -9,9 +9,9 @@ import orjson
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, RSAKey
 
-from benchmarks.canned import ROWS, row
-from benchmarks.cost import cpu_ms
-from benchmarks.table import Row, at_most, beside
+from benchmarks.table import Row, at_most, reference
+from benchmarks.timing import cpu_ms
+from benchmarks.upstream import ROWS, row
 from gateway.auth.authenticator import Authenticator, Oidc
 from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.auth.jwks import IssuerKeys
@@ -34,30 +34,28 @@ KIBIBYTE = 1024
 
 
 class OwnKeys(IssuerKeys):
-    """Keys that need no issuer to be asked."""
+    """Keys without an issuer."""
 
     def __init__(self, keys: Mapping[str, Key]) -> None:
         super().__init__(NAME, None)
         self._own = keys
 
     async def find(self, key_id: str) -> Key | None:
-        """Return the key with this id."""
         return self._own.get(key_id)
 
 
 class OwnSts(StsClient):
-    """Gives sessions without being asked over a network."""
+    """Issues sessions without a network."""
 
     def __init__(self) -> None:
         super().__init__(None, REGION)
 
     async def assume_role(self, token: str, role: Role, session_name: str) -> Session:  # noqa: ARG002
-        """Return an hour's session."""
         return Session(AwsCredentials("ASIA" + "0" * 16, "s" * 40, "t" * 800), time.time() + HOUR)
 
 
-def token(key: RSAKey | ECKey, algorithm: str, subject: str) -> str:
-    """Sign a token for an hour."""
+def signed_token(key: RSAKey | ECKey, algorithm: str, subject: str) -> str:
+    """Sign a token that is valid for an hour."""
     claims = {"iss": NAME, "aud": "gateway", "sub": subject, "exp": int(time.time()) + HOUR}
     return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
 
@@ -78,8 +76,8 @@ async def measure() -> list[Row]:
 async def _verification() -> list[Row]:
     rsa = RSAKey.generate_key(2048, {"kid": "rsa"})
     ours = authenticator(rsa)
-    known = [(b"authorization", b"Bearer " + token(rsa, "RS256", "ada").encode())]
-    texts = iter([token(rsa, "RS256", f"caller {number}") for number in range(400)])
+    known = [(b"authorization", b"Bearer " + signed_token(rsa, "RS256", "ada").encode())]
+    texts = iter([signed_token(rsa, "RS256", f"caller {number}") for number in range(400)])
 
     async def unknown() -> None:
         await ours.identify([(b"authorization", b"Bearer " + next(texts).encode())])
@@ -92,7 +90,7 @@ async def _verification() -> list[Row]:
         at_most(
             "Warm OIDC caller: CPU of verification and look-up", await cpu_ms(warm), 1, "ms", 3
         ),
-        beside("  the first time, RS256 and without STS", await cpu_ms(unknown, 300), "ms"),
+        reference("  the first time, RS256 and without STS", await cpu_ms(unknown, 300), "ms"),
     ]
 
 
@@ -110,7 +108,7 @@ def _sealing() -> list[Row]:
         at_most(
             "Sealing a page of 100 items: CPU", (between - before) / times * 1000, 0.2, "ms", 3
         ),
-        beside("  opening it", (after - between) / times * 1000, "ms", 3),
+        reference("  opening it", (after - between) / times * 1000, "ms", 3),
     ]
 
 
@@ -123,7 +121,7 @@ async def _memory() -> list[Row]:
         caller = Caller.from_keys(f"ASIA{number:016d}", f"{number:040d}", "t" * 800)
         await cache.set(caller, caller.fingerprint.hex(), b"x" * 100, 60)
         if number * TOKENS % CALLERS < TOKENS:
-            text = token(ec, "ES256", f"caller {number}")
+            text = signed_token(ec, "ES256", f"caller {number}")
             await ours.identify([(b"authorization", b"Bearer " + text.encode())])
         if number in {CALLERS // 2, CALLERS - 1}:
             marks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -1,4 +1,4 @@
-"""Four replicas behind the balancer: what they carry beside one, and who fails meanwhile."""
+"""Four replicas behind the load balancer: their rate beside one's, and failures in a rollout."""
 
 import asyncio
 import os
@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from statistics import median
 
 from benchmarks import load
-from benchmarks.processes import Process, canned, cpu_of
-from benchmarks.questions import EVERY_FIELD, question
-from benchmarks.steady import Steady
-from benchmarks.table import Row, beside, middle, percentile
+from benchmarks.load import OpenLoop
+from benchmarks.processes import Process, cpu_of, upstream_process
+from benchmarks.queries import EVERY_FIELD, graphql_request
+from benchmarks.table import Row, percentile, reference
 from tests.gateways import Sandbox
 from tests.replicas.fleet import Fleet, running_fleet
 from tests.replicas.haproxy import SERVER_NAMES
@@ -25,23 +26,22 @@ ROUNDS = 5
 CACHE_SECONDS = 3600
 TARGET_RATIO = 1.8
 SPARE = 0.05
-"""So little of the machine left idle means that it is the limit."""
-A_SECOND = 200
+"""With so little idle time the machine is the limit."""
+RATE = 200
 DRAIN_SECONDS = 5
 P99 = 0.99
 
-QUESTIONS = [question(EVERY_FIELD, caller) for caller in range(CALLERS)]
+REQUESTS = [graphql_request(EVERY_FIELD, caller) for caller in range(CALLERS)]
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A fleet as one server."""
+class FleetServer:
+    """A fleet as one server for the load."""
 
     fleet: Fleet
 
     @property
     def port(self) -> int:
-        """Where the balancer answers."""
         return int(self.fleet.balancer.url.rpartition(":")[2])
 
     def cpu(self) -> float:
@@ -50,8 +50,8 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Account:
-    """Who used the machine's cores during a run, each as a share of all of them."""
+class CpuShares:
+    """Shares of the machine's cores during a run."""
 
     replicas: float
     balancer: float
@@ -60,20 +60,20 @@ class Account:
 
 
 async def measure() -> list[Row]:
-    """Ask one and four in turn, at full speed; then let four be replaced, and one be killed."""
-    with canned() as upstream:
-        return [*await _carried(upstream), *await _rolled(upstream)]
+    """Compare one and four at full load; then replace four, and kill one."""
+    with upstream_process() as upstream:
+        return [*await _compare_rates(upstream), *await _rollouts(upstream)]
 
 
-async def _carried(upstream: Process) -> list[Row]:
+async def _compare_rates(upstream: Process) -> list[Row]:
     with _fleet(upstream, names="A") as one, _fleet(upstream, names=SERVER_NAMES) as four:
-        pair = (Whole(one), Whole(four))
+        pair = (FleetServer(one), FleetServer(four))
         for whole in pair:
-            await load.ask(whole, QUESTIONS, seconds=WARM_UP_SECONDS)
-        rounds = [[await _accounted(whole) for whole in pair] for _ in range(ROUNDS)]
+            await load.closed_loop(whole, REQUESTS, seconds=WARM_UP_SECONDS)
+        rounds = [[await _measure_cores(whole) for whole in pair] for _ in range(ROUNDS)]
     ratios = [four.rate / one.rate for (one, _), (four, _) in rounds]
-    idle = middle([account.idle for _, (_, account) in rounds])
-    ratio = middle(ratios)
+    idle = median([account.idle for _, (_, account) in rounds])
+    ratio = median(ratios)
     return [
         Row(
             "Four replicas' rate, of one's; or no core is left",
@@ -84,24 +84,26 @@ async def _carried(upstream: Process) -> list[Row]:
         *(
             row
             for at, what in enumerate(("one", "four"))
-            for row in _told(what, [each[at] for each in rounds])
+            for row in _reference_rows(what, [each[at] for each in rounds])
         ),
     ]
 
 
-def _told(what: str, runs: list[tuple[load.Run, Account]]) -> list[Row]:
+def _reference_rows(what: str, runs: list[tuple[load.Run, CpuShares]]) -> list[Row]:
     shares = {
-        name: 100 * middle([getattr(account, name) for _, account in runs])
+        name: 100 * median([getattr(account, name) for _, account in runs])
         for name in ("replicas", "balancer", "load", "idle")
     }
     return [
-        beside(f"  {what}: rate, {CALLERS} at a time", middle([r.rate for r, _ in runs]), "/s", 0),
-        beside(f"  {what}: CPU of a request", middle([r.cpu_ms for r, _ in runs]), "ms"),
+        reference(
+            f"  {what}: rate, {CALLERS} at a time", median([r.rate for r, _ in runs]), "/s", 0
+        ),
+        reference(f"  {what}: CPU of a request", median([r.cpu_ms for r, _ in runs]), "ms"),
         Row(f"  {what}: the cores", ", ".join(f"{name} {v:.0f} %" for name, v in shares.items())),
     ]
 
 
-async def _accounted(whole: Whole) -> tuple[load.Run, Account]:
+async def _measure_cores(whole: FleetServer) -> tuple[load.Run, CpuShares]:
     clocks: list[Callable[[], float]] = [
         whole.cpu,
         lambda: cpu_of(whole.fleet.balancer.pid),
@@ -109,10 +111,10 @@ async def _accounted(whole: Whole) -> tuple[load.Run, Account]:
         _idle,
     ]
     before = [clock() for clock in clocks]
-    run = await load.ask(whole, QUESTIONS, seconds=SECONDS)
+    run = await load.closed_loop(whole, REQUESTS, seconds=SECONDS)
     all_cores = run.seconds * (os.cpu_count() or 1)
     used = [clock() - was for clock, was in zip(clocks, before, strict=True)]
-    return run, Account(*(seconds / all_cores for seconds in used))
+    return run, CpuShares(*(seconds / all_cores for seconds in used))
 
 
 def _idle() -> float:
@@ -121,32 +123,32 @@ def _idle() -> float:
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
-async def _rolled(upstream: Process) -> list[Row]:
+async def _rollouts(upstream: Process) -> list[Row]:
     with _fleet(upstream, names=SERVER_NAMES, drain_seconds=DRAIN_SECONDS) as four:
-        await load.ask(Whole(four), QUESTIONS, seconds=WARM_UP_SECONDS)
+        await load.closed_loop(FleetServer(four), REQUESTS, seconds=WARM_UP_SECONDS)
         return [
-            *await _meanwhile(four, "All replaced one by one", _roll),
-            *await _meanwhile(four, "One killed and replaced", _kill),
+            *await _failures_during(four, "All replaced one by one", _roll),
+            *await _failures_during(four, "One killed and replaced", _kill),
         ]
 
 
-async def _meanwhile(four: Fleet, what: str, happens: Callable[[Fleet], None]) -> list[Row]:
-    steady = Steady(Whole(four).port, QUESTIONS, A_SECOND)
-    over = asyncio.Event()
-    asking = asyncio.create_task(steady.run(over))
+async def _failures_during(four: Fleet, what: str, action: Callable[[Fleet], None]) -> list[Row]:
+    open_loop = OpenLoop(FleetServer(four).port, REQUESTS, RATE)
+    stopped = asyncio.Event()
+    task = asyncio.create_task(open_loop.run(stopped))
     try:
-        await asyncio.to_thread(happens, four)
+        await asyncio.to_thread(action, four)
     finally:
-        over.set()
-        await asking
-    for failure in steady.failed[:5]:
+        stopped.set()
+        await task
+    for failure in open_loop.failures[:5]:
         print(failure, file=sys.stderr)
-    failed, asked = len(steady.failed), len(steady.failed) + len(steady.latencies)
-    p99 = 1000 * percentile(steady.latencies, P99)
+    failed, total = len(open_loop.failures), len(open_loop.failures) + len(open_loop.latencies)
+    p99 = 1000 * percentile(open_loop.latencies, P99)
     return [
-        Row(f"{what}, {A_SECOND} /s: failed", f"{failed} of {asked}", "0", not failed),
-        beside("  p99 meanwhile", p99, "ms"),
-        beside("  longest", 1000 * max(steady.latencies), "ms", 0),
+        Row(f"{what}, {RATE} /s: failed", f"{failed} of {total}", "0", not failed),
+        reference("  p99 meanwhile", p99, "ms"),
+        reference("  longest", 1000 * max(open_loop.latencies), "ms", 0),
     ]
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from statistics import median
 
 from benchmarks.client import Connection
-from benchmarks.processes import START_SECONDS, Process, canned, starting_gateway
-from benchmarks.questions import EVERY_FIELD, question
-from benchmarks.table import Row, at_most, middle
+from benchmarks.processes import START_SECONDS, Process, starting_gateway, upstream_process
+from benchmarks.queries import EVERY_FIELD, graphql_request
+from benchmarks.table import Row, at_most
 
 STARTS = 7
 PAUSE = 0.005
@@ -14,11 +15,10 @@ TARGET_SECONDS = 1.5
 
 
 async def measure() -> list[Row]:
-    """Start it several times."""
-    with canned() as upstream:
+    with upstream_process() as upstream:
         await _start(upstream)  # brings the files into memory
         seconds = [await _start(upstream) for _ in range(STARTS)]
-    return [at_most("Start to first answer", middle(seconds), TARGET_SECONDS, "s")]
+    return [at_most("Start to first answer", median(seconds), TARGET_SECONDS, "s")]
 
 
 async def _start(upstream: Process) -> float:
@@ -26,7 +26,7 @@ async def _start(upstream: Process) -> float:
     with starting_gateway(upstream) as ours:
         async with asyncio.timeout(START_SECONDS):
             connection = await _connected(ours)
-            await connection.ask(question(EVERY_FIELD))
+            await connection.ask(graphql_request(EVERY_FIELD))
         seconds = time.perf_counter() - started
         connection.close()
     return seconds

@@ -1,9 +1,11 @@
-"""What log lines and metrics cost: the hot rate with them and without, in turns."""
+"""The cost of log lines and metrics in cached requests."""
+
+from statistics import median
 
 from benchmarks import load
-from benchmarks.processes import canned, gateway, untold
-from benchmarks.questions import EVERY_FIELD, question
-from benchmarks.table import Row, beside, middle
+from benchmarks.processes import gateway, gateway_without_telemetry, upstream_process
+from benchmarks.queries import EVERY_FIELD, graphql_request
+from benchmarks.table import Row, reference
 
 SECONDS = 1.0
 ROUNDS = 15
@@ -12,21 +14,21 @@ TARGET_PERCENT = 5.0
 
 
 async def measure() -> list[Row]:
-    """Ask the same again of a gateway as it comes, and of one that tells nothing."""
-    told: list[float] = []
-    silent: list[float] = []
-    request = [question(EVERY_FIELD)]
+    """Compare a gateway with one that has neither, in turn."""
+    with_telemetry: list[float] = []
+    without: list[float] = []
+    request = [graphql_request(EVERY_FIELD)]
     with (
-        canned() as upstream,
+        upstream_process() as upstream,
         gateway(upstream, cache_seconds=CACHE_SECONDS) as ours,
-        untold(upstream, cache_seconds=CACHE_SECONDS) as other,
+        gateway_without_telemetry(upstream, cache_seconds=CACHE_SECONDS) as other,
     ):
         for server in (ours, other):
-            await load.ask(server, request, seconds=SECONDS)
+            await load.closed_loop(server, request, seconds=SECONDS)
         for _ in range(ROUNDS):
-            told.append((await load.ask(ours, request, seconds=SECONDS)).cpu_ms)
-            silent.append((await load.ask(other, request, seconds=SECONDS)).cpu_ms)
-    cost = 100 * middle([a / b - 1 for a, b in zip(told, silent, strict=True)])
+            with_telemetry.append((await load.closed_loop(ours, request, seconds=SECONDS)).cpu_ms)
+            without.append((await load.closed_loop(other, request, seconds=SECONDS)).cpu_ms)
+    cost = 100 * median([a / b - 1 for a, b in zip(with_telemetry, without, strict=True)])
     return [
         Row(
             "Log lines and metrics, of the CPU of a warm request",
@@ -34,6 +36,6 @@ async def measure() -> list[Row]:
             f"<= {TARGET_PERCENT:g} %",
             cost <= TARGET_PERCENT,
         ),
-        beside("  a warm request with them", middle(told), "ms", 3),
-        beside("  without", middle(silent), "ms", 3),
+        reference("  a warm request with them", median(with_telemetry), "ms", 3),
+        reference("  without", median(without), "ms", 3),
     ]

@@ -1,27 +1,28 @@
-"""A walk through a long list: no page is dearer than the one before."""
+"""Paging through a long list: the last pages cost no more than the first."""
 
 import time
+from statistics import median
 
 import orjson
 
 from benchmarks import load
 from benchmarks.client import Connection
-from benchmarks.processes import Process, canned, gateway
-from benchmarks.questions import EVERY_FIELD, ONWARD, question
-from benchmarks.table import Row, middle
+from benchmarks.processes import Process, gateway, upstream_process
+from benchmarks.queries import EVERY_FIELD, WITHOUT_NEXT_PAGE, graphql_request
+from benchmarks.table import Row
 
 PAGES = 100
 ROWS = 100
 WALKS = 5
-LOOKING_BACK = 1.15
-"""How much dearer the last quarter may look: what the noise of a shared machine makes."""
+MAX_RATIO = 1.15
+"""The noise of a shared machine in the ratio of the quarters."""
 
 
 async def measure() -> list[Row]:
-    """Walk with the cache and hasNextPage, and with neither."""
+    """Measure with the cache and hasNextPage, and with neither."""
     return [
         *await _walks("", EVERY_FIELD, cache_seconds=5),
-        *await _walks(", no cache", ONWARD, cache_seconds=0),
+        *await _walks(", no cache", WITHOUT_NEXT_PAGE, cache_seconds=0),
     ]
 
 
@@ -31,26 +32,26 @@ async def _walks(how: str, query: str, *, cache_seconds: int) -> list[Row]:
     ratios: list[float] = []
     calls: list[int] = []
     with (
-        canned(pages=PAGES) as upstream,
+        upstream_process(pages=PAGES) as upstream,
         gateway(upstream, cache_seconds=cache_seconds) as ours,
     ):
         for walker in range(WALKS + 1):
-            before = await load.calls(upstream)
+            before = await load.upstream_calls(upstream)
             times = await _walk(ours, query, walker)
-            calls.append(await load.calls(upstream) - before)
+            calls.append(await load.upstream_calls(upstream) - before)
             if walker == 0:
                 continue  # warms up
             quarter = len(times) // 4
-            firsts.append(1000 * middle(times[:quarter]))
-            lasts.append(1000 * middle(times[-quarter:]))
+            firsts.append(1000 * median(times[:quarter]))
+            lasts.append(1000 * median(times[-quarter:]))
             ratios.append(lasts[-1] / firsts[-1])
     walk = f"Walk of {PAGES * ROWS} jobs{how}"
     return [
         Row(
             f"{walk}: last quarter's page to first's",
-            f"{middle(lasts):.2f} : {middle(firsts):.2f} ms = {middle(ratios):.2f}",
-            f"<= {LOOKING_BACK}",
-            middle(ratios) <= LOOKING_BACK,
+            f"{median(lasts):.2f} : {median(firsts):.2f} ms = {median(ratios):.2f}",
+            f"<= {MAX_RATIO}",
+            median(ratios) <= MAX_RATIO,
         ),
         Row(
             f"{walk}: upstream calls",
@@ -62,13 +63,13 @@ async def _walks(how: str, query: str, *, cache_seconds: int) -> list[Row]:
 
 
 async def _walk(ours: Process, query: str, walker: int) -> list[float]:
-    """Follow endCursor to the end; returns the seconds that each page took."""
+    """Follow endCursor to the end; return the seconds of each page."""
     connection = await Connection.to(ours.port)
     times: list[float] = []
     after: str | None = None
     seen = 0
     while True:
-        request = question(query, walker, after=after)
+        request = graphql_request(query, walker, after=after)
         started = time.perf_counter()
         answer = await connection.ask(request)
         seconds = time.perf_counter() - started

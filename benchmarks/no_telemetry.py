@@ -1,8 +1,8 @@
-"""`gateway serve` that tells nothing: no line of a request is written, no metric is counted.
+"""`gateway serve` without log lines of requests and without metrics.
 
-    python benchmarks/untold.py --port 8000
+    python -m benchmarks.no_telemetry --port 8000
 
-Settings are GATEWAY_* variables, as ever.
+Settings are GATEWAY_* variables.
 """
 
 import argparse
@@ -17,23 +17,22 @@ from gateway.telemetry.logging import configure_logs
 
 
 def nothing(*_: object) -> None:
-    """Count nothing."""
+    """Replace a method that counts."""
 
 
 def main() -> None:
-    """Serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
     app = create_app(read_settings())
     configure_logs("error")
-    silent = {
+    replaced = {
         Counter: ("inc",),
         Gauge: ("inc", "dec", "set"),
         Histogram: ("observe",),
         RequestLog: ("count", "set_document"),
     }
-    for kind, methods in silent.items():
+    for kind, methods in replaced.items():
         for method in methods:
             setattr(kind, method, nothing)
     serve(app, "127.0.0.1", port, 1)
