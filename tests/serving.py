@@ -15,15 +15,30 @@ GRACEFUL_SECONDS = 1
 
 
 class NotifyingServer(uvicorn.Server):
-    """Sets an event once it serves, or has failed to start."""
+    """Sets an event once it serves, or has failed to start; stops at once."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.settled = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self.settled.set()
+
+    async def main_loop(self) -> None:
+        """Wait for `stop`, where uvicorn polls `should_exit` every tenth of a second."""
+        while not self.should_exit:
+            await self.on_tick(0)  # updates the Date header
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), 1)
+
+    def stop(self) -> None:
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -69,7 +84,7 @@ def serve(
 
 
 def _stop(server: NotifyingServer, thread: threading.Thread) -> None:
-    server.should_exit = True
+    server.stop()
     thread.join(STOP_SECONDS)
     if thread.is_alive():
         server.force_exit = True

@@ -15,15 +15,8 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.upstream.cache.redis import PREFIX
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
-from tests.processes import gateway_process
-from tests.redis_servers import (
-    PASSWORD,
-    PASSWORD_IN_URLS,
-    RedisServer,
-    is_cache_key,
-    running_redis,
-    until,
-)
+from tests.processes import gateway_process, until
+from tests.redis_servers import PASSWORD, PASSWORD_IN_URLS, RedisServer, is_cache_key, running_redis
 from tests.serving import serve
 
 RATE_LIMIT_KEY = re.compile(

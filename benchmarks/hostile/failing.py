@@ -9,6 +9,7 @@ from benchmarks.load import Overload, connect, no_backoff, overload
 from benchmarks.processes import Process, faulty_upstream, gateway
 from benchmarks.queries import uncached_requests
 from benchmarks.table import Row, at_most, percentile, reference
+from gateway.upstream.resilience.client import CIRCUIT_OPEN
 
 CALLERS = 500
 FIRST_SECONDS = 10.0
@@ -18,7 +19,6 @@ ATTEMPTS = 1.2
 SEQUENTIAL_SECONDS = 3.0
 TARGET_MS = 20.0
 P99 = 0.99
-CIRCUIT_OPEN = b"circuit breaker open"
 
 
 async def measure() -> list[Row]:
@@ -78,7 +78,7 @@ async def _rejections(ours: Process) -> list[float]:
     until = time.perf_counter() + SEQUENTIAL_SECONDS
     while (started := time.perf_counter()) < until:
         answer = await connection.exchange(uncached_requests(1)[0])
-        if CIRCUIT_OPEN in answer.body:
+        if CIRCUIT_OPEN.encode() in answer.body:
             took.append(1000 * (time.perf_counter() - started))
     connection.close()
     return took

@@ -19,8 +19,7 @@ import pytest
 
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.target import JOBS
-from tests.processes import Process, process
-from tests.redis_servers import until
+from tests.processes import Process, process, until
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway
-from tests.redis_servers import until
+from tests.processes import until
 
 ADA = CALLERS["ada"]
 PRIVATE = (

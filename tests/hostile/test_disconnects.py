@@ -14,8 +14,7 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import TLS, Sandbox
 from tests.hostile.target import JOBS, Target
-from tests.processes import Process, gateway_process
-from tests.redis_servers import until
+from tests.processes import Process, gateway_process, until
 
 CONNECTIONS = 250
 ROUNDS = 4

@@ -14,7 +14,7 @@ from gateway.http.requests import MAX_PENDING_BYTES
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 from tests.hostile.target import JOBS
-from tests.redis_servers import until
+from tests.processes import until
 
 MAX_IN_FLIGHT = 8
 MAX_PER_CALLER = MAX_IN_FLIGHT // 4

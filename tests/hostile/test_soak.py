@@ -15,8 +15,8 @@ import pytest
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.soak import ResourceMonitor, Soak, inject_faults
 from tests.hostile.workload import LoadCaller, all_callers, oidc_file
-from tests.processes import Process, gateway_process, sandbox_process
-from tests.redis_servers import running_redis, until
+from tests.processes import Process, gateway_process, sandbox_process, until
+from tests.redis_servers import running_redis
 
 SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
 LIFETIME_SECONDS = SOAK_SECONDS + 120

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.gateways import Gateway, Sandbox
-from tests.processes import Process, gateway_process
-from tests.redis_servers import until
+from tests.processes import Process, gateway_process, until
 from tests.replicas.haproxy import SERVER_NAMES, LoadBalancer, load_balancer
 
 END_SECONDS = 60.0

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 import httpx
 
 from tests.gateways import TLS
-from tests.redis_servers import until
+from tests.processes import until
 
 CONFIG = Path(__file__).parents[2] / "deploy/haproxy.cfg"
 SERVER_NAMES = "ABCD"

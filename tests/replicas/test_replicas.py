@@ -14,8 +14,8 @@ import pytest
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import GRAPHQL, TIMEOUT_SECONDS, TLS, Gateway, Sandbox
-from tests.processes import sandbox_process
-from tests.redis_servers import running_redis, until
+from tests.processes import sandbox_process, until
+from tests.redis_servers import running_redis
 from tests.replicas.fleet import END_SECONDS, LIFETIME_SECONDS, Fleet, running_fleet
 
 PAGE = """query($after: String) { audienceGenerationJobs(first: 5, after: $after) {

@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from gateway.cli import main
 from gateway.sandbox import CALLERS
 from tests.gateways import Gateway, Sandbox
-from tests.processes import Process, gateway_process
-from tests.redis_servers import until
+from tests.processes import Process, gateway_process, until
 
 TIMEOUT_SECONDS = 30
 FOREVER = 3600

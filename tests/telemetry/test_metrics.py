@@ -6,8 +6,7 @@ import signal
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import Gateway, Sandbox
-from tests.processes import gateway_process
-from tests.redis_servers import until
+from tests.processes import gateway_process, until
 from tests.telemetry.programs import events, is_ready, samples
 
 NEWEST = "query Newest { audienceGenerationJobs(first: 2) { nodes { name } } }"

@@ -18,8 +18,7 @@ from gateway.telemetry.otel import OtelTracer
 from tests.auth.issuers import sandbox_file
 from tests.gateways import Gateway, Sandbox
 from tests.listeners import silent
-from tests.processes import Process
-from tests.redis_servers import until
+from tests.processes import Process, until
 from tests.sandbox.identities import id_token
 from tests.serving import serve
 from tests.telemetry.collector import CLIENT, SERVER, Collector
