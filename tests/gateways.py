@@ -1,6 +1,7 @@
 """A gateway in front of a sandbox, both served over real HTTP, and a client for each."""
 
 import contextlib
+import json
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -106,6 +107,19 @@ class Gateway:
         is_json = "json" in response.headers.get("content-type", "")
         content = response.json() if is_json and response.content else response.text
         return Answer(response.status_code, response.headers, content)
+
+
+def request_bytes(query: str, headers: Mapping[str, str]) -> bytes:
+    """Write the HTTP request of a query, for a socket that a test controls."""
+    body = json.dumps({"query": query})
+    lines = [
+        "POST /graphql HTTP/1.1",
+        "Host: x",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
 @contextlib.contextmanager

@@ -39,7 +39,8 @@ from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from gateway.upstream.values import ItemRequest, Listing, PageRequest, RequestCost, UpstreamRequest
 from tests.clock import Clock
-from tests.gateways import TLS
+from tests.gateways import TLS, request_bytes
+from tests.http.wire import connect
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
@@ -314,12 +315,13 @@ class EchoingUpstream:
 
 
 def http_request(query: str, key_id: str, token: str, cache: str = "max-age=0") -> bytes:
-    body = json.dumps({"query": query})
-    head = ["POST /graphql HTTP/1.1", "Host: x", "Content-Type: application/json",
-            f"X-Aws-Access-Key-Id: {key_id}", "X-Aws-Secret-Access-Key: the-one-secret-of-all",
-            f"X-Aws-Session-Token: {token}", f"Cache-Control: {cache}",
-            f"Content-Length: {len(body)}"]  # fmt: skip
-    return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
+    headers = {
+        "X-Aws-Access-Key-Id": key_id,
+        "X-Aws-Secret-Access-Key": "one-secret-of-all-callers",
+        "X-Aws-Session-Token": token,
+        "Cache-Control": cache,
+    }
+    return request_bytes(query, headers)
 
 
 class ConcurrentCallers:
@@ -460,13 +462,11 @@ def waiting_clients(
     """Send equal requests of one caller; when the block begins, all wait for one call."""
     query = "{ audienceGenerationJobs { nodes { name } } }"
     message = http_request(query, "ASIA0123456789ABCDEF", "token")
-    url_parts = httpx.URL(url)
-    address = (url_parts.host, url_parts.port or 80)
     with contextlib.ExitStack() as stack:
         connections: list[socket.socket] = []
         for _ in range(count):
-            connection = socket.create_connection(address, timeout=PATIENCE_SECONDS)
-            connections.append(stack.enter_context(connection))
+            connection = stack.enter_context(connect(url))
+            connections.append(connection)
             connection.sendall(message)
             # The first one's request begins the call.
             assert upstream.called.wait(PATIENCE_SECONDS)

@@ -1,8 +1,6 @@
 """Many clients that disconnect leave no work behind, and nothing unusual in the log."""
 
 import asyncio
-import json
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from random import Random
@@ -12,8 +10,9 @@ import httpx
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.gateways import TLS, Sandbox
+from tests.gateways import TLS, Sandbox, request_bytes
 from tests.hostile.target import JOBS, Target
+from tests.http.wire import connect
 from tests.processes import Process, gateway_process, until
 
 CONNECTIONS = 250
@@ -24,26 +23,17 @@ SPARE_FILES = 20
 
 
 def http_request(number: int) -> bytes:
-    """Write a request as bytes, each number's for another list, so that no call is shared."""
+    """Each number's is for another list, so that no call is shared."""
     arguments = f'(collaborationId: "{UUID(int=number)}", first: 2)'
-    body = json.dumps({"query": JOBS.replace("(first: 2)", arguments)}).encode()
-    headers = {
-        **aws_headers(CALLERS[CALLER_NAMES[number % len(CALLER_NAMES)]]),
-        "Host": "x",
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST /graphql HTTP/1.1\r\n{head}\r\n".encode() + body
+    caller = CALLERS[CALLER_NAMES[number % len(CALLER_NAMES)]]
+    return request_bytes(JOBS.replace("(first: 2)", arguments), aws_headers(caller))
 
 
 @contextmanager
 def requests_in_flight(target: Target) -> Iterator[None]:
-    address = httpx.URL(target.url)
     with ExitStack() as stack:
         for number in range(CONNECTIONS):
-            connection = socket.create_connection((address.host, address.port or 80), timeout=30)
-            stack.enter_context(connection).sendall(http_request(number))
+            stack.enter_context(connect(target.url)).sendall(http_request(number))
         until(lambda: target.sandbox.count() > 0)
         # The gateway serves its connections in turn: this response follows the reading of all.
         for _ in range(3):
@@ -73,7 +63,7 @@ DETAILS = """{
     exportJobs(first: 2) { nodes { name } }
   } }
 }"""
-BATCHES = 40
+BATCHES = 20
 BATCH_SIZE = 10
 MAX_SECONDS = 0.03
 

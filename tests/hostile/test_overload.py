@@ -1,19 +1,18 @@
 """More load than a gateway accepts: some requests are served, the others rejected at once."""
 
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
 from gateway.http.requests import MAX_PENDING_BYTES
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 from tests.hostile.target import JOBS
+from tests.http.wire import connect
 from tests.processes import until
 
 MAX_IN_FLIGHT = 8
@@ -126,10 +125,8 @@ def test_unfinished_bodies_are_not_all_held_in_memory(sandbox: Sandbox) -> None:
         f"Content-Length: {len(body) + 1}\r\n\r\n"
     )
     with gateway_over(sandbox) as gateway, ExitStack() as stack:
-        address = httpx.URL(gateway.url)
         for _ in range(MAX_PENDING_BYTES // len(body) + 20):
-            client = socket.create_connection((address.host, address.port), timeout=30)
-            stack.enter_context(client)
+            client = stack.enter_context(connect(gateway.url))
             client.sendall(head.encode() + body)
         rejected = client.recv(1000)
         small = gateway.ask(JOBS)
