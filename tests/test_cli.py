@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from tests.gateways import Sandbox
+from tests.gateways import TLS
+from tests.processes import Process, clean_environment, gateway_command
 
-PROGRAM = [sys.executable, "-m", "gateway"]
-WATCHDOG_SECONDS = 30
+TIMEOUT_SECONDS = 30
 SCHEMA = Path(__file__).parents[1] / "schema.graphql"
 
 
@@ -33,36 +32,6 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
-
-
-@contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the command as a process of its own, with a watchdog."""
-    with subprocess.Popen(  # noqa: S603  a fixed command
-        [*PROGRAM, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        watchdog = threading.Timer(WATCHDOG_SECONDS, process.kill)
-        watchdog.start()
-        try:
-            yield process
-        finally:
-            watchdog.cancel()
-            process.kill()
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """Return the output of a process up to the line with this text."""
-    assert process.stdout is not None
-    printed = ""
-    for line in process.stdout:
-        printed += line
-        if text in line:
-            return printed
-    raise AssertionError(f"It ended without printing {text!r}: {printed}{process.communicate()}")
 
 
 @pytest.fixture
@@ -98,23 +67,36 @@ def test_an_invalid_command_line_is_explained(arguments: list[str], text: str) -
     assert text in result.output
 
 
-@pytest.mark.parametrize("command", ["serve", "dev"])
 @pytest.mark.parametrize(
-    ("name", "value"), [("GATEWAY_CACHE_SECONDS", "soon"), ("GATEWAY_REGON", "us-east-1")]
+    ("command", "name", "values"),
+    [
+        ("dev", "CACHE_SECONDS", {"CACHE_SECONDS": "soon"}),
+        ("dev", "REGON", {"REGON": "us-east-1"}),
+        ("serve", "CACHE_SECONDS", {"CACHE_SECONDS": "soon"}),
+        ("serve", "REGON", {"REGON": "us-east-1"}),
+        ("serve", "CACHE_URL", {"CACHE_URL": "redis://:hunter2hunter2@a b"}),
+        ("serve", "MAX_IN_FLIGHT", {"MAX_IN_FLIGHT": "0"}),
+        ("serve", "CORS_ORIGINS", {"CORS_ORIGINS": "*"}),
+        ("serve", "CACHE_URL_FILE", {"CACHE_URL_FILE": "/nowhere/url"}),
+        ("serve", "OIDC_FILE", {"CALLERS": "oidc", "OIDC_FILE": "/nowhere/oidc.toml"}),
+        ("serve", "ROUTER_SECRET_FILE", {"ROUTER_SECRET_FILE": "/nowhere/secrets"}),
+    ],
 )
-def test_a_bad_setting_stops_the_start(
-    monkeypatch: pytest.MonkeyPatch, command: str, name: str, value: str
+def test_an_invalid_setting_prevents_the_start(
+    monkeypatch: pytest.MonkeyPatch, command: str, name: str, values: dict[str, str]
 ) -> None:
-    """Exit code 2, the variable's name, no traceback, and nothing is served."""
-    monkeypatch.setenv(name, value)
+    """One of each kind of check: exit code 2, the variable's name, and no value of a secret."""
+    for variable, value in values.items():
+        monkeypatch.setenv(f"GATEWAY_{variable}", value)
     ports = ["--port", "0", *(["--sandbox-port", "0"] if command == "dev" else [])]
     result = run(command, *ports)
 
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("gateway: ")
-    assert name in result.stderr
+    assert f"GATEWAY_{name}" in result.stderr
     assert "Traceback" not in result.stderr
+    assert "hunter2" not in result.stderr
 
 
 def test_help_and_version_are_printed() -> None:
@@ -140,53 +122,46 @@ def test_dev_reports_a_port_that_is_taken(taken_port: int, option: str) -> None:
 
 def test_serve_reports_a_port_that_is_taken(taken_port: int) -> None:
     """Without a traceback."""
-    with started("serve", "--port", str(taken_port)) as process:
-        stdout, stderr = process.communicate(timeout=WATCHDOG_SECONDS)
+    done = subprocess.run(  # noqa: S603  a fixed command
+        [sys.executable, "-m", "gateway", "serve", "--port", str(taken_port)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+    output = done.stdout + done.stderr
 
-    assert process.returncode in {1, 3}
-    assert str(taken_port) in stdout + stderr
-    assert "address already in use" in (stdout + stderr).lower()
-    assert "Traceback" not in stdout + stderr
+    assert done.returncode in {1, 3}
+    assert str(taken_port) in output
+    assert "address already in use" in output.lower()
+    assert "Traceback" not in output
 
 
-def test_serve_serves_until_sigterm(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
-    """It prints its address, is alive and ready, and exits without an error."""
-    monkeypatch.setenv("GATEWAY_UPSTREAM_URL", sandbox.url)
-    monkeypatch.setenv("GATEWAY_DRAIN_SECONDS", "0")
-    with started("serve", "--port", "0") as process:
-        printed = read_until(process, "running on")
-        (url,) = re.findall(r"http://127\.0\.0\.1:\d+", printed)
-        statuses = [httpx.get(url + path).status_code for path in ("/livez", "/readyz")]
-        process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=WATCHDOG_SECONDS)
-
-    assert statuses == [200, 200]
-    assert process.returncode == 0
-    assert stderr == ""
-    assert [json.loads(line)["level"] for line in stdout.splitlines() if '"error"' in line] == []
+@contextmanager
+def running_dev(host: str = "127.0.0.1") -> Iterator[Process]:
+    ports = ("--port", "0", "--sandbox-port", "0")
+    with gateway_command("dev", "--host", host, *ports, ready=re.compile("Ctrl-C")) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
-def development() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `gateway dev`, and give it and what it printed."""
-    with started("dev", "--port", "0", "--sandbox-port", "0") as process:
-        yield process, read_until(process, "Ctrl-C")
-
-
-Development = tuple[subprocess.Popen[str], str]
+def printed() -> Iterator[str]:
+    """Run `gateway dev`, and give what it prints."""
+    with running_dev() as process:
+        yield "".join(process.output)
 
 
 @pytest.mark.parametrize("scheme", ["X-Aws-Access-Key-Id", "Authorization: Bearer"])
-def test_the_commands_that_dev_prints_work(development: Development, scheme: str) -> None:
+def test_the_commands_that_dev_prints_work(printed: str, scheme: str) -> None:
     """The curl command of each authentication scheme returns jobs."""
-    lines = [line.strip() for line in development[1].splitlines() if "curl" in line]
-    (line,) = [line for line in lines if scheme in line]
+    (line,) = [line for line in printed.splitlines() if "curl" in line and scheme in line]
     done = subprocess.run(  # noqa: S603  as a user would
         ["bash", "-c", line],  # noqa: S607  any bash
         capture_output=True,
         text=True,
         check=True,
-        timeout=WATCHDOG_SECONDS,
+        timeout=TIMEOUT_SECONDS,
     )
     jobs = json.loads(done.stdout)["data"]["audienceGenerationJobs"]
 
@@ -194,46 +169,41 @@ def test_the_commands_that_dev_prints_work(development: Development, scheme: str
     assert jobs["pageInfo"]["endCursor"]
 
 
-def test_the_url_that_dev_prints_is_graphiql(development: Development) -> None:
+def test_the_url_that_dev_prints_is_graphiql(printed: str) -> None:
     """With introspection enabled."""
-    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", development[1], re.MULTILINE)
-    page = httpx.get(url, headers={"Accept": "text/html"})
-    schema = httpx.post(url, json={"query": "{ __schema { queryType { name } } }"})
+    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
+    page = httpx.get(url, headers={"Accept": "text/html"}, verify=TLS)
+    query = {"query": "{ __schema { queryType { name } } }"}
+    schema = httpx.post(url, json=query, verify=TLS)
 
     assert page.headers["content-type"].startswith("text/html")
     assert schema.json() == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
 
 
-def test_the_callers_that_dev_prints_are_valid(development: Development) -> None:
+def test_the_callers_that_dev_prints_are_valid(printed: str) -> None:
     """Their headers can be pasted into GraphiQL."""
-    (url,) = re.findall(r"http://127\.0\.0\.1:\d+/graphql$", development[1], re.MULTILINE)[:1]
-    callers = re.findall(r"^  (\w+): .*\n  (\{.*?\})", development[1], re.MULTILINE)
+    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
+    callers = re.findall(r"^  (\w+): .*\n  (\{.*?\})", printed, re.MULTILINE)
     query = {"query": "{ audienceGenerationJobs(first: 1) { nodes { name } } }"}
     answers = [
-        httpx.post(url, json=query, headers=json.loads(headers)).json() for _, headers in callers
+        httpx.post(url, json=query, headers=json.loads(headers), verify=TLS).json()
+        for _, headers in callers
     ]
 
     assert [name for name, _ in callers] == ["ada", "grace", "edith"]
     assert all("errors" not in answer for answer in answers)
 
 
-def test_dev_ends_with_ctrl_c() -> None:
-    """Both servers stop, without a traceback."""
-    with started("dev", "--port", "0", "--sandbox-port", "0") as process:
-        read_until(process, "Ctrl-C")
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=WATCHDOG_SECONDS)
-
-    assert process.returncode in {0, 1, 130, -signal.SIGINT}
-    assert "Traceback" not in stdout + stderr
-
-
 @pytest.mark.parametrize("host", ["::1", "localhost"])
-def test_dev_listens_on_the_given_host(host: str) -> None:
-    """A name or an IPv6 address; the printed URL can be opened."""
-    with started("dev", "--host", host, "--port", "0", "--sandbox-port", "0") as process:
-        printed = read_until(process, "Ctrl-C")
-        (url,) = re.findall(r"^  (http://\S+/graphql)$", printed, re.MULTILINE)
-        answer = httpx.get(url.replace("/graphql", "/livez"))
+def test_dev_listens_on_the_given_host_until_ctrl_c(host: str) -> None:
+    """A name or an IPv6 address; the printed URL can be opened. Ctrl-C leaves no traceback."""
+    with running_dev(host) as process:
+        output = "".join(process.output)
+        (url,) = re.findall(r"^  (http://\S+)/graphql$", output, re.MULTILINE)
+        answer = httpx.get(f"{url}/livez", verify=TLS)
+        process.send_signal(signal.SIGINT)
+        code = process.wait(TIMEOUT_SECONDS)
 
     assert answer.status_code == 200
+    assert code in {0, 1, 130, -signal.SIGINT}
+    assert "Traceback" not in "".join(process.output)
