@@ -1,26 +1,16 @@
 """The endpoint over real HTTP: every request gets the right status and clear errors."""
 
-import asyncio
 import contextlib
-import json
 import select
-import socket
-import threading
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
 
-from gateway.app import create_app
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.server.protocol import HardenedProtocol
-from gateway.settings import Settings
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
-from tests.http.wire import PATIENCE_SECONDS, connect, parse_responses, read_to_end
-from tests.serving import serve
+from tests.http.wire import connect, parse_responses, read_to_end
 
 JSON = {"Content-Type": "application/json"}
 ADA = dict(aws_headers(CALLERS["ada"]))
@@ -250,78 +240,3 @@ def test_an_unknown_path_is_404(gateway: Gateway) -> None:
     # Not a redirect: clients would repeat the request, credentials and all, at its target.
     assert gateway.send("POST", "/graphql/", headers=ADA).status == 404
     assert gateway.send("GET", "/metrics/secret").status == 404
-
-
-class PausedUpstream:
-    """An upstream that responds only when told to, or when its client disconnects."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.called = threading.Event()
-        self.disconnected = threading.Event()
-        self.respond = threading.Event()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        self.calls += 1
-        self.called.set()
-        respond = asyncio.create_task(asyncio.to_thread(self.respond.wait, PATIENCE_SECONDS))
-        disconnect = asyncio.create_task(_disconnect(receive))
-        await asyncio.wait({respond, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-        if disconnect.done():
-            self.disconnected.set()
-            self.respond.set()
-            return
-        disconnect.cancel()
-        body = json.dumps({"audienceGenerationJobs": []}).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": body})
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-@pytest.fixture
-def upstream() -> PausedUpstream:
-    return PausedUpstream()
-
-
-@pytest.fixture
-def url(upstream: PausedUpstream) -> Iterator[str]:
-    with (
-        serve(upstream) as upstream_url,
-        serve(create_app(Settings(upstream_url=upstream_url))) as url,
-    ):
-        yield url
-
-
-def send_query(url: str) -> socket.socket:
-    body = json.dumps({"query": JOBS})
-    connection = connect(url)
-    connection.sendall(f"{HEAD_AS_ADA}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-    return connection
-
-
-def test_a_disconnect_cancels_the_upstream_call(url: str, upstream: PausedUpstream) -> None:
-    connection = send_query(url)
-    assert upstream.called.wait(PATIENCE_SECONDS)
-    connection.close()
-    assert upstream.disconnected.wait(PATIENCE_SECONDS)
-
-
-def test_a_disconnect_does_not_cancel_a_shared_call(url: str, upstream: PausedUpstream) -> None:
-    first = send_query(url)
-    assert upstream.called.wait(PATIENCE_SECONDS)
-    second = send_query(url)
-    # Connections are served in turn: the second query has been read before this is answered.
-    assert httpx.get(f"{url}/livez").is_success
-    first.close()
-    assert httpx.get(f"{url}/livez").is_success
-    upstream.respond.set()
-    received = second.recv(65536)
-    second.close()
-    assert b'{"data":{"audienceGenerationJobs":{"nodes":[]}}}' in received
-    assert upstream.calls == 1
