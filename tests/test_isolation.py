@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import socket
 import threading
 import unicodedata
@@ -22,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.app import create_app
 from gateway.auth.credentials import AwsCredentials, Caller
+from gateway.concurrency import SingleFlight
 from gateway.errors import (
     ForbiddenError,
     GatewayError,
@@ -41,6 +43,7 @@ from gateway.upstream.values import ItemRequest, Listing, PageRequest, RequestCo
 from tests.clock import Clock
 from tests.gateways import TLS, request_bytes
 from tests.http.wire import connect
+from tests.processes import until
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
@@ -403,6 +406,8 @@ class BlockingUpstream:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.requests: list[str] = []
+        """The cache keys of the requests that have joined a call."""
         self.forbidden = False
         self.called = threading.Event()
         self.disconnected = threading.Event()
@@ -441,9 +446,20 @@ def upstream() -> BlockingUpstream:
 
 @pytest.fixture(params=["memory", "redis"])
 def url(
-    request: pytest.FixtureRequest, upstream: BlockingUpstream, redis_server: RedisServer
+    request: pytest.FixtureRequest,
+    upstream: BlockingUpstream,
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """Serve a gateway over it, with each kind of cache."""
+    run = SingleFlight.run
+
+    async def counted_run(self: SingleFlight[Any], key: object, *args: Any, **named: Any) -> Any:
+        if isinstance(key, str):  # of the cache; the loader has keys of its own
+            upstream.requests.append(key)
+        return await run(self, key, *args, **named)
+
+    monkeypatch.setattr(SingleFlight, "run", counted_run)
     cache_url = "memory://" if request.param == "memory" else redis_server.url
     with (
         serve(upstream) as upstream_url,
@@ -462,6 +478,7 @@ def waiting_clients(
     """Send equal requests of one caller; when the block begins, all wait for one call."""
     query = "{ audienceGenerationJobs { nodes { name } } }"
     message = http_request(query, "ASIA0123456789ABCDEF", "token")
+    joined = len(upstream.requests) + count
     with contextlib.ExitStack() as stack:
         connections: list[socket.socket] = []
         for _ in range(count):
@@ -470,14 +487,15 @@ def waiting_clients(
             connection.sendall(message)
             # The first one's request begins the call.
             assert upstream.called.wait(PATIENCE_SECONDS)
-        _wait_until_read(url)
+        until(lambda: len(upstream.requests) == joined)
         yield connections
 
 
-def _wait_until_read(url: str) -> None:
-    # The gateway serves its connections in turn: this response follows the reading of all.
-    for _ in range(3):
-        assert httpx.get(f"{url}/livez", verify=TLS).is_success
+def in_flight(url: str) -> int:
+    metrics = httpx.get(f"{url}/metrics", verify=TLS).text
+    found = re.search(r"^gateway_in_flight_requests (\d+)", metrics, re.MULTILINE)
+    assert found, metrics
+    return int(found[1])
 
 
 def read_response(connection: socket.socket) -> Any:
@@ -495,7 +513,7 @@ def test_followers_are_answered_when_the_leader_has_disconnected(
     """By the same upstream call."""
     with waiting_clients(url, upstream) as (leader, *followers):
         leader.close()
-        _wait_until_read(url)
+        until(lambda: in_flight(url) == WAITING - 1)
         upstream.released.set()
         names = [read_response(each)["data"]["audienceGenerationJobs"] for each in followers]
 

@@ -35,9 +35,6 @@ def requests_in_flight(target: Target) -> Iterator[None]:
         for number in range(CONNECTIONS):
             stack.enter_context(connect(target.url)).sendall(http_request(number))
         until(lambda: target.sandbox.count() > 0)
-        # The gateway serves its connections in turn: this response follows the reading of all.
-        for _ in range(3):
-            assert target.send("GET", "/livez").status == httpx.codes.OK
         yield
 
 
@@ -49,7 +46,7 @@ def test_a_thousand_aborted_requests_leave_no_connection_open(
     target.sandbox.fault("hang")
     for _ in range(ROUNDS):
         with requests_in_flight(target):
-            assert target_process.open_files() >= before + CONNECTIONS
+            until(lambda: target_process.open_files() >= before + CONNECTIONS)
         until(lambda: target_process.open_files() <= before + SPARE_FILES)
         httpx.delete(f"{target.sandbox.url}/_sandbox/calls", verify=TLS)
     target.sandbox.reset()
