@@ -1,4 +1,4 @@
-"""Nobody ever gets an answer that was given to another, whatever is shared on the way to it."""
+"""No caller ever gets another caller's response, whatever requests share."""
 
 import asyncio
 import contextlib
@@ -48,36 +48,31 @@ from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
 
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 
 
-class NotedError(Exception):
-    """Ends a question as soon as it is known under which key it is looked for."""
+class CacheKeyError(Exception):
+    """Ends a request with the key of its cache lookup."""
 
 
-class Noting(MemoryCache):
-    """A cache that only tells under which key it was asked."""
-
+class KeyRevealingCache(MemoryCache):
     async def get(self, _caller: Caller, key: str) -> bytes | None:
-        """Tell the key."""
-        raise NotedError(key)
+        raise CacheKeyError(key)
 
 
-Asked = PageRequest | ItemRequest
+Request = PageRequest | ItemRequest
 
 
-async def fetch(answers: CachedClient, who: Caller, asked: Asked) -> None:
-    """Ask for one thing."""
-    request: UpstreamRequest[Any] = asked
-    await answers.fetch(who, request, cost=RequestCost(), before_call=lambda: None)
+async def fetch(client: CachedClient, caller: Caller, request: Request) -> None:
+    typed: UpstreamRequest[Any] = request
+    await client.fetch(caller, typed, cost=RequestCost(), before_call=lambda: None)
 
 
-def place_of(who: Caller, asked: Asked) -> str:
-    """Give the key under which the caller's answer is kept and joined."""
-    answers = CachedClient(FakeClient(), Noting(0), 60)
-
-    with pytest.raises(NotedError) as caught:
-        asyncio.run(fetch(answers, who, asked))
+def cache_key(caller: Caller, request: Request) -> str:
+    """Return the key under which a response is cached and a call shared."""
+    client = CachedClient(FakeClient(), KeyRevealingCache(0), 60)
+    with pytest.raises(CacheKeyError) as caught:
+        asyncio.run(fetch(client, caller, request))
     return str(caught.value)
 
 
@@ -87,26 +82,24 @@ texts = st.sampled_from(PIECES) | st.lists(st.sampled_from(PIECES), max_size=3).
 
 
 @st.composite
-def cut_in_three(draw: st.DrawFn) -> tuple[str, str, str]:
-    """Cut one of few texts anywhere: such parts collide when they are joined."""
+def three_parts(draw: st.DrawFn) -> tuple[str, str, str]:
+    """Split one of few texts anywhere: such parts collide when they are concatenated."""
     text = draw(st.sampled_from(["abcab", "aaaaa", f"{E_ACUTE}a{E_AND_ACUTE}", "1:1:a1:1:"]))
     ends = sorted(draw(st.tuples(*[st.integers(0, len(text))] * 2)))
     return text[: ends[0]], text[ends[0] : ends[1]], text[ends[1] :]
 
 
-def by_keys(parts: tuple[str, str, str | None]) -> Caller:
-    """Make a caller of AWS keys."""
+def with_keys(parts: tuple[str, str, str | None]) -> Caller:
     return Caller.from_keys(*parts)
 
 
-def by_token(parts: tuple[str, str, str | None]) -> Caller:
-    """Make a caller of a token in a role and a region."""
+def with_token(parts: tuple[str, str, str | None]) -> Caller:
     token, role_arn, region = parts
     return Caller.from_token(AwsCredentials("A", "B", None), token, role_arn, region or "", 1e10)
 
 
-materials = cut_in_three() | st.tuples(texts, texts, texts | st.none())
-makers = st.sampled_from([by_keys, by_token])
+materials = three_parts() | st.tuples(texts, texts, texts | st.none())
+makers = st.sampled_from([with_keys, with_token])
 requests = st.builds(
     PageRequest,
     st.builds(
@@ -125,33 +118,33 @@ requests = st.builds(
 
 
 @given(makers, makers, materials, materials)
-@example(by_keys, by_keys, ("ab", "c", "d"), ("a", "bc", "d"))
-@example(by_keys, by_keys, ("a", "b", None), ("a", "b", ""))
-@example(by_keys, by_keys, ("a", E_ACUTE, "c"), ("a", E_AND_ACUTE, "c"))
-@example(by_keys, by_token, ("a", "b", "c"), ("a", "b", "c"))
-@example(by_keys, by_token, ("b", "a", "c"), ("a", "b", "c"))
-def test_callers_whose_parts_collide_share_nothing(
+@example(with_keys, with_keys, ("ab", "c", "d"), ("a", "bc", "d"))
+@example(with_keys, with_keys, ("a", "b", None), ("a", "b", ""))
+@example(with_keys, with_keys, ("a", E_ACUTE, "c"), ("a", E_AND_ACUTE, "c"))
+@example(with_keys, with_token, ("a", "b", "c"), ("a", "b", "c"))
+@example(with_keys, with_token, ("b", "a", "c"), ("a", "b", "c"))
+def test_callers_with_colliding_parts_share_nothing(
     make: Callable[[Any], Caller], make_other: Callable[[Any], Caller], one: Any, other: Any
 ) -> None:
-    """Neither a fingerprint, nor a sealing key, nor one as the other, nor a place in a cache."""
-    if make is make_other is by_token:
+    """All fingerprints, encryption keys and cache keys differ."""
+    if make is make_other is with_token:
         one, other = ((*each[:2], each[2] or "") for each in (one, other))
     assume((make, one) != (make_other, other))
     first, second = make(one), make_other(other)
     material = {first.fingerprint, first.encryption_key, second.fingerprint, second.encryption_key}
 
     assert len(material) == 4
-    assert place_of(first, FIRST_PAGE) != place_of(second, FIRST_PAGE)
+    assert cache_key(first, FIRST_PAGE) != cache_key(second, FIRST_PAGE)
 
 
-ONE_PAGE = Listing(LIST, REGION)
+LISTING = Listing(LIST, REGION)
 
 
 @given(requests, requests)
-@example(PageRequest(ONE_PAGE, None), PageRequest(ONE_PAGE, ""))
-@example(PageRequest(ONE_PAGE, None), PageRequest(ONE_PAGE, "null"))
-@example(PageRequest(ONE_PAGE, E_ACUTE), PageRequest(ONE_PAGE, E_AND_ACUTE))
-@example(PageRequest(ONE_PAGE, None), ItemRequest(LIST, REGION, ()))
+@example(PageRequest(LISTING, None), PageRequest(LISTING, ""))
+@example(PageRequest(LISTING, None), PageRequest(LISTING, "null"))
+@example(PageRequest(LISTING, E_ACUTE), PageRequest(LISTING, E_AND_ACUTE))
+@example(PageRequest(LISTING, None), ItemRequest(LIST, REGION, ()))
 @example(
     PageRequest(Listing(LIST, REGION, (("a", "bc"),)), None),
     PageRequest(Listing(LIST, REGION, (("ab", "c"),)), None),
@@ -160,38 +153,36 @@ ONE_PAGE = Listing(LIST, REGION)
     PageRequest(Listing(LIST, REGION, (("a", ""),)), None),
     PageRequest(Listing(LIST, REGION, ()), None),
 )
-def test_questions_that_collide_share_nothing(one: Asked, other: Asked) -> None:
-    """Joined parts, null and absent and empty, forms of one letter: all are apart."""
+def test_requests_with_colliding_parts_share_nothing(one: Request, other: Request) -> None:
+    """Concatenated parts, null and absent and empty, Unicode forms of one letter."""
     assume(one != other)
 
-    assert place_of(caller("ada"), one) != place_of(caller("ada"), other)
+    assert cache_key(caller("ada"), one) != cache_key(caller("ada"), other)
 
 
-@given(cut_in_three(), cut_in_three())
-def test_a_caller_s_end_is_not_a_question_s_beginning(one: Any, other: Any) -> None:
-    """What is cut between who asks and what is asked collides as little."""
+@given(three_parts(), three_parts())
+def test_the_end_of_a_caller_is_not_the_beginning_of_a_request(one: Any, other: Any) -> None:
     assume(one != other)
-    places = {
-        place_of(Caller.from_keys(a, b, None), PageRequest(Listing(LIST, REGION), c))
+    keys = {
+        cache_key(Caller.from_keys(a, b, None), PageRequest(Listing(LIST, REGION), c))
         for a, b, c in (one, other)
     }
 
-    assert len(places) == 2
+    assert len(keys) == 2
 
 
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[RedisServer]:
-    """Run a Redis."""
     with running_redis() as server:
         yield server
 
 
 @pytest.fixture
 def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
-    """Give it empty, and wait for it as long as it takes: these are not the tests of its faults."""
-    monkeypatch.setattr(redis_module, "GET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(redis_module, "SET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(redis_module, "CONNECT_SECONDS", PATIENCE_SECONDS)
+    """Give it empty, with long timeouts: these tests are not about its faults."""
+    monkeypatch.setattr(redis_module, "GET_SECONDS", TIMEOUT_SECONDS)
+    monkeypatch.setattr(redis_module, "SET_SECONDS", TIMEOUT_SECONDS)
+    monkeypatch.setattr(redis_module, "CONNECT_SECONDS", TIMEOUT_SECONDS)
     with shared_server.client() as redis:
         redis.flushall()
     return shared_server
@@ -199,13 +190,12 @@ def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock to be moved by hand."""
     return Clock()
 
 
 @pytest.fixture(params=["memory", "redis"])
 async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[ResponseCache]:
-    """Give each place for answers there is, empty, by the clock."""
+    """Give an empty cache of each kind, with the clock."""
     if request.param == "memory":
         cache: ResponseCache = MemoryCache(64_000_000, clock=clock)
     else:
@@ -217,42 +207,43 @@ async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[R
     await cache.close()
 
 
-async def ask(answers: CachedClient, who: Caller) -> None:
-    """Ask for a page and for an object."""
-    await fetch(answers, who, FIRST_PAGE)
-    await fetch(answers, who, ItemRequest(GET, REGION, ()))
+async def fetch_both(client: CachedClient, caller: Caller) -> None:
+    """Fetch a page and an object."""
+    await fetch(client, caller, FIRST_PAGE)
+    await fetch(client, caller, ItemRequest(GET, REGION, ()))
 
 
-@pytest.mark.parametrize(("left", "seconds", "life"), [(30, 3600, 30), (3600, 30, 30), (5, 5, 5)])
-async def test_an_entry_ends_with_the_setting_or_the_right_whichever_is_first(
-    cache: ResponseCache, clock: Clock, left: float, seconds: float, life: float
+@pytest.mark.parametrize(
+    ("remaining", "seconds", "ttl"), [(30, 3600, 30), (3600, 30, 30), (5, 5, 5)]
+)
+async def test_an_entry_expires_with_the_setting_or_the_credentials(
+    cache: ResponseCache, clock: Clock, remaining: float, seconds: float, ttl: float
 ) -> None:
-    """Until then it is served; from then on the upstream is asked."""
-    aws = FakeClient()
-    answers = CachedClient(aws, cache, seconds, clock=clock)
-    who = replace(caller("ada"), expires_at=clock.now + left)
-    asked = []
-    for pause in (0, life - 0.01, 0.01):
+    """Whichever is first."""
+    upstream = FakeClient()
+    client = CachedClient(upstream, cache, seconds, clock=clock)
+    ada = replace(caller("ada"), expires_at=clock.now + remaining)
+    calls = []
+    for pause in (0, ttl - 0.01, 0.01):
         clock.now += pause
-        await ask(answers, who)
-        asked.append(len(aws.calls))
+        await fetch_both(client, ada)
+        calls.append(len(upstream.calls))
 
-    assert asked == [2, 2, 4]
+    assert calls == [2, 2, 4]
 
 
-@pytest.mark.parametrize("left", [0.0009, 0, -1, -1e9])
-async def test_no_entry_is_made_for_a_right_that_is_over(
-    cache: ResponseCache, clock: Clock, left: float
+@pytest.mark.parametrize("remaining", [0.0009, 0, -1, -1e9])
+async def test_nothing_is_cached_for_expired_credentials(
+    cache: ResponseCache, clock: Clock, remaining: float
 ) -> None:
-    """Not even one that would end at once."""
-    aws = FakeClient()
-    answers = CachedClient(aws, cache, 3600, clock=clock)
-    who = replace(caller("ada"), expires_at=clock.now + left)
-    await ask(answers, who)
+    upstream = FakeClient()
+    client = CachedClient(upstream, cache, 3600, clock=clock)
+    ada = replace(caller("ada"), expires_at=clock.now + remaining)
+    await fetch_both(client, ada)
     clock.now += 0.001
-    await ask(answers, replace(who, expires_at=None))
+    await fetch_both(client, replace(ada, expires_at=None))
 
-    assert len(aws.calls) == 4
+    assert len(upstream.calls) == 4
 
 
 ERRORS = [ForbiddenError, UnauthenticatedError, ThrottledError, UpstreamTimeoutError,
@@ -260,32 +251,30 @@ ERRORS = [ForbiddenError, UnauthenticatedError, ThrottledError, UpstreamTimeoutE
 
 
 @pytest.mark.parametrize("error", ERRORS)
-async def test_an_error_is_never_kept(
+async def test_errors_are_not_cached(
     cache: ResponseCache, clock: Clock, error: type[GatewayError]
 ) -> None:
-    """The next one who asks is answered."""
-    aws = FakeClient(error("No."))
-    answers = CachedClient(aws, cache, 3600, clock=clock)
+    upstream = FakeClient(error("No."))
+    client = CachedClient(upstream, cache, 3600, clock=clock)
     with pytest.raises(error):
-        await ask(answers, caller("ada"))
-    await ask(answers, caller("ada"))
-    await ask(answers, caller("ada"))
+        await fetch_both(client, caller("ada"))
+    await fetch_both(client, caller("ada"))
+    await fetch_both(client, caller("ada"))
 
-    assert len(aws.calls) == 3
+    assert len(upstream.calls) == 3
 
 
 @pytest.mark.parametrize("token", [None, "", "another"])
-async def test_half_of_the_credentials_open_no_entry(
+async def test_partial_credentials_read_no_entry(
     cache: ResponseCache, clock: Clock, token: str | None
 ) -> None:
-    """Whoever lacks a part of them is another caller."""
-    aws = FakeClient()
-    answers = CachedClient(aws, cache, 3600, clock=clock)
-    await ask(answers, Caller.from_keys("ASIA", "secret", "token"))
-    await ask(answers, Caller.from_keys("ASIA", "secret", token))
-    await ask(answers, Caller.from_keys("ASIA", "guess", "token"))
+    upstream = FakeClient()
+    client = CachedClient(upstream, cache, 3600, clock=clock)
+    await fetch_both(client, Caller.from_keys("ASIA", "secret", "token"))
+    await fetch_both(client, Caller.from_keys("ASIA", "secret", token))
+    await fetch_both(client, Caller.from_keys("ASIA", "guess", "token"))
 
-    assert len(aws.calls) == 6
+    assert len(upstream.calls) == 6
 
 
 def collaboration_id_of(name: str) -> str:
@@ -349,7 +338,7 @@ class ConcurrentCallers:
         rows = {"data": {"audienceGenerationJobs": {"nodes": [{"name": name}] * 3}}}
         for _ in range(rounds):
             await asyncio.sleep(self._random.uniform(0, 0.05))  # at any moment
-            timeout = self._random.choice([0.01, 0.05, PATIENCE_SECONDS, PATIENCE_SECONDS])
+            timeout = self._random.choice([0.01, 0.05, TIMEOUT_SECONDS, TIMEOUT_SECONDS])
             own = f'(collaborationId: "{collaboration_id_of(name)}")'
             arguments = self._random.choice(["", own])
             query = f"{{ audienceGenerationJobs{arguments} {{ nodes {{ name }} }} }}"
@@ -418,7 +407,7 @@ class BlockingUpstream:
             return
         self.calls += 1
         self.called.set()
-        release = asyncio.create_task(asyncio.to_thread(self.released.wait, PATIENCE_SECONDS))
+        release = asyncio.create_task(asyncio.to_thread(self.released.wait, TIMEOUT_SECONDS))
         disconnect = asyncio.create_task(self._wait_for_disconnect(receive))
         await asyncio.wait({release, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if disconnect.done():
@@ -486,7 +475,7 @@ def waiting_clients(
             connections.append(connection)
             connection.sendall(message)
             # The first one's request begins the call.
-            assert upstream.called.wait(PATIENCE_SECONDS)
+            assert upstream.called.wait(TIMEOUT_SECONDS)
         until(lambda: len(upstream.requests) == joined)
         yield connections
 
@@ -529,7 +518,7 @@ def test_the_upstream_call_ends_when_all_have_disconnected(
     with waiting_clients(url, upstream) as connections:
         for each in connections:
             each.close()
-        assert upstream.disconnected.wait(PATIENCE_SECONDS)
+        assert upstream.disconnected.wait(TIMEOUT_SECONDS)
     upstream.called.clear()
     with waiting_clients(url, upstream, 1) as (newcomer,):
         assert read_response(newcomer)["data"]
