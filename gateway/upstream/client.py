@@ -1,7 +1,8 @@
 """Clean Rooms ML over HTTP, each call signed as its caller. The only module with aioboto3."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+import ssl
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory, AioRestJSONParser
 from aiobotocore.session import AioSession
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
+from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError
 
 from gateway import __version__
@@ -159,8 +161,16 @@ class _HttpSession(AIOHTTPSession):
 
     _sessions: dict[str | None, "_NoRedirectSession"]
     _exit_stack: AsyncExitStack
-    _create_connector: Callable[[str | None], aiohttp.TCPConnector]
     _timeout: aiohttp.ClientTimeout
+    _verify: Any
+    """True, or the file of AWS_CA_BUNDLE."""
+    _connector_args: dict[str, Any]
+
+    def _create_connector(self, _: str | None) -> aiohttp.TCPConnector:
+        # botocore's context does not check host names, which it leaves to urllib3, and through a
+        # proxy aiobotocore checks no certificate at all.
+        context = ssl.create_default_context(cafile=get_cert_path(self._verify))
+        return aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, **self._connector_args)
 
     async def _get_session(self, proxy_url: str | None) -> "_NoRedirectSession":
         if proxy_url not in self._sessions:

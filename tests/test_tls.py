@@ -1,0 +1,226 @@
+"""Every outgoing connection checks the certificate before it sends a byte of a request."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from redis.exceptions import RedisError
+
+from gateway.auth import jwks
+from gateway.auth.credentials import Caller
+from gateway.auth.oidc import Role
+from gateway.auth.sts import StsClient
+from gateway.errors import UpstreamUnavailableError
+from gateway.telemetry.otel import OtelTracer
+from gateway.upstream.cache.redis import RedisClient
+from gateway.upstream.client import CleanRoomsClient, aws_client, aws_session
+
+REGION = "us-east-1"
+CALLER = Caller.from_keys("ASIATLSTEST000000000", "secret", "token")
+ROLE = Role(role_arn="arn:aws:iam::111122223333:role/reader", match={})
+HANDSHAKE_SECONDS = 10.0
+
+
+class CertificateAuthority:
+    """Issues certificates into files that have the key too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        certificate = self._build(self._name, self._key, ca=True)
+        self.file = folder / "authority.pem"
+        self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+    def issue(self, *names: x509.GeneralName, days: int = 1, self_signed: bool = False) -> Path:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+        issuer = (name, key) if self_signed else (self._name, self._key)
+        certificate = self._build(name, key, *names, days=days, issuer=issuer)
+        path = self._folder / f"{x509.random_serial_number()}.pem"
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+        return path
+
+    def _build(
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        *names: x509.GeneralName,
+        days: int = 1,
+        ca: bool = False,
+        issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None,
+    ) -> x509.Certificate:
+        issuer_name, issuer_key = issuer or (name, key)
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder(issuer_name, name, key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=10))
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(issuer_key, hashes.SHA256())
+
+
+class TlsServer:
+    """Accepts connections and keeps what clients send after the handshake."""
+
+    def __init__(self, listener: socket.socket, certificate: Path) -> None:
+        self.received = b""
+        self.handshakes = threading.Semaphore(0)
+        """Released once for each connection that has ended."""
+        self._listener = listener
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # closed at the end of the test
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(HANDSHAKE_SECONDS)
+                with self._context.wrap_socket(connection, server_side=True) as encrypted:
+                    self.received += encrypted.recv(65536)
+            self.handshakes.release()
+
+
+@contextlib.contextmanager
+def tls_server(certificate: Path) -> Iterator[TlsServer]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = TlsServer(listener, certificate)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+    thread.join(HANDSHAKE_SECONDS)
+
+
+async def call_aws(port: int) -> None:
+    async with CleanRoomsClient.open(frozenset({REGION}), f"https://127.0.0.1:{port}") as client:
+        with pytest.raises(UpstreamUnavailableError):
+            await client.call(CALLER, REGION, "ListAudienceGenerationJobs", {})
+
+
+async def call_sts(port: int) -> None:
+    async with StsClient.open(REGION, f"https://127.0.0.1:{port}", attempts=1) as client:
+        with pytest.raises(UpstreamUnavailableError):
+            await client.assume_role("a.b.c", ROLE, "tls-test")
+
+
+async def fetch_keys(port: int) -> None:
+    with pytest.raises(jwks.FETCH_ERRORS):
+        await jwks.fetch_keys("https://127.0.0.1", f"https://127.0.0.1:{port}/keys")
+
+
+async def ping_redis(port: int) -> None:
+    client = RedisClient(f"rediss://127.0.0.1:{port}")
+    with pytest.raises((RedisError, OSError)):
+        await client.client.ping()
+    await client.close()
+
+
+async def export_span(_: int) -> None:
+    tracer = OtelTracer(1.0)
+    async with tracer.open():
+        span = tracer.start_request("test", {}, [])
+        assert span is not None
+        span.end({}, error=None)
+
+
+CONNECTIONS: dict[str, Callable[[int], Awaitable[None]]] = {
+    "aws": call_aws,
+    "sts": call_sts,
+    "issuer": fetch_keys,
+    "redis": ping_redis,
+    "traces": export_span,
+}
+
+LOOPBACK = x509.IPAddress(ip_address("127.0.0.1"))
+OTHER_NAME = x509.DNSName("other.example")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(autouse=True)
+def _trust(authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_CERTIFICATE"):
+        monkeypatch.setenv(name, str(authority.file))
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)  # the exporter would prefer them
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # no second attempt
+    monkeypatch.setattr(jwks, "_tls_context", ssl.create_default_context)  # with this authority
+
+
+async def received(
+    connect: Callable[[int], Awaitable[None]], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> bytes:
+    with tls_server(certificate) as server:
+        url = f"https://127.0.0.1:{server.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        await connect(server.port)
+        assert await asyncio.to_thread(server.handshakes.acquire, timeout=HANDSHAKE_SECONDS)
+        return server.received
+
+
+@pytest.mark.parametrize("connect", CONNECTIONS.values(), ids=CONNECTIONS)
+async def test_a_valid_certificate_is_accepted(
+    connect: Callable[[int], Awaitable[None]],
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await received(connect, authority.issue(LOOPBACK), monkeypatch)
+
+
+@pytest.mark.parametrize("certificate", ["other name", "expired", "self-signed"])
+@pytest.mark.parametrize("connect", CONNECTIONS.values(), ids=CONNECTIONS)
+async def test_an_invalid_certificate_gets_no_byte_of_a_request(
+    connect: Callable[[int], Awaitable[None]],
+    certificate: str,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    invalid = {
+        "other name": lambda: authority.issue(OTHER_NAME),
+        "expired": lambda: authority.issue(LOOPBACK, days=-1),
+        "self-signed": lambda: authority.issue(LOOPBACK, self_signed=True),
+    }
+
+    assert await received(connect, invalid[certificate](), monkeypatch) == b""
+
+
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:1"])
+async def test_the_aws_client_checks_names_and_certificates(proxy: str | None) -> None:
+    """Also through a proxy, where aiobotocore itself would check nothing."""
+    async with aws_client(aws_session(), "cleanroomsml", REGION, None) as client:
+        http: Any = client._endpoint.http_session
+        context = (await http._get_session(proxy))._session.connector._ssl
+
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
