@@ -31,6 +31,9 @@ from gateway.telemetry.metrics import OK
 
 log = structlog.get_logger()
 
+MAX_LISTED_ERRORS = 50
+"""The other errors of a response are counted in `extensions.errorsOmitted`."""
+
 MASKED = "Internal error. The gateway's log has the details under this request id."
 
 
@@ -108,9 +111,10 @@ class Engine:
             hide_suggestions=not self._settings.introspection,
             max_coercion_errors=MAX_ERRORS - 1,
         )
+        formatted = _format_result(await result if isinstance(result, Awaitable) else result)
         return replace(
-            _format_result(await result if isinstance(result, Awaitable) else result),
-            extensions=_extensions(context, estimate),
+            formatted,
+            extensions=formatted.extensions | _extensions(context, estimate),
             operation=operation.name.value if operation.name else None,
         )
 
@@ -144,10 +148,13 @@ def _extensions(context: Context, estimate: EstimatedCost) -> dict[str, Any]:
 
 def _format_result(result: ExecutionResult) -> GraphResult:
     errors = result.errors or []
-    formatted = [_format_error(error) for error in errors]
+    formatted = [_format_error(error) for error in errors[:MAX_LISTED_ERRORS]]
+    omitted = len(errors) - len(formatted)
+    extensions = {"errorsOmitted": omitted} if omitted else {}
     if result.data is None:
         # Errors of variables precede execution and have no path.
-        return GraphResult(None, formatted, executed=any(error.path for error in errors))
+        executed = any(error.path for error in errors)
+        return GraphResult(None, formatted, executed=executed, extensions=extensions)
     unauthenticated = {
         error.path[0]
         for error in errors
@@ -159,6 +166,7 @@ def _format_result(result: ExecutionResult) -> GraphResult:
         result.data,
         formatted,
         executed=True,
+        extensions=extensions,
         unauthenticated=bool(unauthenticated) and unauthenticated >= result.data.keys(),
     )
 

@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from graphql import get_introspection_query
+from graphql import Source, get_introspection_query
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.dev import aws_headers
 from gateway.graph.execution import documents
@@ -12,6 +14,7 @@ from gateway.graph.execution.documents import (
     MAX_CACHED_CHARACTERS,
     DocumentRejectedError,
     Documents,
+    IndexedSource,
 )
 from gateway.graph.schema import build_schema, core
 from gateway.sandbox import CALLERS, create_sandbox
@@ -50,6 +53,23 @@ def test_at_most_five_errors_are_listed(gateway: Gateway) -> None:
         assert answer.status == 400
         assert len(answer.errors) == 5
         assert "Too many" in answer.errors[-1]["message"]
+
+
+@given(st.text(alphabet="\n\r \u2028a", max_size=40), st.data())
+def test_an_indexed_source_locates_as_graphql_core_does(text: str, data: st.DataObject) -> None:
+    indexed = IndexedSource(text)
+
+    for position in data.draw(st.lists(st.integers(0, len(text) + 1))):
+        assert indexed.get_location(position) == Source(text).get_location(position)
+
+
+def test_at_most_fifty_errors_of_execution_are_listed(gateway: Gateway) -> None:
+    query = "query Q($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
+    answer = gateway.ask(query, {"r": [{}] * 60})
+
+    assert answer.content["data"]["_entities"] == [None] * 60
+    assert [error["path"] for error in answer.errors] == [["_entities", n] for n in range(50)]
+    assert answer.content["extensions"] == {"errorsOmitted": 10}
 
 
 SUGGESTED = {
