@@ -139,23 +139,26 @@ class RequestLoader:
 
     async def _fetch_item(self, request: UpstreamRequest[T]) -> T:
         async with self._slots:
-            if self._rejection is not None:
-                raise self._rejection
-            try:
-                return await self._fetch(request, self._item_budget)
-            except (UnauthenticatedError, ThrottledError) as error:
-                # It concerns the caller, not this object: the other rows would get it too.
-                self._rejection = error
-                raise
+            return await self._fetch(request, self._item_budget)
 
     async def _fetch(self, request: UpstreamRequest[T], budget: CallBudget) -> T:
-        return await self._client.fetch(
-            self._caller,
-            request,
-            cost=self.cost,
-            before_call=budget.spend,
-            fresh=self._fresh,
-        )
+        def before_call() -> None:
+            if self._rejection is not None:
+                raise self._rejection
+            budget.spend()
+
+        try:
+            return await self._client.fetch(
+                self._caller,
+                request,
+                cost=self.cost,
+                before_call=before_call,
+                fresh=self._fresh,
+            )
+        except (UnauthenticatedError, ThrottledError) as error:
+            # It concerns the caller, not this object: every other call would get it too.
+            self._rejection = error
+            raise
 
     @asynccontextmanager
     async def _time_limit(self) -> AsyncIterator[None]:

@@ -275,16 +275,19 @@ async def test_objects_that_fail_release_their_slots() -> None:
 
 
 @pytest.mark.parametrize("error", [UnauthenticatedError("No."), ThrottledError("No.")])
-async def test_an_error_about_the_caller_ends_the_fetching_of_objects(error: GatewayError) -> None:
-    """The other rows would get it too. Pages are still fetched."""
+async def test_an_error_about_the_caller_ends_all_calls_of_a_request(error: GatewayError) -> None:
     fake = FakeClient(error)
     loader = new_loader(cached(fake))
-    for number in range(3):
+    for fetch in (
+        lambda: loader.item(item_request(1)),
+        lambda: loader.item(item_request(2)),
+        lambda: loader.page(FIRST_PAGE),
+        lambda: loader.page(FIRST_PAGE, per_row=True),
+    ):
         with pytest.raises(type(error)):
-            await loader.item(item_request(number))
-    await loader.page(FIRST_PAGE)
+            await fetch()
 
-    assert len(fake.calls) == 2
+    assert len(fake.calls) == 1
 
 
 class StaleSetup:
