@@ -135,6 +135,20 @@ CHAIN = """query Chain($n: Int) { audienceGenerationJobs(first: $n) { nodes {
 } } }"""
 
 
+def test_an_unread_list_of_exports_is_an_error_and_not_empty(sandbox: Sandbox) -> None:
+    query = """query Q($ids: [ID!]!) {
+      nodes(ids: $ids) { ... on AudienceGenerationJob { exportJobs { nodes { name } } } }
+    }"""
+    with gateway_over(sandbox, max_detail_calls=5) as gateway:
+        jobs = gateway.ask("{ audienceGenerationJobs(first: 4) { nodes { id } } }").data
+        ids = [job["id"] for job in jobs["audienceGenerationJobs"]["nodes"]]
+        answer = gateway.ask(query, {"ids": ids})
+
+    unread = [job["exportJobs"] is None for job in answer.content["data"]["nodes"]]
+    assert unread.count(True) == 3  # four jobs and one of four lists are within the budget
+    assert [error["extensions"]["code"] for error in answer.errors] == ["LIMIT_EXCEEDED"] * 3
+
+
 def test_a_link_costs_one_call_per_distinct_object(gateway: Gateway) -> None:
     nodes = gateway.ask(CHAIN, {"n": 60}, caller="grace").data["audienceGenerationJobs"]["nodes"]
     for job in nodes:

@@ -20,7 +20,7 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.extensions import FieldExtension
 from strawberry.types.arguments import StrawberryArgument
 
-from gateway.errors import BadUserInputError, InvalidCursorError
+from gateway.errors import BadUserInputError, InvalidCursorError, LimitExceededError
 from gateway.graph.context import Info
 from gateway.graph.execution.cost import fields_of
 from gateway.graph.node import RESOURCE_TYPES
@@ -36,6 +36,7 @@ from gateway.graph.pagination.pager import (
     paginate,
 )
 from gateway.graph.types.resource_type import FieldCost, costly
+from gateway.upstream.loader import BudgetSpentError
 from gateway.upstream.values import Item, Listing, Page, PageRequest
 
 T = TypeVar("T")
@@ -212,9 +213,14 @@ def _load(
     first_token = None if after is None else after.token
 
     async def load(token: str | None) -> Page:
+        per_row = nested and token == first_token
         try:
-            per_row = nested and token == first_token
             return await loader.page(PageRequest(listing, token), per_row=per_row)
+        except BudgetSpentError as error:
+            if not per_row:
+                raise
+            # Nothing of this list was read: an empty page would look like an empty list.
+            raise LimitExceededError(error.message) from error
         except BadUserInputError as error:
             if token is None or token != first_token:
                 raise
