@@ -11,7 +11,7 @@ from gateway.auth.credentials import Caller
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.execution.rows import RowExecutor
-from gateway.graph.schema import build_schema, core
+from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.values import Listing, Page, PageRequest
@@ -46,7 +46,7 @@ class Execution:
         own = credentials()
         self._caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
         self._client: Any = OnePage()
-        self._schema: GraphQLSchema = core(build_schema())
+        self._schema: GraphQLSchema = executable_schema(build_schema())
         self._settings = Settings()
         self._engine = Engine(self._schema, self._settings)
         self._document = parse(EVERY_FIELD)

@@ -19,7 +19,7 @@ from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
-from gateway.graph.schema import build_schema, core
+from gateway.graph.schema import build_schema, executable_schema
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
 from gateway.http.graphiql import GraphiQL
@@ -64,7 +64,7 @@ def create_app(
     limiter = ConcurrencyLimiter(settings.max_in_flight)
     health = Health(limiter)
     endpoint = Endpoint(
-        engine=Engine(core(build_schema(root_node=settings.root_node)), settings),
+        engine=Engine(executable_schema(build_schema(root_node=settings.root_node)), settings),
         limiter=limiter,
         body_reader=BodyReader(settings.limit_body_bytes),
         graphiql=graphiql,

@@ -336,7 +336,7 @@ def variable(name: str) -> str:
 
 
 @cache
-def schema_of_settings() -> Mapping[str, Mapping[str, Any]]:
+def setting_schemas() -> Mapping[str, Mapping[str, Any]]:
     """Return the JSON Schema of each setting by its name, without the alternative `null`."""
     properties = Settings.model_json_schema()["properties"]
     return {
@@ -393,6 +393,6 @@ def _problem(error: Mapping[str, Any]) -> str:
         return f"{error['msg'].removeprefix('Value error, ')}."
     name, *item = error["loc"]
     value = f"`{error['input']}`" if item else "the value"
-    accepted = accepted_values(schema_of_settings()[name])
+    accepted = accepted_values(setting_schemas()[name])
     description = Settings.model_fields[name].description
     return f"{variable(name)}: {value} is invalid. Accepted: {accepted}. {description}"

@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from gateway.errors import error_classes
 from gateway.sandbox.data.accounts import CALLERS, USERS
 from gateway.sandbox.faults.registry import FAULTS
-from gateway.settings import Settings, accepted_values, schema_of_settings, variable
+from gateway.settings import Settings, accepted_values, setting_schemas, variable
 from gateway.telemetry import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ def settings_table() -> str:
         ("Variable", "Accepted", "Default", "Meaning"),
         (
             (f"`{variable(name)}`", accepted_values(schema), _default(name), schema["description"])
-            for name, schema in schema_of_settings().items()
+            for name, schema in setting_schemas().items()
         ),
     )
 
@@ -73,7 +73,7 @@ def limits_table() -> str:
                 f"`{variable(name)}`",
                 schema["exceeded"],
             )
-            for name, schema in schema_of_settings().items()
+            for name, schema in setting_schemas().items()
             if "exceeded" in schema
         ),
     )
@@ -146,7 +146,7 @@ def chart_schema(text: str) -> str:
     schema = json.loads(text)
     schema["properties"]["settings"]["properties"] = {
         name: {"description": setting["description"], **_chart_value(name, setting)}
-        for name, setting in schema_of_settings().items()
+        for name, setting in setting_schemas().items()
         if name not in FROM_SECRETS
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -13,7 +13,7 @@ from gateway.settings import (
     SettingsError,
     accepted_values,
     read_settings,
-    schema_of_settings,
+    setting_schemas,
     variable,
 )
 
@@ -91,7 +91,7 @@ BAD_NUMBERS = {
 
 
 def bad_values(name: str) -> Iterator[str]:
-    schema = schema_of_settings()[name]
+    schema = setting_schemas()[name]
     yield from BAD_TEXTS.get(name) or BAD_NUMBERS[schema["type"]]
     for bound, beyond in (("exclusiveMinimum", 0), ("minimum", -1), ("maximum", 1)):
         if bound in schema:
@@ -119,15 +119,13 @@ def test_a_bad_value_stops_the_start(
 
     message = str(caught.value)
     assert message.startswith(f"{variable(name)}: ")
-    assert f"Accepted: {accepted_values(schema_of_settings()[name])}" in message
+    assert f"Accepted: {accepted_values(setting_schemas()[name])}" in message
     assert message.endswith(str(Settings.model_fields[name].description))
 
 
 @pytest.mark.parametrize("bound", ["minimum", "maximum"])
 def test_bounds_are_inclusive(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
-    values = {
-        name: schema[bound] for name, schema in schema_of_settings().items() if bound in schema
-    }
+    values = {name: schema[bound] for name, schema in setting_schemas().items() if bound in schema}
     for name, value in values.items():
         monkeypatch.setenv(variable(name), str(value))
     settings = read_settings()

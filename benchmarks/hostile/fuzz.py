@@ -11,7 +11,7 @@ from benchmarks.client import Connection, get, post
 from benchmarks.processes import gateway, upstream_process
 from benchmarks.queries import credentials
 from benchmarks.table import Row, at_most, reference
-from gateway.graph.schema import build_schema, core
+from gateway.graph.schema import build_schema, executable_schema
 from tests.hostile.documents import Document, mutated_documents, token_lists, valid_documents
 from tests.hostile.values import Known
 
@@ -55,7 +55,7 @@ async def _probe(connection: Connection, latencies: list[float]) -> None:
 
 
 def _documents() -> list[Document]:
-    schema = core(build_schema())
+    schema = executable_schema(build_schema())
     found: list[Document] = []
 
     @settings(

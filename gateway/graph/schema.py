@@ -53,7 +53,7 @@ class Subgraph(strawberry.federation.Schema):
     def as_str(self) -> str:
         # Strawberry does not print the description of a schema.
         before, keyword, after = super().as_str().partition("schema @link")
-        return before + print_description(core(self)) + keyword + after
+        return before + print_description(executable_schema(self)) + keyword + after
 
 
 def build_schema(*, root_node: bool = True) -> Subgraph:
@@ -65,7 +65,7 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
         config=StrawberryConfig(scalar_map=scalars),
         federation_version="2.0",  # nothing newer is used, and older routers compose it
     )
-    graph = core(schema)
+    graph = executable_schema(schema)
     graph.description = DESCRIPTION.strip()
     fields = _query_type(graph).fields
     for name in ("_service", "_entities"):
@@ -81,7 +81,7 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
     return schema
 
 
-def core(schema: strawberry.Schema) -> GraphQLSchema:
+def executable_schema(schema: strawberry.Schema) -> GraphQLSchema:
     """Return graphql-core's schema, which is executed."""
     return schema._schema  # noqa: SLF001  Strawberry has no public name for it
 
@@ -93,7 +93,7 @@ def subgraph_sdl() -> str:
 
 def client_sdl() -> str:
     """Print the schema for clients, without federation, ending in a newline."""
-    graph = core(build_schema())
+    graph = executable_schema(build_schema())
     query = _query_type(graph)
     fields = {name: field for name, field in query.fields.items() if not name.startswith("_")}
     root = GraphQLObjectType("Query", fields, description=query.description)

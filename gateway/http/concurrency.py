@@ -20,7 +20,7 @@ WAIT_SECONDS = 0.5
 CALLER_FRACTION = 4
 """One caller may occupy a quarter of the slots."""
 
-REJECTIONS_PER_TICK = 8
+REJECTIONS_PER_ITERATION = 8
 """Rejections in one iteration of the event loop. Clients that retry at once would otherwise keep
 the loop busy with rejecting them, and the admitted requests would starve."""
 
@@ -38,7 +38,7 @@ class ConcurrencyLimiter:
         self._clock = clock
         self._slots = asyncio.Semaphore(max_in_flight)
         self._admissions = FairScheduler()
-        self._rejections = FairScheduler(REJECTIONS_PER_TICK)
+        self._rejections = FairScheduler(REJECTIONS_PER_ITERATION)
         self._waiting = 0
         self._per_caller: Counter[bytes] = Counter()
         self._rejected_at: deque[float] = deque(maxlen=OVERLOAD_REJECTIONS)

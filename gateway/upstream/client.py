@@ -24,7 +24,7 @@ from botocore.parsers import ResponseParserError
 from gateway import __version__
 from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.upstream.errors import ResponseTooLargeError, translate_errors
-from gateway.upstream.model import SERVICE, loader
+from gateway.upstream.model import SERVICE, model_loader
 
 CONNECT_SECONDS = 2.0
 ATTEMPT_SECONDS = 5.0
@@ -132,7 +132,7 @@ class _CallerSession(AioSession):
             }
         )
         self.register_component("response_parser_factory", _ParserFactory())
-        self.register_component("data_loader", loader())
+        self.register_component("data_loader", model_loader())
 
     async def get_credentials(self) -> AioCredentials:  # type: ignore[override]  # aiobotocore's is async
         return _CallerCredentials()

@@ -23,14 +23,14 @@ USUAL_LENGTHS = frozenset({len("2026-01-02T03:04:05Z"), len("2026-01-02T03:04:05
 
 
 @cache
-def loader() -> Loader:
+def model_loader() -> Loader:
     """Load only the models that botocore ships, not those in a home directory."""
     return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 @cache
 def service_model() -> ServiceModel:
-    description: Any = loader().load_service_model(SERVICE, "service-2")
+    description: Any = model_loader().load_service_model(SERVICE, "service-2")
     return ServiceModel(description, service_name=SERVICE)
 
 
@@ -57,7 +57,7 @@ class Constraint:
 
 
 @cache
-def constraint(operation: str, member: str) -> Constraint:
+def input_constraint(operation: str, member: str) -> Constraint:
     """Return the constraint on an input member of an operation."""
     return _constraint(_input(operation).members[member].metadata)
 
@@ -80,7 +80,7 @@ def check_input(operation: str, member: str, value: str, *, argument: str) -> st
 
     Raises BadUserInputError, which names the GraphQL argument and what is accepted.
     """
-    accepted = constraint(operation, member)
+    accepted = input_constraint(operation, member)
     if not accepted.accepts(value):
         raise BadUserInputError(f"`{argument}` is not valid. Accepted: {accepted}.")
     return value
@@ -162,7 +162,7 @@ def _check(shape: RowShape, row: Any) -> None:
         value = row.get(name)
         if value is not None:
             try:
-                row[name] = timestamp(value)
+                row[name] = normalize_timestamp(value)
             except (ValueError, OverflowError) as error:
                 raise invalid_response(f"`{name}` is not a timestamp") from error
 
@@ -181,7 +181,7 @@ def invalid_response(reason: str) -> UpstreamInvalidResponseError:
     return UpstreamInvalidResponseError(f"Clean Rooms ML returned an invalid response: {reason}.")
 
 
-def timestamp(text: str) -> str:
+def normalize_timestamp(text: str) -> str:
     """Check a timestamp and return it as RFC 3339, still as text: few readers compare it.
 
     Raises ValueError if it is invalid, OverflowError at either end of the calendar.

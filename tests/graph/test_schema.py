@@ -18,7 +18,7 @@ from graphql import (
     parse,
 )
 
-from gateway.graph.schema import build_schema, client_sdl, core, subgraph_sdl
+from gateway.graph.schema import build_schema, client_sdl, executable_schema, subgraph_sdl
 from gateway.upstream.model import service_model
 
 FEDERATION = ("_", "link__", "federation__")
@@ -29,7 +29,7 @@ PUBLISHED = Path(__file__).parents[2] / "schema.graphql"
 
 @pytest.fixture(scope="module")
 def schema() -> GraphQLSchema:
-    return core(build_schema())
+    return executable_schema(build_schema())
 
 
 def object_type(schema: GraphQLSchema, name: str) -> GraphQLObjectType:

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from gateway.dev import aws_headers
 from gateway.errors import GatewayError, InternalError
-from gateway.graph.schema import build_schema, core
+from gateway.graph.schema import build_schema, executable_schema
 from gateway.sandbox import CALLERS
 from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, gateway_over
 from tests.hostile.documents import Document, mutated_documents, token_lists, valid_documents
 from tests.hostile.values import Known, texts_in
 
 FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
-SCHEMA = core(build_schema(root_node=True))
+SCHEMA = executable_schema(build_schema(root_node=True))
 SAMPLE = """{
   audienceGenerationJobs(first: 3) { edges { cursor node { id audienceGenerationJobArn } } }
   audienceModels(first: 2) { edges { cursor node { id audienceModelArn } } }

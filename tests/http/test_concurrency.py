@@ -8,7 +8,7 @@ from gateway.http import concurrency
 from gateway.http.concurrency import (
     OVERLOAD_REJECTIONS,
     OVERLOAD_SECONDS,
-    REJECTIONS_PER_TICK,
+    REJECTIONS_PER_ITERATION,
     ConcurrencyLimiter,
 )
 from tests.clock import Clock
@@ -105,12 +105,14 @@ async def test_requests_of_one_caller_are_admitted_one_by_one() -> None:
 async def test_rejections_are_spread_over_the_event_loop() -> None:
     limiter = ConcurrencyLimiter(1)
     async with limiter.admit(b"a"):
-        tasks = [asyncio.create_task(enter(limiter, b"a")) for _ in range(2 * REJECTIONS_PER_TICK)]
+        tasks = [
+            asyncio.create_task(enter(limiter, b"a")) for _ in range(2 * REJECTIONS_PER_ITERATION)
+        ]
         await asyncio.sleep(0)
         done_at_once = sum(task.done() for task in tasks)
         results = await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert done_at_once == REJECTIONS_PER_TICK
+    assert done_at_once == REJECTIONS_PER_ITERATION
     assert {type(result) for result in results} == {OverloadedError}
 
 

@@ -16,7 +16,13 @@ from gateway.errors import UpstreamInvalidResponseError
 from gateway.graph.types.audience_generation_job import JOB
 from gateway.sandbox import create_sandbox
 from gateway.sandbox.api.operations import OPERATIONS as EMULATED
-from gateway.upstream.model import parse_item, parse_list, row_shape, service_model, timestamp
+from gateway.upstream.model import (
+    normalize_timestamp,
+    parse_item,
+    parse_list,
+    row_shape,
+    service_model,
+)
 from tests.sandbox.clients import Client, client
 from tests.serving import serve
 from tests.upstream.clients import GET, LIST, REGION, caller, open_client
@@ -285,7 +291,7 @@ moments = st.datetimes(FIRST, LAST, timezones=minute_offsets | st.just(_zone(0))
 
 
 def _check_timestamp(text: str, moment: datetime) -> None:
-    result = timestamp(text)
+    result = normalize_timestamp(text)
 
     assert RFC_3339.fullmatch(result), f"{text} became {result}"
     assert datetime.fromisoformat(result) == moment
@@ -314,7 +320,7 @@ def test_aws_s_usual_notation_is_unchanged(moment: datetime) -> None:
     for timespec in ("seconds", "milliseconds"):
         text = moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
-        assert timestamp(text) == text
+        assert normalize_timestamp(text) == text
 
 
 @given(moment=st.datetimes(FIRST, LAST))
@@ -355,7 +361,7 @@ def test_the_ends_of_the_calendar_are_valid_or_invalid(text: str) -> None:
 @example("9999-12-31T23:59:60Z")
 def test_any_other_text_is_a_value_error(text: str) -> None:
     try:
-        result = timestamp(text)
+        result = normalize_timestamp(text)
     except ValueError:
         return
     assert RFC_3339.fullmatch(result)

@@ -58,7 +58,7 @@ def check_limits(document: DocumentNode, settings: Settings) -> None:
 
     Raises LimitExceededError for the first limit that is exceeded.
     """
-    for count in counts(document):
+    for count in count_operations(document):
         for name, what in (
             ("depth", "is {} fields deep"),
             ("aliases", "has {} aliases"),
@@ -75,7 +75,7 @@ def check_limits(document: DocumentNode, settings: Settings) -> None:
                 )
 
 
-def counts(document: DocumentNode) -> list[Count]:
+def count_operations(document: DocumentNode) -> list[Count]:
     """Count each operation, including its fragments."""
     fragments = {
         each.name.value: each

@@ -32,7 +32,7 @@ from gateway.graph.pagination.pager import (
     PageArguments,
     PageResult,
     UpstreamList,
-    count,
+    count_items,
     paginate,
 )
 from gateway.graph.types.resource_type import FieldCost, costly
@@ -118,7 +118,7 @@ class Connection(Generic[T]):
         "suffice."
     )
     async def total_count(self) -> int | None:
-        return await count(self.page.source)
+        return await count_items(self.page.source)
 
 
 @dataclass(frozen=True, slots=True)

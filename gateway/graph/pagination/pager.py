@@ -152,7 +152,7 @@ async def paginate(
     return await _forward(walk, arguments, arguments.first, look_around=look_around)
 
 
-async def count(source: UpstreamList) -> int | None:
+async def count_items(source: UpstreamList) -> int | None:
     """Count the whole list; None if the budget or the time does not suffice."""
     total, token, seen = 0, None, set[str]()
     try:

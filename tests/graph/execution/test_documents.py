@@ -16,7 +16,7 @@ from gateway.graph.execution.documents import (
     Documents,
     IndexedSource,
 )
-from gateway.graph.schema import build_schema, core
+from gateway.graph.schema import build_schema, executable_schema
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.settings import Settings
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
@@ -231,7 +231,7 @@ def assert_plain(answer: Answer) -> None:
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the characters of the documents used last; rejected documents are not cached at all."""
     monkeypatch.setattr(documents, "MAX_CACHED_CHARACTERS", 5000)
-    known = Documents(core(build_schema()), Settings())
+    known = Documents(executable_schema(build_schema()), Settings())
     for n in range(50):
         query = f"query Q{n} {{ __typename }} # {'x' * 200}"
         known.validate(query, known.parse(query))
@@ -248,7 +248,7 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_text_longer_than_the_cache_is_not_cached() -> None:
-    known = Documents(core(build_schema()), Settings())
+    known = Documents(executable_schema(build_schema()), Settings())
     query = "{ __typename } #" + "x" * MAX_CACHED_CHARACTERS
     for _ in range(2):
         known.validate(query, known.parse(query))
@@ -257,7 +257,7 @@ def test_a_text_longer_than_the_cache_is_not_cached() -> None:
 
 def test_more_lines_than_tokens_are_rejected() -> None:
     """Locating an error takes time in proportion to its line number."""
-    known = Documents(core(build_schema()), Settings(limit_tokens=10))
+    known = Documents(executable_schema(build_schema()), Settings(limit_tokens=10))
     for end in ("\n", "\r", "\r\n"):
         known.parse(end * 9 + "{ __typename }")
         with pytest.raises(DocumentRejectedError) as caught:

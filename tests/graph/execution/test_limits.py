@@ -28,12 +28,12 @@ from gateway.graph.execution.documents import (
     DocumentRejectedError,
     Documents,
 )
-from gateway.graph.execution.limits import INTROSPECTION, Count, counts
-from gateway.graph.schema import build_schema, core
+from gateway.graph.execution.limits import INTROSPECTION, Count, count_operations
+from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from tests.gateways import Gateway, Sandbox, gateway_over
 
-SCHEMA = core(build_schema())
+SCHEMA = executable_schema(build_schema())
 
 CONNECTION = "AudienceGenerationJobConnection"
 
@@ -207,7 +207,7 @@ def test_the_default_of_selections_holds(more: int, refused: bool) -> None:  # n
         f"{{ audienceGenerationJobs {{ {'...A ' * 98} pageInfo {{ {'__typename ' * (99 + more)} }}"
         f" totalCount }} }} fragment A on {CONNECTION} {{ {'__typename ' * 100} }}"
     )
-    assert counts(parse(query))[0].selections == 10000 + more
+    assert count_operations(parse(query))[0].selections == 10000 + more
     assert (rejection(query) is not None) == refused
 
 
@@ -232,9 +232,11 @@ def test_a_circle_hides_nothing(limit: str) -> None:
 def test_only_introspection_does_not_count_toward_depth() -> None:
     """By the name of the field, not its alias; the field itself and the aliases in it count."""
     inside = "types { a: name ofType: __typename }"
-    (count,) = counts(parse(f"{{ __schema {{ ...A }} }} fragment A on __Schema {{ {inside} }}"))
+    (count,) = count_operations(
+        parse(f"{{ __schema {{ ...A }} }} fragment A on __Schema {{ {inside} }}")
+    )
     assert count == Count(depth=1, aliases=2, root_fields=1, directives=0, selections=5)
-    (spoofed,) = counts(parse("{ __schema: audienceGenerationJobs { nodes { id } } }"))
+    (spoofed,) = count_operations(parse("{ __schema: audienceGenerationJobs { nodes { id } } }"))
     assert spoofed.depth == 3
 
 
@@ -255,7 +257,7 @@ def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: 
         return count_definition(definition)
 
     monkeypatch.setattr(limits_module, "_count_definition", noting)
-    (count,) = counts(parse(doubling(levels)))
+    (count,) = count_operations(parse(doubling(levels)))
 
     assert len(read) == levels + 2  # with the last fragment and the operation
     assert count.root_fields == min(2**levels, 2**31)
@@ -274,7 +276,9 @@ def test_doubling_fragments_are_rejected_before_validation(
 def test_a_chain_longer_than_the_call_stack_is_counted() -> None:
     """GATEWAY_LIMIT_TOKENS may be set higher than Python's recursion limit."""
     chain = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(5000))
-    (count,) = counts(parse("{ ...F0 }" + chain + " fragment F5000 on Query { __typename }"))
+    (count,) = count_operations(
+        parse("{ ...F0 }" + chain + " fragment F5000 on Query { __typename }")
+    )
 
     assert count == Count(depth=1, root_fields=1, selections=5002)
 
@@ -306,7 +310,7 @@ def acyclic(draw: st.DrawFn) -> str:
 def test_counting_equals_expanding(query: str) -> None:
     """For any small document without circular fragments."""
     document = parse(query)
-    assert list(map(asdict, counts(document))) == list(map(asdict, plainly(document)))
+    assert list(map(asdict, count_operations(document))) == list(map(asdict, plainly(document)))
 
 
 JOBS = "audienceGenerationJobs"
@@ -356,7 +360,7 @@ def test_a_rejected_query_costs_no_call(gateway: Gateway, query: str) -> None:
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_setting_is_applied(sandbox: Sandbox, limit: str) -> None:
     query = written(FORMS["bare"], limit, 6)
-    (count,) = counts(parse(query))
+    (count,) = count_operations(parse(query))
     with gateway_over(sandbox, **{f"limit_{limit}": getattr(count, limit) - 1}) as narrow:
         answer = narrow.ask(query)
     assert f"GATEWAY_LIMIT_{limit.upper()}" in answer.errors[0]["message"]

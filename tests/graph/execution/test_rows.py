@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from gateway.auth.credentials import Caller
 from gateway.graph.context import Context
 from gateway.graph.execution.rows import RowExecutor
-from gateway.graph.schema import build_schema, core
+from gateway.graph.schema import build_schema, executable_schema
 from gateway.graph.types.audience_generation_job import JOB
 from gateway.settings import Settings
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.values import Page
 
-SCHEMA = core(build_schema())
+SCHEMA = executable_schema(build_schema())
 SETTINGS = Settings()
 ARN = "arn:aws:cleanrooms-ml:us-east-1:123456789012"
 

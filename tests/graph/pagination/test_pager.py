@@ -11,7 +11,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.graph.pagination.cursor import NO_ITEM, CursorPosition, item_digest
-from gateway.graph.pagination.pager import PageArguments, PageResult, count, paginate
+from gateway.graph.pagination.pager import PageArguments, PageResult, count_items, paginate
 from gateway.upstream.loader import CallBudget, DeadlineError
 from gateway.upstream.values import Item, Page
 from tests.graph.pagination.lists import (
@@ -224,7 +224,7 @@ async def test_the_count_is_exact_or_none(paged: PagedList, calls: int) -> None:
     """None if the budget does not suffice for the whole list."""
     paged.budget = CallBudget(calls, "SETTING")
     expected = len(paged.keys) if len(paged.shapes) <= calls else None
-    assert await count(listed(paged.load)) == expected
+    assert await count_items(listed(paged.load)) == expected
 
 
 @given(paged_lists(), st.data())
@@ -308,7 +308,7 @@ async def test_a_repeated_token_is_the_upstreams_error() -> None:
         with pytest.raises(UpstreamInvalidResponseError, match="token"):
             await paginate(arguments, listed(load), look_around=True)
     with pytest.raises(UpstreamInvalidResponseError, match="token"):
-        await count(listed(load))
+        await count_items(listed(load))
 
 
 def matches(item: Item) -> bool:
@@ -350,4 +350,4 @@ async def test_a_filtered_list_pages_backwards_and_counts_its_matches(
     taken = await paginate(PageArguments(last=last), source, look_around=True)
     assert keys(taken) == matching[-last:]
     assert taken.has_previous == (len(matching) > last)
-    assert await count(source) == len(matching)
+    assert await count_items(source) == len(matching)
