@@ -36,18 +36,13 @@ METHODS = "GET, POST"
 COST_HEADER = "X-Gateway-Cost"
 """Requests `extensions.cost`, with any value."""
 
-UNAUTHORIZED = 401
-METHOD_NOT_ALLOWED = 405
-NOT_ACCEPTABLE = 406
-SERVICE_UNAVAILABLE = 503
-
 CLIENT_DISCONNECTED = "CLIENT_GONE"
 """Outcome of a request whose client disconnected before the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What a request's headers ask for beside its GraphQL parameters."""
+    """Options of a request, from its headers."""
 
     fresh: bool
     """Bypass the cache, and refresh it."""
@@ -64,7 +59,7 @@ class Resources(TypedDict):
 
 
 class ClientDisconnectedError(Exception):
-    """The client no longer waits for the response."""
+    """The client disconnected before the response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +91,7 @@ class Endpoint:
         try:
             if media_type is None:
                 message = f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}."
-                raise bad_request(message, NOT_ACCEPTABLE)
+                raise bad_request(message, 406)
             result = await self._execute(request, request_log)
             request_log.set_outcome(result.outcome, result.operation)
             return _response(result, media_type, request.state["authenticator"].challenge)
@@ -106,7 +101,7 @@ class Endpoint:
             return error_response(problem, media_type or JSON)
 
     async def _execute(self, request: Request[Resources], request_log: RequestLog) -> GraphResult:
-        # First, because a rejection under overload must cost nothing.
+        # First, because a rejection under overload must cost next to nothing.
         await self.limiter.check()
         identity = await _authenticate(request)
         caller = identity if isinstance(identity, Caller) else None
@@ -148,21 +143,21 @@ async def _authenticate(request: Request[Resources]) -> Identity:
     try:
         return await authenticator.identify(request.scope["headers"])
     except UnauthenticatedError as error:
-        raise HttpError(UNAUTHORIZED, error, authenticator.challenge) from None
+        raise HttpError(401, error, authenticator.challenge) from None
 
 
 def _method_not_allowed(message: str, allowed: str) -> HttpError:
     message = f"{message} Accepted: {allowed}."
-    return bad_request(message, METHOD_NOT_ALLOWED, {"Allow": allowed})
+    return bad_request(message, 405, {"Allow": allowed})
 
 
 def _service_unavailable(error: OverloadedError) -> HttpError:
-    return HttpError(SERVICE_UNAVAILABLE, error, {"Retry-After": str(error.retry_after)})
+    return HttpError(503, error, {"Retry-After": str(error.retry_after)})
 
 
 def _response(result: GraphResult, media_type: str, challenge: Mapping[str, str]) -> Response:
     if result.unauthenticated:
-        return json_response({"errors": result.errors}, UNAUTHORIZED, media_type, challenge)
+        return json_response({"errors": result.errors}, 401, media_type, challenge)
     content: dict[str, Any] = {}
     if result.errors:
         content["errors"] = result.errors

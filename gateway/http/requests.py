@@ -18,15 +18,12 @@ from gateway.http.responses import GRAPHQL, JSON, HttpError, bad_request
 
 HTML = "text/html"
 
-UNSUPPORTED_MEDIA_TYPE = 415
-CONTENT_TOO_LARGE = 413
-
 MAX_CACHED_ACCEPT = 500
 """Characters of an `Accept` header whose parsed form is cached."""
 
 SMALL_BODY_BYTES = 16 * 1024
-"""A body of up to this size is read even while `MAX_PENDING_BYTES` is exceeded: nearly all are
-smaller."""
+"""A body of up to this size, as nearly all are, is read even while `MAX_PENDING_BYTES` is
+exceeded."""
 
 MAX_PENDING_BYTES = 32 * 1024 * 1024
 """Limit on the bytes of all unfinished bodies together. Without it, clients that start thousands of
@@ -39,6 +36,8 @@ MAX_QUERY_PARAMETERS = 100
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
+    """What an `Accept` header says about the media types of the endpoint."""
+
     media_type: str | None
     """GRAPHQL or JSON; None if neither is acceptable."""
     html: bool
@@ -92,8 +91,8 @@ def _parse_quality(text: str) -> float:
 
 def _quality(ranges: dict[str, float], media: str) -> float:
     """Return the quality of a media type; the most specific range decides."""
-    kind = media.partition("/")[0]
-    for name in (media, f"{kind}/*", "*/*"):
+    main_type = media.partition("/")[0]
+    for name in (media, f"{main_type}/*", "*/*"):
         if name in ranges:
             return ranges[name]
     return 0.0
@@ -139,7 +138,7 @@ class BodyReader:
     def _too_large(self) -> HttpError:
         message = f"The body is too large. Accepted: up to {self._max_bytes} bytes."
         # The rest of the body is not read, so the connection cannot carry another request.
-        return HttpError(CONTENT_TOO_LARGE, LimitExceededError(message), {"Connection": "close"})
+        return HttpError(413, LimitExceededError(message), {"Connection": "close"})
 
 
 def _check_media_type(request: Request[Any]) -> None:
@@ -151,14 +150,9 @@ def _check_media_type(request: Request[Any]) -> None:
         if name == "charset"
     }
     if len(values) != 1 or media != "application/json" or not charsets <= {"utf-8", "utf8"}:
-        raise bad_request(
-            "Unsupported Content-Type. Accepted: application/json in UTF-8.",
-            UNSUPPORTED_MEDIA_TYPE,
-        )
+        raise bad_request("Unsupported Content-Type. Accepted: application/json in UTF-8.", 415)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise bad_request(
-            "Unsupported Content-Encoding. Accepted: identity.", UNSUPPORTED_MEDIA_TYPE
-        )
+        raise bad_request("Unsupported Content-Encoding. Accepted: identity.", 415)
 
 
 def parse_body(body: bytes) -> GraphRequest:
