@@ -11,7 +11,7 @@ from gateway import __version__
 from gateway.sandbox.cli import sandbox
 from gateway.settings import SettingsError, read_settings
 
-# Commands import their modules when they run, so that no command pays for another one's.
+# Each command imports its modules when it runs, so that the others start without them.
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,8 +14,8 @@ K = TypeVar("K", bound=Hashable)
 class SingleFlight(Generic[T]):
     """Merges concurrent calls under one key into one.
 
-    The call runs in a task of its own, which the cancellation of one waiter does not affect; it
-    is cancelled when the last waiter is gone. Its exception reaches every waiter.
+    The call runs in a task of its own, cancelled only when its last waiter is cancelled. Its
+    exception reaches every waiter.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class SingleFlight(Generic[T]):
     ) -> T:
         """Return the result of the current call for `key`, or of a new one.
 
-        With `replace` a new one starts in any case: those who wait for the current call still
-        get its result, and later ones join the new call.
+        With `replace` a new one starts in any case: the waiters of the current call still get its
+        result, and later ones join the new call.
 
-        `call` itself, up to its coroutine, runs here and in the caller's context: what it raises
-        reaches no other waiter.
+        `call` is invoked at once and in the context of this waiter. An exception that it raises
+        itself, not its coroutine, reaches no other waiter.
         """
         task = None if replace else self._tasks.get(key)
         if task is None:
@@ -56,7 +56,7 @@ class SingleFlight(Generic[T]):
             return
         self._waiters[task] -= 1
         if self._waiters[task] == 0:
-            # Before it is cancelled: nobody may join a call that is being cancelled.
+            # First, because nothing may join a call that is being cancelled.
             self._finish(key, task)
             task.cancel()
 
@@ -69,7 +69,7 @@ class SingleFlight(Generic[T]):
 
 
 class KeyedSemaphore(Generic[K]):
-    """A semaphore per key, which exists for as long as it is held or waited for."""
+    """A semaphore per key, kept only while it is held or waited for."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -92,10 +92,10 @@ class KeyedSemaphore(Generic[K]):
 
 
 class FairScheduler:
-    """Starts at most `per_iteration` under each key per iteration of the event loop, in order.
+    """Lets `per_iteration` tasks of each key continue per iteration of the event loop, in order.
 
-    Otherwise an iteration takes all requests of one caller that have arrived, and everything else
-    waits for them. Without contention nothing waits.
+    Otherwise one iteration would continue all tasks of a busy caller, and everything else would
+    wait for them. A task waits only if others of its key have used up the iteration.
     """
 
     def __init__(self, per_iteration: int = 1) -> None:
@@ -129,7 +129,7 @@ class FairScheduler:
 
 
 class _Queue:
-    """Waiters under a key, and how many may still start in this iteration."""
+    """The waiters of a key, and how many more may continue in this iteration."""
 
     __slots__ = ("left", "waiting")
 

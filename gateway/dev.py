@@ -87,7 +87,7 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
         try:
             _WelcomingServer(_config(app, PROTOCOL), settings, url, sandbox_url).run([listener])
         except KeyboardInterrupt:
-            pass  # the usual way to end it
+            pass  # Ctrl-C is the usual end
         finally:
             sandbox.should_exit = True
             thread.join()
@@ -194,7 +194,8 @@ def _listen(host: str, port: int | None, default: int, option: str) -> socket.so
 
 
 def _reason(error: OSError) -> str:
-    # socket's own text repeats the address; getaddrinfo's numbers are not the system's.
+    # create_server adds the address to the text of an error, so the number is looked up instead;
+    # the numbers of getaddrinfo are not the system's.
     named = isinstance(error, socket.gaierror) or error.errno is None
     return str(error.strerror) if named else os.strerror(error.errno or 0)
 

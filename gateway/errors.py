@@ -53,10 +53,10 @@ class GatewayError(Exception):
         self.aws = aws
 
     def extensions(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"code": self.code}
+        extensions: dict[str, Any] = {"code": self.code}
         if self.aws is not None:
-            shown["aws"] = self.aws.extensions()
-        return shown
+            extensions["aws"] = self.aws.extensions()
+        return extensions
 
 
 class ParseFailedError(GatewayError):
@@ -138,7 +138,7 @@ class InternalError(GatewayError):
 
 
 class UpstreamError(GatewayError):
-    """The upstream failed, or refused for a reason other than permissions. Never raised itself."""
+    """The upstream failed or throttled a call. A base class, never raised itself."""
 
 
 class ThrottledError(UpstreamError):
@@ -156,10 +156,10 @@ class ThrottledError(UpstreamError):
         self.retry_after = retry_after
 
     def extensions(self) -> dict[str, Any]:
-        shown = super().extensions()
+        extensions = super().extensions()
         if self.retry_after is not None:
-            shown["retryAfter"] = self.retry_after
-        return shown
+            extensions["retryAfter"] = self.retry_after
+        return extensions
 
 
 class UpstreamTimeoutError(UpstreamError):

@@ -47,7 +47,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a text accepts: a regular expression for the whole of it, and the same in words."""
+    """The accepted form of a string: a regular expression for all of it, and a description."""
 
     pattern: str
     accepted: str

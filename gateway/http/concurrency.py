@@ -11,22 +11,23 @@ from gateway.errors import OverloadedError
 from gateway.telemetry.metrics import IN_FLIGHT, WAITING
 
 IN_FLIGHT_PER_WAITING = 4
-"""For every four slots one request may wait, so that a freed slot does not stay empty until the
-next request arrives."""
+"""One request may wait for every four slots, so that a freed slot is not empty until the next
+request arrives."""
 
 WAIT_SECONDS = 0.5
-"""After this a rejection is better: the client, or its load balancer, can retry elsewhere."""
+"""A longer wait would be worse than a rejection, after which the client can retry elsewhere."""
 
 CALLER_FRACTION = 4
 """One caller may occupy a quarter of the slots."""
 
 REJECTIONS_PER_ITERATION = 8
-"""Rejections in one iteration of the event loop. Clients that retry at once would otherwise keep
-the loop busy with rejecting them, and the admitted requests would starve."""
+"""Rejections per iteration of the event loop. Clients that retry at once would otherwise keep the
+loop busy with rejections, and the admitted requests would starve."""
 
 OVERLOAD_REJECTIONS = 100
 OVERLOAD_SECONDS = 5.0
-"""This many rejections within this time mean that requests should be sent elsewhere."""
+"""The gateway is overloaded, and load balancers should avoid it, while the last
+OVERLOAD_REJECTIONS rejections are younger than this."""
 
 
 class ConcurrencyLimiter:
@@ -81,7 +82,6 @@ class ConcurrencyLimiter:
 
     @property
     def overloaded(self) -> bool:
-        """Whether the latest rejections were so many that requests should be sent elsewhere."""
         oldest = self._rejected_at[0] if len(self._rejected_at) == OVERLOAD_REJECTIONS else None
         return oldest is not None and self._clock() - oldest < OVERLOAD_SECONDS
 

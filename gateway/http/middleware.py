@@ -25,6 +25,8 @@ from gateway.upstream.values import RequestCost
 
 log = structlog.get_logger()
 
+GRAPHQL_PATH = "/graphql"
+
 REQUEST_LOG: Final = "audience-gateway.request_log"
 """Key of the RequestLog in an ASGI scope."""
 
@@ -72,7 +74,7 @@ _METHODS = frozenset(
 class RequestLog:
     """What the access log, the metrics and the span report of one request.
 
-    Filled in while the request is served. Never holds anything that must not be logged.
+    Filled in while the request is served. Callers and documents appear as digests only.
     """
 
     is_graphql: bool = False
@@ -130,7 +132,7 @@ class RequestLog:
 
 
 def request_log_of(scope: Scope) -> RequestLog:
-    """Return the RequestLog of a request, which begins with the first call."""
+    """Return the RequestLog of a request, made by the first call for it."""
     request_log: RequestLog = scope.setdefault(REQUEST_LOG, RequestLog())
     return request_log
 
@@ -139,8 +141,8 @@ class AccessLogMiddleware:
     """Gives each request an id and one log line, and responds if the application crashes.
 
     The request's own X-Request-Id is kept if it is short and plain. The line has method, path,
-    status and duration, and of a GraphQL request its outcome, operation name, digests of document
-    and caller, and cost; no header, no variable, nothing of a body.
+    status and duration; for a GraphQL request also its outcome, operation name, cost, and digests
+    of document and caller. It contains no headers, no variables and no part of a body.
 
     `cors` wraps the application and the error responses sent in its place, so that pages of other
     origins can read those too.
@@ -171,7 +173,7 @@ class AccessLogMiddleware:
             try:
                 await self._respond(scope, receive, send_with_id)
             finally:
-                _write_line(scope, request_log, time.perf_counter() - started)
+                _report(scope, request_log, time.perf_counter() - started)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = _head_problem(scope)
@@ -186,7 +188,7 @@ class AccessLogMiddleware:
                 await self._error_responses[CRASHED](scope, receive, send)
 
 
-def _write_line(scope: Scope, request_log: RequestLog, seconds: float) -> None:
+def _report(scope: Scope, request_log: RequestLog, seconds: float) -> None:
     request_log.status = request_log.status or CLIENT_CLOSED_REQUEST
     request_log.count(seconds)
     log.info(
@@ -254,8 +256,6 @@ def _span_start(scope: Scope) -> tuple[str, Attributes]:
     }
 
 
-GRAPHQL_PATH = "/graphql"
-
 ALLOWED_HEADERS = (
     "Content-Type",
     "X-Aws-Access-Key-Id",
@@ -266,7 +266,7 @@ ALLOWED_HEADERS = (
     "X-Request-Id",
     "X-Gateway-Cost",
 )
-"""X-Router-Secret is left out on purpose: a page must never have it."""
+"""Without X-Router-Secret, which no page may have."""
 
 EXPOSED_HEADERS = ("X-Request-Id", "Retry-After")
 

@@ -12,7 +12,7 @@ GRAPHQL = "application/graphql-response+json"
 JSON = "application/json"
 
 HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-"""Every response is for one caller and one moment."""
+"""A response is for its caller only, and must not be stored."""
 
 
 class HttpError(Exception):

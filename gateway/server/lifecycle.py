@@ -1,4 +1,4 @@
-"""uvicorn processes that drain on SIGTERM: not ready at first, then stopped."""
+"""uvicorn processes that drain on SIGTERM: `/readyz` fails for a while before they stop."""
 
 import logging
 import signal
@@ -18,18 +18,18 @@ from gateway.telemetry.metrics import forget_worker, shared_by_workers
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than load balancers keep an idle connection (60 s at AWS), or they would send requests on
-connections that are being closed."""
+"""Longer than load balancers keep an idle connection (60 s at AWS): otherwise they would send
+requests on connections that are being closed."""
 
 STOP_SECONDS = 20
-"""Time for requests under way to end once no new ones are accepted. Together with the default of
+"""Time for requests in progress to complete once no new ones are accepted. With the default of
 GATEWAY_DRAIN_SECONDS it stays within the 30 seconds that Kubernetes grants."""
 
-JOIN_SECONDS = 0.05
+JOIN_POLL_SECONDS = 0.05
 
 REPEATED_SIGNAL_SECONDS = 2.0
-"""A signal to the whole process group, as systemd sends it, reaches a worker twice: directly and
-from its supervisor."""
+"""A worker ignores signals for this long after one. A signal to the whole process group, as systemd
+sends it, reaches it twice: directly and from its supervisor."""
 
 PROTOCOL = "gateway.server.protocol:HardenedProtocol"
 """By name, so that each worker process can import it."""
@@ -76,7 +76,7 @@ class DrainingServer(uvicorn.Server):
         state = self.config.loaded_app.state
         health: Health = state.health
         health.draining = True
-        # Connected clients are to open their next connection elsewhere.
+        # So that connected clients open their next connection elsewhere.
         self.config.encoded_headers.append(CLOSE)
         self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
         self._stop_at = self._clock() + state.drain_seconds
@@ -108,7 +108,7 @@ class Supervisor(multiprocess.Multiprocess):
             if {signal.SIGTERM, signal.SIGINT} & set(self.signal_queue):
                 self.terminate_all()
             self.signal_queue.clear()
-            time.sleep(JOIN_SECONDS)
+            time.sleep(JOIN_POLL_SECONDS)
 
 
 def serve(app: Any, host: str, port: int, workers: int) -> None:
@@ -136,12 +136,17 @@ def serve(app: Any, host: str, port: int, workers: int) -> None:
     if workers > 1:
         _serve_with_workers(config)
         return
-    # uvicorn restores this handler at the end: a late signal must not turn into a failure.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _ignore_late_signals()
     server = DrainingServer(config)
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _ignore_late_signals() -> None:
+    # uvicorn restores this handler when it stops. The default one would end the process with a
+    # failure if another SIGTERM arrived then.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _serve_with_workers(config: uvicorn.Config) -> None:
@@ -150,6 +155,6 @@ def _serve_with_workers(config: uvicorn.Config) -> None:
     with shared_by_workers():
         supervisor = Supervisor(config, sockets=[config.bind_socket()])
         supervisor.run()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as above
+        _ignore_late_signals()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

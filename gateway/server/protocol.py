@@ -29,7 +29,7 @@ WRITE_SECONDS = 30
 
 MAX_PIPELINED = 16
 """Requests that may wait on one connection. Browsers and load balancers do not pipeline, and each
-request read ahead takes a hundred times its bytes."""
+request read ahead takes a hundred times its size in memory."""
 
 MAX_CONNECTIONS = 10_000
 
@@ -142,8 +142,8 @@ class HardenedProtocol(HttpToolsProtocol):
     def _check_progress(self) -> None:
         if not self._reading_since:
             if self.cycle.response_complete and self.timeout_keep_alive_task is None:
-                # The rest of a body arrived after its response; uvicorn would keep the socket open
-                # for ever.
+                # The rest of a body arrived after its response. uvicorn would keep the connection
+                # open forever.
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
@@ -165,7 +165,7 @@ class HardenedProtocol(HttpToolsProtocol):
         elif self._request_since:
             self._reject(TOO_SLOW)
         else:
-            # Silently: a load balancer would take a response for that to its next request.
+            # Without a response, which a load balancer would take for that to its next request.
             self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -226,7 +226,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
 
 def _set_write_timeout(seconds: float, connection: socket.socket | None) -> None:
-    """Let the kernel end a connection whose client reads nothing; uvicorn would wait for ever."""
+    """Let the kernel end a connection whose client reads nothing; uvicorn would wait forever."""
     if sys.platform == "linux" and connection and connection.family != socket.AF_UNIX:
         milliseconds = int(seconds * 1000)
         with suppress(OSError):  # the connection has ended already
