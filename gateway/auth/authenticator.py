@@ -21,7 +21,7 @@ from gateway.settings import SettingsError
 AUTHORIZATION = "authorization"
 ACCESS_KEY_ID = "x-aws-access-key-id"
 SECRET_ACCESS_KEY = "x-aws-secret-access-key"  # noqa: S105  a name, not a secret
-SESSION_TOKEN = "x-aws-session-token"  # noqa: S105  likewise
+SESSION_TOKEN = "x-aws-session-token"  # noqa: S105  a name, not a secret
 AWS_HEADERS = frozenset(name.encode() for name in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN))
 
 LONG_TERM_PREFIX = "AKIA"
@@ -39,11 +39,13 @@ CHALLENGES = {"aws-headers": 'Aws-Headers realm="audience-gateway"', "oidc": "Be
 """The challenge of each scheme in a 401 (RFC 9110, 11.6.1). `Aws-Headers` is our own name."""
 
 Identity: TypeAlias = Caller | GatewayError
-"""A caller, or the error that fields which require one fail with."""
+"""A caller, or the error of each field that requires one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Oidc:
+    """The parts that only the `oidc` scheme needs."""
+
     verifier: TokenVerifier
     sessions: SessionCache
 
@@ -58,9 +60,8 @@ class Authenticator:
     async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity:
         """Return the identity in the headers of an ASGI scope.
 
-        Raises UnauthenticatedError for credentials that are malformed, duplicated, of two
-        schemes at once, of a scheme that is not enabled, or invalid. Its message does not repeat
-        their values.
+        Raises UnauthenticatedError for credentials that are invalid, malformed or duplicated, of
+        two schemes, or of a scheme that is not enabled. Its message does not repeat their values.
         """
         found = _credential_headers(headers)
         if not found:
@@ -129,6 +130,42 @@ def _credential_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str
     return found
 
 
+def caller_from_aws_headers(headers: Mapping[str, str], *, allow_long_term_keys: bool) -> Caller:
+    """Return the caller with the credentials in these headers.
+
+    Raises UnauthenticatedError if they are incomplete or malformed; its message does not repeat
+    their values.
+    """
+    key_id, secret, token = (
+        headers.get(name) for name in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)
+    )
+    if key_id is None or secret is None:
+        raise _incomplete()
+    if not _ACCESS_KEY_ID.fullmatch(key_id):
+        raise UnauthenticatedError("X-Aws-Access-Key-Id is not an access key id.")
+    if key_id.startswith(LONG_TERM_PREFIX):
+        if not allow_long_term_keys:
+            raise UnauthenticatedError(
+                "Long-term keys (AKIA…) are not accepted, because they never expire. Accepted: "
+                "temporary credentials with their session token."
+            )
+    elif token is None:
+        raise _incomplete()
+    for name, value in (("X-Aws-Secret-Access-Key", secret), ("X-Aws-Session-Token", token)):
+        if value is not None and not _VISIBLE.fullmatch(value):
+            raise UnauthenticatedError(
+                f"{name} is empty, too long, or contains invalid characters."
+            )
+    return Caller.from_keys(key_id, secret, token)
+
+
+def _incomplete() -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "The AWS credentials are incomplete. Accepted: X-Aws-Access-Key-Id, "
+        "X-Aws-Secret-Access-Key and X-Aws-Session-Token together."
+    )
+
+
 ROUTER_SECRET_HEADER = b"x-router-secret"
 ROUTER_SECRET_SETTING = "GATEWAY_ROUTER_SECRET_FILE"  # noqa: S105  a name, not a secret
 
@@ -166,46 +203,10 @@ class RouterSecrets:
         return cls(tuple(lines))
 
     def match(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Return whether the headers of an ASGI scope have exactly one secret, and an accepted one.
+        """Return whether the headers of an ASGI scope have exactly one secret, an accepted one.
 
-        The comparison takes the same time whichever secret it is, and however much of it is right.
+        The comparison takes constant time.
         """
         sent = [value for name, value in headers if name == ROUTER_SECRET_HEADER]
         matches = [hmac.compare_digest(value, each) for value in sent for each in self.accepted]
         return len(sent) == 1 and any(matches)
-
-
-def caller_from_aws_headers(headers: Mapping[str, str], *, allow_long_term_keys: bool) -> Caller:
-    """Return the caller with the credentials in these headers.
-
-    Raises UnauthenticatedError if they are incomplete or malformed; its message does not repeat
-    their values.
-    """
-    key_id, secret, token = (
-        headers.get(name) for name in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)
-    )
-    if key_id is None or secret is None:
-        raise _incomplete()
-    if not _ACCESS_KEY_ID.fullmatch(key_id):
-        raise UnauthenticatedError("X-Aws-Access-Key-Id is not an access key id.")
-    if key_id.startswith(LONG_TERM_PREFIX):
-        if not allow_long_term_keys:
-            raise UnauthenticatedError(
-                "Long-term keys (AKIA…) are not accepted, because they never expire. Accepted: "
-                "temporary credentials with their session token."
-            )
-    elif token is None:
-        raise _incomplete()
-    for name, value in (("X-Aws-Secret-Access-Key", secret), ("X-Aws-Session-Token", token)):
-        if value is not None and not _VISIBLE.fullmatch(value):
-            raise UnauthenticatedError(
-                f"{name} is empty, too long, or contains invalid characters."
-            )
-    return Caller.from_keys(key_id, secret, token)
-
-
-def _incomplete() -> UnauthenticatedError:
-    return UnauthenticatedError(
-        "The AWS credentials are incomplete. Accepted: X-Aws-Access-Key-Id, "
-        "X-Aws-Secret-Access-Key and X-Aws-Session-Token together."
-    )

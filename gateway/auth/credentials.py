@@ -94,7 +94,7 @@ class Caller:
 
     @property
     def digest(self) -> str:
-        """The caller's name in logs, from which not even its cache keys can be derived."""
+        """The caller's name in logs. Neither credentials nor cache keys can be derived from it."""
         return sha256(b"log:" + self.fingerprint).hexdigest()[:16]
 
     def __repr__(self) -> str:
@@ -104,9 +104,9 @@ class Caller:
 def derive_key(secret: str, *material: str | None) -> bytes:
     """Return the HMAC of all credential material under the caller's own secret.
 
-    With the caller's secret as the key nothing has to be configured, replicas agree, and an
-    access key id or a subject alone is not enough to compute the result. Each part is framed by
-    its length, which keeps ("ab", "c") apart from ("a", "bc"), and None from "".
+    The caller's secret is the key, so nothing has to be configured, replicas agree, and an access
+    key id or a subject alone does not suffice to compute the result. Each part is framed by its
+    length, which distinguishes ("ab", "c") from ("a", "bc"), and None from "".
     """
     mac = hmac.new(secret.encode(), digestmod=sha256)
     for part in material:

@@ -1,4 +1,4 @@
-"""The public keys of an issuer: fetched on demand, kept while the issuer cannot be reached."""
+"""The public keys of an issuer: fetched on demand, and kept while the issuer is unavailable."""
 
 import asyncio
 import re
@@ -20,10 +20,10 @@ from gateway.concurrency import SingleFlight
 log = structlog.get_logger()
 
 MIN_GAP_SECONDS = 30.0
-"""Between two fetches, whatever key ids tokens have: a client can invent any number of them."""
+"""Between two fetches, even if a token has an unknown key id: a client can invent any number."""
 
 FIRST_GAP_SECONDS = 1.0
-"""Likewise while no keys are known: no token can be verified, and the issuer may soon be back."""
+"""Between two fetches while no keys are known: until one succeeds, no token can be verified."""
 
 SOFT_AGE_SECONDS = 3000.0
 """Older keys are refreshed in the background."""
@@ -67,7 +67,7 @@ class IssuerKeys:
     def __init__(
         self, issuer: str, jwks_url: str | None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`jwks_url` None means that of the issuer's discovery document."""
+        """Without a `jwks_url`, the one in the issuer's discovery document is used."""
         self._issuer = issuer
         self._jwks_url = jwks_url
         self._clock = clock
@@ -169,7 +169,7 @@ def _parse_keys(document: dict[str, Any]) -> Mapping[str, Key]:
     """Return the keys of a JWK set that have an id and can verify signatures."""
     listed = document.get("keys")
     if not isinstance(listed, list):
-        raise ValueError("the JWKS document has no list of keys")  # noqa: TRY004  likewise
+        raise ValueError("the JWKS document has no list of keys")  # noqa: TRY004  one of FETCH_ERRORS
     keys = {key.kid: key for key in map(_parse_key, listed[:MAX_KEYS]) if key and key.kid}
     if not keys:
         raise ValueError("the JWKS document has no usable key")

@@ -26,14 +26,14 @@ from gateway.settings import SettingsError
 OIDC_FILE_SETTING = "GATEWAY_OIDC_FILE"
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
-"""No symmetric ones, no `none`, and none that STS does not support."""
+"""The asymmetric algorithms that STS supports."""
 
 _ROLE_ARN = re.compile(r"arn:aws[-a-z]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 
 MAX_TOKEN_CHARACTERS = 16 * 1024
 LEEWAY_SECONDS = 30.0
 MAX_VERIFIED = 10_000
-"""Tokens in the cache of the verifier, of some 2 KB each."""
+"""Tokens in the cache of a verifier, some 2 KB each."""
 
 
 def _role_arn(value: str) -> str:
@@ -177,7 +177,8 @@ class TokenVerifier:
         issuer = self._issuers.get(str(claims.get("iss")))
         if issuer is None:
             raise _invalid("has an issuer that is not trusted")
-        if header["alg"] not in tuple(issuer.algorithms):  # not hashable if it is a list
+        # A tuple, because `alg` may be a list, which is not hashable.
+        if header["alg"] not in tuple(issuer.algorithms):
             raise _invalid("is signed with an algorithm that is not accepted")
         if "crit" in header:
             raise _invalid("requires an unsupported extension")

@@ -28,10 +28,10 @@ log = structlog.get_logger()
 OPERATION = "AssumeRoleWithWebIdentity"
 
 EXCHANGE_SECONDS = 10.0
-"""For all attempts together: the deadline of a request starts only after them."""
+"""For all attempts together. A request's deadline starts after them."""
 
 ATTEMPTS = 3
-"""At most. botocore's retry quota is per client, and one client serves all callers."""
+"""The maximum: botocore makes fewer when its retry quota, which all callers share, is used up."""
 
 READ_ONLY_POLICY = orjson.dumps(
     {
@@ -45,22 +45,22 @@ READ_ONLY_POLICY = orjson.dumps(
         ],
     }
 ).decode()
-"""A session policy that allows what the gateway calls, and nothing else."""
+"""A session policy that allows only what the gateway calls."""
 
 REFRESH_SECONDS = 300.0
-"""Before the expiry of a session: from then on it is refreshed in the background."""
+"""A session is refreshed in the background from this long before its expiry."""
 
 REFRESH_JITTER_SECONDS = 60.0
 """Spreads the refreshes of sessions that began together."""
 
 EXPIRY_MARGIN_SECONDS = 60.0
-"""Before the expiry of a session: from then on it is not used, so that a call can finish."""
+"""A session is not used from this long before its expiry, so that calls can complete."""
 
 RETRY_SECONDS = 10.0
 """Between two attempts to refresh a session that is still usable."""
 
 MAX_SESSIONS = 10_000
-"""Sessions in the cache, of some 2 KB each."""
+"""Sessions in the cache, some 2 KB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Session:
 
 
 class StsClient:
-    """AssumeRoleWithWebIdentity in one region. The call is not signed."""
+    """Calls AssumeRoleWithWebIdentity, unsigned, in one region."""
 
     def __init__(self, client: Any, region: str) -> None:
         self._client = client
@@ -83,7 +83,7 @@ class StsClient:
     async def open(
         cls, region: str, url: str | None, *, attempts: int = ATTEMPTS
     ) -> AsyncIterator["StsClient"]:
-        """Open a client; `url` None means the regional endpoint of AWS."""
+        """Open a client; without a `url`, for the regional endpoint of AWS."""
         retries = {"mode": "standard", "total_max_attempts": attempts}
         async with aws_client(
             aws_session(), "sts", region, url, signature_version=UNSIGNED, retries=retries
@@ -134,7 +134,7 @@ class _CachedSession:
 
 
 class SessionCache:
-    """One session for each combination of token, its identity, role, session policy and region."""
+    """The sessions in use, one for each token and role."""
 
     def __init__(
         self,
@@ -221,7 +221,7 @@ class SessionCache:
 def session_name(token: VerifiedToken) -> str:
     """Return a name for CloudTrail: a digest of issuer and subject, which reveals neither.
 
-    A digest, not a prefix, keeps apart long subjects that begin alike.
+    A prefix of the subject would not distinguish long subjects that begin alike.
     """
     text = orjson.dumps([token.issuer.issuer, token.subject])
     return f"gateway-{sha256(text).hexdigest()[:40]}"

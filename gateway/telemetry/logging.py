@@ -1,4 +1,4 @@
-"""JSON logs on standard output, one object a line, of the gateway and of its libraries."""
+"""JSON logs of the gateway and its libraries on standard output, one object per line."""
 
 import logging
 import sys
@@ -24,10 +24,10 @@ NOISY_LIBRARIES = (
     "opentelemetry",
     "urllib3",
 )
-"""Logged from `warning` up: below that they log requests, signed headers or cached values."""
+"""Logged from level `warning` up. Below it they log requests, signed headers or cached values."""
 
 LINES_PER_SECOND = 10
-"""Of the same message: a flood of malformed requests must not become a flood of log lines."""
+"""Per message, so that a flood of malformed requests does not become a flood of log lines."""
 
 
 def configure_logs(level: str) -> None:
@@ -65,7 +65,7 @@ def configure_logs(level: str) -> None:
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes LINES_PER_SECOND of each message; the next line says how many were dropped."""
+    """Passes LINES_PER_SECOND of each message; its next line says how many were dropped."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def _replace_exception(
     exc_info = event.pop("exc_info", None)
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
-        # asyncio prints the failed task, exception and all, after the first line.
+        # After the first line, asyncio prints the failed task with its exception.
         event["event"] = str(event["event"]).partition("\n")[0]
         event.update(exception_fields(error))
     return event

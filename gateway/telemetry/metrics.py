@@ -1,4 +1,4 @@
-"""Prometheus metrics. Labels only take values from fixed sets, so that series stay few."""
+"""Prometheus metrics. Labels take values from fixed sets only, which bounds the series."""
 
 import asyncio
 import os
@@ -101,11 +101,11 @@ def shared_by_workers() -> Iterator[None]:
     # A container with a read-only file system may have no other writable folder.
     memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
     with TemporaryDirectory(prefix="audience-gateway-", dir=memory) as folder:
-        os.environ[MULTIPROCESS_DIR] = folder  # noqa: TID251  as above
+        os.environ[MULTIPROCESS_DIR] = folder  # noqa: TID251  the library's variable
         try:
             yield
         finally:
-            del os.environ[MULTIPROCESS_DIR]  # noqa: TID251  as above
+            del os.environ[MULTIPROCESS_DIR]  # noqa: TID251  the library's variable
 
 
 @contextmanager

@@ -30,7 +30,7 @@ SHUTDOWN_SECONDS = 3.0
 """Time to export the last spans before the process ends."""
 
 MAX_HEADER_BYTES = 512
-"""Longer trace context is ignored: W3C asks nobody to carry more."""
+"""Longer trace context is ignored: W3C Trace Context does not require more to be propagated."""
 
 _extract = TraceContextTextMapPropagator().extract
 
@@ -63,8 +63,8 @@ class OtelSpan:
 class OtelTracer:
     """Samples a ratio of requests, 0 to 1, by their trace ids.
 
-    Services that sample by the same ratio thus sample the same traces. The sampled flag in a
-    caller's `traceparent` is ignored.
+    So services with the same ratio sample the same traces. The sampled flag in a caller's
+    `traceparent` is ignored.
     """
 
     def __init__(self, ratio: float) -> None:
@@ -97,7 +97,7 @@ class OtelTracer:
 
 
 def _trace_context(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, list[str]]:
-    """Return the `traceparent` and `tracestate` headers; without exactly one parent, nothing.
+    """Return the `traceparent` and `tracestate` headers; none unless there is one `traceparent`.
 
     `baggage` is never read, and nothing of the trace context is forwarded to AWS.
     """
