@@ -1,4 +1,4 @@
-"""The GraphQL part: from a request to the pages and objects it needs, and back to a result.
+"""The GraphQL schema and its execution.
 
 `execution.engine` runs a request against the schema that `schema` builds from `query` and `types`.
 """

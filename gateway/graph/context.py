@@ -1,4 +1,4 @@
-"""What the resolvers of one request share."""
+"""The context that the resolvers of one request share."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -13,11 +13,9 @@ from gateway.upstream.values import RequestCost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The state of one request."""
-
     settings: Settings
     loader_or_error: RequestLoader | GatewayError
-    """The caller's loader, or the error that each data field raises without one."""
+    """The caller's loader, or the error of each data field if the request has no caller."""
     show_cost: bool = False
     """Whether to report the cost in `extensions.cost`."""
     from_router: bool = True

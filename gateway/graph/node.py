@@ -45,7 +45,7 @@ def from_global_id(text: str) -> tuple[str, str] | None:
         type_name, found, key = b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return None
-    # One object, one id: base64 has several spellings of some bytes.
+    # An object has one id only, but several base64 texts can decode to the same bytes.
     return (type_name, key) if found and to_global_id(type_name, key) == text else None
 
 

@@ -79,10 +79,12 @@ def _list_exports(
     filters = _check_filters(EXPORT_JOB, audienceGenerationJobArn=arn)
     if arn is None:
         return ListQuery(checked_region, filters)
-    own = info.context.check_region(region_of(arn), argument=JOB.arn_member)
-    if region is not None and region != own:
-        raise BadUserInputError(f"`region` is not that of `{JOB.arn_member}`. Accepted: {own}.")
-    return ListQuery(own, filters)
+    arn_region = info.context.check_region(region_of(arn), argument=JOB.arn_member)
+    if region is not None and region != arn_region:
+        raise BadUserInputError(
+            f"`region` is not that of `{JOB.arn_member}`. Accepted: {arn_region}."
+        )
+    return ListQuery(arn_region, filters)
 
 
 def _check_region(info: Info, region: str | None) -> str:
@@ -191,7 +193,7 @@ class QueryWithNodes(Query):
         limit = info.context.settings.limit_ids
         if len(ids) > limit:
             raise LimitExceededError(f"`ids` has {len(ids)} ids. Accepted: up to {limit}.")
-        info.context.loader  # noqa: B018  without a caller the whole field fails, not each id
+        info.context.loader  # noqa: B018  raises, so that without a caller the field fails, not each id
         # Awaitables, not objects: each id fails or is null by itself.
         return [_node_or_none(info, each) for each in ids]  # type: ignore[misc]
 

@@ -1,4 +1,4 @@
-"""Builds the schema that is executed, and prints it."""
+"""Builds and prints the schema."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +42,7 @@ datasets those are trained on.
 
 
 class Subgraph(strawberry.federation.Schema):
-    """Strawberry's federation schema, with a description and with entities that are fetched."""
+    """Strawberry's federation schema, with a description, and with entities fetched from AWS."""
 
     def entities_resolver(
         self, info: Info, representations: list[FederationAny]

@@ -1,7 +1,7 @@
 """The cost of an operation, estimated from its text before anything is executed.
 
-Page sizes are taken at their word, so a list that turns out shorter costs less; a linked object
-is counted once, however many rows link to it. Fields that `@skip` and `@include` leave out count.
+The estimate assumes full pages, so a shorter list costs less. A linked object counts once, however
+many rows link to it. Fields excluded by `@skip` or `@include` count.
 """
 
 import math
@@ -46,14 +46,12 @@ Selections = Iterable[tuple[str, SelectionSetNode | None]]
 
 @dataclass(frozen=True, slots=True)
 class EstimatedCost:
-    """What an operation costs at most, as far as its text tells."""
-
     pages: int
     """Pages of root connections."""
     details: int
-    """What is requested per object or row: Get calls, and pages of nested connections."""
+    """Calls per object or row: Get calls, and pages of nested connections."""
     fields: int
-    """Fields in the response, those of a row once per row."""
+    """Fields in the response; those of a row count once per row."""
 
     def check(self, settings: Settings) -> None:
         """Raise LimitExceededError if the cost exceeds a limit."""
@@ -75,7 +73,7 @@ class EstimatedCost:
 
 
 class _Declared(NamedTuple):
-    """What the schema declares of a field: its cost, and the name of its type."""
+    """The declared cost of a field, and the name of its type."""
 
     cost: FieldCost | None
     type_name: str
@@ -153,10 +151,10 @@ class CostVisitor:
                 details += 1 + self._objects(type_name, [field], 1, fetched=True)
             elif cost is FieldCost.NAMED_OBJECTS:
                 named |= set(self._named_objects(field))
-        return EstimatedCost(pages, details + len(named), self._shown(root))
+        return EstimatedCost(pages, details + len(named), self._response_fields(root))
 
-    def _shown(self, selections: Selections, rows: int | None = None) -> int:
-        """Count the fields of the response; a connection's selections have a number of `rows`.
+    def _response_fields(self, selections: Selections, rows: int | None = None) -> int:
+        """Count the fields of the response; `rows` is set for the selections of a connection.
 
         Fields with the same response name are merged into one.
         """
@@ -171,13 +169,13 @@ class CostVisitor:
             cost, _ = self._lookup(parent, field)
             below = [(self._lookup(*each).type_name, each[1].selection_set) for each in merged]
             if cost is FieldCost.CONNECTION:
-                total += self._shown(below, self._rows(field))
+                total += self._response_fields(below, self._rows(field))
             elif rows is not None and field.name.value in {"edges", "nodes"}:
-                total += rows * self._shown(below)
+                total += rows * self._response_fields(below)
             elif cost is FieldCost.NAMED_OBJECTS:
-                total += len(self._entries(field)) * self._shown(below)
+                total += len(self._entries(field)) * self._response_fields(below)
             else:
-                total += self._shown(below)
+                total += self._response_fields(below)
         return total
 
     def _nodes(self, type_name: str, connection: FieldNode, rows: int) -> int:
@@ -192,7 +190,7 @@ class CostVisitor:
     def _objects(
         self, type_name: str, selected: list[FieldNode], number: int, *, fetched: bool
     ) -> int:
-        """Estimate the details of so many objects of a type, `fetched` by a Get or listed."""
+        """Estimate the details of objects of a type; `fetched` ones have had their Get call."""
         if not number:
             return 0
         total, needs_get = 0, False

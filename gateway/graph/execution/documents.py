@@ -29,21 +29,21 @@ from gateway.graph.execution.limits import check_limits
 from gateway.settings import Settings
 
 MAX_CACHED_CHARACTERS = 128 * 1024
-"""A parsed document takes a hundred times the memory of its text, a terse one four hundred times:
-this bounds the cache to some 13 MB, and 50 MB at worst."""
+"""A parsed document takes a hundred times the memory of its text, a terse one four hundred times.
+So the cache takes some 13 MB, and 50 MB at worst."""
 
 MAX_ERRORS = 5
 """How many errors a response lists for a document or its variables; the last may say that there
 are more."""
 
 # Fields with the same response name are compared in pairs, and so are fragments that are spread
-# side by side: with graphql-core's own bound 2,000 tokens can block all requests for 600 ms. With
-# this one the worst document found takes 60 ms, and fifty fragments with five fields in common
-# still pass. It counts exactly what takes the time.
+# side by side. With graphql-core's own bound on comparisons, 2,000 tokens can block all requests
+# for 600 ms. With this one the worst document found takes 60 ms, and fifty fragments with five
+# fields in common still pass.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 30_000
 
 ABORTED = "Validation aborted."
-"""graphql-core's message when it exceeds that bound."""
+"""graphql-core's message for a document that exceeds MAX_COMPLEXITY_BUDGET."""
 
 
 class DocumentRejectedError(Exception):

@@ -1,8 +1,8 @@
 """The limits of a document, counted before it is validated.
 
-What a fragment holds counts wherever the fragment is spread. Yet each fragment is counted only
-once and its count added at each spread, so that forty fragments that double each other take no
-time. Circular and undefined fragments contribute nothing; rejecting them is left to validation.
+The contents of a fragment count at each spread. Yet each fragment is counted only once, and its
+count added at each spread, so that forty fragments that double each other take microseconds.
+Circular and undefined fragments contribute nothing; validation rejects them.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ INTROSPECTION = frozenset({"__schema", "__type"})
 """Fields below these do not count toward depth: validation limits introspection by itself."""
 
 COUNT_CAP = 2**31
-"""Where counting stops: sixty fragments that double each other need no sixty-bit numbers."""
+"""Counts stop here, because fragments that double each other could make them arbitrarily large."""
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ def check_limits(document: DocumentNode, settings: Settings) -> None:
 
 
 def count_operations(document: DocumentNode) -> list[Count]:
-    """Count each operation, including its fragments."""
+    """Return the count of each operation, its fragments included."""
     fragments = {
         each.name.value: each
         for each in document.definitions
@@ -99,7 +99,7 @@ def _count_fragments(
 ) -> None:
     """Count fragments after those that they spread.
 
-    With a stack of its own: a chain of fragments may be longer than the call stack.
+    Not recursively: a chain of fragments may be longer than Python's call stack.
     """
     pending = [*names]
     begun: dict[str, _LocalCounts] = {}

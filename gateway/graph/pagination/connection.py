@@ -1,4 +1,4 @@
-"""Relay connections: their types, and how a field of the schema becomes one.
+"""Relay connections: their types, and the declaration of fields that return them.
 
 Source: Relay's Cursor Connections specification.
 """
@@ -123,7 +123,7 @@ class Connection(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
-    """Which items of a list match; `key` is equal for equal filters, and only for them."""
+    """A filter of items; two filters have the same `key` if and only if they are equal."""
 
     predicates: tuple[Predicate, ...]
     key: str
@@ -134,7 +134,7 @@ class ItemFilter:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What the resolver of a connection field returns: the list to page through."""
+    """The list to page through; the resolver of a connection field returns it."""
 
     region: str
     filters: tuple[tuple[str, str], ...] = ()
@@ -201,12 +201,12 @@ class _ConnectionExtension(FieldExtension):
         page_arguments = PageArguments.parse(
             digest, first=first, after=after, last=last, before=before
         )
-        load = _load(info, listing, page_arguments.after, nested=self._nested)
+        load = _page_loader(info, listing, page_arguments.after, nested=self._nested)
         matches = filtered.matches if filtered else None
         return _connect(info, page_arguments, UpstreamList(digest, resource, load, matches))
 
 
-def _load(
+def _page_loader(
     info: Info, listing: Listing, after: CursorPosition | None, *, nested: bool
 ) -> Callable[[str | None], Awaitable[Page]]:
     loader = info.context.loader
@@ -224,7 +224,7 @@ def _load(
         except BadUserInputError as error:
             if token is None or token != first_token:
                 raise
-            # Everything else in the request was checked against the service model before.
+            # All other inputs have been checked against the service model.
             raise InvalidCursorError(
                 "`after` is a cursor that AWS no longer accepts. Start without it.",
                 aws=error.aws,
@@ -234,7 +234,7 @@ def _load(
 
 
 async def _connect(info: Info, arguments: PageArguments, source: UpstreamList) -> Connection[Any]:
-    # Strawberry's own view of the selection takes longer than the rest of this function.
+    # Strawberry's own view of the selection takes more time than the rest of this function.
     raw_info = info._raw_info  # noqa: SLF001
     look_around = _selects(raw_info, "pageInfo", "hasNextPage") or (
         arguments.last is not None and _selects(raw_info, "pageInfo", "hasPreviousPage")

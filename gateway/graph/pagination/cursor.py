@@ -1,14 +1,14 @@
 """Cursors: a position between two items of an upstream list, and its encoding as text.
 
 A cursor needs no secret: AWS authorizes each call by the caller's own credentials. Its digests
-and checksum turn any damage or mix-up into an error before the upstream is called.
+and checksum detect damaged cursors, and those of other lists, before the upstream is called.
 
     version  list    token    token  padding │ offset   item     checksum
     1 byte   8       3                 0-2   │ 2        8        8
     └─ the same for each edge of a page ─────┘ └─ 24 characters ────────┘
 
-Both parts are whole groups of three bytes, so that each has a base64url of its own: the long one
-is encoded once per page, and each bit of the text has a meaning.
+The length of each part is a multiple of three bytes, so that each is encoded as base64url by
+itself, the long one once per page, without unused bits: no other text decodes to the same bytes.
 """
 
 import re
@@ -27,7 +27,7 @@ VERSION = 1
 MAX_CURSOR_CHARACTERS = 64 * 1024
 DIGEST_BYTES = 8
 NO_ITEM = bytes(DIGEST_BYTES)
-"""In place of an item's digest where the position follows no known item."""
+"""The digest of a position that follows no known item."""
 
 _HEAD = Struct(f">B{DIGEST_BYTES}s3s")
 _TAIL = Struct(f">H{DIGEST_BYTES}s")
@@ -56,7 +56,7 @@ def item_digest(key: str) -> bytes:
 
 
 def listing_digest(listing: Listing, filter_key: str = "") -> bytes:
-    """Digest a list with its region and all its filters: a cursor is valid for that list only."""
+    """Digest a list with its region and all its filters. A cursor is valid for one list only."""
     text = orjson.dumps([listing.operation, listing.region, listing.filters, filter_key])
     return blake2b(text, digest_size=DIGEST_BYTES).digest()
 
@@ -110,7 +110,7 @@ def decode_cursor(listing: bytes, text: str, *, argument: str) -> CursorPosition
 
 
 def _base64url(raw: bytes) -> str:
-    # base64.urlsafe_b64encode takes twice the time, which shows in a hundred edges.
+    # base64.urlsafe_b64encode takes twice as long, which matters for a hundred edges.
     return b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
 
 

@@ -1,7 +1,7 @@
 """Paging: from `first`, `after`, `last` and `before` to a page of an upstream list.
 
-AWS returns pages forward only, by tokens, and may return short or empty ones. This module is
-arithmetic over such pages; it calls the upstream through `UpstreamList.load` alone.
+AWS returns pages forward only, by tokens, and may return short or empty ones. This module calls
+the upstream through `UpstreamList.load` only.
 """
 
 from collections import deque
@@ -32,7 +32,7 @@ DEFAULT_FIRST = 20
 MAX_FIRST = 500
 
 LOOKAHEAD = 1
-"""How many items to read past the end of a page to know whether any follow."""
+"""Items to read past the end of a page, to know whether any follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _check_amount(value: int | None, argument: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamList:
-    """A list to page through: how to load its pages, and which of its items count."""
+    """A list to page through, with its filter."""
 
     digest: bytes
     """The digest that its cursors carry."""
@@ -88,7 +88,7 @@ class UpstreamList:
 
 
 class ListedItem(NamedTuple):
-    """An item, and where it is: the token of its page, the page, and its row there."""
+    """An item with its place: the token of its page (None: the first), the page, the row in it."""
 
     token: str | None
     page: Page
@@ -98,7 +98,7 @@ class ListedItem(NamedTuple):
 
 @dataclass(slots=True)
 class PageResult:
-    """A page of a connection: its items, what surrounds them, and their cursors."""
+    """A page of a connection, and the cursors of its items."""
 
     source: UpstreamList
     items: list[ListedItem]
@@ -116,7 +116,7 @@ class PageResult:
         After the last item of an upstream page that is the start of the next one, so that
         continuing there costs one upstream call.
         """
-        # Without a CursorPosition per row, which shows in a hundred of them.
+        # A CursorPosition per row would take noticeable time.
         token, offset = listed.token, listed.row + 1
         if offset == len(listed.page.items) and listed.page.next_token is not None:
             token, offset = listed.page.next_token, 0
@@ -153,7 +153,7 @@ async def paginate(
 
 
 async def count_items(source: UpstreamList) -> int | None:
-    """Count the whole list; None if the budget or the time does not suffice."""
+    """Count the items of the whole list; None if the budget or the time does not suffice."""
     total, token, seen = 0, None, set[str]()
     try:
         while True:
@@ -195,8 +195,8 @@ async def _forward(
 async def _backward(
     walk: "Walk", arguments: PageArguments, last: int, *, look_around: bool
 ) -> PageResult:
-    """Walk from the front, since AWS knows no other way, and keep the last items only."""
-    first, end = arguments.first, _end_of(arguments, last, look_around=look_around)
+    """Read from the front, as AWS lists forward only, and keep the last items."""
+    first, end = arguments.first, _stop_after(arguments, last, look_around=look_around)
     items: deque[ListedItem] = deque(maxlen=last)
     total = 0
     try:
@@ -217,7 +217,7 @@ async def _backward(
     )
 
 
-def _end_of(arguments: PageArguments, last: int, *, look_around: bool) -> int | None:
+def _stop_after(arguments: PageArguments, last: int, *, look_around: bool) -> int | None:
     """Return after how many items a backward walk may stop; None: at the end of the list."""
     if arguments.first is None:
         return None if last or look_around else 0
@@ -359,7 +359,7 @@ class Walk:
 
 
 def check_not_repeated(token: str, seen: set[str]) -> None:
-    """Remember a token; raises UpstreamInvalidResponseError if the list is a circle."""
+    """Add a token to those seen; raises UpstreamInvalidResponseError if it is one of them."""
     if token in seen:
         raise UpstreamInvalidResponseError("Clean Rooms ML repeated a page token.")
     seen.add(token)

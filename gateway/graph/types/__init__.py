@@ -1,1 +1,1 @@
-"""The object types, one module each; `fields` declares their fields, `resource_type` reads them."""
+"""The object types, one module each. `resource_type` declares and reads their fields."""

@@ -1,4 +1,4 @@
-"""The audience export job: it has no ARN and no Get operation, only rows in its job's list."""
+"""The audience export job, which has no ARN and no Get operation, only rows in a list."""
 
 from enum import Enum
 

@@ -56,10 +56,10 @@ def item_filter(arguments: AudienceGenerationJobFilter | None) -> ItemFilter | N
             enum_member(AudienceGenerationJobStatus, item["status"]) in statuses
         )
     if arguments.name_contains:
-        part = _check_part("name", "nameContains", arguments.name_contains).casefold()
+        part = _check_substring("nameContains", "name", arguments.name_contains).casefold()
         predicates[f"nameContains={part}"] = lambda item: part in item["name"].casefold()
     if arguments.started_by is not None:
-        account = _check_whole("startedBy", "startedBy", arguments.started_by)
+        account = _check_value("startedBy", arguments.started_by)
         predicates[f"startedBy={account}"] = lambda item: item.get("startedBy") == account
     predicates |= _between(
         "created", "createTime", arguments.created_after, arguments.created_before
@@ -70,14 +70,14 @@ def item_filter(arguments: AudienceGenerationJobFilter | None) -> ItemFilter | N
     return ItemFilter(tuple(predicates.values()), "\n".join(predicates)) if predicates else None
 
 
-def _check_whole(member: str, field: str, value: str) -> str:
-    constraint = output_constraint(JOB.list_operation, member)
+def _check_value(field: str, value: str) -> str:
+    constraint = output_constraint(JOB.list_operation, field)
     if not constraint.accepts(value):
         raise BadUserInputError(f"`filter.{field}` is not valid. Accepted: {constraint}.")
     return value
 
 
-def _check_part(member: str, field: str, value: str) -> str:
+def _check_substring(field: str, member: str, value: str) -> str:
     maximum = output_constraint(JOB.list_operation, member).maximum
     if maximum is not None and len(value) > maximum:
         raise BadUserInputError(

@@ -36,7 +36,7 @@ Read = Callable[[Item], Any]
 
 
 class ResourceType(ABC):
-    """A type of object that AWS lists. The annotations of its class say how to read a row.
+    """A type of object that AWS lists. A row is read by the annotations of the object type.
 
     AWS names operations and members after the type: ListAudienceModels, audienceModelArn.
     """
@@ -133,7 +133,7 @@ class Details:
         seen = loader.first_seen(arn, item)
         if seen is item:
             return item
-        # The response shows the object as a row already: the members of the row stay the same.
+        # The response already shows the object as a row, whose members must not change.
         row = row_shape(resource.list_operation).members
         details = {name: value for name, value in item.items() if name not in row}
         return details | {name: seen[name] for name in row if name in seen}
@@ -161,7 +161,7 @@ def _scalar_reader(name: str, of_type: Any) -> Read:
 
 
 class FieldCost(Enum):
-    """What selecting a field costs, in words; `execution.cost` adds it up for an operation."""
+    """The cost of selecting a field, in words; `execution.cost` estimates that of an operation."""
 
     DETAIL = "one upstream call per object, for all such fields together"
     OBJECT = "one upstream call per distinct object"
@@ -175,7 +175,7 @@ def costly(cost: FieldCost, description: str) -> dict[str, Any]:
 
 
 def row_field(description: str) -> Any:
-    """Declare a field that each row of the list has; its type is the annotation's."""
+    """Declare a field that each row of a list has. Its type is that of the annotation."""
 
     def resolve(self: Any, info: Info) -> Any:
         return _read(info, self.item)
@@ -186,8 +186,8 @@ def row_field(description: str) -> Any:
 def detail_field(description: str, convert: Convert | None = None) -> Any:
     """Declare a field that only the Get operation returns.
 
-    Its type is the annotation's; `convert` handles what that does not describe, and gets None
-    for an absent member.
+    The member is converted to the type of the annotation, or by `convert`, which gets None for an
+    absent member.
     """
 
     async def resolve(self: Any, info: Info) -> Any:
@@ -240,11 +240,11 @@ def _converter(of_type: Any) -> Convert:
         return lambda value: value
     members = [(each.python_name, NAMES.from_field(each), each.type) for each in definition.fields]
 
-    def read(shape: Mapping[str, Any]) -> Any:
+    def read(structure: Mapping[str, Any]) -> Any:
         values = {}
         for attribute, name, member_type in members:
             optional = isinstance(member_type, StrawberryOptional)
-            value = shape.get(name) if optional else shape[name]
+            value = structure.get(name) if optional else structure[name]
             values[attribute] = _converter(cast("Any", member_type))(value)
         return of_type(**values)
 

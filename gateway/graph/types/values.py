@@ -1,4 +1,4 @@
-"""What several object types share: scalars, enums, and the value types of AWS's shapes."""
+"""Types that several object types share: scalars, enums, and the value types of AWS's shapes."""
 
 from collections.abc import Mapping
 from datetime import datetime
