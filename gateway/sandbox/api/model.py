@@ -1,4 +1,4 @@
-"""botocore's service models: inputs are validated, and outputs shaped, as they say."""
+"""Validation of inputs, and shaping of outputs, by botocore's service models."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -193,7 +193,7 @@ def unix_ms(time: datetime) -> int:
 @cache
 def output_shaper(operation: str, list_member: str | None = None) -> Shaper:
     """Return a function that limits a response, or a row of it, to the members of its shape."""
-    # Any: none of these operations is without output, and the member is a list.
+    # Any: each of these operations has an output, and the member is a list.
     shape: Any = operation_model(operation).output_shape
     return _shaper(shape.members[list_member].member if list_member else shape)
 

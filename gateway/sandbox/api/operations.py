@@ -129,7 +129,7 @@ def decode_token(token: str, list_key: str) -> TokenPosition:
     except (ValueError, struct.error):
         raise validation_error("Invalid nextToken") from None
     position = TokenPosition(after_ms if has_item else None, empty_pages)
-    # Compared as text too, because base64 has several spellings for the same bytes.
+    # Compared as text too, because several base64 texts can decode to the same bytes.
     genuine = compare_digest(digest, _token_digest(data, list_key))
     if not genuine or short != encode_token(position, list_key):
         raise validation_error("Invalid nextToken")
@@ -263,7 +263,7 @@ def _details(call: ApiCall, account: Account, now_ms: int) -> dict[str, Any]:
     arn = str(call.inputs[operation.member])
     record = operation.collection_of(account).find(arn)
     if record is None:
-        # The same for a resource of another account.
+        # A resource of another account is not found either.
         message = f"Resource not found: {arn}"
         raise ApiError(HTTPStatus.NOT_FOUND, "ResourceNotFoundException", message)
     details: dict[str, Any] = output_shaper(call.operation)(record.members(now_ms))

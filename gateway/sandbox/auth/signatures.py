@@ -144,7 +144,7 @@ def _payload_hash(request: Request, body: bytes) -> str | None:
 
 @lru_cache(1024)
 def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """Derive the key for a scope: cached, since it takes four HMACs and is valid for a day."""
+    """Derive the key for a scope. Cached, since it takes four HMACs and is valid for a day."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
         key = digest(key, part.encode(), "sha256")

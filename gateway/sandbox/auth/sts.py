@@ -1,4 +1,4 @@
-"""STS: ID tokens are exchanged for sessions, which a policy can restrict."""
+"""STS: exchanges ID tokens for sessions, which a policy can restrict."""
 
 import json
 import re
@@ -157,7 +157,7 @@ class SandboxSessions:
     ) -> SandboxSession:
         """Create a session of the role of an account."""
         self._created += 1
-        # Derived from all properties, so that no key of before a restart belongs to someone else.
+        # Derived from all properties, so that after a restart no key belongs to another session.
         seed = Seed(self._seed, account_id)
         rng = seed.random("session", ROLE_NAME, name, expiration.isoformat(), self._created)
         token = "".join(rng.choices(self._SECRET_CHARACTERS, k=self._TOKEN_LENGTH))

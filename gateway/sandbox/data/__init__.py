@@ -1,1 +1,1 @@
-"""The accounts of the sandbox: who can call it, and the resources that it generates for them."""
+"""The callers and users of the sandbox, and the resources generated for their accounts."""

@@ -78,7 +78,7 @@ class Record:
 
     def members(self, now_ms: int) -> dict[str, Any]:
         past = (step for step in reversed(self.transitions) if step.at_ms <= now_ms)
-        # If the clock was turned back before its creation, a resource is as it was when created.
+        # A clock that was turned back may show a time before the creation of a resource.
         current = next(past, self.transitions[0])
         times = {"createTime": self.created_ms, "updateTime": current.at_ms}
         return {**self.fixed, **current.members, **times, "status": current.status}

@@ -1,1 +1,1 @@
-"""Faults on demand: what they do to a call, and which of them are on."""
+"""Faults: their effects on calls, and the registry of known and active ones."""

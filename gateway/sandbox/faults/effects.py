@@ -1,4 +1,4 @@
-"""What each fault does to a call: errors, timing, pages, rows, and the HTTP response itself.
+"""The effects of faults on errors, timing, pages, rows, and the HTTP response itself.
 
 An effect gets the call, the handler that it wraps, and the parameters of the fault.
 """

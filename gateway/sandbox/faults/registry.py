@@ -1,4 +1,4 @@
-"""The faults by name, the requests that switch them on, and those that are on."""
+"""The known faults, the requests that switch them on, and the active ones."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from gateway.sandbox.data.accounts import CALLERS
 from gateway.sandbox.faults import effects
 from gateway.sandbox.faults.effects import Effect, FaultParameters
 
-# The last two are no AWS operations: they stand for requests for the issuer's documents.
+# The last two are not AWS operations but names for requests of the issuer's documents.
 UNSIGNED_OPERATIONS = (ASSUME_ROLE, "GetJwks", "GetOpenIdConfiguration")
 
 _TARGET_MEMBERS = frozenset({"fault", "operation", "access_key_id", "times"})
