@@ -57,7 +57,7 @@ def serve(host: str, port: int, workers: int) -> None:
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    help="File with a JWT to try, up to a call of the upstream.",
+    help="File with a JWT to verify, exchange at STS and use for a list call.",
 )
 def check(token_file: Path | None, *, as_json: bool) -> None:
     """Check the settings of `serve` and everything the gateway depends on.

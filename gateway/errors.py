@@ -84,7 +84,7 @@ class BadUserInputError(GatewayError):
 
 class InvalidCursorError(BadUserInputError):
     code = "INVALID_CURSOR"
-    meaning = "The cursor is damaged, belongs to another list, or AWS no longer accepts it."
+    meaning = "The cursor is damaged, belongs to another list, or is no longer accepted by AWS."
     remedy = "Start again without a cursor."
 
 

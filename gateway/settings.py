@@ -179,7 +179,7 @@ class Settings(BaseSettings):
         gt=0,
         le=300,
         description="Time limit of a request.",
-        json_schema_extra={"exceeded": "`UPSTREAM_TIMEOUT`, or the part that was read by then"},
+        json_schema_extra={"exceeded": "`UPSTREAM_TIMEOUT`, or the part read by then"},
     )
     max_upstream_calls: Limit = Field(
         20, ge=1, description="List calls to AWS per operation, for pages of up to 100 rows."
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
         description="Fraction of requests that are traced. OpenTelemetry's own variables configure "
         "the export. Requires the extra `otel`. 0 disables tracing.",
     )
-    limit_tokens: Limit = Field(2000, ge=1, description="Tokens in a document, and its lines.")
+    limit_tokens: Limit = Field(2000, ge=1, description="Tokens, and lines, in a document.")
     limit_depth: Limit = Field(
         15, ge=1, description="Nesting depth of an operation, except introspection."
     )

@@ -54,8 +54,8 @@ UPSTREAM_SECONDS = Histogram(
 )
 CACHE_LOOKUPS = Counter(
     "gateway_cache_lookups",
-    "Lookups of upstream responses, by where they came from: `cache`, `flight` (a call already "
-    "under way), `upstream`, or `stale` (an old response, because the upstream failed).",
+    "Lookups of upstream responses, by their source: `cache`, `flight` (a call already in "
+    "progress), `upstream`, or `stale` (an expired response, because the upstream failed).",
     ["result"],
 )
 RATE_LIMITED_CALLS = Counter(

@@ -113,7 +113,7 @@ class Connection(Generic[T]):
         )
 
     @strawberry.field(
-        description="The number of items in the whole list, whatever the cursors. Costs one "
+        description="The number of items in the whole list, regardless of cursors. Costs one "
         "upstream call per page of 100; null if the remaining upstream call budget does not "
         "suffice."
     )
