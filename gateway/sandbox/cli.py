@@ -113,7 +113,7 @@ def request_control(url: str, method: str, path: str, body: object = None) -> di
     Raises:
         ControlClientError: There is no sandbox at this URL, or it returns an error.
     """
-    # Imported here, because it takes 25 ms that the other commands of `gateway` do not need.
+    # Imported here, because it takes 25 ms, for which other commands of `gateway` need not wait.
     from http.client import HTTPException  # noqa: PLC0415
     from urllib.error import HTTPError  # noqa: PLC0415
     from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415
@@ -135,7 +135,7 @@ def request_control(url: str, method: str, path: str, body: object = None) -> di
         with error:
             raise ControlClientError(_error_message(error.read(), error.code)) from None
     except (OSError, HTTPException, ValueError) as error:
-        raise ControlClientError(f"No sandbox answers at {url}: {error}") from None
+        raise ControlClientError(f"No sandbox responds at {url}: {error}") from None
     return content
 
 
@@ -172,7 +172,7 @@ def _print_active(active: Sequence[Mapping[str, object]]) -> None:
 
 
 def _serve(host: str, port: int, jobs: int | None, faults: Sequence[str]) -> None:
-    # Imported here, because the server takes a quarter of a second that no other command needs.
+    # Imported here, because it takes 250 ms, for which other commands need not wait.
     import uvicorn  # noqa: PLC0415
 
     from gateway.sandbox.app import create_sandbox  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What an error of AWS, or of the connection to it, means to the caller."""
+"""Translation of errors of AWS, and of connections to it, to the gateway's own."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ MAX_CODE_CHARACTERS = 100
 MAX_RETRY_AFTER_SECONDS = 86400
 
 Meaning = tuple[type[GatewayError], str]
-"""The error here, and its message. The texts are ours: AWS's own name ARNs and account ids."""
+"""The class of the error and its message: not AWS's own, which names ARNs and account ids."""
 
 _BAD_PARAMETER = BadUserInputError, "AWS rejected a parameter of the request."
 _CONFLICT = BadUserInputError, "AWS does not allow this in the object's current state."
@@ -45,11 +45,11 @@ _THROTTLED = ThrottledError, "AWS throttles this caller. Try again later."
 _EXPIRED = UnauthenticatedError, "The AWS credentials have expired. Use new ones."
 _UNKNOWN = (
     UnauthenticatedError,
-    "AWS does not recognize these credentials, or the session token is not theirs.",
+    "AWS does not recognize these credentials, or the session token does not belong to them.",
 )
 _BAD_SIGNATURE = (
     UnauthenticatedError,
-    "AWS rejected the signature: the secret access key is wrong, or a clock is.",
+    "AWS rejected the signature: the secret access key or a clock is wrong.",
 )
 _BAD_TOKEN = UnauthenticatedError, "AWS does not accept the token."
 _TOKEN_REJECTED = UnauthenticatedError, "The token's issuer rejected it."
@@ -137,7 +137,7 @@ class ResponseTooLargeError(Exception):
 
 
 UNREADABLE = (ResponseTooLargeError, aiohttp.ClientResponseError)
-"""The response is not HTTP, or not to its end."""
+"""The response is too large, incomplete, or not HTTP."""
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def translate_errors(operation: str, service: str = "Clean Rooms ML") -> Iterato
 
 
 def _from_exception(error: BaseException) -> Meaning:
-    # aiobotocore wraps the unexpected errors of its HTTP client, some of which say nothing.
+    # aiobotocore wraps unexpected errors of its HTTP client.
     if isinstance(getattr(error, "kwargs", {}).get("error"), UNREADABLE):
         return _INVALID
     return next(meaning for known, meaning in EXCEPTIONS.items() if isinstance(error, known))
