@@ -47,9 +47,9 @@ class UpstreamClient(Protocol):
 
 
 class CleanRoomsClient:
-    """Makes single attempts. One client per region serves every caller.
+    """Makes single attempts. One client per region serves all callers.
 
-    The credentials travel in a context variable: a client per caller costs 50 ms and 8 MB.
+    Credentials are passed in a context variable: a client per caller would cost 50 ms and 8 MB.
     """
 
     def __init__(self, clients: Mapping[str, Any]) -> None:
@@ -60,7 +60,7 @@ class CleanRoomsClient:
     async def open(
         cls, regions: frozenset[str], url: str | None
     ) -> AsyncIterator["CleanRoomsClient"]:
-        """Open a client for each region; without a `url`, of AWS's own endpoint."""
+        """Open a client for each region; without a `url`, for AWS's own endpoint."""
         session = aws_session()
         async with AsyncExitStack() as clients:
             yield cls(
@@ -92,7 +92,7 @@ class CleanRoomsClient:
 
 
 def aws_session() -> Any:
-    """Return a session whose only credentials are those of callers."""
+    """Return a session that signs with the credentials of callers only."""
     return aioboto3.Session(botocore_session=_CallerSession())
 
 
@@ -114,7 +114,7 @@ class _CallerCredentials(AioCredentials):
 class _CallerSession(AioSession):
     """Ignores the environment's credentials and all AWS_* settings but AWS_CA_BUNDLE.
 
-    That one is about trust, as HTTPS_PROXY and the like are about the route, not about identity.
+    AWS_CA_BUNDLE concerns the connection, as HTTPS_PROXY does, not the identity.
     """
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class _HttpSession(AIOHTTPSession):
             session = await self._exit_stack.enter_async_context(
                 aiohttp.ClientSession(
                     connector=self._create_connector(proxy_url),
-                    # A total as well: a response that trickles never exceeds a socket timeout.
+                    # A total, because a slow trickle of data never exceeds a socket timeout.
                     timeout=attrs.evolve(self._timeout, total=CONNECT_SECONDS + ATTEMPT_SECONDS),
                     skip_auto_headers={"Content-Type"},
                     auto_decompress=False,

@@ -1,4 +1,4 @@
-"""What one request reads: each page and object once, within its call budgets and its deadline."""
+"""Reads for one request: each page and object once, within call budgets and a deadline."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -34,7 +34,7 @@ DEADLINE_EXCEEDED = "The request exceeded its time limit. Request fewer items or
 
 
 class BudgetSpentError(LimitExceededError):
-    """The operation has made all the upstream calls that it may make."""
+    """The operation has used up one of its call budgets."""
 
 
 class DeadlineError(UpstreamTimeoutError):
@@ -91,7 +91,7 @@ class RequestLoader:
         self._first_seen: dict[str, Item] = {}
 
     async def page(self, request: PageRequest, *, per_row: bool = False) -> Page:
-        """Return a page. One that is fetched once per row counts as an object.
+        """Return a page. One that is fetched per row counts toward the budget of objects.
 
         Raises BudgetSpentError, DeadlineError, or the upstream's error.
         """
@@ -119,7 +119,7 @@ class RequestLoader:
                 async with self._time_limit():
                     result = await self._flights.run(request, lambda: fetch(request))
             except (UpstreamTimeoutError, UpstreamUnavailableError):
-                # The caller has neither made an error nor lost a right: older data may do.
+                # Not an error of the caller, who has lost no permission: older data may be served.
                 expired = (
                     None if self._fresh else await self._client.fetch_stale(self._caller, request)
                 )

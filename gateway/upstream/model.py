@@ -1,6 +1,6 @@
-"""The service model of Clean Rooms ML: what its operations accept, and what they return.
+"""Checks of inputs and responses against botocore's service model of Clean Rooms ML.
 
-Responses are checked against it here, because the client bypasses botocore's parser.
+Responses are checked here because the client bypasses botocore's parser.
 """
 
 import re
@@ -20,6 +20,7 @@ SERVICE = "cleanroomsml"
 STRING_ONLY = frozenset({str})
 
 USUAL_LENGTHS = frozenset({len("2026-01-02T03:04:05Z"), len("2026-01-02T03:04:05.678Z")})
+"""Lengths of the timestamps that AWS sends."""
 
 
 @cache
@@ -43,7 +44,7 @@ class Constraint:
     pattern: re.Pattern[str] | None
 
     def accepts(self, value: str) -> bool:
-        # Length first: the pattern must not run over a string of any length.
+        # Length first: the pattern must not be matched against a string of unlimited length.
         if len(value) < self.minimum or (self.maximum is not None and len(value) > self.maximum):
             return False
         return self.pattern is None or self.pattern.fullmatch(value) is not None
@@ -88,7 +89,7 @@ def check_input(operation: str, member: str, value: str, *, argument: str) -> st
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """What the service model promises of each object in a response."""
+    """What the service model says of each object in a response."""
 
     list_member: str | None
     """The response member that lists the objects; None if the response is the object."""
@@ -155,7 +156,7 @@ def parse_item(operation: str, response: dict[str, Any]) -> dict[str, Any]:
 def _check(shape: RowShape, row: Any) -> None:
     if type(row) is not dict:
         raise invalid_response("a list element is not an object")
-    # Nearly every row of a list holds strings only, which one comparison of sets tells.
+    # Nearly all rows of lists contain only strings, which is faster to check for all at once.
     if not (shape.required <= row.keys() and STRING_ONLY.issuperset(map(type, row.values()))):
         _check_members(shape, row)
     for name in shape.timestamps:
@@ -182,7 +183,7 @@ def invalid_response(reason: str) -> UpstreamInvalidResponseError:
 
 
 def normalize_timestamp(text: str) -> str:
-    """Check a timestamp and return it as RFC 3339, still as text: few readers compare it.
+    """Check a timestamp and return it in RFC 3339 form. It stays text, as few readers compare it.
 
     Raises ValueError if it is invalid, OverflowError at either end of the calendar.
     """

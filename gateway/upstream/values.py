@@ -18,7 +18,7 @@ MAX_REQUEST_IDS = 100
 
 
 class UpstreamRequest(Protocol[T_co]):
-    """A read of the upstream, and how its response becomes a `T_co`. Hashable."""
+    """A read of the upstream whose result is a `T_co`. Hashable."""
 
     @property
     def operation(self) -> str: ...

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 FORMAT = 3
-"""Part of every cache key: a version that stores another form never reads this one's entries."""
+"""Part of every cache key, so that a version with another format never reads these entries."""
 
 
 class CachedClient:
@@ -44,9 +44,9 @@ class CachedClient:
         origin: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`origin` keeps the entries of gateways apart that share a cache, not an upstream.
+        """`origin` separates the entries of gateways that share a cache but not an upstream.
 
-        `clock` is the wall clock: it ends credentials, and replicas share it.
+        `clock` is the wall clock, which replicas share and which decides when credentials expire.
         """
         self._client = client
         self._cache = cache
@@ -86,7 +86,7 @@ class CachedClient:
             called = True
             return self._call(caller, request, key, cost)
 
-        # A call that started before a fresh request may return what that must not see.
+        # A fresh request must not join a call that started before it.
         result: T = await self._flights.run(key, start, replace=fresh)
         cost.cache_hits += not called
         CACHE_LOOKUPS.labels("upstream" if called else "flight").inc()
@@ -132,7 +132,7 @@ class CachedClient:
         return request.from_json(value), self._clock() - stored_at
 
     def _ttl(self, caller: Caller) -> float:
-        """Never outlive the caller's right to the result."""
+        """Return how long to keep a result: no longer than the caller's credentials are valid."""
         seconds = self._seconds + self._stale_seconds
         if caller.expires_at is None:
             return seconds
@@ -146,16 +146,16 @@ class CachedClient:
 
 
 def cache_key(caller: Caller, request: list[Any]) -> str:
-    """Two callers never share a key, whatever they request.
+    """Return the key of a request, which no two callers share.
 
-    JSON keeps the parts of the request apart, and null from "" and from an absent part.
+    JSON distinguishes the parts of the request, and null from "" and from an absent part.
     """
     return sha256(caller.fingerprint + orjson.dumps([FORMAT, request])).hexdigest()
 
 
 @contextmanager
 def _log_failure(request: UpstreamRequest[Any]) -> Iterator[None]:
-    """Log failures of the upstream, but no caller's own errors: operators cannot fix those."""
+    """Log failures of the upstream, but not errors of callers, which operators cannot fix."""
     try:
         yield
     except RateLimitedError:

@@ -1,4 +1,4 @@
-"""What a cache of responses is, and the one in this process."""
+"""The protocol of a response cache, and its implementation in memory."""
 
 import time
 from collections import OrderedDict
@@ -11,11 +11,11 @@ from aiocache.serializers import NullSerializer
 from gateway.auth.credentials import Caller
 
 ENTRY_OVERHEAD = 400
-"""Bytes that an entry costs beside its key and value: objects and table slots."""
+"""Bytes that an entry takes beside its key and value: objects and table slots."""
 
 
 class ResponseCache(Protocol):
-    """Holds bytes for a caller under a key, for a while. An unavailable cache never raises."""
+    """Stores bytes for a caller under a key, for a while. An unavailable cache never raises."""
 
     async def get(self, caller: Caller, key: str) -> bytes | None:
         """Return None for an entry that is absent, damaged or another caller's."""

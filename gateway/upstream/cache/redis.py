@@ -1,8 +1,8 @@
 """The cache that replicas share: a Redis that holds each caller's responses encrypted.
 
-The Redis, its operators and every other caller see digests as keys and ciphertext as values. A
-value decrypts with its caller's key, under its own name and until it expires; anything else
-stored there is a miss.
+The Redis, its operators and other callers see digests as keys and ciphertext as values. A value
+decrypts with its caller's key, under its own key in Redis and until it expires; anything else is a
+miss.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ GRACE_ITERATIONS = 5
 """Iterations of the event loop within which a reply that has arrived is read."""
 
 PREFIX = "audience-gateway:1:"
-"""Of each key. A version that encrypts in another way never finds this one's values."""
+"""Prefix of each key, so that a version with another encryption never finds these values."""
 
 GET_SECONDS = 0.1
 SET_SECONDS = 0.2
 MAX_VALUE_BYTES = 8 * 1024 * 1024
-"""Larger than any response; a larger value is not ours, and not worth the time to decrypt."""
+"""Larger than any response. A larger value is not ours, and takes too long to decrypt."""
 
 NONCE_BYTES = 12
 _EXPIRES = Struct(">d")
@@ -86,16 +86,16 @@ class RedisClient:
         started = False
         try:
             async with _time_limit(seconds), self._connections:
-                # Only now, with a connection: the breaker may have opened during the wait.
+                # After the wait for a connection, during which the breaker may have opened.
                 if not self.breaker.allows():
                     return None
                 started = True
                 result = await command(*arguments, **options)
         except ResponseError as error:
-            # It is alive and rejects this command: wrong type under the key, full, a replica.
+            # Redis works but rejects this command: a key of another type, no memory, a replica.
             self._log_rejection(str(error).partition(" ")[0])
             result = None
-        except Exception as error:  # noqa: BLE001  a server that is no Redis fails its parser in any way
+        except Exception as error:  # noqa: BLE001  the parser raises anything if the server is no Redis
             if started and self.breaker.record_failure():
                 CIRCUIT_BREAKER_OPEN.labels(CIRCUIT_BREAKER_TARGET).set(1)
                 log.warning("redis circuit opened", cause=type(error).__qualname__)
@@ -119,10 +119,10 @@ class RedisClient:
 
 @contextlib.asynccontextmanager
 async def _time_limit(seconds: float) -> AsyncIterator[None]:
-    """Limit the time as asyncio.timeout does, but do not blame Redis for a busy event loop.
+    """Limit the time as asyncio.timeout does, without failures due to a busy event loop.
 
-    A loop that runs late finds the reply and the timeout in the same iteration. The timeout
-    then waits for a few more iterations, in which a reply that has arrived is read.
+    A loop that runs late finds the reply and the timeout in the same iteration. So the timeout
+    waits for a few more iterations, in which a reply that has arrived is read.
     """
     loop = asyncio.get_running_loop()
     limit = asyncio.timeout(None)
@@ -147,7 +147,7 @@ class EncryptedRedisCache:
     """A ResponseCache over aiocache's Redis backend. A Redis that is slow or down is a miss."""
 
     def __init__(self, redis: RedisClient, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` is the wall clock: entries carry their expiry, whatever Redis does."""
+        """`clock` is the wall clock. Entries contain their expiry, so Redis need not honour it."""
         self._redis = redis
         self._backend: Any = RedisCache(
             serializer=NullSerializer(encoding=None), namespace="", timeout=None

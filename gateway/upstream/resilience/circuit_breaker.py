@@ -1,7 +1,7 @@
-"""Circuit breakers: what fails repeatedly is not called for a while, but for one probe at a time.
+"""Circuit breakers: a service that fails repeatedly gets only one probe at a time for a while.
 
-A region has its own, which judges the region and not one caller's calls: AWS may fail one
-account only, and the busiest caller has the most failures.
+The breaker of a region must not open because of one caller's calls: AWS may fail for one account
+only, and the busiest caller has the most failures.
 """
 
 import time
@@ -18,14 +18,14 @@ REGION_FAILURES = 10
 RESET_SECONDS = 2.0
 
 CALLER_FAILURES = 4
-"""Consecutive failures of a region that one caller may account for: opening it takes three."""
+"""Consecutive failures that count for one caller, so that three must fail to open a breaker."""
 
 MAX_CALLERS = 1000
-"""Callers whose latest calls failed; some 300 bytes each."""
+"""Callers with a breaker of their own, because their latest calls failed; some 300 bytes each."""
 
 
 class CircuitBreaker:
-    """Opens after `failures` in a row; every `reset_seconds` it lets one call probe."""
+    """Opens after `failures` in a row, and then allows one call, the probe, per `reset_seconds`."""
 
     def __init__(
         self, failures: int, reset_seconds: float, *, clock: Callable[[], float] = time.monotonic
@@ -92,7 +92,7 @@ class RegionCircuitBreaker:
         own = self._caller_breakers.get(caller)
         if own is None or not own.tripped:
             return self._breaker.allows()
-        # Their probe would fail for reasons of their own: another caller's may come first.
+        # This caller's probe may fail for reasons of the caller, so another's may come first.
         return own.allows() and self._breaker.allows(delay=RESET_SECONDS)
 
     def record_failure(self, caller: bytes) -> None:
@@ -105,7 +105,7 @@ class RegionCircuitBreaker:
             self._caller_breakers.popitem(last=False)
         own.record_failure()
         if self._breaker.tripped:
-            self._breaker.record_failure()  # of the probe, which starts the reset time again
+            self._breaker.record_failure()  # of the probe: the reset time starts again
         elif self._caller_failures[caller] < CALLER_FAILURES:
             self._caller_failures[caller] += 1
             if self._breaker.record_failure():

@@ -34,7 +34,7 @@ from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 log = structlog.get_logger()
 
 CANCELLED = "CANCELLED"
-"""The outcome of a call that ended because nobody waited for it any more."""
+"""The outcome of a call that was cancelled because no request waited for it."""
 
 CALLER_SLOTS = 25
 """Concurrent calls of one caller in a region: a quarter of its connections."""
@@ -43,15 +43,15 @@ ATTEMPTS = 3
 
 RETRY_BUDGET = 500
 FAILURE_COST = 14
+"""So a failing upstream gets no more retries after some 35 without a success."""
 THROTTLE_COST = 5
-"""A failing upstream gets no second attempts after some 35 retries without a success."""
 
 FAILURE_BASE_SECONDS = 0.05
 THROTTLE_BASE_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 20.0
 
 MAX_HINT_SECONDS = 5.0
-"""A caller who has to wait longer than this gets the error at once."""
+"""If AWS asks for a longer wait than this, the caller gets the error at once."""
 
 CIRCUIT_OPEN = (
     "Calls to Clean Rooms ML in this region have failed repeatedly and are paused for a moment "
@@ -64,14 +64,14 @@ class CircuitOpenError(UpstreamUnavailableError):
 
 
 class RetryBudget:
-    """Tokens that retries cost and successes return, up to RETRY_BUDGET."""
+    """Tokens that retries spend and successes return, up to RETRY_BUDGET."""
 
     def __init__(self, cost: int) -> None:
         self._cost = cost
         self._left = RETRY_BUDGET
 
     def spend(self) -> bool:
-        """Take the cost of a retry; False if it is not there."""
+        """Take the cost of a retry; return False if fewer tokens are left."""
         if self._left < self._cost:
             return False
         self._left -= self._cost
@@ -86,7 +86,7 @@ class Retries:
     """The retries of all calls of the process. Throttling has a budget of its own."""
 
     def __init__(self, jitter: Callable[[], float]) -> None:
-        """`jitter` draws from 0 to 1."""
+        """`jitter` returns a random number from 0 to 1."""
         self._jitter = jitter
         self._failures = RetryBudget(FAILURE_COST)
         self._throttles = RetryBudget(THROTTLE_COST)
@@ -124,7 +124,7 @@ class ResilientClient:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`jitter` draws from 0 to 1."""
+        """`jitter` returns a random number from 0 to 1."""
         self._client = client
         self._rate_limiter = rate_limiter
         self._sleep = sleep
@@ -142,7 +142,7 @@ class ResilientClient:
         await self._rate_limiter.acquire(caller)
         async with self._slots.acquire((caller.fingerprint, region)):
             response = await self._call_with_retries(caller, breaker, operation, parameters)
-            # Processing a page takes a millisecond, and many may arrive at once.
+            # Processing a page takes a millisecond, and many pages may arrive at once.
             await self._scheduler.wait_turn(caller.fingerprint)
             return response
 
@@ -159,7 +159,7 @@ class ResilientClient:
                 response = await self._attempt(caller, breaker, operation, parameters)
             except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
                 if breaker.open_for(caller.fingerprint):
-                    raise  # before it takes tokens, which other regions may need
+                    raise  # without spending tokens, which other regions may need
                 delay = self._retries.delay_after(error, retries)
                 if delay is None:
                     raise
@@ -189,7 +189,7 @@ class ResilientClient:
             breaker.record_failure(fingerprint)
             raise
         except UpstreamInvalidResponseError:
-            raise  # perhaps a proxy's: it tells nothing about the region
+            raise  # it may come from a proxy, so it says nothing about the region
         except GatewayError:
             breaker.record_success(fingerprint)  # the region responds, if with an error
             raise

@@ -1,4 +1,4 @@
-"""How many calls to AWS each caller may cause, however many requests they send."""
+"""The rate limit on calls to AWS per caller."""
 
 import time
 from collections import OrderedDict
@@ -17,7 +17,7 @@ from gateway.telemetry.metrics import RATE_LIMITED_CALLS
 from gateway.upstream.cache.redis import RedisClient
 
 WINDOW_SECONDS = 12
-"""The rate is averaged over it, so as many calls may come at once as fit into it."""
+"""The rate is averaged over this window, so the calls of a whole window may come at once."""
 
 REDIS_SECONDS = 0.1
 MAX_CALLERS = 50_000
@@ -50,10 +50,10 @@ class CallerRateLimiter:
         self._shared = shared_rate_limiter(redis) if redis else None
 
     async def acquire(self, caller: Caller) -> None:
-        """Count a call of the caller; raises RateLimitedError if it is one too many."""
+        """Count a call of the caller; raises RateLimitedError if it exceeds the limit."""
         if not self._rate:
             return
-        # The same in each replica, and meaningless to readers of the Redis.
+        # Equal in all replicas, and a digest, which reveals nothing to readers of the Redis.
         key = sha256(caller.fingerprint).hexdigest()
         free_at: float | None = None
         if self._redis is not None and self._shared is not None:
@@ -80,7 +80,7 @@ class CallerRateLimiter:
 
 
 def shared_rate_limiter(redis: RedisClient) -> SlidingWindowCounterRateLimiter:
-    """Count in the Redis that replicas share, by the scripts of `limits`."""
+    """Return a limiter that counts in the Redis that replicas share, by the scripts of `limits`."""
     pool: Any = redis.client.connection_pool  # not among the types that `limits` declares
     # No address: the connections are those of the client.
     storage = RedisStorage(
@@ -92,8 +92,8 @@ def shared_rate_limiter(redis: RedisClient) -> SlidingWindowCounterRateLimiter:
 class LruSlidingWindowStorage(Storage, SlidingWindowCounterSupport):
     """The in-memory storage of `limits` for at most `capacity` keys, evicting the least recent.
 
-    The library's own iterates over all keys on each hit, which made-up callers by the thousand
-    would turn into work for the event loop.
+    The library's own iterates over all keys on each hit, so thousands of made-up callers would slow
+    down the event loop.
     """
 
     STORAGE_SCHEME = ["audience-gateway+memory"]  # noqa: RUF012  as `limits` declares it
