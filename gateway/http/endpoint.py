@@ -96,9 +96,9 @@ class Endpoint:
             request_log.set_outcome(result.outcome, result.operation)
             return _response(result, media_type, request.state["authenticator"].challenge)
         except (HttpError, OverloadedError) as error:
-            problem = error if isinstance(error, HttpError) else _service_unavailable(error)
-            request_log.outcome = problem.error.code
-            return error_response(problem, media_type or JSON)
+            http_error = error if isinstance(error, HttpError) else _service_unavailable(error)
+            request_log.outcome = http_error.error.code
+            return error_response(http_error, media_type or JSON)
 
     async def _execute(self, request: Request[Resources], request_log: RequestLog) -> GraphResult:
         # First, because a rejection under overload must cost next to nothing.

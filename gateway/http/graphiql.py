@@ -46,7 +46,7 @@ POLICY: Final = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self' 'unsafe-inline'",  # the editor writes its theme into style elements
-    "img-src": "'self' data:",  # the editor's squiggles are data: URLs
+    "img-src": "'self' data:",  # the editor underlines errors with data: URLs
     "font-src": "'self' data:",  # so are GraphiQL's fonts
     "connect-src": "'self'",
     "worker-src": "'self'",
@@ -106,12 +106,12 @@ class GraphiQL:
         return HTMLResponse(self.text, headers=PAGE_HEADERS)
 
     def assets(self) -> Mount:
-        """Route to the scripts, styles and icons, but not to the page as it was built."""
+        """Return the route of scripts, styles and icons, but not of the page as it was built."""
         return Mount("/explorer/assets", HashedFiles(directory=self.built / "assets"))
 
 
 class HashedFiles(StaticFiles):
-    """Files with a hash of their content in the name, so that browsers may cache them for good."""
+    """Files whose names contain a hash of their content, so browsers may cache them forever."""
 
     def file_response(
         self,

@@ -151,8 +151,8 @@ class AccessLogMiddleware:
     def __init__(self, app: ASGIApp, cors: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> None:
         self.app = cors(app)
         self._error_responses = {
-            problem: cors(error_response(problem))
-            for problem in (HEAD_TOO_LARGE, DUPLICATE_HOST, CRASHED)
+            http_error: cors(error_response(http_error))
+            for http_error in (HEAD_TOO_LARGE, DUPLICATE_HOST, CRASHED)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,8 +176,8 @@ class AccessLogMiddleware:
                 _report(scope, request_log, time.perf_counter() - started)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = _head_problem(scope)
-        app = self.app if problem is None else self._error_responses[problem]
+        http_error = _head_error(scope)
+        app = self.app if http_error is None else self._error_responses[http_error]
         try:
             await app(scope, receive, send)
         except Exception as error:  # noqa: BLE001  nothing further out can respond
@@ -201,7 +201,7 @@ def _report(scope: Scope, request_log: RequestLog, seconds: float) -> None:
     )
 
 
-def _head_problem(scope: Scope) -> HttpError | None:
+def _head_error(scope: Scope) -> HttpError | None:
     headers = scope["headers"]
     size, hosts = len(scope["path"]) + len(scope["query_string"]), 0
     for name, value in headers:

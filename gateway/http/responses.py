@@ -33,9 +33,9 @@ def bad_request(
     return HttpError(status, BadUserInputError(message), headers)
 
 
-def error_response(problem: HttpError, media_type: str = JSON) -> Response:
-    error = {"message": problem.error.message, "extensions": problem.error.extensions()}
-    return json_response({"errors": [error]}, problem.status, media_type, problem.headers)
+def error_response(http_error: HttpError, media_type: str = JSON) -> Response:
+    error = {"message": http_error.error.message, "extensions": http_error.error.extensions()}
+    return json_response({"errors": [error]}, http_error.status, media_type, http_error.headers)
 
 
 def json_response(

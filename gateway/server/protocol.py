@@ -62,10 +62,10 @@ def connection_limit() -> int:
 
 
 def raw_response(
-    problem: HttpError, request_id: str, headers: Iterable[tuple[bytes, bytes]]
+    http_error: HttpError, request_id: str, headers: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
     """Return an error response as bytes; the connection is closed after it."""
-    response = error_response(problem)
+    response = error_response(http_error)
     lines = [
         *headers,
         *response.raw_headers,
@@ -79,9 +79,9 @@ def raw_response(
 class _RejectedError(Exception):
     """Stops the parser with the error to respond with."""
 
-    def __init__(self, problem: HttpError) -> None:
-        super().__init__(problem.error.message)
-        self.problem = problem
+    def __init__(self, http_error: HttpError) -> None:
+        super().__init__(http_error.error.message)
+        self.http_error = http_error
 
 
 class HardenedProtocol(HttpToolsProtocol):
@@ -135,7 +135,7 @@ class HardenedProtocol(HttpToolsProtocol):
             self._ignores_input, self.cycle.keep_alive = True, False
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._reject(cause.problem if isinstance(cause, _RejectedError) else MALFORMED)
+            self._reject(cause.http_error if isinstance(cause, _RejectedError) else MALFORMED)
         else:
             self._check_progress()
 
@@ -200,7 +200,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._serving = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _reject(self, problem: HttpError) -> None:
+    def _reject(self, http_error: HttpError) -> None:
         """Close the connection, after responding to the request being read if nothing has."""
         self._ignores_input, self._reading_since = True, 0.0
         serving, reading = self._serving, self.cycle if self._in_body else None
@@ -208,20 +208,20 @@ class HardenedProtocol(HttpToolsProtocol):
             # The client would take this response for that of the earlier request.
             serving.keep_alive = False
             self.pipeline.clear()
-            self.logger.warning(problem.error.message)
+            self.logger.warning(http_error.error.message)
             return
         if reading is not None:
             reading.disconnected = True
             reading.message_event.set()
-        self._close(problem, responded=reading is not None and reading.response_started)
+        self._close(http_error, responded=reading is not None and reading.response_started)
 
-    def _close(self, problem: HttpError, *, responded: bool = False) -> None:
+    def _close(self, http_error: HttpError, *, responded: bool = False) -> None:
         request_id = uuid4().hex
         with bound_contextvars(request_id=request_id):
-            self.logger.warning(problem.error.message)
+            self.logger.warning(http_error.error.message)
         if not responded:
             headers = self.server_state.default_headers
-            self.transport.write(raw_response(problem, request_id, headers))
+            self.transport.write(raw_response(http_error, request_id, headers))
         self.transport.close()
 
 
