@@ -89,9 +89,8 @@ class Service(Protocol):
     async def handle(self, request: Request, call: LoggedCall) -> ApiResponse:
         """Handle a request, and complete its entry in the log.
 
-        Raises:
-            ApiError: The service returns an error.
-            NoResponseError: The connection is closed.
+        Raises ApiError if the service returns an error, NoResponseError if the connection is to
+        be closed.
         """
 
     def error_response(self, error: ApiError, call: LoggedCall, /) -> ApiResponse:

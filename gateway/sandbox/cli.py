@@ -110,8 +110,7 @@ class ControlClientError(click.ClickException):
 def request_control(url: str, method: str, path: str, body: object = None) -> dict[str, Any]:
     """Send a request to the control API of a running sandbox, and return the JSON response.
 
-    Raises:
-        ControlClientError: There is no sandbox at this URL, or it returns an error.
+    Raises ControlClientError if there is no sandbox at this URL, or it returns an error.
     """
     # Imported here, because it takes 25 ms, for which other commands of `gateway` need not wait.
     from http.client import HTTPException  # noqa: PLC0415
@@ -120,7 +119,7 @@ def request_control(url: str, method: str, path: str, body: object = None) -> di
 
     if not url.startswith(("http://", "https://")):
         raise ControlClientError(f"{url!r} is not valid. Accepted: an http:// or https:// URL.")
-    request = Request(  # noqa: S310 - checked above
+    request = Request(  # noqa: S310  checked above
         f"{url.rstrip('/')}/_sandbox{path}",
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},

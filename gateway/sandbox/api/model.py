@@ -98,8 +98,7 @@ def read_inputs(operation: str, path: Mapping[str, str], query: str) -> Inputs:
 
     Unknown query parameters are ignored, as in AWS.
 
-    Raises:
-        ApiError: An input is invalid, missing or repeated.
+    Raises ApiError if an input is invalid, missing or repeated.
     """
     shapes = input_shape(operation).members
     members = {

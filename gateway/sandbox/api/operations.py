@@ -116,8 +116,7 @@ def encode_token(position: TokenPosition, list_key: str, *, long: bool = False) 
 def decode_token(token: str, list_key: str) -> TokenPosition:
     """Return the position of a token.
 
-    Raises:
-        ApiError: The token was damaged, or belongs to another list.
+    Raises ApiError if the token is damaged or belongs to another list.
     """
     short = token.partition(_PADDING_START)[0]
     if token not in {short, _padded(short)}:

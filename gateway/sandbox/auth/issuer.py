@@ -89,8 +89,7 @@ class TokenIssuer:
     def verify(self, token: str) -> WebIdentity:
         """Return the identity in a token.
 
-        Raises:
-            ApiError: The token is invalid, with the code and message of STS.
+        Raises ApiError with the code and message of STS if the token is invalid.
         """
         now = self._clock()
         # Any: claims are JSON values.

@@ -45,8 +45,7 @@ class SigV4Authorization:
 def parse_authorization(header: str | None) -> SigV4Authorization:
     """Split an Authorization header.
 
-    Raises:
-        ApiError: There is none, or it is no complete signature.
+    Raises ApiError if there is none, or it is not a complete signature.
     """
     if header is None:
         raise forbidden("MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -70,8 +69,7 @@ class SignatureVerifier:
     async def verify(self, authorization: SigV4Authorization, request: Request) -> SandboxSession:
         """Return the session whose key signed the request.
 
-        Raises:
-            ApiError: The signature is invalid, with the code and message of AWS.
+        Raises ApiError with the code and message of AWS if the signature is invalid.
         """
         session = self._session(authorization, request)
         self._check_scope(authorization)
@@ -167,7 +165,7 @@ class _RequestSigner(SigV4Auth):
     def payload(self, request: AWSRequest) -> str:
         return str(request.context["payload_hash"])
 
-    def signature(self, string_to_sign: str, request: AWSRequest) -> str:  # noqa: ARG002 - botocore's signature
+    def signature(self, string_to_sign: str, request: AWSRequest) -> str:  # noqa: ARG002  botocore's signature
         scope = self._authorization
         key = _signing_key(self._secret, scope.date, scope.region, scope.service)
         return digest(key, string_to_sign.encode(), "sha256").hex()

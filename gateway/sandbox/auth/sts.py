@@ -72,8 +72,7 @@ UNRESTRICTED = SessionPolicy()
 def parse_policy(text: str) -> SessionPolicy:
     """Parse a policy document.
 
-    Raises:
-        ApiError: The document is malformed, with the code and message of STS.
+    Raises ApiError with the code and message of STS if the document is malformed.
     """
     try:
         document = json.loads(text)

@@ -30,7 +30,7 @@ class Seed:
     epoch_ms: int = 0
 
     def random(self, *parts: object) -> Random:
-        return Random(self._digest(*parts))  # noqa: S311 - repeatable on purpose, no secret
+        return Random(self._digest(*parts))  # noqa: S311  repeatable on purpose, no secret
 
     def uuid(self, *parts: object) -> str:
         return str(UUID(bytes=self._digest(*parts)[:16], version=4))
@@ -125,7 +125,7 @@ _AUDIENCES = (
 # Accents, scripts without Latin letters, right-to-left text, and characters beyond the BMP.
 _UNICODE_NAMES = (
     "Frühjahrsaktion München & Zürich",
-    "Été à Paris – abonnés fidèles",  # noqa: RUF001 - the dash is intended
+    "Été à Paris – abonnés fidèles",  # noqa: RUF001  the dash is intended
     "東京の新規顧客",
     "Летняя распродажа",
     "حملة الصيف",

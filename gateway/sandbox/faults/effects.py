@@ -56,7 +56,7 @@ class FaultParameters:
     values: Mapping[str, Any]
     healed: asyncio.Event = field(default_factory=asyncio.Event)
     # The same failures in every run.
-    rng: Random = field(default_factory=lambda: Random(_SEED))  # noqa: S311 - no secret
+    rng: Random = field(default_factory=lambda: Random(_SEED))  # noqa: S311  no secret
     counter: Iterator[int] = field(default_factory=count)
 
     def __getitem__(self, name: str) -> Any:

@@ -279,8 +279,7 @@ def parse_fault_request(
 ) -> ActiveFault:
     """Return the fault that a control request describes.
 
-    Raises:
-        ControlRequestError: The request is invalid.
+    Raises ControlRequestError if the request is invalid.
     """
     name = body.get("fault")
     if not isinstance(name, str) or name not in FAULTS:
