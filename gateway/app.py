@@ -133,13 +133,15 @@ def make_context(
 async def _authenticator(
     settings: Settings, issuers: Mapping[str, Issuer], stack: AsyncExitStack
 ) -> Authenticator:
-    if not issuers:
-        return Authenticator(settings.callers, settings.allow_long_term_keys)
-    sts = await stack.enter_async_context(StsClient.open(settings.region, settings.sts_url))
-    sessions = SessionCache(sts)
-    stack.push_async_callback(sessions.close)
-    oidc = Oidc(TokenVerifier(issuers), sessions)
-    return Authenticator(settings.callers, settings.allow_long_term_keys, oidc)
+    oidc = None
+    if issuers:
+        sts = await stack.enter_async_context(StsClient.open(settings.region, settings.sts_url))
+        sessions = SessionCache(sts)
+        stack.push_async_callback(sessions.close)
+        oidc = Oidc(TokenVerifier(issuers), sessions)
+    return Authenticator(
+        settings.callers, allow_long_term_keys=settings.allow_long_term_keys, oidc=oidc
+    )
 
 
 async def _client(settings: Settings, cache_url: str, stack: AsyncExitStack) -> CachedClient:

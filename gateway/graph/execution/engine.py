@@ -53,7 +53,7 @@ class GraphResult:
     data: dict[str, Any] | None
     errors: list[dict[str, Any]]
     executed: bool = False
-    """Whether execution began; `data` may be None nevertheless."""
+    """Whether execution began. Even then `data` may be None."""
     unauthenticated: bool = False
     """Whether every root field failed because the request has no caller."""
     extensions: dict[str, Any] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class CircuitBreaker:
 
     @property
     def tripped(self) -> bool:
-        """Open or half-open: there was no success since it opened."""
+        """Open or half-open: no call has succeeded since it opened."""
         return self._failures >= self._threshold
 
     @property
