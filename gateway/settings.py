@@ -32,7 +32,7 @@ _INJECTED = re.compile(
     r"|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 """Variables that Kubernetes injects into each pod for a Service named `gateway` or `gateway-…`.
-It also injects `…_PORT`, which is recognised by its value."""
+It also injects `…_PORT`, which is recognized by its value."""
 
 _INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 

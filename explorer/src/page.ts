@@ -1,4 +1,4 @@
-// What gateway/http/graphiql.py writes into the meta element.
+// The content of the meta element, which gateway/http/graphiql.py writes.
 export type Page = {
   query: string; // shown on the first visit
   headers: string; // JSON for the headers editor, or empty

@@ -36,7 +36,7 @@ ACCEPTED = {
 }
 
 CHALLENGES = {"aws-headers": 'Aws-Headers realm="audience-gateway"', "oidc": "Bearer"}
-"""The challenge of each scheme in a 401 (RFC 9110, 11.6.1). `Aws-Headers` is our own name."""
+"""The challenge of each scheme in a 401 (RFC 9110, 11.6.1). `Aws-Headers` is not registered."""
 
 Identity: TypeAlias = Caller | GatewayError
 """A caller, or the error of each field that requires one."""

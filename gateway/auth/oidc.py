@@ -112,7 +112,7 @@ def _problem_line(problem: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A valid token, signed by its issuer for one of our audiences."""
+    """A valid token, signed by its issuer for one of the accepted audiences."""
 
     issuer: Issuer
     claims: Mapping[str, Any] = field(repr=False)

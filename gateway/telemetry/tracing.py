@@ -1,7 +1,7 @@
 """Spans: one for each GraphQL request, and one below it for each attempt to call AWS.
 
-Source: OpenTelemetry's semantic conventions for HTTP servers, GraphQL and the AWS SDK. Names of our
-own begin with `gateway.`.
+Source: OpenTelemetry's semantic conventions for HTTP servers, GraphQL and the AWS SDK. Other names
+begin with `gateway.`.
 
 OpenTelemetry itself is imported in otel.py only, if tracing is enabled.
 """

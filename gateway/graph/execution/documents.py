@@ -55,11 +55,11 @@ class DocumentRejectedError(Exception):
 
 
 class IndexedSource(Source):
-    """A text that finds its line breaks once, instead of once per error."""
+    """A text whose line breaks are found once, not for each error."""
 
     @cached_property
     def _line_breaks(self) -> tuple[list[int], list[int]]:
-        """Where the line breaks begin, and where the lines begin."""
+        """The positions at which line breaks begin, and those at which lines begin."""
         breaks = list(re.finditer(r"\r\n|[\n\r]", self.body))
         return [each.start() for each in breaks], [0, *(each.end() for each in breaks)]
 

@@ -128,7 +128,7 @@ async def reset(call: ApiCall, _next: Handler, _: FaultParameters) -> ApiRespons
     if transport is None:
         raise ConnectionResetError("the sandbox closes this connection")
     transport.abort()
-    # If we returned before uvicorn notices, it would still send a 500.
+    # uvicorn would send a 500 after a return before it notices.
     await _disconnect(call.receive)
     raise NoResponseError
 

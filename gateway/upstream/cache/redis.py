@@ -49,7 +49,7 @@ PREFIX = "audience-gateway:1:"
 GET_SECONDS = 0.1
 SET_SECONDS = 0.2
 MAX_VALUE_BYTES = 8 * 1024 * 1024
-"""Larger than any response. A larger value is not ours, and takes too long to decrypt."""
+"""Larger than any response. A larger value is not from a gateway, and takes too long to decrypt."""
 
 NONCE_BYTES = 12
 _EXPIRES = Struct(">d")
@@ -147,7 +147,7 @@ class EncryptedRedisCache:
     """A ResponseCache over aiocache's Redis backend. A Redis that is slow or down is a miss."""
 
     def __init__(self, redis: RedisClient, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` is the wall clock. Entries contain their expiry, so Redis need not honour it."""
+        """`clock` is the wall clock. Entries contain their expiry, so Redis need not enforce it."""
         self._redis = redis
         self._backend: Any = RedisCache(
             serializer=NullSerializer(encoding=None), namespace="", timeout=None

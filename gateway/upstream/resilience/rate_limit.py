@@ -138,7 +138,7 @@ class LruSlidingWindowStorage(Storage, SlidingWindowCounterSupport):
         return OSError
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        raise NotImplementedError  # fixed windows, which we do not use
+        raise NotImplementedError  # for fixed windows, which are not used
 
     async def get(self, key: str) -> int:
         raise NotImplementedError
