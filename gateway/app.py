@@ -60,7 +60,7 @@ def create_app(
     issuers = read_oidc_file(settings.oidc_file) if settings.oidc_file else {}
     secret_file = settings.router_secret_file
     cache_url = settings.read_cache_url()
-    tracer = _tracer(settings.trace_ratio) if settings.trace_ratio else None
+    tracer = _build_tracer(settings.trace_ratio) if settings.trace_ratio else None
     limiter = ConcurrencyLimiter(settings.max_in_flight)
     health = Health(limiter)
     endpoint = Endpoint(
@@ -76,8 +76,8 @@ def create_app(
         async with AsyncExitStack() as stack:
             if tracer is not None:
                 await stack.enter_async_context(tracer.open())
-            authenticator = await _authenticator(settings, issuers, stack)
-            client = await _client(settings, cache_url, stack)
+            authenticator = await _open_authenticator(settings, issuers, stack)
+            client = await _open_client(settings, cache_url, stack)
             stack.enter_context(measure_loop())
             # What exists by now lives as long as the process. Scanning it in a full collection
             # would stop all requests for 50 ms and more.
@@ -130,7 +130,7 @@ def make_context(
     )
 
 
-async def _authenticator(
+async def _open_authenticator(
     settings: Settings, issuers: Mapping[str, Issuer], stack: AsyncExitStack
 ) -> Authenticator:
     oidc = None
@@ -144,7 +144,7 @@ async def _authenticator(
     )
 
 
-async def _client(settings: Settings, cache_url: str, stack: AsyncExitStack) -> CachedClient:
+async def _open_client(settings: Settings, cache_url: str, stack: AsyncExitStack) -> CachedClient:
     """Open the client for AWS with its retries, limits and cache."""
     clean_rooms = await stack.enter_async_context(
         CleanRoomsClient.open(settings.served_regions, settings.upstream_url)
@@ -161,7 +161,7 @@ async def _client(settings: Settings, cache_url: str, stack: AsyncExitStack) -> 
     )
 
 
-def _tracer(ratio: float) -> "OtelTracer":
+def _build_tracer(ratio: float) -> "OtelTracer":
     try:
         from gateway.telemetry.otel import OtelTracer  # noqa: PLC0415  an optional extra
     except ImportError:

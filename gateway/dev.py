@@ -78,14 +78,16 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
         tempfile.TemporaryDirectory() as folder,
     ):
         url, sandbox_url = _url(listener), _url(sandbox_listener)
-        settings = _settings(sandbox_url, Path(folder) / "oidc.toml")
+        settings = _read_settings(sandbox_url, Path(folder) / "oidc.toml")
         app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
         configure_logs(settings.log_level)
-        sandbox = uvicorn.Server(_config(create_sandbox()))
+        sandbox = uvicorn.Server(_server_config(create_sandbox()))
         thread = threading.Thread(target=sandbox.run, args=([sandbox_listener],), name="sandbox")
         thread.start()
         try:
-            _WelcomingServer(_config(app, PROTOCOL), settings, url, sandbox_url).run([listener])
+            _WelcomingServer(_server_config(app, PROTOCOL), settings, url, sandbox_url).run(
+                [listener]
+            )
         except KeyboardInterrupt:
             pass  # Ctrl-C is the usual end
         finally:
@@ -104,7 +106,7 @@ def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:
     return headers
 
 
-def _settings(sandbox_url: str, oidc_file: Path) -> Settings:
+def _read_settings(sandbox_url: str, oidc_file: Path) -> Settings:
     """Read the settings, with the sandbox as the default for everything that is unset."""
     defaults = {"graphiql": True, "introspection": True, "upstream_url": sandbox_url}
     settings = read_settings(**defaults)
@@ -136,7 +138,7 @@ class _WelcomingServer(uvicorn.Server):
         await super().startup(sockets)
         click.echo(_welcome(self._url, self._sandbox_url))
         if "oidc" in self._settings.callers:
-            token = await asyncio.to_thread(_token, self._sandbox_url)
+            token = await asyncio.to_thread(_fetch_token, self._sandbox_url)
             curl = _curl(self._url, {"Authorization": f"Bearer {token}"})
             click.echo(WELCOME_OIDC.format(name=SHOWN_CALLERS[0], curl=curl))
         click.echo("Press Ctrl-C to stop both.\n")
@@ -157,13 +159,13 @@ def _curl(url: str, credentials: Mapping[str, str]) -> str:
     return f"curl -s {url}/graphql {options} -d '{json.dumps({'query': QUERY})}'"
 
 
-def _token(sandbox_url: str) -> str:
+def _fetch_token(sandbox_url: str) -> str:
     parameters = {"subject": SHOWN_CALLERS[0], "seconds": TOKEN_SECONDS}
     response: Mapping[str, str] = request_control(sandbox_url, "POST", "/tokens", parameters)
     return response["token"]
 
 
-def _config(app: object, http: str = "httptools") -> uvicorn.Config:
+def _server_config(app: object, http: str = "httptools") -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own type for it is not public
         log_config=None,

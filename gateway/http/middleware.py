@@ -125,7 +125,7 @@ class RequestLog:
             attributes["gateway.document"] = self.document
         return attributes
 
-    def count(self, seconds: float) -> None:
+    def record_metrics(self, seconds: float) -> None:
         if self.is_graphql:
             REQUESTS.labels(self.status, self.outcome).inc()
             REQUEST_SECONDS.observe(seconds)
@@ -190,7 +190,7 @@ class AccessLogMiddleware:
 
 def _report(scope: Scope, request_log: RequestLog, seconds: float) -> None:
     request_log.status = request_log.status or CLIENT_CLOSED_REQUEST
-    request_log.count(seconds)
+    request_log.record_metrics(seconds)
     log.info(
         "request",
         method=scope["method"],

@@ -49,11 +49,11 @@ class OtelSpan:
     def start_call(self, name: str, attributes: Attributes) -> "OtelSpan":
         # An explicit context with nothing but the parent, instead of the ambient one.
         context = trace.set_span_in_context(self._span, Context())
-        span = self._tracer.start_span(name, context, SpanKind.CLIENT, _present(attributes))
+        span = self._tracer.start_span(name, context, SpanKind.CLIENT, _without_none(attributes))
         return OtelSpan(self._tracer, span)
 
     def end(self, attributes: Attributes, *, error: str | None) -> None:
-        self._span.set_attributes(_present(attributes))
+        self._span.set_attributes(_without_none(attributes))
         if error is not None:
             self._span.set_attribute("error.type", error)
             self._span.set_status(StatusCode.ERROR)
@@ -92,7 +92,7 @@ class OtelTracer:
         self, name: str, attributes: Attributes, headers: Iterable[tuple[bytes, bytes]]
     ) -> OtelSpan | None:
         context = _extract(_trace_context(headers), Context())
-        span = self._tracer.start_span(name, context, SpanKind.SERVER, _present(attributes))
+        span = self._tracer.start_span(name, context, SpanKind.SERVER, _without_none(attributes))
         return OtelSpan(self._tracer, span) if span.is_recording() else None
 
 
@@ -120,7 +120,7 @@ def _resource() -> Resource:
     return Resource.create({**defaults, **configured})
 
 
-def _present(attributes: Attributes) -> dict[str, str | int]:
+def _without_none(attributes: Attributes) -> dict[str, str | int]:
     return cast(
         "dict[str, str | int]",
         {name: value for name, value in attributes.items() if value is not None},
