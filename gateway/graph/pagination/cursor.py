@@ -66,8 +66,8 @@ class PageCursors:
 
     __slots__ = ("_common", "_hash")
 
-    def __init__(self, listing: bytes, token: str | None) -> None:
-        common = _common_part(listing, token)
+    def __init__(self, list_digest: bytes, token: str | None) -> None:
+        common = _common_part(list_digest, token)
         self._common = _base64url(common)
         self._hash = blake2b(common, digest_size=DIGEST_BYTES)
 
@@ -79,12 +79,12 @@ class PageCursors:
         return self._common + _base64url(tail + checksum.digest())
 
 
-def encode_cursor(listing: bytes, position: CursorPosition) -> str:
+def encode_cursor(list_digest: bytes, position: CursorPosition) -> str:
     """Encode a position in the list with this digest."""
-    return PageCursors(listing, position.token).encode(position.offset, position.item)
+    return PageCursors(list_digest, position.token).encode(position.offset, position.item)
 
 
-def decode_cursor(listing: bytes, text: str, *, argument: str) -> CursorPosition:
+def decode_cursor(list_digest: bytes, text: str, *, argument: str) -> CursorPosition:
     """Decode a position in the list with this digest.
 
     Raises InvalidCursorError naming the argument if the text is not exactly what encode_cursor
@@ -95,13 +95,13 @@ def decode_cursor(listing: bytes, text: str, *, argument: str) -> CursorPosition
     raw = urlsafe_b64decode(text)
     if len(raw) < _HEAD.size + _TAIL_BYTES:
         raise _malformed(argument)
-    version, own_listing, length = _HEAD.unpack_from(raw)
+    version, found_digest, length = _HEAD.unpack_from(raw)
     offset, item = _TAIL.unpack_from(raw, len(raw) - _TAIL_BYTES)
     position = CursorPosition(_token(raw, int.from_bytes(length), argument), offset, item)
     # Comparing the text checks padding, lengths and checksum at once.
-    if version != VERSION or encode_cursor(own_listing, position) != text:
+    if version != VERSION or encode_cursor(found_digest, position) != text:
         raise _malformed(argument)
-    if own_listing != listing:
+    if found_digest != list_digest:
         raise InvalidCursorError(
             f"`{argument}` is a cursor of another list. "
             "Accepted: a cursor of the same field with the same filters and region."
@@ -114,10 +114,10 @@ def _base64url(raw: bytes) -> str:
     return b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
 
 
-def _common_part(listing: bytes, token: str | None) -> bytes:
+def _common_part(list_digest: bytes, token: str | None) -> bytes:
     # A length of 0 means the first page: AWS's tokens have at least one character.
     raw = b"" if token is None else token.encode()
-    part = _HEAD.pack(VERSION, listing, len(raw).to_bytes(3)) + raw
+    part = _HEAD.pack(VERSION, list_digest, len(raw).to_bytes(3)) + raw
     return part + bytes(-len(part) % _GROUP)
 
 

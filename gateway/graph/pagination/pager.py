@@ -47,7 +47,7 @@ class PageArguments:
     @classmethod
     def parse(
         cls,
-        listing: bytes,
+        list_digest: bytes,
         *,
         first: int | None,
         after: str | None,
@@ -62,9 +62,9 @@ class PageArguments:
             first = DEFAULT_FIRST
         return cls(
             _check_amount(first, "first"),
-            decode_cursor(listing, after, argument="after") if after else None,
+            decode_cursor(list_digest, after, argument="after") if after else None,
             _check_amount(last, "last"),
-            decode_cursor(listing, before, argument="before") if before else None,
+            decode_cursor(list_digest, before, argument="before") if before else None,
         )
 
 
