@@ -87,7 +87,8 @@ class RequestLoader:
         self._results: dict[UpstreamRequest[Any], Any] = {}
         self._flights: SingleFlight[Any] = SingleFlight()
         self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
-        self._rejection: GatewayError | None = None
+        self._rejections: dict[object, GatewayError] = {}
+        """Errors about the caller, by region or by region and operation."""
         self._first_seen: dict[str, Item] = {}
 
     async def page(self, request: PageRequest, *, per_row: bool = False) -> Page:
@@ -142,9 +143,12 @@ class RequestLoader:
             return await self._fetch(request, self._item_budget)
 
     async def _fetch(self, request: UpstreamRequest[T], budget: CallBudget) -> T:
+        region, operation = request.region, request.operation
+
         def before_call() -> None:
-            if self._rejection is not None:
-                raise self._rejection
+            for scope in (region, (region, operation)):
+                if rejection := self._rejections.get(scope):
+                    raise rejection
             budget.spend()
 
         try:
@@ -155,9 +159,12 @@ class RequestLoader:
                 before_call=before_call,
                 fresh=self._fresh,
             )
-        except (UnauthenticatedError, ThrottledError) as error:
+        except UnauthenticatedError as error:
             # It concerns the caller, not this object: every other call would get it too.
-            self._rejection = error
+            self._rejections[region] = error
+            raise
+        except ThrottledError as error:
+            self._rejections[region, operation] = error  # AWS throttles by operation
             raise
 
     @asynccontextmanager

@@ -149,6 +149,14 @@ def test_an_unread_list_of_exports_is_an_error_and_not_empty(sandbox: Sandbox) -
     assert [error["extensions"]["code"] for error in answer.errors] == ["LIMIT_EXCEEDED"] * 3
 
 
+def test_an_uncounted_list_of_exports_is_null(sandbox: Sandbox) -> None:
+    query = "{ audienceGenerationJobs(first: 4) { nodes { exportJobs(first: 0) { totalCount } } } }"
+    with gateway_over(sandbox, max_detail_calls=3) as gateway:
+        jobs = gateway.ask(query).data["audienceGenerationJobs"]["nodes"]
+
+    assert [job["exportJobs"]["totalCount"] is None for job in jobs].count(True) == 1
+
+
 def test_a_link_costs_one_call_per_distinct_object(gateway: Gateway) -> None:
     nodes = gateway.ask(CHAIN, {"n": 60}, caller="grace").data["audienceGenerationJobs"]["nodes"]
     for job in nodes:

@@ -274,9 +274,8 @@ async def test_objects_that_fail_release_their_slots() -> None:
     assert sum(isinstance(result, dict) for result in results) == 20
 
 
-@pytest.mark.parametrize("error", [UnauthenticatedError("No."), ThrottledError("No.")])
-async def test_an_error_about_the_caller_ends_all_calls_of_a_request(error: GatewayError) -> None:
-    fake = FakeClient(error)
+async def test_rejected_credentials_end_all_calls_to_a_region() -> None:
+    fake = FakeClient(UnauthenticatedError("No."))
     loader = new_loader(cached(fake))
     for fetch in (
         lambda: loader.item(item_request(1)),
@@ -284,10 +283,21 @@ async def test_an_error_about_the_caller_ends_all_calls_of_a_request(error: Gate
         lambda: loader.page(FIRST_PAGE),
         lambda: loader.page(FIRST_PAGE, per_row=True),
     ):
-        with pytest.raises(type(error)):
+        with pytest.raises(UnauthenticatedError):
             await fetch()
 
     assert len(fake.calls) == 1
+
+
+async def test_throttling_ends_the_calls_of_an_operation() -> None:
+    fake = FakeClient(ThrottledError("No."))
+    loader = new_loader(cached(fake))
+    for number in range(3):
+        with pytest.raises(ThrottledError):
+            await loader.item(item_request(number))
+    await loader.page(FIRST_PAGE)
+
+    assert len(fake.calls) == 2
 
 
 class StaleSetup:

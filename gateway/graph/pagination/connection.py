@@ -182,7 +182,8 @@ class _ConnectionExtension(FieldExtension):
         self._type_name = type_name
         self._nested = nested
 
-    def resolve(
+    # A coroutine, so that errors of arguments take their turn among those of other fields.
+    async def resolve(
         self,
         next_: Callable[..., ListQuery],
         source: Any,
@@ -192,7 +193,7 @@ class _ConnectionExtension(FieldExtension):
         last: int | None = None,
         before: str | None = None,
         **arguments: Any,
-    ) -> Awaitable[Connection[Any]]:
+    ) -> Connection[Any]:
         query = next_(source, info, **arguments)
         resource = RESOURCE_TYPES[self._type_name]
         listing = Listing(resource.list_operation, query.region, query.filters)
@@ -203,7 +204,8 @@ class _ConnectionExtension(FieldExtension):
         )
         load = _page_loader(info, listing, page_arguments.after, nested=self._nested)
         matches = filtered.matches if filtered else None
-        return _connect(info, page_arguments, UpstreamList(digest, resource, load, matches))
+        source_list = UpstreamList(digest, resource, load, matches)
+        return await _connect(info, page_arguments, source_list)
 
 
 def _page_loader(

@@ -163,7 +163,7 @@ async def count_items(source: UpstreamList) -> int | None:
             if token is None:
                 return total
             check_not_repeated(token, seen)
-    except (BudgetSpentError, DeadlineError):
+    except (LimitExceededError, DeadlineError):
         return None
 
 
