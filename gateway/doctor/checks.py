@@ -4,22 +4,25 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
 from secrets import token_hex
+from typing import get_args
 from urllib.parse import urlsplit
 
+from joserfc.errors import JoseError
 from joserfc.jwk import Key
+from joserfc.jws import JWSRegistry
 from limits import RateLimitItemPerSecond
 from redis.exceptions import NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.auth.credentials import Caller
 from gateway.auth.jwks import FETCH_ERRORS, fetch_keys
-from gateway.auth.oidc import Issuer, TokenVerifier
+from gateway.auth.oidc import Algorithm, Issuer, TokenVerifier
 from gateway.auth.sts import StsClient, session_name
 from gateway.doctor import diagnosis
 from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, clause, row_of, skipped
@@ -42,9 +45,6 @@ UNKNOWN_CALLER = Caller.from_keys("ASIAGATEWAYCHECK0000", "unknown", "unknown")
 CLOCK_WARN_SECONDS = 60
 CLOCK_FAIL_SECONDS = 300
 """From here on AWS rejects signatures as expired."""
-
-RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-CURVE_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 
 async def check_services(
@@ -222,23 +222,19 @@ def _token_problem(error: Exception) -> Problem:
 
 async def _check_issuer(issuer: Issuer) -> Result:
     keys = (await fetch_keys(issuer.issuer, issuer.jwks_url)).values()
-    accepted, offered = issuer.algorithms, _algorithms(keys)
-    if usable := sorted(accepted & offered):
+    offered = {name for name in get_args(Algorithm) if any(_fits(key, name) for key in keys)}
+    if usable := sorted(issuer.algorithms & offered):
         return f"usable keys: {len(keys)}, for {', '.join(usable)}"
-    names = ", ".join(sorted(offered)) or "none"
-    return Problem(
-        f"no key is for an accepted algorithm ({', '.join(sorted(accepted))})",
-        f"Add one of theirs ({names}) to `algorithms` in GATEWAY_OIDC_FILE.",
-    )
+    accepted, names = ", ".join(sorted(issuer.algorithms)), ", ".join(sorted(offered)) or "none"
+    remedy = f"Add one of theirs ({names}) to `algorithms` in GATEWAY_OIDC_FILE."
+    return Problem(f"no key is for an accepted algorithm ({accepted})", remedy)
 
 
-def _algorithms(keys: Iterable[Key]) -> frozenset[str]:
-    found: set[str] = set()
-    for key in keys:
-        curve = CURVE_ALGORITHMS.get(str(key.get("crv")))
-        able = RSA_ALGORITHMS if key.key_type == "RSA" else frozenset({curve} if curve else ())
-        found |= able & {key.alg} if key.alg else able
-    return frozenset(found)
+def _fits(key: Key, algorithm: str) -> bool:
+    with suppress(JoseError):
+        JWSRegistry.algorithms[algorithm].check_key(key)
+        return True
+    return False
 
 
 def _issuer_problem(error: Exception) -> Problem:
