@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import partial
 from secrets import token_hex
 from typing import get_args
 from urllib.parse import urlsplit
@@ -249,11 +248,8 @@ async def check_redis(settings: Settings) -> list[Row]:
         return [row_of("redis", skipped("GATEWAY_CACHE_URL is memory://: no cache is shared"))]
     client, parts = RedisClient(settings.cache_url), urlsplit(settings.cache_url)
     address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no password
-    attempt_redis = partial(
-        attempt, diagnose=diagnosis.redis_problem, seconds=diagnosis.REDIS_CHECK_SECONDS
-    )
     try:
-        rows = [await attempt_redis("redis", _check_latency(client), subject=address)]
+        rows = [await attempt("redis", _check_latency(client), diagnosis.redis_problem, address)]
         for what, check in (
             ("redis: entries", _check_entries),
             ("redis: scripts", _check_scripts),
@@ -262,17 +258,15 @@ async def check_redis(settings: Settings) -> list[Row]:
             if rows[0].state is State.FAIL:
                 rows.append(row_of(what, skipped("Redis is not reached")))
             else:
-                rows.append(await attempt_redis(what, check(client, settings)))
+                rows.append(await attempt(what, check(client, settings), diagnosis.redis_problem))
     finally:
         await client.close()
     return rows
 
 
 async def _check_latency(client: RedisClient) -> Result:
-    for _ in range(2):  # the first connection may be slow
-        with suppress(RedisTimeoutError):
-            await client.client.ping()
-            break
+    with suppress(RedisTimeoutError):  # the first connection may be slow
+        await client.client.ping()
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
@@ -316,11 +310,10 @@ async def _check_scripts(client: RedisClient, settings: Settings) -> Result:
 
 async def _check_memory(client: RedisClient, _: Settings) -> Result:
     try:
-        found: object = await client.client.info("memory")
+        policy = (await client.client.info("memory")).get("maxmemory_policy")
     except NoPermissionError:
         return skipped("the user may not call INFO")
-    policy = found.get("maxmemory_policy") if isinstance(found, dict) else None
-    if not isinstance(policy, str):
+    if policy is None:
         return skipped("INFO does not report maxmemory-policy")
     if policy == "noeviction":
         cause = "the maxmemory-policy is noeviction: when the memory is full, writes fail"

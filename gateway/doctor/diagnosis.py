@@ -27,8 +27,6 @@ from gateway.upstream.cache.redis import CONNECT_SECONDS
 CHECK_SECONDS = 5.0
 """The timeout of each check."""
 
-REDIS_CHECK_SECONDS = 3.0
-
 REDIS_LIMIT_MS = round(CONNECT_SECONDS * 1000)
 """How long the gateway itself waits for Redis."""
 
@@ -82,12 +80,10 @@ async def attempt(
     check: Awaitable[Result],
     diagnose: Callable[[Exception], Problem],
     subject: str = "",
-    *,
-    seconds: float = CHECK_SECONDS,
 ) -> Row:
     """Return the row of a check; its exceptions are diagnosed and do not escape."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(CHECK_SECONDS):
             return row_of(what, await check, subject)
     except Exception as error:  # noqa: BLE001  the report must have all other rows
         return row_of(what, diagnose(error), subject)
@@ -232,7 +228,7 @@ REDIS_PROBLEMS: Problems = {
         "Check firewalls and security groups, or use a Redis that is nearer.",
     ),
     (TimeoutError,): Problem(
-        f"it is connected, but does not respond within {REDIS_CHECK_SECONDS:.0f} s",
+        f"it is connected, but does not respond within {CHECK_SECONDS:.0f} s",
         "Check that it does not hang, and that no other service listens there.",
     ),
 }
