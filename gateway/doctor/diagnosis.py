@@ -4,8 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -127,7 +126,7 @@ NETWORK_PROBLEMS: Problems = {
 
 def network_problem(error: BaseException) -> Problem | None:
     """Diagnose an error and its causes; None if none of them is an error of the network."""
-    causes = list(_causes(error))
+    causes = _causes(error)
     problem = _find(NETWORK_PROBLEMS, causes)
     if problem is None or problem.remedy != _AUTHORITY:
         return problem
@@ -136,26 +135,20 @@ def network_problem(error: BaseException) -> Problem | None:
     return Problem(problem.cause + reason, problem.remedy)
 
 
-def _find(problems: Problems, errors: Iterable[BaseException]) -> Problem | None:
+def _find(problems: Problems, errors: Sequence[BaseException]) -> Problem | None:
     for kinds, problem in problems.items():
         if any(isinstance(error, kinds) for error in errors):
             return problem
     return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes, including those that botocore and aiohttp wrap."""
-    waiting, seen = deque([error]), set[int]()
-    while waiting:
-        each = waiting.popleft()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        wrapped = (getattr(each, "kwargs", None) or {}).get("error")
-        attributes = [getattr(each, name, None) for name in ("os_error", "certificate_error")]
-        more = (wrapped, *attributes, each.__cause__, each.__context__)
-        waiting.extend(cause for cause in more if isinstance(cause, BaseException))
+def _causes(error: BaseException | None) -> Sequence[BaseException]:
+    """Return an error and its causes."""
+    causes: list[BaseException] = []
+    while error is not None and error not in causes:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return causes
 
 
 _CODE = re.compile(r"[A-Za-z.]{1,64}")
