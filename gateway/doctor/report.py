@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -39,11 +38,8 @@ def run(token_file: Path | None, *, as_json: bool) -> int:
         token = token_file.read_text(encoding="utf-8", errors="replace").strip()
     with _without_logs():
         rows, code = _check(token)
-    document = {"exitCode": code, "rows": [asdict(row) for row in rows]}
-    as_text = (
-        orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() if as_json else table(rows)
-    )
-    click.echo(as_text)
+    document = {"exitCode": code, "rows": rows}
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2) if as_json else table(rows))
     return code
 
 
