@@ -55,22 +55,12 @@ def _load_graphiql() -> str:
 def unsafe_choices(settings: Settings) -> Iterator[Row]:
     """Yield a warning for each setting that is unsafe in production."""
     public, plain_text = "Unset it in production.", "Traffic to another host is not encrypted."
-    calls, long_term = settings.caller_calls_per_second, settings.allow_long_term_keys
+    unlimited, long_term = not settings.caller_calls_per_second, settings.allow_long_term_keys
     for name, is_unsafe, detail, remedy in (
         ("GRAPHIQL", settings.graphiql, "GraphiQL is open to everyone.", public),
         ("INTROSPECTION", settings.introspection, "Everyone can read the schema.", public),
-        (
-            "ALLOW_LONG_TERM_KEYS",
-            long_term,
-            "Callers may send keys that never expire.",
-            "Unset it.",
-        ),
-        (
-            "CALLER_CALLS_PER_SECOND",
-            not calls,
-            "One caller can exhaust AWS quotas.",
-            "Set a limit.",
-        ),
+        ("ALLOW_LONG_TERM_KEYS", long_term, "Callers may use keys that never expire.", public),
+        ("CALLER_CALLS_PER_SECOND", unlimited, "One caller can use up AWS quotas.", "Set a limit."),
         ("UPSTREAM_URL", _is_plain_text(settings.upstream_url), plain_text, "Use https://."),
         ("STS_URL", _is_plain_text(settings.sts_url), plain_text, "Use https://."),
         ("CACHE_URL", _is_plain_text(settings.cache_url), plain_text, "Use rediss://."),
@@ -109,19 +99,19 @@ _CHECK_ONLY = "for this check only: the gateway itself never reads them"
 
 def environment_credentials() -> tuple[Caller | None, Row]:
     """Return the caller in the variables from which AWS's own tools read credentials."""
-    variables = os.environ  # noqa: TID251  no settings: they belong to the user of the check
     found = {
-        f"x-{name.lower().replace('_', '-')}": variables[name]
+        f"x-{name.lower().replace('_', '-')}": value
         for name in _VARIABLES
-        if variables.get(name)
+        # No settings: they belong to the user of the check.
+        if (value := os.environ.get(name))  # noqa: TID251
     }
-    caller, result = None, skipped(f"to check your access, set {_NAMES}, {_CHECK_ONLY}")
+    if not found:
+        cause = f"to check your access, set {_NAMES}, {_CHECK_ONLY}"
+        return None, row_of("credentials", skipped(cause))
     try:
-        if found:
-            caller = caller_from_aws_headers(found, allow_long_term_keys=True)
+        caller = caller_from_aws_headers(found, allow_long_term_keys=True)
     except UnauthenticatedError:
         remedy = "Set all three, of one session; for long-term keys set the first two."
-        result = Problem(f"{_NAMES} are incomplete or malformed", remedy)
-    if caller is not None:
-        return caller, row_of("credentials", f"read from {_NAMES}, {_CHECK_ONLY}")
-    return None, row_of("credentials", result)
+        problem = Problem(f"{_NAMES} are incomplete or malformed", remedy)
+        return None, row_of("credentials", problem)
+    return caller, row_of("credentials", f"read from {_NAMES}, {_CHECK_ONLY}")
