@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from secrets import token_hex
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
@@ -101,10 +101,9 @@ class AwsChecks:
         is_valid = isinstance(response.get("audienceGenerationJobs"), list)
         return None if is_valid else UpstreamInvalidResponseError("")
 
-    def _note_time(self, response: object) -> None:
-        metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+    def _note_time(self, response: Any) -> None:
         with suppress(KeyError, TypeError, ValueError, OverflowError):  # no valid Date header
-            date = parsedate_to_datetime(metadata["HTTPHeaders"]["date"])
+            date = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
             self.skews.append(time.time() - date.timestamp())
 
     def clock_result(self) -> Result:
@@ -151,10 +150,9 @@ class AwsChecks:
         rows: list[Row] = []
         if text is None:
             return rows
-        diagnoses = dict.fromkeys(("token", "token: role", "token: session"), _token_problem)
-        diagnoses["token: call"] = _call_problem
         async with aclosing(self._token_steps(text)) as steps:
-            for what, diagnose in diagnoses.items():
+            for what in ("token", "token: role", "token: session", "token: call"):
+                diagnose = _call_result if what == "token: call" else _token_problem
                 if rows and rows[-1].state in {State.FAIL, State.SKIPPED}:
                     rows.append(row_of(what, skipped("an earlier step failed")))
                 else:
@@ -185,10 +183,6 @@ def _call_result(error: Exception | None) -> Result:
         return f"AWS allows {OPERATION}"
     if diagnosis.is_decision(error):
         return diagnosis.caller_problem(error)
-    return _call_problem(error)
-
-
-def _call_problem(error: Exception) -> Problem:
     return diagnosis.aws_problem(error, "GATEWAY_UPSTREAM_URL")
 
 

@@ -77,7 +77,7 @@ def row_of(what: str, result: Result, subject: str = "") -> Row:
 async def attempt(
     what: str,
     check: Awaitable[Result],
-    diagnose: Callable[[Exception], Problem],
+    diagnose: Callable[[Exception], Result],
     subject: str = "",
 ) -> Row:
     """Return the row of a check; its exceptions are diagnosed and do not escape."""
@@ -97,7 +97,6 @@ def unexpected(error: Exception) -> Problem:
 Problems = Mapping[tuple[type[BaseException], ...], Problem]
 """Errors -> their problem, the most specific first."""
 
-_AUTHORITY = "For a private authority, set AWS_CA_BUNDLE (AWS) or SSL_CERT_FILE (other services)."
 _NETWORK = "Check firewalls, security groups, routes and the DNS resolver."
 _SERVICE = "Check the address and the port, and that the service is running."
 
@@ -109,13 +108,10 @@ NETWORK_PROBLEMS: Problems = {
         "the host name cannot be resolved (DNS)",
         "Check the address, the resolver, and that the service exists in this region.",
     ),
-    (ssl.SSLCertVerificationError,): Problem("the TLS certificate is not trusted", _AUTHORITY),
     (ssl.SSLError,): Problem("the TLS handshake failed", "Check the scheme and the port."),
     (ConnectionRefusedError,): Problem("connection refused", _SERVICE),
     (aiohttp.ConnectionTimeoutError,): Problem("the connection timed out", _NETWORK),
-    (TimeoutError,): Problem(
-        f"no response within {CHECK_SECONDS:.0f} s", f"It may be overloaded. {_NETWORK}"
-    ),
+    (TimeoutError,): Problem(f"no response within {CHECK_SECONDS:.0f} s", _NETWORK),
     (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError): Problem(
         "the connection was closed without a response",
         "A proxy may close the connection, or the port may require TLS.",
@@ -127,12 +123,11 @@ NETWORK_PROBLEMS: Problems = {
 def network_problem(error: BaseException) -> Problem | None:
     """Diagnose an error and its causes; None if none of them is an error of the network."""
     causes = _causes(error)
-    problem = _find(NETWORK_PROBLEMS, causes)
-    if problem is None or problem.remedy != _AUTHORITY:
-        return problem
-    messages = (getattr(cause, "verify_message", None) for cause in causes)
-    reason = next((f": {message}" for message in messages if message), "")
-    return Problem(problem.cause + reason, problem.remedy)
+    for cause in causes:
+        if reason := getattr(cause, "verify_message", ""):  # of ssl.SSLCertVerificationError
+            remedy = "For a private authority, set AWS_CA_BUNDLE (AWS) or SSL_CERT_FILE (others)."
+            return Problem(f"the TLS certificate is not trusted: {reason}", remedy)
+    return _find(NETWORK_PROBLEMS, causes)
 
 
 def _find(problems: Problems, errors: Sequence[BaseException]) -> Problem | None:
