@@ -1,13 +1,15 @@
-"""Checks of the services that the gateway depends on, by the code that serves requests."""
+"""The checks: of the configuration, and of the services by the code that serves requests."""
 
 import asyncio
+import ipaddress
 import os
 import statistics
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from secrets import token_hex
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -19,22 +21,26 @@ from limits import RateLimitItemPerSecond
 from redis.exceptions import NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from gateway.auth.authenticator import RouterSecrets, caller_from_aws_headers
 from gateway.auth.credentials import Caller
-from gateway.auth.jwks import FETCH_ERRORS, fetch_keys
-from gateway.auth.oidc import Algorithm, Issuer, TokenVerifier
+from gateway.auth.jwks import fetch_keys
+from gateway.auth.oidc import Algorithm, Issuer, TokenVerifier, read_oidc_file
 from gateway.auth.sts import StsClient, session_name
 from gateway.doctor import diagnosis
-from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, clause, row_of, skipped
-from gateway.errors import (
-    ForbiddenError,
-    GatewayError,
-    UnauthenticatedError,
-    UpstreamInvalidResponseError,
-)
-from gateway.settings import Settings
+from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, row_of, skipped
+from gateway.errors import GatewayError, UnauthenticatedError, UpstreamInvalidResponseError
+from gateway.http.graphiql import GraphiQL
+from gateway.server.protocol import MAX_CONNECTIONS, RESERVED_FILES, connection_limit
+from gateway.settings import Settings, SettingsError
 from gateway.upstream.cache.redis import PREFIX, RedisClient, decrypt, encrypt
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.resilience.rate_limit import WINDOW_SECONDS, shared_rate_limiter
+
+CORRECT = "Correct it; docs/reference.md lists the accepted values."
+
+VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+NAMES = ", ".join(VARIABLES)
+CHECK_ONLY = "for this check only: the gateway itself never reads them"
 
 OPERATION = "ListAudienceGenerationJobs"
 INVALID_TOKEN = "not.a.token"  # noqa: S105  as it says
@@ -44,6 +50,100 @@ UNKNOWN_CALLER = Caller.from_keys("ASIAGATEWAYCHECK0000", "unknown", "unknown")
 CLOCK_WARN_SECONDS = 60
 CLOCK_FAIL_SECONDS = 300
 """From here on AWS rejects signatures as expired."""
+
+
+def settings_rows(error: SettingsError) -> list[Row]:
+    return [Row("settings", State.FAIL, line, CORRECT) for line in str(error).splitlines()]
+
+
+def check_files(settings: Settings) -> tuple[Mapping[str, Issuer], list[Row]]:
+    """Read the files that the settings name; return the trusted issuers, and a row per file."""
+    issuers: dict[str, Issuer] = {}
+    rows: list[Row] = []
+
+    def check(what: str, read: Callable[[], str]) -> None:
+        try:
+            rows.append(row_of(what, read()))
+        except SettingsError as error:
+            rows.append(Row(what, State.FAIL, str(error), CORRECT))
+
+    if (oidc_file := settings.oidc_file) is not None:
+        check("OIDC file", lambda: _read_issuers(oidc_file, issuers))
+    if (secrets := settings.router_secret_file) is not None:
+        check("router secrets", lambda: f"secrets: {len(RouterSecrets.read(secrets).accepted)}")
+    if settings.graphiql:
+        check("explorer", _load_graphiql)
+    return issuers, rows
+
+
+def _read_issuers(path: Path, issuers: dict[str, Issuer]) -> str:
+    issuers.update(read_oidc_file(path))
+    return f"issuers: {len(issuers)}; roles: {sum(len(each.role) for each in issuers.values())}"
+
+
+def _load_graphiql() -> str:
+    GraphiQL.load()
+    return "the GraphiQL page is built"
+
+
+def unsafe_choices(settings: Settings) -> Iterator[Row]:
+    """Yield a warning for each setting that is unsafe in production."""
+    public, plain_text = "Unset it in production.", "Traffic to another host is not encrypted."
+    unlimited, long_term = not settings.caller_calls_per_second, settings.allow_long_term_keys
+    for name, is_unsafe, detail, remedy in (
+        ("GRAPHIQL", settings.graphiql, "GraphiQL is open to everyone.", public),
+        ("INTROSPECTION", settings.introspection, "Everyone can read the schema.", public),
+        ("ALLOW_LONG_TERM_KEYS", long_term, "Callers may use keys that never expire.", public),
+        ("CALLER_CALLS_PER_SECOND", unlimited, "One caller can use up AWS quotas.", "Set a limit."),
+        ("UPSTREAM_URL", _is_plain_text(settings.upstream_url), plain_text, "Use https://."),
+        ("STS_URL", _is_plain_text(settings.sts_url), plain_text, "Use https://."),
+        ("CACHE_URL", _is_plain_text(settings.cache_url), plain_text, "Use rediss://."),
+    ):
+        if is_unsafe:
+            yield Row(f"GATEWAY_{name}", State.WARN, detail, remedy)
+
+
+def _is_plain_text(url: str | None) -> bool:
+    parts = urlsplit(url or "")
+    return parts.scheme in {"http", "redis"} and not is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, without a DNS lookup."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def open_files() -> Row:
+    """Check how many connections the limit on open files allows a worker."""
+    connections = connection_limit()
+    if connections == MAX_CONNECTIONS:
+        return row_of("open files", f"enough for {connections} connections per worker")
+    cause = f"the limit (`ulimit -n`) allows {connections} connections per worker"
+    remedy = f"For {MAX_CONNECTIONS} connections raise it to {MAX_CONNECTIONS + RESERVED_FILES}."
+    return row_of("open files", Problem(cause, remedy, State.WARN))
+
+
+def environment_credentials() -> tuple[Caller | None, Row]:
+    """Return the caller in the variables from which AWS's own tools read credentials."""
+    found = {
+        f"x-{name.lower().replace('_', '-')}": value
+        for name in VARIABLES
+        # No settings: they belong to the user of the check.
+        if (value := os.environ.get(name))  # noqa: TID251
+    }
+    if not found:
+        cause = f"to check your access, set {NAMES}, {CHECK_ONLY}"
+        return None, row_of("credentials", skipped(cause))
+    try:
+        caller = caller_from_aws_headers(found, allow_long_term_keys=True)
+    except UnauthenticatedError:
+        remedy = "Set all three, of one session; for long-term keys set the first two."
+        problem = Problem(f"{NAMES} are incomplete or malformed", remedy)
+        return None, row_of("credentials", problem)
+    return caller, row_of("credentials", f"read from {NAMES}, {CHECK_ONLY}")
 
 
 async def check_services(
@@ -85,7 +185,7 @@ class AwsChecks:
         elif error is not None:
             reached = f"it responds, and rejects made-up credentials ({diagnosis.aws_code(error)})"
         else:
-            reached = _not_aws("made-up credentials", "GATEWAY_UPSTREAM_URL")
+            reached = diagnosis.not_aws("made-up credentials", "GATEWAY_UPSTREAM_URL")
         rows = [row_of(f"upstream {region}", reached, self.aws.address(region))]
         return rows + ([row_of(f"credentials {region}", access)] if caller is not None else [])
 
@@ -120,10 +220,10 @@ class AwsChecks:
     async def check_oidc(self, token: str | None) -> list[Row]:
         if self.issuers:
             issuers = [
-                attempt(f"issuer {name}", _check_issuer(issuer), _issuer_problem)
+                attempt(f"issuer {name}", _check_issuer(issuer), diagnosis.issuer_problem)
                 for name, issuer in self.issuers.items()
             ]
-            sts = attempt("STS", self._check_sts(), _sts_problem, self.sts.address)
+            sts = attempt("STS", self._check_sts(), diagnosis.sts_problem, self.sts.address)
             services = asyncio.gather(*issuers, sts)
             rows, steps = await asyncio.gather(services, self._check_token(token))
             return [*rows, *steps]
@@ -143,7 +243,7 @@ class AwsChecks:
             if (code := diagnosis.aws_code(error)) != "InvalidIdentityToken":
                 raise
             return f"it responds, and rejects an invalid token ({code})"
-        return _not_aws("an invalid token", "GATEWAY_STS_URL")
+        return diagnosis.not_aws("an invalid token", "GATEWAY_STS_URL")
 
     async def _check_token(self, text: str | None) -> list[Row]:
         """Check each step from a token to a call, until one fails."""
@@ -152,7 +252,7 @@ class AwsChecks:
             return rows
         async with aclosing(self._token_steps(text)) as steps:
             for what in ("token", "token: role", "token: session", "token: call"):
-                diagnose = _call_result if what == "token: call" else _token_problem
+                diagnose = _call_result if what == "token: call" else diagnosis.token_problem
                 if rows and rows[-1].state in {State.FAIL, State.SKIPPED}:
                     rows.append(row_of(what, skipped("an earlier step failed")))
                 else:
@@ -186,33 +286,6 @@ def _call_result(error: Exception | None) -> Result:
     return diagnosis.aws_problem(error, "GATEWAY_UPSTREAM_URL")
 
 
-def _not_aws(accepted: str, setting: str) -> Problem:
-    remedy = f"If that is not intended, check {setting}."
-    return Problem(f"it accepts {accepted}, so it is not AWS", remedy, State.WARN)
-
-
-def _sts_problem(error: Exception) -> Problem:
-    if isinstance(error, ForbiddenError) and (code := diagnosis.aws_code(error)):
-        remedy = "Enable STS and its region in the account, and check endpoint policies."
-        return Problem(f"it returned {code}: {clause(error)}", remedy)
-    return diagnosis.aws_problem(error, "GATEWAY_STS_URL")
-
-
-def _token_problem(error: Exception) -> Problem:
-    if code := diagnosis.aws_code(error):
-        return Problem(
-            f"STS returned {code}: {clause(error)}",
-            "In the role's account, create an IAM OIDC provider for this issuer and audience; in "
-            "the role, allow it sts:AssumeRoleWithWebIdentity, and sessions of session_seconds.",
-        )
-    if isinstance(error, UnauthenticatedError):
-        remedy = "Get a new token, for an audience and from an issuer in GATEWAY_OIDC_FILE."
-        return Problem(clause(error), remedy)
-    known = Problem(clause(error)) if isinstance(error, GatewayError) else None
-    problem = diagnosis.network_problem(error) or known or diagnosis.unexpected(error)
-    return problem._replace(remedy="See the row of its issuer, and the row of STS.")
-
-
 async def _check_issuer(issuer: Issuer) -> Result:
     keys = (await fetch_keys(issuer.issuer, issuer.jwks_url)).values()
     offered = {name for name in get_args(Algorithm) if any(_fits(key, name) for key in keys)}
@@ -228,13 +301,6 @@ def _fits(key: Key, algorithm: str) -> bool:
         JWSRegistry.algorithms[algorithm].check_key(key)
         return True
     return False
-
-
-def _issuer_problem(error: Exception) -> Problem:
-    remedy = "Check `issuer` and `jwks_url` in GATEWAY_OIDC_FILE, and the issuer itself."
-    known = Problem(str(error), remedy) if isinstance(error, FETCH_ERRORS) else None
-    problem = diagnosis.network_problem(error) or known or diagnosis.unexpected(error)
-    return problem._replace(cause=f"no keys: {problem.cause}")
 
 
 async def check_redis(settings: Settings) -> list[Row]:

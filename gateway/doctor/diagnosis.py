@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 import aiohttp
 from redis import exceptions as redis
 
+from gateway.auth.jwks import FETCH_ERRORS
 from gateway.errors import (
     ForbiddenError,
     GatewayError,
@@ -196,6 +197,40 @@ def caller_problem(error: Exception) -> Problem:
 
 def clause(error: Exception) -> str:
     return str(error).removesuffix(".")
+
+
+def not_aws(accepted: str, setting: str) -> Problem:
+    remedy = f"If that is not intended, check {setting}."
+    return Problem(f"it accepts {accepted}, so it is not AWS", remedy, State.WARN)
+
+
+def sts_problem(error: Exception) -> Problem:
+    if isinstance(error, ForbiddenError) and (code := aws_code(error)):
+        remedy = "Enable STS and its region in the account, and check endpoint policies."
+        return Problem(f"it returned {code}: {clause(error)}", remedy)
+    return aws_problem(error, "GATEWAY_STS_URL")
+
+
+def token_problem(error: Exception) -> Problem:
+    if code := aws_code(error):
+        return Problem(
+            f"STS returned {code}: {clause(error)}",
+            "In the role's account, create an IAM OIDC provider for this issuer and audience; in "
+            "the role, allow it sts:AssumeRoleWithWebIdentity, and sessions of session_seconds.",
+        )
+    if isinstance(error, UnauthenticatedError):
+        remedy = "Get a new token, for an audience and from an issuer in GATEWAY_OIDC_FILE."
+        return Problem(clause(error), remedy)
+    known = Problem(clause(error)) if isinstance(error, GatewayError) else None
+    problem = network_problem(error) or known or unexpected(error)
+    return problem._replace(remedy="See the row of its issuer, and the row of STS.")
+
+
+def issuer_problem(error: Exception) -> Problem:
+    remedy = "Check `issuer` and `jwks_url` in GATEWAY_OIDC_FILE, and the issuer itself."
+    known = Problem(str(error), remedy) if isinstance(error, FETCH_ERRORS) else None
+    problem = network_problem(error) or known or unexpected(error)
+    return problem._replace(cause=f"no keys: {problem.cause}")
 
 
 _PERMISSION = Problem("its ACL denies the user a command or key", f"Allow {REDIS_PERMISSIONS}.")

@@ -10,9 +10,9 @@ import click
 import orjson
 import structlog
 
-from gateway.doctor.checks import check_services
-from gateway.doctor.configuration import (
+from gateway.doctor.checks import (
     check_files,
+    check_services,
     environment_credentials,
     open_files,
     settings_rows,

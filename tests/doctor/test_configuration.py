@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.doctor.configuration import is_loopback, unsafe_choices
+from gateway.doctor.checks import is_loopback, unsafe_choices
 from gateway.settings import Settings
 from tests.doctor.reports import check
 from tests.gateways import Sandbox
