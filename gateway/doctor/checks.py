@@ -218,21 +218,15 @@ class AwsChecks:
         return f"within {CLOCK_WARN_SECONDS} s of the clock of AWS"
 
     async def check_oidc(self, token: str | None) -> list[Row]:
-        if self.issuers:
-            issuers = [
-                attempt(f"issuer {name}", _check_issuer(issuer), diagnosis.issuer_problem)
-                for name, issuer in self.issuers.items()
-            ]
+        checks = [
+            attempt(f"issuer {name}", _check_issuer(issuer), diagnosis.issuer_problem)
+            for name, issuer in self.issuers.items()
+        ]
+        if checks:
             sts = attempt("STS", self._check_sts(), diagnosis.sts_problem, self.sts.address)
-            services = asyncio.gather(*issuers, sts)
-            rows, steps = await asyncio.gather(services, self._check_token(token))
-            return [*rows, *steps]
-        if token is None:
-            return []
-        remedy = "Add oidc to GATEWAY_CALLERS, and set GATEWAY_OIDC_FILE."
-        disabled = Problem("GATEWAY_CALLERS lacks oidc", remedy)
-        is_enabled = self.settings.oidc_file is not None
-        return [row_of("token", skipped("the OIDC file is invalid") if is_enabled else disabled)]
+            checks.append(sts)
+        rows, steps = await asyncio.gather(asyncio.gather(*checks), self._check_token(token))
+        return [*rows, *steps]
 
     async def _check_sts(self) -> Result:
         role = next(iter(self.issuers.values())).role[0]
@@ -247,9 +241,14 @@ class AwsChecks:
 
     async def _check_token(self, text: str | None) -> list[Row]:
         """Check each step from a token to a call, until one fails."""
-        rows: list[Row] = []
         if text is None:
-            return rows
+            return []
+        if self.settings.oidc_file is None:
+            remedy = "Add oidc to GATEWAY_CALLERS, and set GATEWAY_OIDC_FILE."
+            return [row_of("token", Problem("GATEWAY_CALLERS lacks oidc", remedy))]
+        if not self.issuers:
+            return [row_of("token", skipped("the OIDC file is invalid"))]
+        rows: list[Row] = []
         async with aclosing(self._token_steps(text)) as steps:
             for what in ("token", "token: role", "token: session", "token: call"):
                 diagnose = _call_result if what == "token: call" else diagnosis.token_problem
@@ -261,8 +260,8 @@ class AwsChecks:
 
     async def _token_steps(self, text: str) -> AsyncGenerator[Result, None]:
         token = await TokenVerifier(self.issuers).verify(text)
-        seconds = token.expires_at - time.time()
-        yield f"signed by {token.issuer.issuer}; it expires in {seconds:.0f} s"
+        expires_in = token.expires_at - time.time()
+        yield f"signed by {token.issuer.issuer}; it expires in {expires_in:.0f} s"
         role = token.issuer.role_for(token.claims)
         if role is None:
             remedy = "Add an [[issuer.role]] to GATEWAY_OIDC_FILE whose `match` fits them."
@@ -271,10 +270,8 @@ class AwsChecks:
         yield f"its claims match {role.role_arn}"
         session = await self.sts.assume_role(token.text, role, session_name(token))
         yield f"STS returned a session of {session.expires_at - time.time():.0f} s"
-        region, expires_at = self.settings.region, session.expires_at
-        caller = Caller.from_token(
-            session.credentials, token.text, role.role_arn, region, expires_at
-        )
+        keys, region, expires_at = session.credentials, self.settings.region, session.expires_at
+        caller = Caller.from_token(keys, token.text, role.role_arn, region, expires_at)
         yield _call_result(await self._call(region, caller))
 
 

@@ -12,16 +12,8 @@ from typing import NamedTuple, TypeAlias
 import aiohttp
 from redis import exceptions as redis
 
+from gateway import errors
 from gateway.auth.jwks import FETCH_ERRORS
-from gateway.errors import (
-    ForbiddenError,
-    GatewayError,
-    ThrottledError,
-    UnauthenticatedError,
-    UpstreamInvalidResponseError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
 from gateway.upstream.cache.redis import CONNECT_SECONDS
 
 CHECK_SECONDS = 5.0
@@ -76,10 +68,7 @@ def row_of(what: str, result: Result, subject: str = "") -> Row:
 
 
 async def attempt(
-    what: str,
-    check: Awaitable[Result],
-    diagnose: Callable[[Exception], Result],
-    subject: str = "",
+    what: str, check: Awaitable[Result], diagnose: Callable[[Exception], Result], subject: str = ""
 ) -> Row:
     """Return the row of a check; its exceptions are diagnosed and do not escape."""
     try:
@@ -131,9 +120,9 @@ def network_problem(error: BaseException) -> Problem | None:
     return _find(NETWORK_PROBLEMS, causes)
 
 
-def _find(problems: Problems, errors: Sequence[BaseException]) -> Problem | None:
+def _find(problems: Problems, causes: Sequence[BaseException]) -> Problem | None:
     for kinds, problem in problems.items():
-        if any(isinstance(error, kinds) for error in errors):
+        if any(isinstance(cause, kinds) for cause in causes):
             return problem
     return None
 
@@ -153,27 +142,27 @@ _CODE = re.compile(r"[A-Za-z.]{1,64}")
 
 def aws_code(error: Exception) -> str | None:
     """Return the error code of AWS; None if the response is not in the format of AWS."""
-    details = error.aws if isinstance(error, GatewayError) else None
+    details = error.aws if isinstance(error, errors.GatewayError) else None
     return details.code if details and _CODE.fullmatch(details.code) else None
 
 
 def is_decision(error: Exception | None) -> bool:
     """Return whether AWS accepted, refused or throttled the caller."""
-    decisions = (ForbiddenError, UnauthenticatedError, ThrottledError)
+    decisions = (errors.ForbiddenError, errors.UnauthenticatedError, errors.ThrottledError)
     return error is None or (aws_code(error) is not None and isinstance(error, decisions))
 
 
 def aws_problem(error: Exception, setting: str) -> Problem:
     """Diagnose a call on which AWS did not decide; `setting` names the address."""
     code, other_service = aws_code(error), f"It may be a proxy or another service. Check {setting}."
-    if code and isinstance(error, (UpstreamTimeoutError, UpstreamUnavailableError)):
+    if code and isinstance(error, (errors.UpstreamTimeoutError, errors.UpstreamUnavailableError)):
         return Problem(f"AWS returned {code}", "AWS may have an incident. Try again in a minute.")
     if code:
         return Problem(f"it returned {code} and does not know the operation", other_service)
-    if isinstance(error, GatewayError) and error.aws is not None:
+    if isinstance(error, errors.GatewayError) and error.aws is not None:
         status = f" {error.aws.code}" if error.aws.code.isdecimal() else ""
         return Problem(f"it returned HTTP{status}, but not in the format of AWS", other_service)
-    if isinstance(error, UpstreamInvalidResponseError):
+    if isinstance(error, errors.UpstreamInvalidResponseError):
         return Problem("what responds is not AWS", other_service)
     return network_problem(error) or unexpected(error)
 
@@ -182,9 +171,9 @@ def caller_problem(error: Exception) -> Problem:
     """Diagnose a decision of AWS against the caller."""
     code = aws_code(error)
     cause = f"{clause(error)} ({code})"
-    if isinstance(error, ThrottledError):
+    if isinstance(error, errors.ThrottledError):
         return Problem(cause, "Try again in a minute.", State.WARN)
-    if isinstance(error, ForbiddenError):
+    if isinstance(error, errors.ForbiddenError):
         remedy = "Allow cleanrooms-ml:List* and cleanrooms-ml:Get*, and check for explicit denies."
     elif code in {"ExpiredToken", "ExpiredTokenException"}:
         remedy = "Get new credentials."
@@ -205,7 +194,7 @@ def not_aws(accepted: str, setting: str) -> Problem:
 
 
 def sts_problem(error: Exception) -> Problem:
-    if isinstance(error, ForbiddenError) and (code := aws_code(error)):
+    if isinstance(error, errors.ForbiddenError) and (code := aws_code(error)):
         remedy = "Enable STS and its region in the account, and check endpoint policies."
         return Problem(f"it returned {code}: {clause(error)}", remedy)
     return aws_problem(error, "GATEWAY_STS_URL")
@@ -218,10 +207,10 @@ def token_problem(error: Exception) -> Problem:
             "In the role's account, create an IAM OIDC provider for this issuer and audience; in "
             "the role, allow it sts:AssumeRoleWithWebIdentity, and sessions of session_seconds.",
         )
-    if isinstance(error, UnauthenticatedError):
+    if isinstance(error, errors.UnauthenticatedError):
         remedy = "Get a new token, for an audience and from an issuer in GATEWAY_OIDC_FILE."
         return Problem(clause(error), remedy)
-    known = Problem(clause(error)) if isinstance(error, GatewayError) else None
+    known = Problem(clause(error)) if isinstance(error, errors.GatewayError) else None
     problem = network_problem(error) or known or unexpected(error)
     return problem._replace(remedy="See the row of its issuer, and the row of STS.")
 
