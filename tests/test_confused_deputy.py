@@ -235,7 +235,7 @@ def test_a_failed_exchange_leads_to_no_call(traps: Traps) -> None:
     traps.check()
 
 
-def test_calls_are_made_with_the_caller_s_credentials_only(traps: Traps) -> None:
+def test_calls_are_signed_with_credentials_of_the_caller_only(traps: Traps) -> None:
     """Refused credentials are not replaced by others."""
     gateway = traps.gateway
     assert gateway.ask(JOBS, caller="ada").data

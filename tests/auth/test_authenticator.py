@@ -210,7 +210,7 @@ async def test_a_valid_token_is_a_caller_with_the_session_of_its_role(
     assert call["parameters"]["RoleArn"] == ROLE_ARNS["ada"]
 
 
-async def test_a_caller_is_its_token_and_role_but_not_its_session(
+async def test_token_and_role_identify_a_caller_and_its_session_does_not(
     authenticator: Authenticator, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     ada, grace = id_token(sandbox.url), id_token(sandbox.url, "grace")

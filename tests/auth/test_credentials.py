@@ -102,7 +102,7 @@ def test_no_pickle_has_a_secret(value: object) -> None:
     assert TOKEN.encode() not in pickled
 
 
-def test_credentials_have_the_attributes_that_botocore_s_signer_reads() -> None:
+def test_credentials_have_the_attributes_that_botocore_reads() -> None:
     assert ADA.credentials.access_key == KEY_ID
     assert ADA.credentials.secret_key == SECRET
     assert ADA.credentials.token == TOKEN
@@ -167,7 +167,9 @@ def test_a_fingerprint_depends_on_all_parts(
 @example([], [""])
 @example(["a", ""], ["a"])
 @example(["a1:1:b"], ["a", "b"])
-def test_derived_material_is_framed(one: list[str | None], other: list[str | None]) -> None:
+def test_the_parts_of_a_derived_key_are_delimited(
+    one: list[str | None], other: list[str | None]
+) -> None:
     assume(one != other)
 
     assert derive_key("secret", *one) != derive_key("secret", *other)

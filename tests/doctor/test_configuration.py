@@ -38,7 +38,7 @@ def warnings_of(**settings: Any) -> set[str]:
         ("cache_url", "redis://[2001:db8::1]"),
     ],
 )
-def test_an_unsafe_choice_is_a_warning_with_the_variable_s_name(name: str, value: Any) -> None:
+def test_an_unsafe_choice_is_a_warning_that_names_the_variable(name: str, value: Any) -> None:
     assert warnings_of(**{name: value}) == {f"GATEWAY_{name.upper()}"}
 
 

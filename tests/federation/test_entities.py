@@ -67,7 +67,7 @@ def missing_arn(arn: str) -> str:
 
 @pytest.mark.parametrize("type_name", LIST_FIELDS)
 @pytest.mark.parametrize("by_id", [True, False])
-def test_each_entity_by_each_key(gateway: Gateway, type_name: str, *, by_id: bool) -> None:
+def test_each_key_resolves_its_entity(gateway: Gateway, type_name: str, *, by_id: bool) -> None:
     """The whole object, with one Get each."""
     objects = listed(gateway, type_name)
     key = "id" if by_id else arn_field(type_name)
@@ -110,14 +110,14 @@ def test_a_missing_entity_is_null(gateway: Gateway, type_name: str) -> None:
     assert ask(gateway, [gone, representation(entity, key)]).data["_entities"] == [None, entity]
 
 
-def test_another_caller_s_entity_is_null(gateway: Gateway, jobs: list[Any]) -> None:
+def test_an_entity_of_another_caller_is_null(gateway: Gateway, jobs: list[Any]) -> None:
     entity = jobs[0]
     answer = ask(gateway, [representation(entity), representation(entity, "id")], caller="grace")
     assert answer.data["_entities"] == [None, None]
     assert entity["name"] not in str(answer.content)
 
 
-def test_an_empty_list_is_answered_with_an_empty_list(gateway: Gateway) -> None:
+def test_an_empty_list_of_representations_has_no_entities(gateway: Gateway) -> None:
     assert ask(gateway, []).data["_entities"] == []
     assert gateway.sandbox.calls == []
 
@@ -275,7 +275,7 @@ def test_entities_count_toward_the_detail_budget(sandbox: Sandbox, jobs: list[An
     assert sandbox.count(f"Get{JOB}") <= 2
 
 
-def test_another_caller_s_cached_entity_is_not_read(sandbox: Sandbox, jobs: list[Any]) -> None:
+def test_a_cached_entity_of_another_caller_is_not_read(sandbox: Sandbox, jobs: list[Any]) -> None:
     with gateway_over(sandbox, cache_seconds=60) as gateway:
         entity = jobs[0]
         for caller, found in {"ada": entity, "ada_again": entity, "grace": None}.items():
@@ -325,7 +325,7 @@ def test_without_a_caller_entities_are_errors_with_status_200(
 
 
 @pytest.mark.parametrize("caller", ["expired", None])
-def test_expired_credentials_are_answered_like_missing_ones(
+def test_expired_credentials_get_the_response_of_missing_ones(
     gateway: Gateway, jobs: list[Any], caller: str | None
 ) -> None:
     answer = ask(gateway, [representation(jobs[0])], caller=caller)
@@ -356,7 +356,7 @@ def test_an_entity_equals_its_row_and_its_object(gateway: Gateway, jobs: list[An
     assert found["audienceGenerationJob"] == row
 
 
-def test_the_region_of_an_entity_is_its_arn_s(sandbox: Sandbox) -> None:
+def test_an_entity_is_read_in_the_region_of_its_arn(sandbox: Sandbox) -> None:
     """With two regions in one request."""
     query = f"""query L($region: String) {{ {LIST_FIELDS[JOB]}(first: 1, region: $region) {{
       nodes {{ __typename id name {ARN} }} }} }}"""

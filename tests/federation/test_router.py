@@ -143,7 +143,7 @@ def test_one_job_with_its_details_and_reviews(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("caller", ["ada", "grace"])
-def test_reviews_have_jobs_read_with_the_caller_s_credentials(graph: Graph, caller: str) -> None:
+def test_jobs_of_reviews_are_read_as_the_caller(graph: Graph, caller: str) -> None:
     """A job is null if it is another caller's or does not exist."""
     own = {"ada": graph.of_ada, "grace": graph.of_grace}
     answer = graph.router.ask(RECENT, {"first": 3}, caller=caller)
@@ -163,7 +163,7 @@ def test_many_reviews_of_a_job_are_one_get(graph: Graph) -> None:
     assert [call["operation"] for call in graph.sandbox.calls] == [GET] * 3
 
 
-def test_without_credentials_the_other_subgraph_s_data_is_whole(graph: Graph) -> None:
+def test_without_credentials_the_other_subgraph_is_unaffected(graph: Graph) -> None:
     """Each job is null, with an UNAUTHENTICATED error at its path."""
     answer = graph.router.ask(RECENT, {"first": 3}, caller=None)
     assert answer.status == 200
@@ -195,7 +195,7 @@ def test_without_credentials_only_our_root_field_is_null(graph: Graph) -> None:
     ],
     ids=["invalid token", "incomplete key"],
 )
-def test_malformed_credentials_leave_the_other_subgraph_s_data_whole(
+def test_malformed_credentials_do_not_affect_the_other_subgraph(
     graph: Graph, headers: dict[str, str]
 ) -> None:
     """The gateway rejects the request; the router returns the code, and not our address."""
@@ -218,7 +218,7 @@ def test_malformed_credentials_leave_the_other_subgraph_s_data_whole(
         ("expired-token-credentials", "UNAUTHENTICATED"),
     ],
 )
-def test_an_upstream_fault_leaves_the_other_subgraph_s_data_whole(
+def test_an_upstream_fault_does_not_affect_the_other_subgraph(
     graph: Graph, fault: str, code: str
 ) -> None:
     graph.sandbox.fault(fault)

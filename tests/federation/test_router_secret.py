@@ -66,7 +66,7 @@ INVALID: dict[str, list[tuple[str, str]]] = {
 
 @pytest.mark.parametrize("secret_headers", INVALID.values(), ids=INVALID)
 @pytest.mark.parametrize("caller", [{}, ADA], ids=["anonymous", "ada"])
-def test_who_does_not_show_it_is_is_forbidden(
+def test_federation_fields_without_the_secret_are_forbidden(
     secured_gateway: Gateway, secret_headers: list[tuple[str, str]], caller: dict[str, str]
 ) -> None:
     """With or without credentials; there is no upstream call."""

@@ -38,7 +38,7 @@ def test_rows_cost_one_call(gateway: Gateway) -> None:
     assert gateway.sandbox.count() == 1
 
 
-def test_details_cost_one_get_a_row(gateway: Gateway) -> None:
+def test_details_cost_one_get_per_row(gateway: Gateway) -> None:
     """However many of them are selected, also under aliases."""
     detailed = nodes(gateway, EVERY_ROW_FIELD + EVERY_DETAIL + "again: tags { key }", first=30)
     assert gateway.sandbox.count(LIST) == 1

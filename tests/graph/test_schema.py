@@ -38,7 +38,7 @@ def object_type(schema: GraphQLSchema, name: str) -> GraphQLObjectType:
     return found
 
 
-def test_the_published_schema_is_the_schema() -> None:
+def test_the_published_schema_is_up_to_date() -> None:
     """If not, run `make schema`."""
     assert PUBLISHED.read_text() == subgraph_sdl()
 

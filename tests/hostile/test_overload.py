@@ -21,7 +21,7 @@ def distinct_query(number: int) -> str:
     return JOBS.replace("first: 2", arguments)
 
 
-def test_one_caller_s_flood_leaves_capacity_for_others(sandbox: Sandbox) -> None:
+def test_a_flood_of_one_caller_leaves_capacity_for_others(sandbox: Sandbox) -> None:
     """One caller gets a quarter. The gateway stays ready: else a load balancer would remove it."""
     with (
         gateway_over(sandbox, max_in_flight=MAX_IN_FLIGHT, cache_seconds=0) as gateway,
@@ -102,7 +102,7 @@ def test_unfinished_bodies_are_not_all_held_in_memory(sandbox: Sandbox) -> None:
     assert (large.status, large.code) == (503, "OVERLOADED")
 
 
-def test_one_caller_s_failures_leave_the_circuit_closed_for_others(sandbox: Sandbox) -> None:
+def test_failures_of_one_caller_leave_the_circuit_closed_for_others(sandbox: Sandbox) -> None:
     with gateway_over(sandbox, cache_seconds=0) as gateway:
         sandbox.fault("unavailable", access_key_id=CALLERS["ada"].access_key_id)
         codes: Counter[str] = Counter()

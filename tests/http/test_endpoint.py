@@ -132,7 +132,7 @@ DIGITS = "1" * 5000
     ],
     ids=range(11),
 )
-def test_odd_literals_are_the_caller_s_error(gateway: Gateway, query: str) -> None:
+def test_odd_literals_are_invalid_input(gateway: Gateway, query: str) -> None:
     answer = gateway.ask(query)
     assert answer.status < 500
     assert {error["extensions"]["code"] for error in answer.errors} <= {

@@ -212,7 +212,7 @@ async def test_a_reload_keeps_queries_and_restores_the_example_headers() -> None
         assert json.loads(await text(page, "request-headers.json")) == HEADERS
 
 
-async def test_another_graphiql_s_storage_is_ignored() -> None:
+async def test_the_storage_of_another_graphiql_is_ignored() -> None:
     """Development servers share localhost, and so its storage."""
     async with explorer() as visit:
         page = visit.page
@@ -293,7 +293,7 @@ def test_the_example_headers_are_not_in_the_repr() -> None:
     assert "X-Name" not in repr(GraphiQL.load(query=QUERY, headers=HEADERS))
 
 
-async def test_the_gateway_s_example_shows_jobs(sandbox: Sandbox) -> None:
+async def test_the_example_query_shows_jobs(sandbox: Sandbox) -> None:
     """The real gateway with its own example query: open the page, run it, see jobs."""
     settings = Settings(upstream_url=sandbox.url, graphiql=True, introspection=True)
     app = create_app(settings, example_headers=aws_headers(CALLERS["ada"]))

@@ -205,7 +205,7 @@ def test_errors_of_the_caller_are_not_failed_spans(traced: Traced) -> None:
     ]
 
 
-def test_a_caller_s_trace_is_continued(traced: Traced) -> None:
+def test_the_trace_of_a_caller_is_continued(traced: Traced) -> None:
     """Whether they sampled it or not: sampling is the server's."""
     headers = {"traceparent": UNSAMPLED, "tracestate": "rojo=00f067aa0ba902b7,t@v=x"}
     traced.gateway.ask(NEWEST, headers=headers)

@@ -111,7 +111,7 @@ async def test_cancelled_calls_leave_no_response_to_another(sandbox: Sandbox) ->
         pytest.param(caller("denied"), ForbiddenError, "AccessDeniedException", id="denied"),
     ],
 )
-async def test_rejected_credentials_are_the_caller_s_error(
+async def test_rejected_credentials_are_an_error_with_the_code_of_aws(
     sandbox: Sandbox, rejected: Caller, error: type[GatewayError], code: str
 ) -> None:
     """AWS is called once; its code and request id are shown, its message is not."""
@@ -143,7 +143,7 @@ async def test_a_call_without_a_caller_is_not_signed_and_not_made() -> None:
     assert len(upstream.requests) == 1
 
 
-async def test_an_invalid_or_missing_object_is_the_caller_s_error(sandbox: Sandbox) -> None:
+async def test_an_invalid_or_missing_object_is_not_retried(sandbox: Sandbox) -> None:
     """One attempt each, and no ARN in the message."""
     foreign = f"arn:aws:cleanrooms-ml:{REGION}:222233334444:audience-generation-job/none"
     async with open_client(sandbox.url) as client:

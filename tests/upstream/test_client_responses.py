@@ -182,7 +182,7 @@ BARELY_HTTP = [
 ]
 
 
-async def test_invalid_http_is_the_upstream_s_error() -> None:
+async def test_invalid_http_is_an_upstream_error() -> None:
     async def error_type(response: bytes) -> type[BaseException]:
         async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")

@@ -69,7 +69,7 @@ def method_name(operation: str) -> str:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_no_member_of_a_response_needs_botocore_s_parser(operation: str) -> None:
+def test_no_member_of_a_response_needs_the_parser_of_botocore(operation: str) -> None:
     """None is renamed, sent in a header or a status, a blob, a document, or a stream."""
     model = service_model().operation_model(operation)
     shape = model.output_shape
@@ -316,7 +316,7 @@ def test_any_notation_of_a_moment_becomes_rfc_3339(moment: datetime) -> None:
 
 
 @given(moment=moments)
-def test_aws_s_usual_notation_is_unchanged(moment: datetime) -> None:
+def test_the_usual_notation_of_aws_is_unchanged(moment: datetime) -> None:
     for timespec in ("seconds", "milliseconds"):
         text = moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 

@@ -171,7 +171,7 @@ def plainly(document: DocumentNode) -> list[Count]:
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("form", FORMS)
-def test_at_a_limit_passes_and_one_over_does_not(form: str, limit: str) -> None:
+def test_a_document_at_a_limit_passes_and_one_over_it_fails(form: str, limit: str) -> None:
     """The error names the amount, the limit and the setting."""
     query = written(FORMS[form], limit, 8)
     has = max(getattr(each, limit) for each in plainly(parse(query)))
@@ -190,7 +190,7 @@ def test_at_a_limit_passes_and_one_over_does_not(form: str, limit: str) -> None:
     ("limit", "accepted"),
     [("depth", 15), ("aliases", 30), ("root_fields", 10), ("directives", 50)],
 )
-def test_the_defaults_hold(limit: str, accepted: int) -> None:
+def test_the_defaults_apply_without_settings(limit: str, accepted: int) -> None:
     """Without any setting."""
     above = limit == "depth"  # the connection is a level of its own
     assert rejection(written(FORMS["bare"], limit, accepted - above)) is None
@@ -201,7 +201,7 @@ def test_the_defaults_hold(limit: str, accepted: int) -> None:
 
 
 @pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)])
-def test_the_default_of_selections_holds(more: int, refused: bool) -> None:  # noqa: FBT001
+def test_the_default_of_selections_applies_without_settings(more: int, refused: bool) -> None:  # noqa: FBT001
     """Most of ten thousand selections are in one fragment, spread a hundred times."""
     query = (
         f"{{ audienceGenerationJobs {{ {'...A ' * 98} pageInfo {{ {'__typename ' * (99 + more)} }}"

@@ -86,7 +86,7 @@ def test_no_other_bytes_are_a_cursor(position: CursorPosition, raw: bytes) -> No
         read(text)
 
 
-def test_too_long_a_cursor_is_rejected() -> None:
+def test_a_cursor_that_is_too_long_is_rejected() -> None:
     with pytest.raises(InvalidCursorError):
         read("A" * (MAX_CURSOR_CHARACTERS + 4))
 

@@ -86,7 +86,7 @@ async def test_any_cursor_continues_after_its_item(paged: PagedList, data: st.Da
 
 
 @given(paged_lists(), st.data())
-async def test_both_cursors_and_both_amounts_follow_relays_algorithm(
+async def test_both_cursors_and_both_amounts_follow_the_relay_algorithm(
     paged: PagedList, data: st.DataObject
 ) -> None:
     """`after`, `before`, then `first` from the front, then `last` from the back (rules 11-21)."""
@@ -133,7 +133,7 @@ async def test_without_looking_around_the_items_are_the_same(paged: PagedList, f
 
 
 @given(st.integers(0, 500), st.integers(0, 1200), st.booleans(), st.data())
-async def test_a_forward_page_costs_at_most_its_hundreds_and_one_call(
+async def test_a_forward_page_costs_a_call_per_hundred_items_and_one_more(
     length: int,
     first: int,
     look: bool,  # noqa: FBT001  drawn, not chosen
@@ -249,7 +249,7 @@ async def test_new_items_at_the_front_do_not_disturb_a_cursor(
 
 
 @given(paged_lists(), st.data())
-async def test_no_item_is_skipped_if_the_cursors_item_was_deleted(
+async def test_no_item_is_skipped_if_the_item_of_the_cursor_was_deleted(
     paged: PagedList, data: st.DataObject
 ) -> None:
     assume(paged.keys)
@@ -294,7 +294,7 @@ async def test_before_an_item_not_in_the_list_is_an_error() -> None:
         )
 
 
-async def test_a_repeated_token_is_the_upstreams_error() -> None:
+async def test_a_repeated_token_is_an_upstream_error() -> None:
     """A circular list is an error, not an endless walk."""
 
     async def load(_: str | None) -> Page:

@@ -129,7 +129,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-async def test_incomplete_credentials_get_the_upstream_s_error(
+async def test_incomplete_credentials_get_an_upstream_error(
     sandbox: Sandbox, forged: Caller
 ) -> None:
     """While the owner's page is cached, and while the owner's call is under way."""

@@ -480,7 +480,7 @@ async def test_a_hanging_redis_gets_a_few_commands_and_then_one_per_reset_time()
     assert (connections, fake.connections) == (FAILURES, FAILURES + 3)
 
 
-async def test_redis_py_s_own_timeout_is_off(cache: EncryptedRedisCache) -> None:
+async def test_the_timeout_of_redis_py_itself_is_off(cache: EncryptedRedisCache) -> None:
     """With it, a cancellation can be lost up to Python 3.11, and the command runs for 5 s more."""
     assert cache._redis.client.connection_pool.connection_kwargs["socket_timeout"] is None
 

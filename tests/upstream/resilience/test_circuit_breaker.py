@@ -85,7 +85,7 @@ def test_an_abandoned_probe_is_followed_by_another(opened: CircuitBreaker, clock
     assert [*probes, opened.allows()] == [True, False, True]
 
 
-def test_a_success_closes_it_and_says_so_once(opened: CircuitBreaker, clock: Clock) -> None:
+def test_a_success_closes_it_and_reports_that_once(opened: CircuitBreaker, clock: Clock) -> None:
     clock.now += RESET
     assert opened.allows()
 
@@ -163,7 +163,7 @@ def test_failures_of_one_or_two_callers_open_it_for_them_only(
     assert all(region.allows(EDITH) for _ in range(100))
 
 
-def test_any_success_resets_the_region_s_count(region: RegionCircuitBreaker) -> None:
+def test_any_success_resets_the_count_of_the_region(region: RegionCircuitBreaker) -> None:
     fail_calls(region, ADA, GRACE, times=CALLER_FAILURES)
     region.record_success(EDITH)
     fail_calls(region, EDITH, times=CALLER_FAILURES)

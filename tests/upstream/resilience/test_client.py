@@ -238,7 +238,7 @@ async def test_an_open_breaker_spends_no_retries() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_caller_s_own_errors_open_no_breaker(error: GatewayError) -> None:
+async def test_errors_of_a_caller_open_no_breaker(error: GatewayError) -> None:
     fake = FakeClient(*[error] * 1000)
     client = resilient(fake)
     for _ in range(1000):
@@ -296,7 +296,7 @@ async def test_concurrent_calls_are_limited_per_caller_and_region() -> None:
     assert client._slots._semaphores == {}
 
 
-async def test_simultaneous_responses_of_one_caller_do_not_delay_another_s() -> None:
+async def test_simultaneous_responses_of_one_caller_do_not_delay_another() -> None:
     client = resilient(BarrierClient(6))
     processed: list[str] = []
 
