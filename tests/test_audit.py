@@ -46,7 +46,7 @@ def test_a_missing_audit_is_reported_and_fails_if_required(verdict: Verdict) -> 
 
 
 def test_a_version_without_advisories_passes() -> None:
-    """Also with npm's lowest severity."""
+    """So does npm's lowest severity."""
     verdicts = [
         of_pip("a.txt", pip_says(version="2", vulns=[])),
         of_npm("lock", json.dumps({"vulnerabilities": {"it": {"severity": "low"}}})),

@@ -85,7 +85,7 @@ def test_an_invalid_command_line_is_explained(arguments: list[str], text: str) -
 def test_an_invalid_setting_prevents_the_start(
     monkeypatch: pytest.MonkeyPatch, command: str, name: str, values: dict[str, str]
 ) -> None:
-    """One of each kind of check: exit code 2, the variable's name, and no value of a secret."""
+    """The exit code is 2; the message has the variable's name, and no value of a secret."""
     for variable, value in values.items():
         monkeypatch.setenv(f"GATEWAY_{variable}", value)
     ports = ["--port", "0", *(["--sandbox-port", "0"] if command == "dev" else [])]
@@ -100,7 +100,7 @@ def test_an_invalid_setting_prevents_the_start(
 
 
 def test_help_and_version_are_printed() -> None:
-    """`--help` names all five, `-h` is the same."""
+    """`--help` names all five commands, and `-h` is the same."""
     output = run("--help").output
 
     assert all(f"\n  {name} " in output for name in ("serve", "check", "dev", "sandbox", "schema"))
@@ -110,7 +110,7 @@ def test_help_and_version_are_printed() -> None:
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
 def test_dev_reports_a_port_that_is_taken(taken_port: int, option: str) -> None:
-    """In one line, with the option that selects another one."""
+    """The message is one line, and names the option that selects another port."""
     ports = {"--port": "0", "--sandbox-port": "0", option: str(taken_port)}
     result = run("dev", *(word for pair in ports.items() for word in pair))
 
@@ -121,7 +121,7 @@ def test_dev_reports_a_port_that_is_taken(taken_port: int, option: str) -> None:
 
 
 def test_serve_reports_a_port_that_is_taken(taken_port: int) -> None:
-    """Without a traceback."""
+    """There is no traceback."""
     done = subprocess.run(  # noqa: S603  a fixed command
         [sys.executable, "-m", "gateway", "serve", "--port", str(taken_port)],
         env=clean_environment(),
@@ -147,7 +147,7 @@ def running_dev(host: str = "127.0.0.1") -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def printed() -> Iterator[str]:
-    """Run `gateway dev`, and give what it prints."""
+    """Run `gateway dev`, and return what it prints."""
     with running_dev() as process:
         yield "".join(process.output)
 
@@ -170,7 +170,7 @@ def test_the_commands_that_dev_prints_work(printed: str, scheme: str) -> None:
 
 
 def test_the_url_that_dev_prints_is_graphiql(printed: str) -> None:
-    """With introspection enabled."""
+    """Introspection is enabled."""
     (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
     page = httpx.get(url, headers={"Accept": "text/html"}, verify=TLS)
     query = {"query": "{ __schema { queryType { name } } }"}
@@ -196,7 +196,7 @@ def test_the_callers_that_dev_prints_are_valid(printed: str) -> None:
 
 @pytest.mark.parametrize("host", ["::1", "localhost"])
 def test_dev_listens_on_the_given_host_until_ctrl_c(host: str) -> None:
-    """A name or an IPv6 address; the printed URL can be opened. Ctrl-C leaves no traceback."""
+    """The host is a name or an IPv6 address, the printed URL works, and there is no traceback."""
     with running_dev(host) as process:
         output = "".join(process.output)
         (url,) = re.findall(r"^  (http://\S+)/graphql$", output, re.MULTILINE)

@@ -431,7 +431,7 @@ def with_tokens(lines: list[str], sandbox: Sandbox) -> list[str]:
 def test_incomplete_duplicate_and_conflicting_credentials_are_refused(
     gateway: Gateway, lines: list[str]
 ) -> None:
-    """By 401, or 400 if it is not HTTP, and without any call.
+    """The status is 401, or 400 if the request is no HTTP, and no call is made.
 
     Each part is valid by itself, so that whichever the gateway picked would be accepted.
     """

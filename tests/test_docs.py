@@ -47,7 +47,7 @@ def test_generated_files_are_up_to_date(path: Path) -> None:
 
 
 def test_metrics_that_are_named_exist() -> None:
-    """In the text around the generated table."""
+    """The text around the generated table names them."""
     documented = re.findall(r"^\| `(gateway_[a-z_]+)`", metrics_table(), re.MULTILINE)
 
     assert set(re.findall(r"`(gateway_[a-z_]+)`", OPERATIONS)) == set(documented)
@@ -64,7 +64,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_resolve(page: Path) -> None:
-    """To a file, and to a heading in it."""
+    """Each leads to a file, and to a heading in it."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if target.startswith("http"):
             continue
@@ -81,7 +81,7 @@ def _anchor(heading: str) -> str:
 
 
 def test_the_table_of_alerts_has_each_rule() -> None:
-    """And each rule links to a heading that exists."""
+    """Each rule links to a heading that exists."""
     rules = (ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8")
     headings = set(map(_anchor, re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE)))
 

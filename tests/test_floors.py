@@ -39,7 +39,7 @@ def test_no_locked_version_is_below_its_floor(lock: Path) -> None:
 
 
 def test_a_version_below_its_floor_is_reported() -> None:
-    """With the reason; versions are not compared as text."""
+    """The report has the reason; versions are not compared as text."""
     (found,) = too_old(iter([("aiohttp", Version("3.9.0")), ("starlette", Version("1.10.0"))]))
 
     assert found.startswith("aiohttp 3.9.0: CVE-")

@@ -154,7 +154,7 @@ LISTING = Listing(LIST, REGION)
     PageRequest(Listing(LIST, REGION, ()), None),
 )
 def test_requests_with_colliding_parts_share_nothing(one: Request, other: Request) -> None:
-    """Concatenated parts, null and absent and empty, Unicode forms of one letter."""
+    """Parts are equal if concatenated, null, absent or empty, or Unicode forms of one letter."""
     assume(one != other)
 
     assert cache_key(caller("ada"), one) != cache_key(caller("ada"), other)
@@ -179,7 +179,7 @@ def shared_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
-    """Give it empty, with long timeouts: these tests are not about its faults."""
+    """Return an empty Redis with long timeouts: these tests are not about its faults."""
     monkeypatch.setattr(redis_module, "GET_SECONDS", TIMEOUT_SECONDS)
     monkeypatch.setattr(redis_module, "SET_SECONDS", TIMEOUT_SECONDS)
     monkeypatch.setattr(redis_module, "CONNECT_SECONDS", TIMEOUT_SECONDS)
@@ -195,7 +195,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["memory", "redis"])
 async def cache(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[ResponseCache]:
-    """Give an empty cache of each kind, with the clock."""
+    """Return an empty cache of each kind, with the clock."""
     if request.param == "memory":
         cache: ResponseCache = MemoryCache(64_000_000, clock=clock)
     else:
@@ -219,7 +219,7 @@ async def fetch_both(client: CachedClient, caller: Caller) -> None:
 async def test_an_entry_expires_with_the_setting_or_the_credentials(
     cache: ResponseCache, clock: Clock, remaining: float, seconds: float, ttl: float
 ) -> None:
-    """Whichever is first."""
+    """The earlier of the two counts."""
     upstream = FakeClient()
     client = CachedClient(upstream, cache, seconds, clock=clock)
     ada = replace(caller("ada"), expires_at=clock.now + remaining)
@@ -372,7 +372,7 @@ class ConcurrentCallers:
 async def test_concurrent_callers_see_only_their_own_rows(
     backend: str, redis_server: RedisServer
 ) -> None:
-    """With cached, shared and cancelled calls, each made with the caller's own credentials."""
+    """Calls are cached, shared and cancelled, and each is made with the caller's credentials."""
     upstream = EchoingUpstream()
     cache_url = redis_server.url if backend == "redis" else "memory://"
     with (
@@ -499,7 +499,7 @@ def read_response(connection: socket.socket) -> Any:
 def test_followers_are_answered_when_the_leader_has_disconnected(
     url: str, upstream: BlockingUpstream
 ) -> None:
-    """By the same upstream call."""
+    """The same upstream call serves them."""
     with waiting_clients(url, upstream) as (leader, *followers):
         leader.close()
         until(lambda: in_flight(url) == WAITING - 1)

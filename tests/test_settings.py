@@ -182,7 +182,7 @@ def test_an_unknown_name_stops_the_start(
     ],
 )
 def test_what_kubernetes_injects_is_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """For a Service named `gateway`, into each pod that starts after it."""
+    """A Service named `gateway` adds these variables to each pod that starts after it."""
     monkeypatch.setenv(name, "tcp://10.0.0.1:80")
 
     assert read_settings() == Settings()
@@ -201,7 +201,7 @@ def test_what_kubernetes_injects_for_a_similar_service_is_ignored(
 def test_a_plain_gateway_port_is_an_unknown_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ignored as one of Kubernetes', it would leave the gateway on another port."""
+    """If it were ignored like those of Kubernetes, the gateway would use another port."""
     monkeypatch.setenv("GATEWAY_PORT", "8080")
     with pytest.raises(SettingsError, match="GATEWAY_PORT"):
         read_settings()
@@ -307,7 +307,7 @@ def test_oidc_and_its_file_require_each_other(
 def test_the_cache_url_may_be_in_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str
 ) -> None:
-    """With or without the line end that editors add."""
+    """The line end that editors add makes no difference."""
     (tmp_path / "url").write_bytes(f"redis://:hunter2@host:6379/0{end}".encode())
     monkeypatch.setenv("GATEWAY_CACHE_URL_FILE", str(tmp_path / "url"))
     settings = read_settings()

@@ -105,7 +105,7 @@ def test_no_cache_refreshes_the_page_for_both(two: list[Gateway]) -> None:
 
 
 def test_a_dump_of_the_redis_reveals_nothing(two: list[Gateway], redis_server: RedisServer) -> None:
-    """Neither requests, nor responses, nor callers."""
+    """It has no text of requests, responses or callers."""
     secrets = {"arn:aws", "cleanrooms", "ListAudience", "audienceGeneration", "us-east-1"}
     secrets.add(COLLABORATION_ID)
     filtered = ALL_MEMBERS.replace("first: 5", f'first: 1, collaborationId: "{COLLABORATION_ID}"')
@@ -171,7 +171,7 @@ def test_errors_are_not_shared(sandbox: Sandbox, redis_server: RedisServer, faul
 def test_gateways_over_different_upstreams_share_nothing(
     sandbox: Sandbox, redis_server: RedisServer
 ) -> None:
-    """Such as staging and production, with one Redis and the same callers."""
+    """Staging and production may have one Redis and the same callers."""
     with (
         serve(create_sandbox(jobs=12)) as other_url,
         gateway_over(sandbox, cache_url=redis_server.url) as first,
@@ -181,7 +181,7 @@ def test_gateways_over_different_upstreams_share_nothing(
 
 
 def test_the_log_never_contains_the_password(sandbox: Sandbox) -> None:
-    """At its most verbose, from the start to the loss of the Redis."""
+    """The level is `debug`, and the log covers the start and the loss of the Redis."""
     with (
         running_redis(password=PASSWORD) as server,
         gateway_process(sandbox.url, cache_url=server.url, log_level="debug") as program,

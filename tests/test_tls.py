@@ -217,7 +217,7 @@ async def test_an_invalid_certificate_gets_no_byte_of_a_request(
 
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:1"])
 async def test_the_aws_client_checks_names_and_certificates(proxy: str | None) -> None:
-    """Also through a proxy, where aiobotocore itself would check nothing."""
+    """It does so through a proxy, too, where aiobotocore itself would check nothing."""
     async with aws_client(aws_session(), "cleanroomsml", REGION, None) as client:
         http: Any = client._endpoint.http_session
         context = (await http._get_session(proxy))._session.connector._ssl

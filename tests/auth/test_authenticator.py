@@ -135,7 +135,7 @@ def check_error(error: UnauthenticatedError) -> None:
 async def test_malformed_and_conflicting_credentials_are_refused(
     headers: Headers, authenticator: Authenticator, sandbox: Sandbox
 ) -> None:
-    """Whatever schemes are enabled, and without any call."""
+    """They are refused whichever schemes are enabled, and cause no call."""
     for each in (aws_headers_only(), authenticator):
         with pytest.raises(UnauthenticatedError) as caught:
             await each.identify([(b"host", b"canary-host"), *headers])
@@ -177,7 +177,7 @@ async def test_long_term_keys_are_a_caller_if_they_are_allowed() -> None:
 async def test_a_scheme_that_is_not_enabled_is_refused(
     scheme: str, authenticator: Authenticator, sandbox: Sandbox
 ) -> None:
-    """Even with good credentials; the error names the enabled scheme."""
+    """Valid credentials do not help; the error names the enabled scheme."""
     other = next(name for name in CHALLENGES if name != scheme)
     only = Authenticator(frozenset({other}), allow_long_term_keys=False, oidc=authenticator.oidc)
     bearer = authorization(f"Bearer {id_token(sandbox.url)}".encode())
@@ -275,7 +275,7 @@ async def test_nothing_is_cached_beyond_the_expiry_of_a_token(
 async def test_claims_that_match_no_role_are_forbidden(
     authenticator: Authenticator, sandbox: Sandbox
 ) -> None:
-    """An error of the data fields, not a 401, and without a call to STS."""
+    """The data fields fail, without a 401 and without a call to STS."""
     identity = await identify(authenticator, id_token(sandbox.url, "somebody"))
 
     assert isinstance(identity, GatewayError)
@@ -296,7 +296,7 @@ async def test_claims_that_match_no_role_are_forbidden(
 async def test_a_failure_of_sts_or_issuer_is_an_error_of_the_data_fields(
     authenticator: Authenticator, sandbox: Sandbox, fault: dict[str, Any], code: str
 ) -> None:
-    """Not a 401. A failed exchange is tried again by the next request."""
+    """There is no 401, and the next request tries a failed exchange again."""
     text = id_token(sandbox.url)
     sandbox.fault(**fault, times=1)
     identity = await identify(authenticator, text)
@@ -310,7 +310,7 @@ async def test_a_failure_of_sts_or_issuer_is_an_error_of_the_data_fields(
 async def test_a_forged_token_is_refused_before_any_call(
     authenticator: Authenticator, sandbox: Sandbox
 ) -> None:
-    """Even while the session of the token that it imitates is cached."""
+    """A cached session of the token that it imitates is not used."""
     text = id_token(sandbox.url)
     await caller_of(authenticator, text)
     before = len(sandbox.calls)

@@ -64,7 +64,7 @@ REFUSED: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("sent", REFUSED.values(), ids=REFUSED)
 def test_incomplete_and_malformed_credentials_are_refused(sent: dict[str, str]) -> None:
-    """The error repeats nothing of them."""
+    """The error does not repeat them."""
     with pytest.raises(UnauthenticatedError) as caught:
         caller_from_aws_headers(sent, allow_long_term_keys=False)
 
@@ -83,7 +83,7 @@ def test_temporary_credentials_are_a_caller(allowed: bool) -> None:  # noqa: FBT
 
 @pytest.mark.parametrize("token", [None, TOKEN])
 def test_long_term_keys_are_a_caller_if_they_are_allowed(token: str | None) -> None:
-    """Only they need no session token."""
+    """They alone need no session token."""
     sent = headers(LONG_TERM, SECRET, token)
 
     assert caller_from_aws_headers(sent, allow_long_term_keys=True) == Caller.from_keys(

@@ -170,6 +170,7 @@ def test_a_fingerprint_depends_on_all_parts(
 def test_the_parts_of_a_derived_key_are_delimited(
     one: list[str | None], other: list[str | None]
 ) -> None:
+    """Concatenated parts that are equal give different keys."""
     assume(one != other)
 
     assert derive_key("secret", *one) != derive_key("secret", *other)

@@ -82,7 +82,7 @@ async def background_refresh(keys: IssuerKeys) -> None:
 
 
 async def test_keys_are_found_by_discovery(issuer: LiveIssuer, keys: IssuerKeys) -> None:
-    """Both kinds of key, by one fetch."""
+    """One fetch returns both kinds of key."""
     found = await keys.find("rsa"), await keys.find("curve")
 
     assert [key and key.key_type for key in found] == ["RSA", "EC"]
@@ -98,7 +98,7 @@ async def test_a_configured_jwks_url_needs_no_discovery(issuer: LiveIssuer) -> N
 
 
 async def test_discovery_keeps_the_path_of_an_issuer(issuer: LiveIssuer) -> None:
-    """With or without a trailing slash, which is part of the issuer's name."""
+    """A trailing slash belongs to the issuer's name, but is not repeated in the URL."""
     for name in (f"{issuer.url}/realms/x", f"{issuer.url}/realms/y/"):
         page = {"issuer": name, "jwks_uri": issuer.url + JWKS}
         issuer.answer = lambda path, page=page: (  # type: ignore[misc]  # a default binds it
@@ -119,7 +119,7 @@ async def test_concurrent_lookups_are_one_fetch(issuer: LiveIssuer, keys: Issuer
 
 
 async def test_a_lookup_joins_a_fetch_in_progress(issuer: LiveIssuer, keys: IssuerKeys) -> None:
-    """Although it is too soon for another fetch."""
+    """It joins one even when it is too soon for another fetch."""
     issuer.gate.clear()
     first = asyncio.create_task(keys.find("rsa"))
     await asyncio.to_thread(issuer.arrived.wait)
@@ -142,7 +142,7 @@ async def test_a_compressed_response_is_read(issuer: LiveIssuer, keys: IssuerKey
 
 
 async def test_unknown_key_ids_cause_no_fetch(issuer: LiveIssuer, keys: IssuerKeys) -> None:
-    """A thousand at once and a thousand in turn; known keys stay valid."""
+    """A thousand at once and a thousand in turn cause none; known keys stay valid."""
     at_once = await asyncio.gather(*(keys.find(f"canary {number}") for number in range(1000)))
     in_turn = [await keys.find(f"other {number}") for number in range(1000)]
 
@@ -180,7 +180,7 @@ async def test_a_rotated_key_is_found_after_the_gap(
 async def test_known_keys_stay_valid_while_the_issuer_is_down(
     issuer: LiveIssuer, keys: IssuerKeys, clock: Clock
 ) -> None:
-    """With one attempt per gap for unknown ids."""
+    """Unknown ids cause one attempt per gap."""
     await keys.find("rsa")
     issuer.go_down()
     for _ in range(200):
@@ -242,7 +242,7 @@ async def test_keys_are_refreshed_in_the_background_after_the_soft_age(
 async def test_keys_beyond_their_maximum_age_are_refreshed_first(
     issuer: LiveIssuer, keys: IssuerKeys, clock: Clock
 ) -> None:
-    """A key may have been withdrawn since."""
+    """A key may have been withdrawn in the meantime."""
     await keys.find("rsa")
     issuer.keys = [public(curve())]
     clock.now += MAX_AGE_SECONDS + 1
@@ -286,7 +286,7 @@ async def test_a_withdrawn_key_invalidates_verified_tokens(
 async def test_old_keys_are_used_after_a_failed_refresh(
     issuer: LiveIssuer, keys: IssuerKeys, clock: Clock
 ) -> None:
-    """Further attempts are in the background, one per gap, until the issuer returns new keys."""
+    """There is one more attempt per gap, in the background, until the issuer returns new keys."""
     await keys.find("rsa")
     issuer.go_down()
     clock.now += MAX_AGE_SECONDS + 1
@@ -350,7 +350,7 @@ INVALID_RESPONSES: dict[str, Response] = {
 async def test_an_invalid_response_leaves_the_keys_unchanged(
     issuer: LiveIssuer, clock: Clock, bad: Response, path: str
 ) -> None:
-    """None before the first good fetch, the last good ones after it."""
+    """Before the first good fetch there are none; after it, the last good ones remain."""
     keys = keys_at(issuer.url, clock)
     issuer.answer = lambda requested: bad if requested == path else None
     with pytest.raises(KeysUnavailableError):
@@ -475,7 +475,7 @@ UNUSABLE: dict[str, Any] = {
 
 @pytest.mark.parametrize("listed", UNUSABLE.values(), ids=UNUSABLE)
 async def test_an_unusable_key_is_ignored(issuer: LiveIssuer, listed: Any) -> None:
-    """The keys beside it are used."""
+    """The other keys of the document are used."""
     issuer.keys = [listed, public(curve())]
     keys = keys_at(issuer.url)
 
@@ -484,7 +484,7 @@ async def test_an_unusable_key_is_ignored(issuer: LiveIssuer, listed: Any) -> No
 
 
 async def test_the_private_part_of_a_key_is_ignored(issuer: LiveIssuer) -> None:
-    """As are its certificates and URLs."""
+    """Its certificates and URLs are ignored, too."""
     issuer.keys = [{**rsa().as_dict(private=True), "x5u": 7, "x5c": "x", "oth": []}]
     key = await keys_at(issuer.url).find("rsa")
 

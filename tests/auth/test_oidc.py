@@ -56,7 +56,7 @@ def access_keys(sandbox: Sandbox, operation: str = LIST) -> list[str]:
 @pytest.mark.parametrize("name", ROLE_ARNS)
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 def test_a_token_reads_the_account_of_its_role(gateway: Gateway, name: str, algorithm: str) -> None:
-    """The same data as with the account's own credentials, through a read-only session."""
+    """A read-only session returns the same data as the account's own credentials."""
     text = id_token(gateway.sandbox.url, name, algorithm=algorithm)
     for query in (JOBS, DETAILS):
         own = gateway.ask(query, caller=name).data
@@ -108,7 +108,7 @@ def test_data_without_credentials_is_a_401_with_a_challenge(
 
 
 def test_claims_without_a_role_are_forbidden(gateway: Gateway) -> None:
-    """An error of the field, without an exchange: another token would not help."""
+    """The field fails without an exchange: another token would not help."""
     answer = ask(gateway, id_token(gateway.sandbox.url, "somebody"))
 
     assert (answer.status, answer.code) == (200, "FORBIDDEN")
@@ -117,7 +117,7 @@ def test_claims_without_a_role_are_forbidden(gateway: Gateway) -> None:
 
 
 def test_an_invalid_token_reads_no_cached_data(gateway: Gateway) -> None:
-    """While a page of the caller that it imitates is cached; it causes no calls."""
+    """A page of the caller that it imitates is cached, and the token causes no call."""
     url = gateway.sandbox.url
     good = id_token(url)
     assert ask(gateway, good).data
@@ -148,7 +148,7 @@ def test_an_invalid_token_reads_no_cached_data(gateway: Gateway) -> None:
 
 
 def test_credentials_of_two_schemes_are_refused(gateway: Gateway) -> None:
-    """Although both are valid and of the same caller."""
+    """Both are valid and belong to the same caller."""
     answer = gateway.ask(JOBS, caller="ada", headers=bearer(id_token(gateway.sandbox.url)))
 
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
@@ -176,7 +176,7 @@ def test_a_scheme_that_is_not_enabled_is_refused(
 
 
 def test_callers_share_no_session_and_no_page(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two subjects in one role, two tokens of one subject, and two audiences."""
+    """Neither two subjects of one role do, nor two tokens or two audiences of one subject."""
     with oidc_gateway(sandbox, tmp_path, dict.fromkeys(ROLE_ARNS, ROLE_ARNS["ada"])) as gateway:
         tokens = [
             id_token(sandbox.url, "ada"),
@@ -192,7 +192,7 @@ def test_callers_share_no_session_and_no_page(sandbox: Sandbox, tmp_path: Path) 
 
 
 def test_keys_session_and_page_are_cached(gateway: Gateway) -> None:
-    """`no-cache` fetches the page only."""
+    """`no-cache` fetches only the page again."""
     text = id_token(gateway.sandbox.url)
     assert ask(gateway, text).data
     first = [call["operation"] for call in gateway.sandbox.calls]
@@ -239,7 +239,7 @@ async def test_concurrent_first_requests_share_all_calls(gateway: Gateway) -> No
 def test_a_failure_of_issuer_or_sts_has_its_code(
     gateway: Gateway, fault: dict[str, Any], code: str, status: int
 ) -> None:
-    """It is an error of the field; introspection still works."""
+    """The field fails, and introspection still works."""
     text = id_token(gateway.sandbox.url)
     gateway.sandbox.fault(**fault)
     answer = ask(gateway, text)

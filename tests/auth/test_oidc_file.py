@@ -188,7 +188,7 @@ def test_an_issuer_on_a_loopback_host_needs_no_tls(tmp_path: Path, address: str)
 
 @pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG)
 def test_an_invalid_file_prevents_the_start(tmp_path: Path, text: str, words: str) -> None:
-    """The message has the file and the place in it."""
+    """The message names the file and the place in it."""
     path = written(tmp_path, text)
     with pytest.raises(SettingsError) as caught:
         create_app(Settings(callers=frozenset({"oidc"}), oidc_file=path))

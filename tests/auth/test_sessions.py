@@ -196,7 +196,7 @@ async def test_the_order_of_audiences_does_not_matter(
 
 
 async def test_a_subject_has_one_session_name(sessions: SessionCache, sandbox: Sandbox) -> None:
-    """The same for each token and role, unique to the subject, and without its text."""
+    """It is the same for each token and role, unique to the subject, and hides its text."""
     long = "x" * 64
     subjects = ["ada", "grace", "Ada", "ada ", "ada@example.com", f"{long}a", f"{long}b", "日本 ☂"]
     for subject in subjects:
@@ -220,7 +220,7 @@ def test_a_subject_of_another_issuer_has_another_session_name() -> None:
 async def test_a_session_is_refreshed_in_the_background(
     sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
 ) -> None:
-    """By one exchange that no request waits for."""
+    """One exchange refreshes it, and no request waits for it."""
     token = token_of(sandbox.url)
     first = await sessions.session_for(token, role())
     clock.advance_to_expiry(first, REFRESH_SECONDS + 5)
@@ -261,7 +261,7 @@ def test_the_default_jitter_is_random() -> None:
 async def test_a_session_is_used_while_refreshes_fail(
     sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
 ) -> None:
-    """With one attempt each RETRY_SECONDS."""
+    """There is one attempt per RETRY_SECONDS."""
     token = token_of(sandbox.url)
     first = await sessions.session_for(token, role())
     sandbox.fault("sts-error", code=NOT_RETRIED)
@@ -278,7 +278,7 @@ async def test_a_session_is_used_while_refreshes_fail(
 async def test_a_session_is_not_used_within_the_margin_of_its_expiry(
     sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
 ) -> None:
-    """From then on there is a new session, or an error."""
+    """There is a new session then, or an error."""
     token = token_of(sandbox.url)
     first = await sessions.session_for(token, role())
     sandbox.fault("sts-error", code=NOT_RETRIED)
@@ -315,7 +315,7 @@ async def test_requests_join_a_refresh_in_progress(
 async def test_a_session_ends_with_its_token(
     sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
 ) -> None:
-    """It is not refreshed before, and STS rejects the token after."""
+    """It is not refreshed before then, and STS rejects the token afterwards."""
     token = token_of(sandbox.url, seconds=1800)
     first = await sessions.session_for(token, role())
     clock.advance(seconds=1700)
@@ -345,7 +345,7 @@ async def test_a_token_that_outlives_its_session_gets_new_ones(
 
 
 async def test_a_failed_exchange_is_not_cached(sessions: SessionCache, sandbox: Sandbox) -> None:
-    """All who wait for it get its error; the next request starts another."""
+    """All requests that wait for it get its error, and the next one starts another."""
     token = token_of(sandbox.url)
     sandbox.fault("sts-error", code="AccessDenied", times=1)
     found = await asyncio.gather(

@@ -160,7 +160,7 @@ async def test_the_default_endpoint_is_the_regional_one(region: str) -> None:
 async def test_an_error_of_sts_is_translated(
     sts: StsClient, sandbox: Sandbox, code: str, kind: type[GatewayError]
 ) -> None:
-    """It names operation and code of AWS, and repeats nothing of request and response."""
+    """It names AWS's operation and code, and repeats nothing of the request or response."""
     sandbox.fault("sts-error", code=code)
     with pytest.raises(kind) as caught:
         await sts.assume_role(TOKEN, ROLE, SESSION_NAME)
@@ -173,7 +173,7 @@ async def test_an_error_of_sts_is_translated(
 
 
 async def test_every_error_that_sts_declares_is_known() -> None:
-    """Fails when a new version of botocore declares another one."""
+    """A version of botocore that declares another one fails this test."""
     async with StsClient.open(REGION, None) as sts:
         shapes = sts._client.meta.service_model.operation_model(OPERATION).error_shapes
     codes = {shape.metadata.get("error", {}).get("code", shape.name) for shape in shapes}
@@ -183,7 +183,7 @@ async def test_every_error_that_sts_declares_is_known() -> None:
 
 
 async def test_the_sandbox_rejects_what_sts_rejects(sts: StsClient, sandbox: Sandbox) -> None:
-    """An invalid token, an expired one, a role that cannot be assumed, a duration out of range."""
+    """It rejects invalid and expired tokens, other roles, and durations out of range."""
     expired, good = id_token(sandbox.url, seconds=-60), id_token(sandbox.url)
     foreign = role(role_arn="arn:aws:iam::999999999999:role/foreign")
     for token, wanted, kind in (
@@ -240,7 +240,7 @@ async def test_external_entities_in_a_response_are_not_resolved(tmp_path: Path) 
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    """It would send the token to another host."""
+    """A redirect would send the token to another host."""
     other = Recorder()
     with serve(other) as other_url:
         redirecting = Recorder(lambda _: RedirectResponse(other_url, 307))

@@ -269,7 +269,7 @@ INVALID = {**FORMS, **HEADERS, **CLAIM_ERRORS}
 
 @pytest.mark.parametrize("text", INVALID.values(), ids=INVALID)
 async def test_an_invalid_token_is_refused(text: str) -> None:
-    """With an error that repeats nothing of it, and without being cached."""
+    """The error repeats nothing of it, and the token is not cached."""
     harness = Harness()
     words = await harness.error(text)
 
@@ -331,7 +331,7 @@ async def test_each_supported_algorithm_is_verified_if_the_issuer_may_use_it(
     ],
 )
 async def test_a_valid_token_is_verified(text: str) -> None:
-    """At the limits of its times too, and with claims and headers that are not used."""
+    """Times may be at their limits, and claims and headers that are not used may have any value."""
     token_ = await Harness().verifier.verify(text)
 
     assert token_.subject == "ada"
@@ -504,7 +504,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("name", MALFORMED)
 async def test_a_malformed_token_causes_no_lookup_of_keys(name: str) -> None:
-    """A client cannot make the gateway call an issuer by it."""
+    """A client cannot use one to make the gateway call an issuer."""
     harness = Harness()
     await harness.error(INVALID[name])
 

@@ -12,11 +12,11 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 @pytest.fixture(scope="session")
 def plain(helm: Helm) -> Manifests:
-    """Render it with its defaults."""
+    """Render the chart with its defaults."""
     return helm.render()
 
 
 @pytest.fixture(scope="session")
 def full(helm: Helm) -> Manifests:
-    """Render it with everything enabled."""
+    """Render the chart with everything enabled."""
     return helm.render(**ALL_ON)

@@ -41,14 +41,14 @@ def environment(manifests: Manifests) -> dict[str, str]:
 
 @pytest.mark.parametrize("values", [{}, ALL_ON, ALL_OFF], ids=["plain", "all", "none"])
 def test_helm_lint_passes(helm: Helm, values: dict[str, Any]) -> None:
-    """Strictly: without warnings."""
+    """It passes without warnings."""
     assert "0 chart(s) failed" in helm.lint(**values)
 
 
 @pytest.mark.parametrize("kubernetes", ["1.30", "1.37"])
 @pytest.mark.parametrize("values", [{}, ALL_ON, ALL_OFF, CACHED], ids=["plain", "all", "none", "c"])
 def test_manifests_are_valid(helm: Helm, values: dict[str, Any], kubernetes: str) -> None:
-    """By the schemas of the Kubernetes API, which reject unknown fields."""
+    """The schemas of the Kubernetes API reject unknown fields."""
     manifests = helm.render(kubernetes=f"{kubernetes}.0", **values)
     for manifest in manifests.values():
         kubernetes_validate.validate(manifest, kubernetes, strict=True)
@@ -73,7 +73,7 @@ def test_disabled_resources_are_not_rendered(helm: Helm) -> None:
 
 
 def test_a_pod_has_no_privileges(full: Manifests) -> None:
-    """Not root, read-only, no capabilities, no token; the same user as in the image."""
+    """It runs as the image's user, not as root, read-only, without capabilities or a token."""
     dockerfile = (CHART.parents[2] / "Dockerfile").read_text(encoding="utf-8")
     of_pod, of_container = pod(full)["securityContext"], container(full)["securityContext"]
 
@@ -91,7 +91,7 @@ def test_a_pod_has_no_privileges(full: Manifests) -> None:
 
 
 def test_several_workers_have_shared_memory_for_their_metrics(helm: Helm, plain: Manifests) -> None:
-    """And no other writable volume; a single worker writes nothing."""
+    """No other volume is writable, and a single worker has none."""
     workers = helm.render(workers=2)
     (mount,) = container(workers)["volumeMounts"]
     (volume,) = pod(workers)["volumes"]
@@ -111,7 +111,7 @@ def test_extra_variables_are_rendered(helm: Helm) -> None:
 def test_a_pod_is_replaced_before_it_ends_and_has_time_to_drain(
     plain: Manifests, full: Manifests
 ) -> None:
-    """For the drain, the requests in progress, and a margin."""
+    """Its time covers the drain, the requests in progress, and a margin."""
     strategy = plain["Deployment"]["spec"]["strategy"]
     drain = Settings.model_fields["drain_seconds"].default
 
@@ -174,7 +174,7 @@ def test_the_schema_accepts_what_the_gateway_accepts(helm: Helm, settings: dict[
 
 
 def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
-    """Mounted where its setting points, readable by the group of the pod."""
+    """It is mounted where its setting points, and the group of the pod can read it."""
     mounts = {each["name"]: each["mountPath"] for each in container(full)["volumeMounts"]}
     files = {
         f"{mounts[each['name']]}/{each['secret']['items'][0]['path']}": each["secret"]

@@ -23,7 +23,7 @@ SCHEMA = Path(__file__).parent / "node_modules/dclint/schemas/compose.schema.jso
 
 
 def test_the_compose_file_is_valid() -> None:
-    """By the schema of the Compose specification, which rejects unknown fields."""
+    """The schema of the Compose specification rejects unknown fields."""
     schema = Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     schema.validate(COMPOSE)
     wrong = {**COMPOSE, "services": {"one": {"image": "x", "readonly": True}}}

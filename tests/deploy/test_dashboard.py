@@ -99,7 +99,7 @@ def test_the_dashboard_shows_each_metric(exposed: dict[str, set[str]]) -> None:
 
 
 def test_the_dashboard_can_be_imported() -> None:
-    """Into any Grafana: without an id, and with the data source as a variable."""
+    """It has no id, and its data source is a variable, so that any Grafana accepts it."""
     assert "id" not in DASHBOARD
     assert DASHBOARD["schemaVersion"] == 42
     ids = Counter(panel["id"] for panel in PANELS)
@@ -112,7 +112,7 @@ def test_the_dashboard_can_be_imported() -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    """And each has a title and a description."""
+    """Each has a title and a description."""
     taken = Counter(
         (place["x"] + x, place["y"] + y)
         for place in (panel["gridPos"] for panel in PANELS)
@@ -127,7 +127,7 @@ def test_panels_do_not_overlap() -> None:
 
 
 def test_each_alert_links_to_the_runbook() -> None:
-    """To the error code that callers see meanwhile."""
+    """The link leads to the error code that callers see meanwhile."""
     assert len({rule["alert"] for rule in RULES}) == len(RULES)
     for rule in RULES:
         found = re.search(

@@ -113,7 +113,7 @@ def test_the_confinement_is_effective(installed: Path, tmp_path: Path) -> None:
 
 
 def test_the_installation_is_complete_and_minimal(installed: Path) -> None:
-    """Readable by any user, without build tools, with GraphiQL, and of limited size."""
+    """Any user can read it; it has GraphiQL, no build tools, and a limited size."""
     files = [path for path in installed.rglob("*") if not path.is_symlink()]
     size = sum(path.stat().st_size for path in files if path.is_file()) / 2**20
     hidden = [path for path in files if not path.stat().st_mode & stat.S_IROTH]
@@ -126,7 +126,7 @@ def test_the_installation_is_complete_and_minimal(installed: Path) -> None:
 
 
 def test_the_dockerfile_installs_the_same_way() -> None:
-    """And copies only files that exist and are not ignored."""
+    """It copies only files that exist and are not ignored."""
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     copied = [
         name

@@ -22,7 +22,7 @@ def allowed_blocks(manifests: Manifests) -> Iterator[tuple[Any, set[int]]]:
     "address", ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fe80::1"]
 )
 def test_link_local_addresses_are_not_allowed(full: Manifests, address: str) -> None:
-    """Among them the metadata service; other addresses are allowed."""
+    """The metadata service is one of them; other addresses are allowed."""
     link_local = ipaddress.ip_address(address)
     elsewhere = ipaddress.ip_address("203.0.113.1" if link_local.version == 4 else "2001:db8::1")
 
@@ -39,7 +39,7 @@ def test_link_local_addresses_are_not_allowed(full: Manifests, address: str) -> 
 
 
 def test_redis_is_allowed_only_if_configured(helm: Helm, plain: Manifests) -> None:
-    """By the setting or by the secret."""
+    """Its URL may be in the setting or in the secret."""
 
     def ports(manifests: Manifests) -> set[int]:
         rules = manifests["NetworkPolicy"]["spec"]["egress"]

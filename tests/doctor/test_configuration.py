@@ -76,7 +76,7 @@ def test_warnings_do_not_affect_the_exit_code(sandbox: Sandbox) -> None:
     ("name", "value"), [("cache_seconds", "soon"), ("regon", "us-east-1"), ("region", "here")]
 )
 def test_an_invalid_setting_ends_the_check(name: str, value: Any) -> None:
-    """With the exit code of `gateway serve`."""
+    """The exit code is that of `gateway serve`."""
     report = check(**{name: value})
 
     assert report.code == 2

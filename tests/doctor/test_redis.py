@@ -72,7 +72,7 @@ def test_a_redis_that_does_not_respond_fails(redis: RedisServer, sandbox: Sandbo
 
 
 def test_a_closed_connection_fails(sandbox: Sandbox) -> None:
-    """As by a port that requires TLS."""
+    """A port that requires TLS closes it, for example."""
     with closing() as port:
         report = check_redis(f"redis://127.0.0.1:{port}", sandbox)
 
@@ -80,7 +80,7 @@ def test_a_closed_connection_fails(sandbox: Sandbox) -> None:
 
 
 def test_other_protocols_fail(redis: RedisServer, sandbox: Sandbox) -> None:
-    """HTTP in place of Redis, and no TLS where rediss:// expects it."""
+    """They are HTTP in place of Redis, and plain text where rediss:// expects TLS."""
     http = check_redis(sandbox.url.replace("http:", "redis:"), sandbox)
     plain = check_redis(redis.url.replace("redis:", "rediss:"), sandbox)
 

@@ -35,7 +35,7 @@ def printed(*arguments: str, **environment: str) -> str:
 
 
 def test_the_process_exits_with_the_code_of_the_report(sandbox: Sandbox, free_port: int) -> None:
-    """And prints one JSON document, whatever the log level."""
+    """It prints one JSON document, whatever the log level."""
     settings = {"GATEWAY_REGION": "eu-west-1", "GATEWAY_LOG_LEVEL": "debug"}
     codes = []
     for url in (sandbox.url, f"http://127.0.0.1:{free_port}"):
@@ -93,7 +93,7 @@ def test_a_missing_token_file_is_a_usage_error() -> None:
 
 
 def test_no_secret_is_shown_if_all_servers_echo_it(tmp_path: Path) -> None:
-    """As a code and as a message."""
+    """They echo it as an error code and as a message."""
     token = tmp_path / "token"
     token.write_text(f"{CANARY}.{CANARY}.{CANARY}", encoding="ascii")
     with fake_server() as echo:

@@ -16,7 +16,7 @@ CREDENTIALS = "credentials us-east-1"
 
 
 def test_without_credentials_a_rejection_proves_that_aws_is_reached(sandbox: Sandbox) -> None:
-    """In each served region."""
+    """Each served region is checked."""
     report = check(upstream_url=sandbox.url, regions="us-east-1,eu-west-1")
 
     assert report.code == 0

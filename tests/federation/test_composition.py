@@ -107,7 +107,7 @@ def test_every_type_with_a_key_is_an_entity(committed_sdl: str) -> None:
 
 
 def test_every_value_type_is_shareable(committed_sdl: str) -> None:
-    """All types but roots, entities, connections and edges."""
+    """Value types are all but roots, entities, connections and edges."""
     own_types = {"Query", "_Service", "AudienceExportJob"}
     for name, directives in directives_by_type(committed_sdl).items():
         own = name in own_types or "key" in directives or name.endswith(("Connection", "Edge"))

@@ -68,7 +68,7 @@ def missing_arn(arn: str) -> str:
 @pytest.mark.parametrize("type_name", LIST_FIELDS)
 @pytest.mark.parametrize("by_id", [True, False])
 def test_each_key_resolves_its_entity(gateway: Gateway, type_name: str, *, by_id: bool) -> None:
-    """The whole object, with one Get each."""
+    """It returns the whole object, by one Get."""
     objects = listed(gateway, type_name)
     key = "id" if by_id else arn_field(type_name)
     assert (
@@ -79,7 +79,7 @@ def test_each_key_resolves_its_entity(gateway: Gateway, type_name: str, *, by_id
 
 
 def test_entities_are_in_order_with_duplicates(gateway: Gateway, jobs: list[Any]) -> None:
-    """Types and keys mixed and repeated: one Get for each object."""
+    """Types and keys are mixed and repeated, and each object is one Get."""
     first, second, _ = jobs
     model = listed(gateway, "ConfiguredAudienceModel")[0]
     gone = {"__typename": JOB, ARN: missing_arn(first[ARN])}
@@ -104,7 +104,7 @@ def test_fifty_of_the_same_are_one_call(gateway: Gateway, jobs: list[Any]) -> No
 
 @pytest.mark.parametrize("type_name", LIST_FIELDS)
 def test_a_missing_entity_is_null(gateway: Gateway, type_name: str) -> None:
-    """Without an error, as in the subgraph specification."""
+    """There is no error, as in the subgraph specification."""
     entity, key = listed(gateway, type_name)[0], arn_field(type_name)
     gone = {"__typename": type_name, key: missing_arn(entity[key])}
     assert ask(gateway, [gone, representation(entity, key)]).data["_entities"] == [None, entity]
@@ -210,7 +210,7 @@ INVALID: dict[str, Any] = {
 def test_an_invalid_representation_is_null_in_its_place(
     gateway: Gateway, jobs: list[Any], invalid: Any
 ) -> None:
-    """One error at its index without the value, the others whole, and no call."""
+    """One error has its index and not its value; the others are whole, and there is no call."""
     entity = jobs[0]
     answer = ask(gateway, [representation(entity), invalid, representation(entity, "id")])
     assert entities(answer) == [entity, None, entity]
@@ -243,7 +243,7 @@ def test_a_failed_get_is_an_error_in_its_places(gateway: Gateway, jobs: list[Any
 @pytest.mark.parametrize("accept", [GRAPHQL, "*/*"], ids=["GraphQL", "anything"])
 @pytest.mark.parametrize("count", [501, 10_000])
 def test_too_many_representations_are_rejected(gateway: Gateway, count: int, accept: str) -> None:
-    """One error that names the limit, with status 200 and data null, and no call."""
+    """One error names the limit, the status is 200, data is null, and there is no call."""
     query = "query E($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
     sent = {"r": [{"__typename": JOB, ARN: "x"}] * count}
     with gateway_over(gateway.sandbox, limit_body_bytes=2**22) as roomy:
@@ -357,7 +357,7 @@ def test_an_entity_equals_its_row_and_its_object(gateway: Gateway, jobs: list[An
 
 
 def test_an_entity_is_read_in_the_region_of_its_arn(sandbox: Sandbox) -> None:
-    """With two regions in one request."""
+    """One request may read two regions."""
     query = f"""query L($region: String) {{ {LIST_FIELDS[JOB]}(first: 1, region: $region) {{
       nodes {{ __typename id name {ARN} }} }} }}"""
     regions = ["us-east-1", "eu-west-1"]

@@ -102,7 +102,7 @@ def shared_graph(
 
 @pytest.fixture
 def graph(shared_graph: Graph, sandbox: Sandbox) -> Graph:
-    """Give the running graph with no faults in the sandbox."""
+    """Return the running graph, with no faults in the sandbox."""
     assert shared_graph.sandbox is sandbox
     return shared_graph
 
@@ -231,7 +231,7 @@ def test_an_upstream_fault_does_not_affect_the_other_subgraph(
 
 
 def test_paging_through_the_router(graph: Graph) -> None:
-    """With fields of the other subgraph in each row."""
+    """Each row has fields of the other subgraph."""
     query = """query Page($after: String) { audienceGenerationJobs(first: 25, after: $after) {
       edges { cursor node { name reviews { pageInfo { hasNextPage } } } }
       pageInfo { hasNextPage hasPreviousPage endCursor } } }"""
@@ -271,7 +271,7 @@ def test_root_node_belongs_to_the_other_subgraph(graph: Graph) -> None:
 
 
 def test_credentials_never_reach_the_other_subgraph(graph: Graph) -> None:
-    """In requests in both directions."""
+    """Requests start at either subgraph and continue at the other."""
     for query in (RECENT, JOBS % "reviews { edges { node { text } } }"):
         assert graph.router.ask(query, {"first": 30}).data
     token = {"Authorization": f"Bearer {CANARY}"}
@@ -285,7 +285,7 @@ def test_credentials_never_reach_the_other_subgraph(graph: Graph) -> None:
 
 
 def test_the_router_sends_the_gateway_only_the_credential_headers(tmp_path: Path) -> None:
-    """Neither cookies nor other headers."""
+    """It sends neither cookies nor other headers of the client."""
     received: list[dict[str, str]] = []
 
     async def recorder(scope: Scope, _receive: Receive, send: Send) -> None:

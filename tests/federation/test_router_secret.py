@@ -69,7 +69,7 @@ INVALID: dict[str, list[tuple[str, str]]] = {
 def test_federation_fields_without_the_secret_are_forbidden(
     secured_gateway: Gateway, secret_headers: list[tuple[str, str]], caller: dict[str, str]
 ) -> None:
-    """With or without credentials; there is no upstream call."""
+    """Credentials make no difference, and there is no upstream call."""
     headers = [*secret_headers, *caller.items()]
     requests: tuple[tuple[str, Any], ...] = (
         ("{ _service { sdl } }", None),

@@ -103,7 +103,7 @@ def test_exactly_the_matching_jobs_are_listed(
 
 
 def test_pages_of_matches_are_full(gateway: Gateway, everything: list[Any]) -> None:
-    """Forwards and backwards."""
+    """This holds forwards and backwards."""
     selected = {"status": ["CREATE_FAILED"]}
     expected = [job["id"] for job in everything if job["status"] == "CREATE_FAILED"]
     seen: list[str] = []
@@ -120,7 +120,7 @@ def test_pages_of_matches_are_full(gateway: Gateway, everything: list[Any]) -> N
 
 
 def test_a_search_beyond_the_budget_can_be_continued(sandbox: Sandbox) -> None:
-    """One job among many, a budget of three pages: no edge at first, then the job."""
+    """With a budget of three pages, the first page has no edge, and a later one has the job."""
     with gateway_over(sandbox, max_upstream_calls=20) as plain:
         last = plain.ask(ROWS, {"last": 1}).data["audienceGenerationJobs"]["nodes"][0]
     selected = {"nameContains": last["name"], "createdBefore": "2999-01-01T00:00:00Z"}

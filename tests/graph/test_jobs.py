@@ -39,7 +39,7 @@ def test_rows_cost_one_call(gateway: Gateway) -> None:
 
 
 def test_details_cost_one_get_per_row(gateway: Gateway) -> None:
-    """However many of them are selected, also under aliases."""
+    """The number of selected details makes no difference, nor do aliases."""
     detailed = nodes(gateway, EVERY_ROW_FIELD + EVERY_DETAIL + "again: tags { key }", first=30)
     assert gateway.sandbox.count(LIST) == 1
     assert gateway.sandbox.count(GET) == 30
@@ -160,7 +160,7 @@ def test_the_count_is_null_if_the_budget_does_not_suffice(sandbox: Sandbox) -> N
 
 
 def test_a_page_without_edges_has_a_cursor_to_continue(sandbox: Sandbox) -> None:
-    """Three empty pages and a budget of two."""
+    """Three pages are empty, and the budget is two."""
     query = """query P($after: String) { audienceGenerationJobs(first: 3, after: $after) {
       edges { cursor } nodes { name } pageInfo { hasNextPage endCursor startCursor } } }"""
     with gateway_over(sandbox, max_upstream_calls=2, cache_seconds=0) as gateway:
@@ -233,7 +233,7 @@ def test_a_fault_of_the_upstream_has_its_code(
 
 
 def test_the_deadline_ends_a_hung_call(sandbox: Sandbox) -> None:
-    """As an error of the field, not of the request."""
+    """The field fails, not the request."""
     with gateway_over(sandbox, deadline_seconds=0.2) as gateway:
         sandbox.fault("hang")
         answer = gateway.ask("{ audienceGenerationJobs { nodes { name } } }")
@@ -242,7 +242,7 @@ def test_the_deadline_ends_a_hung_call(sandbox: Sandbox) -> None:
 
 
 def test_a_status_added_by_aws_is_unknown(gateway: Gateway) -> None:
-    """In the list and with details; the other rows are unaffected."""
+    """This holds in the list and with details; the other rows are unaffected."""
     gateway.sandbox.fault("unknown-status", rows=2)
     for fields in ("status", "status includeSeedInOutput"):
         statuses = [job["status"] for job in nodes(gateway, fields, first=10)]
@@ -275,7 +275,7 @@ def test_a_second_request_is_served_from_the_cache(sandbox: Sandbox) -> None:
 
 
 def test_callers_do_not_share_cached_pages(sandbox: Sandbox) -> None:
-    """Neither those of another account nor of another key pair of the same account."""
+    """Neither other accounts nor other key pairs of the same account share them."""
     query = "{ audienceGenerationJobs { nodes { name } } }"
     with gateway_over(sandbox, cache_seconds=60) as gateway:
         for caller in ("ada", "ada_again", "grace", "ada", "ada_again", "grace"):

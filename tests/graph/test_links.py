@@ -56,7 +56,7 @@ EXPORT = (
 
 @pytest.mark.parametrize("type_name", RESOURCES)
 def test_an_object_is_the_same_wherever_it_is_read(gateway: Gateway, type_name: str) -> None:
-    """In the list, as a root field, by `node`, and in a row of scalar fields."""
+    """It is read in the list, as a root field, by `node`, and in a row of scalar fields."""
     lists, arn, fields = RESOURCES[type_name]
     whole = f"id {arn} {fields}"
     listed = gateway.ask(
@@ -96,7 +96,7 @@ def test_an_export_is_found_by_its_id(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("key", ["x", "[]", '["a","b","c"]', "[1,2,3]", "{}"])
 def test_a_malformed_id_of_an_export_is_an_error(gateway: Gateway, key: str) -> None:
-    """For `node`; null in `nodes`. AWS is not called."""
+    """`node` fails, `nodes` has null, and AWS is not called."""
     text = b64encode(f"AudienceExportJob:{key}".encode()).decode()
     answer = gateway.ask("query N($id: ID!) { node(id: $id) { id } }", {"id": text})
     assert answer.code == "BAD_USER_INPUT"
@@ -107,7 +107,7 @@ def test_a_malformed_id_of_an_export_is_an_error(gateway: Gateway, key: str) -> 
 
 
 def test_the_exports_of_a_job_are_paged(gateway: Gateway) -> None:
-    """One by one they are those of the filtered root list."""
+    """The pages have the exports of the filtered root list."""
     arn = job_with_exports(gateway)["audienceGenerationJobArn"]
     query = """query E($arn: String!, $after: String) {
       audienceGenerationJob(audienceGenerationJobArn: $arn) {
@@ -171,7 +171,7 @@ def test_a_link_costs_one_call_per_distinct_object(gateway: Gateway) -> None:
 
 
 def test_details_of_an_object_are_requested_once(gateway: Gateway) -> None:
-    """Also if two fields of a query list the same objects."""
+    """This holds even if two fields of a query list the same objects."""
     query = """{ a: audienceGenerationJobs(first: 100) { nodes { id tags { key } } }
       b: audienceGenerationJobs(first: 100) { nodes { id statusDetails { message } } } }"""
     answer = gateway.ask(query, caller="grace", headers={"X-Gateway-Cost": "1"})
@@ -264,7 +264,7 @@ def test_a_query_with_too_large_a_response_is_rejected_before_any_call(
 
 
 def test_requests_go_to_the_region_that_they_name(sandbox: Sandbox) -> None:
-    """The argument's for lists, the ARN's for objects; a cursor is bound to its region."""
+    """Lists name it by the argument, objects by the ARN; a cursor is bound to its region."""
     regions = frozenset({"us-east-1", "eu-west-1"})
     query = """query R($region: String, $after: String) {
       audienceGenerationJobs(first: 1, region: $region, after: $after) {

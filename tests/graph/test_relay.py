@@ -49,7 +49,7 @@ def all_ids(warm: Gateway) -> list[str]:
 def test_11_13_14_20_forwards_every_job_once(
     warm: Gateway, all_ids: list[str], firsts: list[int]
 ) -> None:
-    """At and around the ends of AWS's pages; the pager's own tests draw any sequence."""
+    """Pages end at and around the ends of AWS's pages; the pager's own tests draw any sizes."""
     seen: list[str] = []
     after = None
     for turn in range(len(all_ids)):
@@ -69,7 +69,7 @@ def test_11_13_14_20_forwards_every_job_once(
 def test_12_13_14_21_backwards_every_job_once(
     warm: Gateway, all_ids: list[str], lasts: list[int]
 ) -> None:
-    """In the list's order, not reversed."""
+    """Each page is in the list's order, not reversed."""
     seen: list[str] = []
     before = None
     for turn in range(len(all_ids)):
@@ -83,7 +83,7 @@ def test_12_13_14_21_backwards_every_job_once(
 
 @pytest.mark.parametrize("at", [0, 1, 99, 100, 198, 199, 238, 239])
 def test_11_any_edge_resumes_after_itself(warm: Gateway, all_ids: list[str], at: int) -> None:
-    """Within a page, at its end and at the end of the list."""
+    """The edge is within a page, at its end, or at the end of the list."""
     edges = page(warm, first=500)["edges"]
     assert ids(page(warm, first=2, after=edges[at]["cursor"])) == all_ids[at + 1 : at + 3]
     assert ids(page(warm, last=2, before=edges[at]["cursor"])) == all_ids[max(at - 2, 0) : at]
@@ -98,7 +98,7 @@ def test_15_18_first_and_last_together(warm: Gateway, all_ids: list[str]) -> Non
 
 
 def test_17_zero_is_legal(gateway: Gateway) -> None:
-    """No edges and no cursors, and no call unless a selected field needs one."""
+    """There are no edges and no cursors, and no call unless a selected field needs one."""
     query = "{ audienceGenerationJobs(first: 0) { edges { cursor } pageInfo { endCursor } } }"
     connection = gateway.ask(query).data["audienceGenerationJobs"]
     assert connection == {"edges": [], "pageInfo": {"endCursor": None}}
@@ -244,7 +244,7 @@ def test_a_malformed_id_is_an_error(gateway: Gateway) -> None:
 
 
 def test_32_to_35_nodes_correspond_to_their_ids(gateway: Gateway) -> None:
-    """In order and with repetitions; null for a malformed id."""
+    """They are in order and repeated like their ids; a malformed id gives null."""
     one, two = ids(page(gateway, first=2))
     wanted = [two, "malformed", one, two]
     nodes = gateway.ask(NODES, {"ids": wanted}, caller="grace").data["nodes"]

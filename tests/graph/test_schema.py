@@ -39,7 +39,7 @@ def object_type(schema: GraphQLSchema, name: str) -> GraphQLObjectType:
 
 
 def test_the_published_schema_is_up_to_date() -> None:
-    """If not, run `make schema`."""
+    """`make schema` regenerates it."""
     assert PUBLISHED.read_text() == subgraph_sdl()
 
 
@@ -69,7 +69,7 @@ def test_everything_is_described(schema: GraphQLSchema) -> None:
 
 
 def test_the_schema_describes_itself(schema: GraphQLSchema) -> None:
-    """In introspection, where GraphiQL shows it first, and in both printed forms."""
+    """Introspection, which GraphiQL shows first, and both printed forms have the description."""
     introspected = graphql_sync(schema, "{ __schema { description } }").data
     assert introspected is not None
     description = introspected["__schema"]["description"]
@@ -134,7 +134,7 @@ def test_relay_26_28_32_33_36_nodes_have_their_shape(schema: GraphQLSchema) -> N
 
 
 def test_root_fields_are_nullable(schema: GraphQLSchema) -> None:
-    """So that a failing root field leaves the others intact."""
+    """A failing root field leaves the others intact."""
     fields = object_type(schema, "Query").fields
     assert [name for name, f in fields.items() if is_non_null_type(f.type)] == [
         "_entities",
@@ -185,7 +185,7 @@ ROWS = {
 
 @pytest.mark.parametrize("name", MODELLED)
 def test_types_have_the_members_of_their_shapes(schema: GraphQLSchema, name: str) -> None:
-    """Exactly those, by the same names."""
+    """They have exactly those, by the same names."""
     shape_name, left_out = MODELLED[name]
     shape = service_model().shape_for(shape_name)
     assert isinstance(shape, StructureShape)

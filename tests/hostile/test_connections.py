@@ -25,7 +25,7 @@ def ask_over(scheme: str, listener: Listener, deadline_seconds: float) -> Answer
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("listener", [silent, full])
 def test_an_upstream_that_sends_nothing_is_a_timeout(scheme: str, listener: Listener) -> None:
-    """Whether it never connects, never completes a handshake or never responds."""
+    """It never connects, never completes a handshake, or never responds."""
     answer = ask_over(scheme, listener, 0.5)
 
     assert (answer.status, answer.code) == (200, "UPSTREAM_TIMEOUT")
@@ -35,7 +35,7 @@ def test_an_upstream_that_sends_nothing_is_a_timeout(scheme: str, listener: List
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_an_upstream_that_closes_connections_is_unavailable(scheme: str) -> None:
-    """During the TLS handshake, or the request."""
+    """It closes them during the TLS handshake or during the request."""
     answer = ask_over(scheme, closing, 20)
 
     assert (answer.status, answer.code) == (200, "UPSTREAM_UNAVAILABLE")

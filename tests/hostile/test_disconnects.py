@@ -23,7 +23,7 @@ SPARE_FILES = 20
 
 
 def http_request(number: int) -> bytes:
-    """Each number's is for another list, so that no call is shared."""
+    """Write the request of a number; each is for another list, so that no call is shared."""
     arguments = f'(collaborationId: "{UUID(int=number)}", first: 2)'
     caller = CALLERS[CALLER_NAMES[number % len(CALLER_NAMES)]]
     return request_bytes(JOBS.replace("(first: 2)", arguments), aws_headers(caller))
@@ -41,7 +41,7 @@ def requests_in_flight(target: Target) -> Iterator[None]:
 def test_a_thousand_aborted_requests_leave_no_connection_open(
     target: Target, target_process: Process
 ) -> None:
-    """Neither the clients' nor those to an upstream that hangs."""
+    """Neither those of the clients stay open nor those to an upstream that hangs."""
     before = target_process.open_files()
     target.sandbox.fault("hang")
     for _ in range(ROUNDS):
@@ -89,7 +89,7 @@ async def disconnect_at_random(url: str) -> int:
 
 
 def test_disconnects_among_nested_fields_log_only_events(sandbox: Sandbox) -> None:
-    """No warning of a coroutine that was never awaited."""
+    """There is no warning of a coroutine that was never awaited."""
     with gateway_process(sandbox.url, cache_seconds=0) as process:
         disconnects = asyncio.run(disconnect_at_random(process.url))
         process.end()

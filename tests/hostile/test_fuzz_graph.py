@@ -88,7 +88,7 @@ def answer_to(gateway: Gateway, accept: str = GRAPHQL, **body: Any) -> Answer:
 def test_valid_documents_are_executed(
     cached_gateway: Gateway, known: Known, data: st.DataObject
 ) -> None:
-    """Or exceed a limit, or have a bad value; they are never invalid."""
+    """They may exceed a limit or have an unacceptable value, but are never invalid."""
     document: Document = data.draw(valid_documents(SCHEMA, known))
     answer = answer_to(cached_gateway, query=document.query, variables=document.variables)
     codes = {error["extensions"]["code"] for error in answer.errors}
@@ -102,7 +102,7 @@ def test_valid_documents_are_executed(
 def test_almost_valid_documents_are_answered(
     cached_gateway: Gateway, known: Known, data: st.DataObject
 ) -> None:
-    """With variables of the right type, or of any."""
+    """Variables are of the right type, or of any type."""
     document: Document = data.draw(
         mutated_documents(SCHEMA, known) | valid_documents(SCHEMA, known)
     )
@@ -118,5 +118,5 @@ def test_almost_valid_documents_are_answered(
 def test_random_tokens_are_answered(
     cached_gateway: Gateway, document: Document, variables: Any, name: Any
 ) -> None:
-    """With variables and an operation name of any type."""
+    """Variables and the operation name are of any type."""
     answer_to(cached_gateway, query=document.query, variables=variables, operationName=name)

@@ -22,7 +22,7 @@ def distinct_query(number: int) -> str:
 
 
 def test_a_flood_of_one_caller_leaves_capacity_for_others(sandbox: Sandbox) -> None:
-    """One caller gets a quarter. The gateway stays ready: else a load balancer would remove it."""
+    """One caller gets a quarter. The gateway stays ready, or a load balancer would remove it."""
     with (
         gateway_over(sandbox, max_in_flight=MAX_IN_FLIGHT, cache_seconds=0) as gateway,
         ThreadPoolExecutor(MAX_PER_CALLER) as pool,
@@ -46,7 +46,7 @@ def test_a_flood_of_one_caller_leaves_capacity_for_others(sandbox: Sandbox) -> N
 
 
 def test_many_rejections_make_a_gateway_not_ready(sandbox: Sandbox) -> None:
-    """It stays alive."""
+    """Its liveness is not affected."""
     with gateway_over(sandbox, max_in_flight=1, cache_seconds=0) as gateway:
         sandbox.fault("hang", access_key_id=CALLERS["ada"].access_key_id)
         with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(20) as others:
@@ -114,7 +114,7 @@ def test_failures_of_one_caller_leave_the_circuit_closed_for_others(sandbox: San
 
 
 def test_a_stale_answer_replaces_a_failure_and_is_marked(sandbox: Sandbox) -> None:
-    """But not with `no-cache`."""
+    """With `no-cache` it does not."""
     with gateway_over(sandbox, cache_seconds=0.001, stale_seconds=600) as gateway:
         fresh = gateway.ask(JOBS)
         sandbox.fault("unavailable")

@@ -63,7 +63,7 @@ def test_a_failure_has_its_error_code(target: Target, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", STALLS)
 def test_a_response_that_never_ends_is_a_timeout(short_deadline: Target, fault: str) -> None:
-    """Stalled before the head, within the body, or sent a byte at a time."""
+    """It stalls before the head or within the body, or is sent a byte at a time."""
     answer = short_deadline.ask_with_fault(fault, **STALLS[fault])
 
     assert (answer.status, answer.code) == (200, "UPSTREAM_TIMEOUT")

@@ -11,7 +11,7 @@ AUDITS = 61
 
 
 def test_all_audits_are_ok(gateway: Gateway) -> None:
-    """Whether MUST, SHOULD or MAY: no error and no warning."""
+    """No audit, whether MUST, SHOULD or MAY, ends with an error or a warning."""
     command = ["scripts/with-node", "node", "tests/audits/audit.mjs", f"{gateway.url}/graphql"]
     done = subprocess.run(  # noqa: S603  a fixed command
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120

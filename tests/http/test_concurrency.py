@@ -40,7 +40,7 @@ async def test_one_request_too_many_waits_for_a_slot() -> None:
 
 
 async def test_a_full_queue_rejects_at_once() -> None:
-    """Also in the check before the request is read."""
+    """So does the check before the request is read."""
     limiter = ConcurrencyLimiter(20)
     async with AsyncExitStack() as stack:
         await fill(limiter, 20, stack)

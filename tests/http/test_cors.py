@@ -67,7 +67,7 @@ def allowed_origin(answer: Answer) -> str | None:
 
 @pytest.mark.parametrize("origin", [APP, LOCAL])
 def test_a_configured_origin_is_allowed(open_to_two: Gateway, origin: str) -> None:
-    """To send every header that the gateway reads from pages, and to read two of a response."""
+    """It may send every header that the gateway reads from pages, and read two of a response."""
     answer = preflight(open_to_two, origin, headers=",".join(ALLOWED_HEADERS).lower())
     assert (answer.status, allowed_origin(answer)) == (200, origin)
     assert answer.headers["access-control-allow-methods"] == "GET, POST"

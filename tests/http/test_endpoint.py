@@ -35,7 +35,7 @@ HEAD_AS_ADA = HEAD + "".join(f"{name}: {value}\r\n" for name, value in ADA.items
 def test_a_malformed_request_is_rejected(
     gateway: Gateway, status: int, code: str, message: str, options: dict[str, Any]
 ) -> None:
-    """As JSON, whatever the client accepts, and without a call of the upstream."""
+    """The response is JSON, whatever the client accepts, and the upstream is not called."""
     headers = {**ADA, **options.get("headers", {})}
     answer = gateway.send("POST", **{**options, "headers": headers})
     assert (answer.status, answer.code) == (status, code)
@@ -103,7 +103,7 @@ def test_get_reads_data(gateway: Gateway) -> None:
     ],
 )
 def test_a_rejected_document_has_no_data(gateway: Gateway, query: str, code: str) -> None:
-    """400 as a GraphQL response; 200 for a client that accepts JSON only."""
+    """The status is 400; for a client that accepts only JSON it is 200."""
     answer = gateway.ask(query)
     assert (answer.status, answer.errors[0]["extensions"]["code"]) == (400, code)
     plain = gateway.ask(query, headers={"Accept": "application/json"})
@@ -157,7 +157,7 @@ def test_the_host_header_does_not_affect_routing(gateway: Gateway, host: str) ->
 
 
 def test_data_without_a_caller_is_401(gateway: Gateway) -> None:
-    """If every root field failed so: no data, a challenge, and which headers to send."""
+    """If all root fields fail so, there is no data, but a challenge and the accepted headers."""
     for headers in ({}, {"Accept": "application/json"}):
         answer = gateway.ask(JOBS, caller=None, headers=headers)
         assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
@@ -167,7 +167,7 @@ def test_data_without_a_caller_is_401(gateway: Gateway) -> None:
 
 
 def test_metadata_needs_no_caller(gateway: Gateway) -> None:
-    """Beside it a data field is null with an error, and the status 200."""
+    """A data field beside it is null with an error, and the status is 200."""
     assert gateway.ask("{ __schema { queryType { name } } }", caller=None).status == 200
     answer = gateway.ask("{ __typename " + JOBS[1:], caller=None)
     assert answer.status == 200
@@ -211,7 +211,7 @@ def test_responses_are_private_and_have_a_request_id(gateway: Gateway) -> None:
 
 
 def test_without_introspection_the_schema_is_hidden(sandbox: Sandbox) -> None:
-    """No introspection, no suggestions, no GraphiQL."""
+    """There is no introspection, no suggestion and no GraphiQL."""
     with gateway_over(sandbox, introspection=False) as production:
         hidden = production.ask("{ __schema { queryType { name } } }")
         assert hidden.errors[0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"

@@ -162,7 +162,7 @@ def test_each_request_gets_one_response(
     body: bytes,
     piece: int,
 ) -> None:
-    """Whatever its method, path, query string, headers and body."""
+    """Its method, path, query string, headers and body are arbitrary."""
     more = [(b"Content-Type", b"application/json")] if is_json else []
     given = [*given, *more, *(ADA if is_ada else [])]
     (response,) = send(url, request_bytes(method, target, given, body, piece))

@@ -175,7 +175,7 @@ async def test_the_explorer_plugin_adds_fields_to_the_query() -> None:
 
 
 async def test_typed_headers_are_never_stored() -> None:
-    """Though the query typed after them is; a reload forgets them."""
+    """The query that is typed after them is stored, and a reload forgets the headers."""
     async with explorer() as visit:
         page = visit.page
         await replace(page, ".graphiql-editor-tool", '{"X-Name": "hunter2"}')
@@ -194,7 +194,7 @@ async def test_typed_headers_are_never_stored() -> None:
 
 
 async def test_a_reload_keeps_queries_and_restores_the_example_headers() -> None:
-    """In every tab."""
+    """It does so in every tab."""
     async with explorer() as visit:
         page = visit.page
         await replace(page, ".graphiql-query-editor", "query Mine { jobs { status } }")
@@ -294,7 +294,7 @@ def test_the_example_headers_are_not_in_the_repr() -> None:
 
 
 async def test_the_example_query_shows_jobs(sandbox: Sandbox) -> None:
-    """The real gateway with its own example query: open the page, run it, see jobs."""
+    """The gateway itself serves the page, and runs its query."""
     settings = Settings(upstream_url=sandbox.url, graphiql=True, introspection=True)
     app = create_app(settings, example_headers=aws_headers(CALLERS["ada"]))
     with serve(app) as url:

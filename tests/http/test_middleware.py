@@ -132,7 +132,7 @@ async def test_span_names_are_from_a_fixed_set() -> None:
 
 
 async def test_calls_are_children_of_the_request() -> None:
-    """Also from tasks that it starts; outside of a request there is no span."""
+    """So are those of tasks that it starts; outside a request there is no span."""
 
     async def call() -> None:
         assert start_call("STS", "Exchange", "eu-west-1") is not None

@@ -147,7 +147,7 @@ def anext_of(messages: AsyncIterator[Message]) -> Any:
     ],
 )
 async def test_another_content_type_is_415(values: list[str]) -> None:
-    """Only JSON in UTF-8: nothing that a foreign page can send without a preflight."""
+    """Only JSON in UTF-8 is accepted, which a foreign page cannot send without a preflight."""
     with pytest.raises(HttpError, match="application/json") as raised:
         await read(QUERY, headers=[("content-type", value) for value in values])
     assert raised.value.status == 415
@@ -193,7 +193,7 @@ async def test_unfinished_bodies_have_a_common_limit(monkeypatch: pytest.MonkeyP
 
 
 async def _pausing(reader: BodyReader) -> AsyncIterator[Message]:
-    """Send the body of a request, during which others arrive, and disconnect."""
+    """Send the body of a request, let others arrive meanwhile, and disconnect."""
     yield {"type": "http.request", "body": bytes(1001), "more_body": True}
     assert await read(bytes(10), reader=reader) == bytes(10)
     with pytest.raises(OverloadedError):

@@ -92,7 +92,7 @@ def shared_fleet() -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(shared_fleet: Fleet) -> Iterator[Fleet]:
-    """Give the fleet with all replicas available and no faults."""
+    """Return the fleet with all replicas available and no faults."""
     for replica in shared_fleet.replicas.values():
         if replica.process.has_ended():
             replica.start()
@@ -138,7 +138,7 @@ def test_replicas_share_cursors_and_cached_pages(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?x", "/%6detric%73"])
 def test_the_load_balancer_hides_metrics(fleet: Fleet, path: str) -> None:
-    """However the path is encoded."""
+    """The encoding of the path makes no difference."""
     answer = fleet.gateway.send("GET", path)
 
     assert (answer.status, answer.content) == (404, "")

@@ -32,7 +32,7 @@ def shared_versions(shared_sandbox: Sandbox, redis: RedisServer) -> Iterator[lis
 
 @pytest.fixture
 def versions(shared_versions: list[Gateway], redis: RedisServer, sandbox: Sandbox) -> list[Gateway]:
-    """Give this version and another one, over an empty Redis."""
+    """Return this version and another one, over an empty Redis."""
     assert all(each.sandbox is sandbox for each in shared_versions)
     with redis.client() as client:
         client.flushall()

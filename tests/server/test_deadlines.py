@@ -122,7 +122,7 @@ def test_the_first_head_is_due_from_the_connection_on(connection: Connection) ->
 
 
 def test_a_request_is_due_from_its_first_byte_on(connection: Connection) -> None:
-    """With its body, however late in the connection it started."""
+    """The deadline includes its body, and not the time that the connection was idle before."""
     connection.after(READ_SECONDS - 1, receive=POST)
     assert connection.after(READ_SECONDS - 0.1) == b""
     assert connection.after(0.1).startswith(b"HTTP/1.1 408 ")
@@ -158,7 +158,7 @@ async def test_an_empty_line_between_requests_is_ignored(connection: Connection)
 
 
 async def test_the_keep_alive_timeout_does_not_interrupt_a_request(connection: Connection) -> None:
-    """That started before the response to the one before it."""
+    """The request may start before the response to the one before it."""
     connection.protocol.timeout_keep_alive = 5
     connection.after(0, receive=GET + POST[:-2])
     await connection.respond()

@@ -114,7 +114,7 @@ def test_malformed_bytes_get_one_400(impatient: Gateway, data: bytes) -> None:
 
 @pytest.mark.parametrize(("data", "status"), WELL_FORMED.values(), ids=WELL_FORMED)
 def test_one_request_gets_one_response(impatient: Gateway, data: bytes, status: int) -> None:
-    """By its path alone, whatever host it names; the next request is not affected."""
+    """Its path alone counts, whatever host it names; the next request is not affected."""
     assert statuses(impatient, data) == [status]
     last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert statuses(impatient, data + last) == [status, 200]

@@ -35,7 +35,7 @@ def is_draining(gateway: Gateway) -> bool:
 
 
 def terminate_until_ended(process: Process) -> None:
-    """Signal again and again, for a second signal close to the first is taken for its echo."""
+    """Signal until it ends: a second signal close to the first is taken for its echo."""
 
     def ends() -> bool:
         process.send_signal(signal.SIGTERM)

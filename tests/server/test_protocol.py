@@ -75,7 +75,7 @@ def send_slowly(connection: socket.socket) -> None:
 )
 @pytest.mark.parametrize("continues", [True, False])
 def test_an_unfinished_request_is_408(impatient: str, start: bytes, *, continues: bool) -> None:
-    """Whether its client stops or sends single bytes; an earlier request is not affected."""
+    """Its client stops or sends single bytes; an earlier request is not affected."""
     with connect(impatient) as connection:
         connection.sendall(start)
         if start.startswith(LIVEZ):
@@ -97,7 +97,7 @@ def test_a_connection_without_a_request_is_closed_silently(impatient: str, sent:
 
 @pytest.mark.parametrize("continues", [True, False])
 def test_a_body_after_the_response_gets_no_second_one(impatient: str, *, continues: bool) -> None:
-    """Rejected by its head, and read no longer than any other."""
+    """Its head is rejected, and the body is read no longer than any other."""
     head = POST + b"X-Aws-Access-Key-Id: half\r\nContent-Length: 1000\r\n\r\n"
     with connect(impatient) as connection:
         connection.sendall(head + b"x")
@@ -110,7 +110,7 @@ def test_a_body_after_the_response_gets_no_second_one(impatient: str, *, continu
 
 
 def test_a_body_that_ends_after_its_response_leaves_an_idle_connection(impatient: str) -> None:
-    """Closed like any other; uvicorn by itself would never close it."""
+    """It is closed like any other; uvicorn by itself would never close it."""
     head = POST + b"X-Aws-Access-Key-Id: half\r\nContent-Length: 2\r\n\r\n"
     with connect(impatient) as connection:
         connection.sendall(head)
@@ -199,7 +199,7 @@ def test_endless_headers_are_431(gateway: Gateway) -> None:
 
 
 def test_a_long_body_does_not_count_as_head(gateway: Gateway) -> None:
-    """Also in chunks whose framing is longer than their content."""
+    """Chunks whose framing is longer than their content do not count, either."""
     body = JOBS + b" " * MAX_HEAD_BYTES
     pieces = b"".join(b"1;a=b\r\n%c\r\n" % each for each in body) + b"0\r\n\r\n"
     head = "".join(f"{name}: {value}\r\n" for name, value in ADA.items()).encode()
@@ -231,7 +231,7 @@ def test_more_than_a_hundred_headers_are_431(gateway: Gateway) -> None:
 
 
 def test_long_credentials_fit(gateway: Gateway) -> None:
-    """12 KiB: AWS documents no limit on the length of a session token."""
+    """They have 12 KiB: AWS documents no limit on the length of a session token."""
     long = {
         **ADA,
         "X-Aws-Session-Token": "x" * 8192,
@@ -259,7 +259,7 @@ def is_served(connection: socket.socket) -> bool:
 
 
 def test_one_connection_too_many_is_503(sandbox: Sandbox) -> None:
-    """With a Retry-After; earlier and later connections are served."""
+    """It gets a Retry-After; earlier and later connections are served."""
     with gateway_over(sandbox, http=TwoConnectionsProtocol) as narrow, connect(narrow.url) as first:
         with connect(narrow.url) as second:
             assert is_served(first)

@@ -108,7 +108,7 @@ def lines_of(code: str) -> list[Any]:
 
 
 def test_a_crash_is_logged_without_its_text() -> None:
-    """Also if the response had started."""
+    """This holds even if the response has started."""
     lines = lines_of(CRASHES)
     crashes = [line for line in lines if line["event"] == "request crashed"]
 
@@ -149,7 +149,7 @@ def test_a_flood_of_one_message_is_limited() -> None:
 
 
 def test_malformed_requests_are_logged_at_a_limited_rate(sandbox: Sandbox) -> None:
-    """Without their content."""
+    """The log does not have their content."""
     with gateway_process(sandbox.url) as program:
         for _ in range(100):
             with connect(program.url) as connection:

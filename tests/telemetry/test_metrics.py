@@ -27,7 +27,7 @@ def value(url: str, name: str, **labels: str) -> float:
 
 
 def test_each_request_is_logged_in_one_line(sandbox: Sandbox) -> None:
-    """With the outcome, digests of caller and document, the operation's name, and the cost."""
+    """It has the outcome, digests of caller and document, the operation's name, and the cost."""
     with gateway_process(sandbox.url) as program:
         gateway = Gateway(program.url, sandbox)
         gateway.send("POST", json={"query": NEWEST, "operationName": "Newest"}, headers=ADA)
@@ -63,7 +63,7 @@ def test_each_request_is_logged_in_one_line(sandbox: Sandbox) -> None:
 
 
 def test_each_attempt_to_call_aws_is_logged_in_one_line(sandbox: Sandbox) -> None:
-    """With both request ids, the caller's digest and the outcome."""
+    """It has both request ids, the caller's digest and the outcome."""
     with gateway_process(sandbox.url, cache_seconds=0) as program:
         gateway = Gateway(program.url, sandbox)
         sandbox.fault("unavailable", times=1)
@@ -124,7 +124,7 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
 
 
 def test_an_open_circuit_breaker_is_measured(sandbox: Sandbox) -> None:
-    """Until it closes."""
+    """The gauge is 0 again when it closes."""
     with gateway_process(sandbox.url, cache_seconds=0) as program:
         gateway = Gateway(program.url, sandbox)
 
@@ -165,7 +165,7 @@ def test_labels_are_from_fixed_sets(sandbox: Sandbox) -> None:
 
 
 def test_workers_sum_their_metrics(sandbox: Sandbox) -> None:
-    """Whichever of them is scraped."""
+    """Each of them returns the sum."""
     with gateway_process(sandbox.url, workers=2, cache_seconds=0) as program:
         gateway = Gateway(program.url, sandbox)
         until(lambda: is_ready(program.url))

@@ -127,7 +127,7 @@ def _send_a_request_with_every_fault(gateway: Gateway) -> None:
 
 
 def test_no_log_line_or_metric_holds_a_secret(records: Records) -> None:
-    """At the level `debug`."""
+    """The log level is `debug`."""
     values = re.compile(r"[\d.]+(e[+-]\d+)?$", re.MULTILINE)
     text = "".join(records.program.output) + values.sub("", records.metrics)
     lines = [json.loads(line) for line in records.program.output]

@@ -98,7 +98,7 @@ def traced(shared_traced: Traced) -> Traced:
 
 
 def test_a_request_and_its_calls_are_one_trace(traced: Traced) -> None:
-    """Also the attempt that failed; the log lines have the id of the trace."""
+    """So is the attempt that failed, and the log lines have the id of the trace."""
     traced.sandbox.fault("unavailable", times=1)
     traced.gateway.ask(DETAILS, headers={"X-Request-Id": "mine-1"})
     aws_ids = [call["request_id"] for call in traced.sandbox.calls]
@@ -159,7 +159,7 @@ def test_other_paths_are_not_traced(traced: Traced) -> None:
 
 
 def test_an_exchange_at_sts_is_part_of_the_trace(traced: Traced) -> None:
-    """Without the token, the role or the session's name, and with nothing forwarded to anybody."""
+    """Spans hide token, role and session name, and no trace header is sent to anybody."""
     token = id_token(traced.sandbox.url, "ada")
     headers = {
         "Authorization": f"Bearer {token}",
@@ -206,7 +206,7 @@ def test_errors_of_the_caller_are_not_failed_spans(traced: Traced) -> None:
 
 
 def test_the_trace_of_a_caller_is_continued(traced: Traced) -> None:
-    """Whether they sampled it or not: sampling is the server's."""
+    """The caller may have sampled it or not: the server decides on sampling."""
     headers = {"traceparent": UNSAMPLED, "tracestate": "rojo=00f067aa0ba902b7,t@v=x"}
     traced.gateway.ask(NEWEST, headers=headers)
     traced.wait_for_requests()
@@ -263,7 +263,7 @@ GOOD = (b"traceparent", UNSAMPLED.encode())
 def test_an_invalid_context_starts_a_new_trace(
     caplog: pytest.LogCaptureFixture, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    """And no header value is logged."""
+    """No header value is logged."""
     with caplog.at_level(logging.WARNING):
         started = start(1, *headers, (b"tracestate", b"a=b"))
     assert started is not None
@@ -306,7 +306,7 @@ def test_sampling_is_by_the_trace_id(flags: str) -> None:
 
 
 def test_each_worker_exports_spans(sandbox: Sandbox) -> None:
-    """Under the service name that the environment sets."""
+    """They have the service name that the environment sets."""
     variables = {"OTEL_SERVICE_NAME": "ours", "OTEL_RESOURCE_ATTRIBUTES": "deployment=blue"}
     with traced_gateway(variables, workers=2, upstream_url=sandbox.url) as (program, collector):
         until(lambda: is_ready(program.url))
@@ -333,7 +333,7 @@ def test_the_last_spans_are_exported_on_sigterm(sandbox: Sandbox) -> None:
 def test_an_unavailable_collector_does_not_affect_requests(
     sandbox: Sandbox, *, hangs: bool
 ) -> None:
-    """However many spans are queued; shutdown does not wait for it either."""
+    """Neither a full queue of spans nor the shutdown waits for it."""
     with silent() as port:
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port if hangs else 9}",
@@ -355,7 +355,7 @@ def test_an_unavailable_collector_does_not_affect_requests(
 
 @pytest.mark.parametrize("ratio", ["0", "1"])
 def test_opentelemetry_is_imported_only_if_used(sandbox: Sandbox, ratio: str) -> None:
-    """Not at the start, and not by a request."""
+    """Neither the start nor a request imports it."""
     variables = {"PYTHONPROFILEIMPORTTIME": "1"}
     with gateway_with(variables, upstream_url=sandbox.url, trace_ratio=ratio) as program:
         assert Gateway(program.url, sandbox).ask(NEWEST).data
@@ -372,7 +372,7 @@ def test_opentelemetry_is_imported_only_if_used(sandbox: Sandbox, ratio: str) ->
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_without_the_extra_the_start_fails(tmp_path: Path, workers: int) -> None:
-    """With a message that says what to install."""
+    """The message says what to install."""
     # An empty package of that name shadows the real one.
     (tmp_path / LIBRARY).mkdir()
     (tmp_path / LIBRARY / "__init__.py").touch()

@@ -114,7 +114,7 @@ async def test_cancelled_calls_leave_no_response_to_another(sandbox: Sandbox) ->
 async def test_rejected_credentials_are_an_error_with_the_code_of_aws(
     sandbox: Sandbox, rejected: Caller, error: type[GatewayError], code: str
 ) -> None:
-    """AWS is called once; its code and request id are shown, its message is not."""
+    """AWS is called once; the error has its code and request id, and not its message."""
     async with open_client(sandbox.url) as client:
         with pytest.raises(error) as caught:
             await list_jobs(client, rejected)
@@ -130,7 +130,7 @@ async def test_rejected_credentials_are_an_error_with_the_code_of_aws(
 
 
 async def test_a_call_without_a_caller_is_not_signed_and_not_made() -> None:
-    """Neither before a caller's call, nor after one in the same task."""
+    """This holds before a call of a caller, and after one in the same task."""
     upstream = Recorder()
     with serve(upstream) as url:
         async with open_client(url) as client:
@@ -144,7 +144,7 @@ async def test_a_call_without_a_caller_is_not_signed_and_not_made() -> None:
 
 
 async def test_an_invalid_or_missing_object_is_not_retried(sandbox: Sandbox) -> None:
-    """One attempt each, and no ARN in the message."""
+    """The error message has no ARN."""
     foreign = f"arn:aws:cleanrooms-ml:{REGION}:222233334444:audience-generation-job/none"
     async with open_client(sandbox.url) as client:
         page = await list_jobs(client, caller("edith"), maxResults=1)

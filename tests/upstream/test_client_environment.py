@@ -119,7 +119,7 @@ def traps(
 
 
 async def test_credentials_of_the_environment_are_never_used(traps: Traps) -> None:
-    """Calls that succeed or fail have the caller's; others are not signed, and not made."""
+    """Calls have the caller's, whether they succeed or fail; without a caller none is made."""
     rejecting = Recorder(lambda _: Response(b'{"__type": "ExpiredTokenException"}', 403))
     served = Recorder(empty_page)
     with serve(served) as url:
@@ -145,7 +145,7 @@ async def test_credentials_of_the_environment_are_never_used(traps: Traps) -> No
 
 
 async def test_aws_settings_do_not_change_the_endpoint(traps: Traps) -> None:
-    """Without a URL of our own it is AWS's of the region, over TLS."""
+    """Without a URL of our own, it is the regional endpoint of AWS, over TLS."""
     async with open_client(None) as aws:
         endpoint = aws._clients[REGION].meta.endpoint_url
 

@@ -48,7 +48,7 @@ async def errors_of(respond: Callable[[str], Response], requests: list[str]) -> 
 
 
 async def test_redirects_are_not_followed(sandbox: Sandbox) -> None:
-    """The session token would go along. So it is with the sandbox's fault."""
+    """A redirect would take the session token along; the sandbox's fault redirects, too."""
     statuses = ["300", "301", "302", "303", "304", "307", "308"]
     target = Recorder()
     with serve(target) as target_url:
@@ -138,7 +138,7 @@ THROTTLING_OR_TIMEOUT = {name for name in CODES if "Thrott" in name or "Timeout"
 
 
 async def test_the_error_code_is_read_in_every_notation() -> None:
-    """In a header or in the body, with a namespace before it or a URL behind it."""
+    """It is in a header or in the body, with a namespace before it or a URL behind it."""
     notations = {
         "header": lambda code: Response(b"{}", 400, {"x-amzn-ErrorType": code}),
         "url": lambda code: Response(b"{}", 400, {"x-amzn-ErrorType": f"{code}:http://a/b"}),
@@ -227,7 +227,7 @@ async def test_a_response_over_the_limit_is_not_read_to_its_end(length: bytes) -
 
 
 async def test_a_response_at_the_limit_is_read() -> None:
-    """And its connection serves the next call."""
+    """Its connection serves the next call."""
     upstream = Recorder(lambda _: Response(EMPTY_PAGE.ljust(MAX_RESPONSE_BYTES)))
     with serve(upstream) as url:
         async with open_client(url) as client:

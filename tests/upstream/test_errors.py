@@ -165,7 +165,7 @@ def test_retry_after_is_in_seconds_or_absent(
 
 
 def test_every_connection_error_is_a_timeout_or_unavailable() -> None:
-    """Of botocore, and of aiohttp, where aiobotocore lets one through as it is."""
+    """They are those of botocore, and those of aiohttp that aiobotocore lets through."""
     timeouts = 0
     for exception in subclasses(aws.HTTPClientError, aws.ConnectionError, aiohttp.ClientError):
         error = translate(exception.__new__(exception))

@@ -153,7 +153,7 @@ async def test_failed_calls_spend_the_budget() -> None:
 
 @pytest.mark.parametrize("fresh", [True, False])
 async def test_repeated_reads_are_one_call(fresh: bool) -> None:  # noqa: FBT001 - a case
-    """Even without a cache."""
+    """This needs no cache."""
     fake = FakeClient()
     loader = new_loader(cached(fake, 0), fresh=fresh)
     pages = [await loader.page(FIRST_PAGE) for _ in range(3)]

@@ -43,7 +43,7 @@ def nested(levels: int, *, of: str) -> str:
 
 
 def test_at_most_five_errors_are_listed(gateway: Gateway) -> None:
-    """Of ten unknown directives, fields or values; the last error says that there are more."""
+    """The last of them says that there are more."""
     for query, variables in (
         ("{ __typename " + "@nothing " * 10 + "}", None),
         ("{ a b c d e f g h i j }", None),
@@ -135,7 +135,7 @@ def test_circular_introspection_is_rejected(
 
 
 def test_the_standard_introspection_query_passes(production: Gateway, gateway: Gateway) -> None:
-    """With introspection on: the limit on depth does not apply to it."""
+    """The limit on depth does not apply to introspection."""
     query = get_introspection_query(
         specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
     )
@@ -229,7 +229,7 @@ def assert_plain(answer: Answer) -> None:
 
 
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the characters of the documents used last; rejected documents are not cached at all."""
+    """It holds the latest documents up to a number of characters, and no rejected ones."""
     monkeypatch.setattr(documents, "MAX_CACHED_CHARACTERS", 5000)
     known = Documents(executable_schema(build_schema()), Settings())
     for n in range(50):

@@ -191,7 +191,6 @@ def test_a_document_at_a_limit_passes_and_one_over_it_fails(form: str, limit: st
     [("depth", 15), ("aliases", 30), ("root_fields", 10), ("directives", 50)],
 )
 def test_the_defaults_apply_without_settings(limit: str, accepted: int) -> None:
-    """Without any setting."""
     above = limit == "depth"  # the connection is a level of its own
     assert rejection(written(FORMS["bare"], limit, accepted - above)) is None
     error = rejection(written(FORMS["bare"], limit, accepted - above + 1))
@@ -214,7 +213,7 @@ def test_the_default_of_selections_applies_without_settings(more: int, refused: 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("circle", CIRCLES)
 def test_an_invalid_document_is_left_to_validation(circle: str, limit: str) -> None:
-    """Circular and undefined fragments, and duplicate names."""
+    """Circular and undefined fragments, and duplicate names, exceed no limit."""
     query = written(CIRCLES[circle], limit, 8)
     error = rejection(query, **{limit: 10**6})
 
@@ -230,7 +229,7 @@ def test_a_circle_hides_nothing(limit: str) -> None:
 
 
 def test_only_introspection_does_not_count_toward_depth() -> None:
-    """By the name of the field, not its alias; the field itself and the aliases in it count."""
+    """The field's name decides, not its alias; the field itself and the aliases in it count."""
     inside = "types { a: name ofType: __typename }"
     (count,) = count_operations(
         parse(f"{{ __schema {{ ...A }} }} fragment A on __Schema {{ {inside} }}")
@@ -248,7 +247,7 @@ def doubling(levels: int, on: str = "Query") -> str:
 
 @pytest.mark.parametrize("levels", [10, 20, 40, 60])
 def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
-    """However often it is spread; the counts are capped."""
+    """It may be spread any number of times; the counts are capped."""
     read = []
     count_definition = limits_module._count_definition
 
@@ -308,7 +307,7 @@ def acyclic(draw: st.DrawFn) -> str:
 
 @given(acyclic())
 def test_counting_equals_expanding(query: str) -> None:
-    """For any small document without circular fragments."""
+    """This holds for any small document without circular fragments."""
     document = parse(query)
     assert list(map(asdict, count_operations(document))) == list(map(asdict, plainly(document)))
 
@@ -368,7 +367,7 @@ def test_a_setting_is_applied(sandbox: Sandbox, limit: str) -> None:
 
 
 def test_a_query_of_a_real_client_passes(gateway: Gateway) -> None:
-    """Forty components, each with a fragment on the same job, and fields in common."""
+    """Forty components each have a fragment on the same job, and some fields in common."""
     common = "__typename id name status"
     parts = [
         f"fragment Row{n} on AudienceGenerationJob {{ {common} createTime collaborationId"

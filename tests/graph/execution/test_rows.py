@@ -126,7 +126,7 @@ async def run(query: str, page: Page, executor: type[RowExecutor]) -> ExecutionR
 
 @given(rows, connections)
 async def test_both_ways_return_the_same(items: list[dict[str, Any]], selection: str) -> None:
-    """For any selection of rows: with aliases, directives and fragments, in the same order."""
+    """Rows may be selected with aliases, directives and fragments; the order is the same, too."""
     query = (
         f"query ($no: Boolean!) {{ audienceGenerationJobs(first: 5) {{ {selection} }}"
         f" _: __typename @skip(if: $no) }} {FRAGMENT}"

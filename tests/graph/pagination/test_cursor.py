@@ -40,7 +40,7 @@ def read(text: str) -> CursorPosition:
 @example(CursorPosition("+/=%" * 2560, 100, NO_ITEM))
 @example(CursorPosition("é" * 10240, 3, NO_ITEM))
 def test_a_position_survives_the_round_trip(position: CursorPosition) -> None:
-    """With tokens of any characters, up to the longest that AWS returns."""
+    """Tokens may have any characters, and the length of the longest that AWS returns."""
     assert read(encode_cursor(LISTING, position)) == position
 
 
@@ -48,7 +48,7 @@ def test_a_position_survives_the_round_trip(position: CursorPosition) -> None:
 def test_any_change_of_any_character_is_rejected(
     position: CursorPosition, data: st.DataObject
 ) -> None:
-    """Replaced, dropped, inserted or swapped: no damaged cursor decodes to another position."""
+    """No cursor with a dropped, inserted or other character decodes to another position."""
     text = encode_cursor(LISTING, position)
     at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.sampled_from(string.ascii_letters + string.digits + "-_+/=. \n\u212a"))
@@ -72,14 +72,14 @@ def test_any_change_of_any_character_is_rejected(
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(bytes.hex))
 def test_no_other_text_is_a_cursor(text: str) -> None:
-    """Including text that cannot be encoded as ASCII."""
+    """This includes text that cannot be encoded as ASCII."""
     with pytest.raises(InvalidCursorError):
         read(text)
 
 
 @given(positions, st.binary(min_size=1, max_size=80))
 def test_no_other_bytes_are_a_cursor(position: CursorPosition, raw: bytes) -> None:
-    """Even if they are well-formed base64url."""
+    """This includes well-formed base64url."""
     text = urlsafe_b64encode(raw + bytes(-len(raw) % 3)).decode()
     assume(text != encode_cursor(LISTING, position))
     with pytest.raises(InvalidCursorError):
@@ -109,7 +109,7 @@ def test_a_cursor_is_valid_for_its_own_list_only(other: Listing, position: Curso
 
 
 def test_the_cursors_of_a_page_have_a_common_prefix() -> None:
-    """So that responses compress well."""
+    """This makes responses compress well."""
     writer = PageCursors(LISTING, "a token of the upstream")
     one, two = writer.encode(1, item_digest("a")), writer.encode(2, item_digest("b"))
     assert one != two

@@ -89,7 +89,7 @@ async def test_any_cursor_continues_after_its_item(paged: PagedList, data: st.Da
 async def test_both_cursors_and_both_amounts_follow_the_relay_algorithm(
     paged: PagedList, data: st.DataObject
 ) -> None:
-    """`after`, `before`, then `first` from the front, then `last` from the back (rules 11-21)."""
+    """They apply in the order `after`, `before`, `first`, `last` (rules 11-21)."""
     positions = st.none() | st.integers(0, max(len(paged.keys) - 1, 0))
     after, before = data.draw(positions), data.draw(positions)
     first, last = data.draw(st.none() | amounts), data.draw(st.none() | amounts)
@@ -139,7 +139,7 @@ async def test_a_forward_page_costs_a_call_per_hundred_items_and_one_more(
     look: bool,  # noqa: FBT001  drawn, not chosen
     data: st.DataObject,
 ) -> None:
-    """Over full pages of 100, from any edge on: ceil(first / 100) + 1 calls at most."""
+    """Over full pages of 100, from any edge on, ceil(first / 100) + 1 calls suffice."""
     all_keys = [str(number) for number in range(length)]
     shapes = [all_keys[at : at + 100] for at in range(0, length, 100)] or [[]]
     after = data.draw(st.none() | st.sampled_from(all_keys)) if all_keys else None
@@ -221,7 +221,7 @@ async def test_the_deadline_ends_a_walk_that_has_an_edge(found: int) -> None:
 
 @given(paged_lists(), st.integers(1, 8))
 async def test_the_count_is_exact_or_none(paged: PagedList, calls: int) -> None:
-    """None if the budget does not suffice for the whole list."""
+    """It is None if the budget does not suffice for the whole list."""
     paged.budget = CallBudget(calls, "SETTING")
     expected = len(paged.keys) if len(paged.shapes) <= calls else None
     assert await count_items(listed(paged.load)) == expected

@@ -49,7 +49,7 @@ def test_lists_have_the_shape_of_the_model(url: str, operation: str) -> None:
 
 @pytest.mark.parametrize("operation", GET_OPERATIONS)
 def test_details_have_the_shape_of_the_model(url: str, operation: str) -> None:
-    """In each status."""
+    """This holds in each status."""
     member = GET_OPERATIONS[operation].member
     for row in rows(url, operation.replace("Get", "List") + "s")[:150]:
         details = get(url, f"{path_of(operation)}/{quote(row[member], safe='')}")
@@ -58,7 +58,7 @@ def test_details_have_the_shape_of_the_model(url: str, operation: str) -> None:
 
 
 def test_the_list_contains_difficult_cases(url: str) -> None:
-    """All statuses, names beyond ASCII, and rows without the optional members."""
+    """They are all statuses, names beyond ASCII, and rows without the optional members."""
     jobs = rows(url, LIST_JOBS)
     members = output_shape("GetAudienceGenerationJob").members
 

@@ -64,7 +64,7 @@ def jobs_of(reply: Reply) -> list[Any]:
 def test_errors(
     url: str, fault: str, status: int, code: str, sts_status: int, sts_code: str
 ) -> None:
-    """boto3 sees the code and status of each service."""
+    """boto3 raises the code and status of each service."""
     switch_on(url, fault)
     with pytest.raises(ClientError) as caught:
         client(url).list_audience_generation_jobs()
@@ -97,7 +97,7 @@ def test_sts_error(url: str, parameters: dict[str, str], error: tuple[str, int])
 
 
 def test_throttle_with_a_retry_hint(url: str) -> None:
-    """In seconds for HTTP, and in milliseconds for the SDKs."""
+    """The hint is in seconds for HTTP, and in milliseconds for the SDKs."""
     switch_on(url, "throttle", retry_after=1.5)
     headers = get(url, JOBS).headers
     with pytest.raises(ClientError) as caught:

@@ -78,7 +78,7 @@ async def open_fetcher(url: str, seconds: float = 60) -> AsyncIterator[Fetcher]:
 async def test_five_hundred_concurrent_fetches_are_one_call(
     sandbox: Sandbox, seconds: float
 ) -> None:
-    """With and without a cache: it is the single flight that merges them."""
+    """The single flight merges them, with and without a cache."""
     async with open_fetcher(sandbox.url, seconds) as fetcher:
         pages = await asyncio.gather(*(fetcher.page() for _ in range(500)))
 
@@ -106,7 +106,7 @@ async def test_zero_seconds_disable_the_cache(sandbox: Sandbox) -> None:
 
 
 async def test_callers_never_share_a_result(sandbox: Sandbox) -> None:
-    """Not even two of one account, who would get the same: each call has its caller's key."""
+    """Even two of one account, who would get the same, do not: each is authorized by AWS."""
     names = ["ada", "ada_again", "longterm", "grace"]
     async with open_fetcher(sandbox.url) as fetcher:
         await asyncio.gather(*(fetcher.page(name) for name in names for _ in range(50)))
@@ -132,7 +132,7 @@ FORGED = {
 async def test_incomplete_credentials_get_an_upstream_error(
     sandbox: Sandbox, forged: Caller
 ) -> None:
-    """While the owner's page is cached, and while the owner's call is under way."""
+    """The owner's page is cached, or the owner's call is in progress."""
     async with open_fetcher(sandbox.url) as fetcher:
         await fetcher.page("ada")
         with pytest.raises(UnauthenticatedError):
@@ -228,7 +228,7 @@ async def test_a_fresh_fetch_does_not_join_an_earlier_call(sandbox: Sandbox) -> 
 
 
 async def test_an_earlier_call_does_not_overwrite_a_fresher_result() -> None:
-    """It ends last, with older data."""
+    """The earlier call ends last, with older data."""
     release = asyncio.Event()
 
     class SlowFirst(FakeClient):
@@ -335,7 +335,7 @@ def test_a_key_belongs_to_one_caller_and_one_request(
 
 @given(caller=callers, request=requests)
 def test_a_key_is_a_digest(caller: Caller, request: list[Any]) -> None:
-    """Nothing can be read off it."""
+    """It reveals nothing of the request."""
     key = cache_key(caller, request)
 
     assert len(key) == 64

@@ -69,7 +69,7 @@ async def test_a_value_replaces_the_older_one(cache: ResponseCache) -> None:
 async def test_a_value_without_time_to_live_is_not_stored(
     cache: ResponseCache, seconds: float
 ) -> None:
-    """0 is not unlimited."""
+    """A time of 0 does not mean unlimited."""
     await cache.set(ADA, KEY, b"x", seconds)
 
     assert await cache.get(ADA, KEY) is None
@@ -191,7 +191,7 @@ async def test_the_least_recently_used_entry_is_evicted(store: LruStore) -> None
 
 
 async def test_an_entry_expires_however_often_it_is_read(store: LruStore, clock: Clock) -> None:
-    """At the very moment, and its bytes are free again."""
+    """It expires at the exact moment, and its bytes are free again."""
     await store.set("a", b"1", ttl=5)
     for pause in [0.5] * 9 + [0.499]:
         clock.now += pause

@@ -59,7 +59,7 @@ values = st.binary(max_size=300)
 
 @pytest.fixture(autouse=True)
 def _long_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow for the machines that run the tests, which are shared."""
+    """Allow for slow machines."""
     for name in ("GET_SECONDS", "SET_SECONDS", "CONNECT_SECONDS"):
         monkeypatch.setattr(redis_module, name, LONG_SECONDS)
 
@@ -88,7 +88,7 @@ def test_decrypt_reverses_encrypt(
 def test_a_modified_value_does_not_decrypt(
     encryption_key: bytes, key: str, value: bytes, data: st.DataObject
 ) -> None:
-    """Whichever bit changes, in nonce, expiry, value or tag; shortened or extended at any end."""
+    """Any bit of nonce, expiry, value or tag may change, and bytes may be missing or added."""
     encrypted = encrypt(encryption_key, key, 1.0, value)
     changed = bytearray(encrypted)
     changed[data.draw(st.integers(0, len(encrypted) - 1))] ^= data.draw(st.integers(1, 255))
@@ -105,7 +105,7 @@ def test_a_modified_value_does_not_decrypt(
 def test_other_keys_do_not_decrypt(
     encryption_key: bytes, key: str, other_encryption_key: bytes, other_key: str, value: bytes
 ) -> None:
-    """Neither another caller's, nor the caller's own under another name."""
+    """Neither those of another caller do, nor the caller's own under another name."""
     assume(encryption_key != other_encryption_key)
     assume(key != other_key)
     encrypted = encrypt(encryption_key, key, 1.0, value)
@@ -174,7 +174,7 @@ async def cache(server: RedisServer) -> AsyncIterator[EncryptedRedisCache]:
 async def test_only_the_same_caller_and_key_find_an_entry(
     cache: EncryptedRedisCache, server: RedisServer
 ) -> None:
-    """Also in another process."""
+    """Another process finds it, too."""
     await cache.set(ADA, KEY, VALUE, 5)
     async with open_cache(server.url) as other:
         assert [await cache.get(ADA, KEY), await other.get(ADA, KEY)] == [VALUE, VALUE]
@@ -200,7 +200,7 @@ async def test_an_entry_that_nobody_could_read_is_not_stored(
 async def test_redis_expires_an_entry_in_time(
     cache: EncryptedRedisCache, redis: Any, seconds: float
 ) -> None:
-    """To the millisecond."""
+    """The time to live is exact to the millisecond."""
     await cache.set(ADA, KEY, VALUE, seconds)
     left = redis.pttl(PREFIX + KEY)
 
@@ -302,7 +302,7 @@ async def test_swapped_entries_are_misses(cache: EncryptedRedisCache, redis: Any
 async def test_only_get_and_psetex_are_sent(
     cache: EncryptedRedisCache, server: RedisServer, redis: Any
 ) -> None:
-    """No KEYS, SCAN, EVAL or FLUSHDB, which harm a Redis that others use too. Nor HELLO."""
+    """HELLO is not needed; KEYS, SCAN, EVAL or FLUSHDB would harm other users of the Redis."""
     redis.config_resetstat()
     await cache.set(ADA, KEY, VALUE, 5)
     await cache.set(ADA, KEY, VALUE, 0)
@@ -349,7 +349,7 @@ def guarded_server() -> Iterator[RedisServer]:
 async def test_the_password_in_the_url_is_used_and_never_shown(
     guarded_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the right one nor a wrong one, with which each read is a miss."""
+    """Neither is a wrong one, with which each read is a miss."""
     caplog.set_level(logging.DEBUG)
     wrong_url = f"redis://:wrong-{PASSWORD_IN_URLS}@127.0.0.1:{guarded_server.port}"
     found, shown = [], []
@@ -381,7 +381,7 @@ def test_the_error_about_an_invalid_url_does_not_show_it(monkeypatch: pytest.Mon
 
 
 async def test_an_unreachable_redis_is_a_miss_and_opens_the_breaker() -> None:
-    """Also at the start. It is logged once."""
+    """This holds from the start on, and is logged once."""
     with capture_logs() as logs:
         async with open_cache("redis://127.0.0.1:1/0") as cache:
             await asyncio.gather(*(cache.set(ADA, KEY, VALUE, 5) for _ in range(100)))
@@ -444,7 +444,7 @@ async def test_any_reply_is_at_most_a_miss(
     handshakes: bool,  # noqa: FBT001 - a case
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A wrong port, a broken proxy, another version: callers see no error."""
+    """With a wrong port, a broken proxy or another version, callers see no error."""
     monkeypatch.setattr(redis_module, "GET_SECONDS", 1)
     monkeypatch.setattr(redis_module, "SET_SECONDS", 1)
 
@@ -466,7 +466,7 @@ async def test_any_reply_is_at_most_a_miss(
 
 @pytest.mark.usefixtures("_real_time_limits")
 async def test_a_hanging_redis_gets_a_few_commands_and_then_one_per_reset_time() -> None:
-    """Counted by the connections that it accepts."""
+    """Each command makes a connection, which the server counts."""
     clock, fake = Clock(), FakeRedis(None)
     breaker = CircuitBreaker(FAILURES, 10, clock=clock)
     async with serve_redis(fake) as url, open_cache(url, breaker=breaker) as cache:
@@ -481,7 +481,7 @@ async def test_a_hanging_redis_gets_a_few_commands_and_then_one_per_reset_time()
 
 
 async def test_the_timeout_of_redis_py_itself_is_off(cache: EncryptedRedisCache) -> None:
-    """With it, a cancellation can be lost up to Python 3.11, and the command runs for 5 s more."""
+    """With it, Python 3.11 can lose a cancellation, and the command runs for 5 s more."""
     assert cache._redis.client.connection_pool.connection_kwargs["socket_timeout"] is None
 
 
@@ -551,7 +551,7 @@ async def test_after_a_pause_a_probe_closes_the_breaker(own_server: RedisServer)
 
 
 async def test_a_restart_does_not_open_the_breaker(own_server: RedisServer) -> None:
-    """The old connections are dead, which costs a miss."""
+    """The old connections are closed, which costs one miss."""
     async with open_cache(own_server.url, breaker=CircuitBreaker(2, 3600)) as cache:
         await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(10)))
         await asyncio.to_thread(own_server.restart)  # lets the loop see them close
@@ -605,7 +605,7 @@ async def test_a_rejected_probe_closes_the_breaker(cache: EncryptedRedisCache, r
 async def test_closing_while_redis_hangs_is_no_error(
     own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even with bytes that it does not accept."""
+    """It may hang with bytes that it has not accepted."""
     monkeypatch.setattr(redis_module, "MAX_VALUE_BYTES", 128 * MIB)
     monkeypatch.setattr(redis_module, "SET_SECONDS", LONG_SECONDS)
     cache = EncryptedRedisCache(RedisClient(own_server.url))
@@ -681,7 +681,7 @@ def value_of(caller: Caller, key: str) -> bytes:
 
 
 async def test_cancelled_commands_never_leave_a_reply_to_another(server: RedisServer) -> None:
-    """Cancelled at any moment: no command gets the value of another key, then or later."""
+    """Whenever commands are cancelled, no other command ever gets the value of their key."""
     rng = random.Random(20230320)  # noqa: S311 - moments
     callers = [Caller.from_keys(f"ASIA{n}", f"secret {n}", f"token {n}") for n in range(20)]
     entries = [(each, f"{n:032}{m:032}") for n, each in enumerate(callers) for m in range(5)]

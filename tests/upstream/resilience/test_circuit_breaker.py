@@ -1,4 +1,4 @@
-"""Circuit breakers make few calls to what is down, and a caller's own failures stay theirs."""
+"""Circuit breakers: few calls to what is down, and no effect of a caller on others."""
 
 import pytest
 from hypothesis import given
@@ -45,7 +45,7 @@ def allowed_when(breaker: CircuitBreaker, clock: Clock, seconds: float) -> tuple
 
 
 def test_it_opens_after_consecutive_failures(closed: CircuitBreaker) -> None:
-    """The failure that opens it says so."""
+    """`record_failure` returns whether it has opened."""
     seen = [(closed.allows(), closed.record_failure(), closed.open) for _ in range(FAILURES)]
 
     assert seen == [(True, False, False), (True, False, False), (True, True, True)]
@@ -155,7 +155,7 @@ def test_failures_of_three_callers_open_the_region(region: RegionCircuitBreaker)
 def test_failures_of_one_or_two_callers_open_it_for_them_only(
     region: RegionCircuitBreaker,
 ) -> None:
-    """However often they fail: the reason may be their account, or their team's."""
+    """The reason may be their account, or their team's, however often they fail."""
     fail_calls(region, ADA, GRACE, times=1000)
 
     assert not region.allows(ADA)

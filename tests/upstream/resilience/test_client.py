@@ -113,7 +113,7 @@ async def test_a_temporary_failure_is_retried(sandbox: Sandbox) -> None:
 
 
 async def test_a_permanent_failure_has_three_attempts(sandbox: Sandbox) -> None:
-    """Counted on the wire, whichever library would retry."""
+    """The upstream counts them, whichever library would retry."""
     for fault, operation in FAULTS.items():
         settings = {"retry_after": 3} if fault == "throttle" else {}
         sandbox.fault(fault, operation=operation, **settings)

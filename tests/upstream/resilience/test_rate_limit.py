@@ -79,7 +79,7 @@ async def test_a_caller_gets_a_burst_and_then_an_error_with_retry_after() -> Non
 
 
 async def test_callers_are_limited_separately() -> None:
-    """Even two of one account."""
+    """So are two callers of one account."""
     limiter = CallerRateLimiter(RATE)
     await count_allowed(limiter, caller("ada"), 10 * BURST)
 
