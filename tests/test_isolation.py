@@ -121,6 +121,11 @@ requests = st.builds(
 @example(with_keys, with_keys, ("ab", "c", "d"), ("a", "bc", "d"))
 @example(with_keys, with_keys, ("a", "b", None), ("a", "b", ""))
 @example(with_keys, with_keys, ("a", E_ACUTE, "c"), ("a", E_AND_ACUTE, "c"))
+@example(with_keys, with_keys, ("a", "b", "cd"), ("a", "bc", "d"))
+@example(with_keys, with_keys, ("a", "b", None), ("a", "b", "-"))
+@example(with_keys, with_keys, ("a", "b", None), ("a", "b", "None"))
+@example(with_keys, with_keys, ("a", "b", "c"), ("a", "b\0", "c"))
+@example(with_keys, with_keys, ("a", "b", "c"), ("b", "a", "c"))
 @example(with_keys, with_token, ("a", "b", "c"), ("a", "b", "c"))
 @example(with_keys, with_token, ("b", "a", "c"), ("a", "b", "c"))
 def test_callers_with_colliding_parts_share_nothing(

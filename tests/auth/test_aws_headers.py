@@ -73,14 +73,6 @@ def test_incomplete_and_malformed_credentials_are_refused(sent: dict[str, str]) 
     assert "canary" not in f"{error} {error!r} {error.extensions()}".lower()
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_temporary_credentials_are_a_caller(allowed: bool) -> None:  # noqa: FBT001 - a case
-    found = caller_from_aws_headers(headers(), allow_long_term_keys=allowed)
-
-    assert found == Caller.from_keys(KEY_ID, SECRET, TOKEN)
-    assert found.expires_at is None  # only AWS knows
-
-
 @pytest.mark.parametrize("token", [None, TOKEN])
 def test_long_term_keys_are_a_caller_if_they_are_allowed(token: str | None) -> None:
     """They alone need no session token."""

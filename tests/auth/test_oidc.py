@@ -252,23 +252,6 @@ def test_a_failure_of_issuer_or_sts_has_its_code(
     assert ask(gateway, text, "{ __typename }").data == {"__typename": "Query"}
 
 
-def test_a_failed_exchange_is_not_cached(gateway: Gateway) -> None:
-    text = id_token(gateway.sandbox.url)
-    gateway.sandbox.fault("sts-error", code="AccessDenied", times=1)
-
-    assert ask(gateway, text).code == "FORBIDDEN"
-    assert ask(gateway, text).data
-
-
-def test_new_tokens_are_verified_while_the_issuer_is_down(gateway: Gateway) -> None:
-    url = gateway.sandbox.url
-    assert ask(gateway, id_token(url)).data
-    gateway.sandbox.fault("unavailable", operation="GetJwks")
-    gateway.sandbox.fault("unavailable", operation="GetOpenIdConfiguration")
-
-    assert ask(gateway, id_token(url, "grace")).data
-
-
 def test_no_log_line_has_a_token_or_session(
     gateway: Gateway, capfd: pytest.CaptureFixture[str]
 ) -> None:

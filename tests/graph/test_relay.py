@@ -176,15 +176,6 @@ def test_an_empty_cursor_counts_as_absent(gateway: Gateway) -> None:
     assert ids(page(gateway, first=2, after="")) == ids(page(gateway, first=2))
 
 
-def test_a_token_that_aws_rejects_is_an_invalid_cursor(gateway: Gateway) -> None:
-    """AWS's tokens expire."""
-    cursor = page(gateway, first=100)["pageInfo"]["endCursor"]
-    gateway.sandbox.fault("expired-next-token")
-    answer = gateway.ask(PAGE, {"first": 1, "after": cursor}, caller="grace")
-    assert answer.code == "INVALID_CURSOR"
-    assert "`after`" in answer.errors[0]["message"]
-
-
 def test_tokens_of_the_maximum_length_work(gateway: Gateway) -> None:
     gateway.sandbox.fault("long-tokens")
     first = page(gateway, first=150)

@@ -61,6 +61,13 @@ def test_a_failure_has_its_error_code(target: Target, fault: str) -> None:
     assert 1 <= target.sandbox.count() <= MAX_ATTEMPTS
 
 
+def test_throttling_has_a_retry_after(target: Target) -> None:
+    answer = target.ask_with_fault("throttle", retry_after=1)
+
+    assert answer.code == "THROTTLED"
+    assert answer.errors[0]["extensions"]["retryAfter"] == 1
+
+
 @pytest.mark.parametrize("fault", STALLS)
 def test_a_response_that_never_ends_is_a_timeout(short_deadline: Target, fault: str) -> None:
     """It stalls before the head or within the body, or is sent a byte at a time."""
@@ -93,6 +100,7 @@ def test_expired_credentials_are_401(target: Target) -> None:
     answer = target.ask_with_fault("expired-token-credentials")
 
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+    assert "expired" in answer.errors[0]["message"]
     assert "data" not in answer.content
     assert private_in(answer) == []
     assert target.sandbox.count() == 1
@@ -104,6 +112,7 @@ def test_an_expired_next_token_is_an_invalid_cursor(target: Target) -> None:
     answer = target.ask(NEXT_PAGE, {"after": after})
 
     assert (answer.status, answer.code) == (200, "INVALID_CURSOR")
+    assert "`after`" in answer.errors[0]["message"]
     assert answer.content["data"] == NO_JOBS
     assert private_in(answer) == []
 

@@ -14,7 +14,6 @@ from gateway.auth.credentials import Caller
 from gateway.errors import (
     ForbiddenError,
     GatewayError,
-    ThrottledError,
     UnauthenticatedError,
     UpstreamInvalidResponseError,
 )
@@ -171,15 +170,6 @@ async def test_an_error_is_not_cached(
     assert cached_bytes == 0
     assert len(page.items) == 100
     assert sandbox.count() == 2
-
-
-async def test_throttling_is_not_cached() -> None:
-    fetcher = Fetcher(FakeClient(ThrottledError("Wait.")))
-    with pytest.raises(ThrottledError):
-        await fetcher.page()
-
-    assert len((await fetcher.page()).items) == 1
-    assert fetcher.announced == 2
 
 
 async def test_concurrent_fetches_share_an_error(sandbox: Sandbox) -> None:

@@ -289,16 +289,6 @@ async def test_a_pickle_is_a_miss_and_is_not_loaded(
     assert not file.exists()
 
 
-async def test_swapped_entries_are_misses(cache: EncryptedRedisCache, redis: Any) -> None:
-    await cache.set(ADA, KEY, b"ada's", 5)
-    await cache.set(GRACE, OTHER_KEY, b"grace's", 5)
-    first, second = redis.get(PREFIX + KEY), redis.get(PREFIX + OTHER_KEY)
-    redis.mset({PREFIX + KEY: second, PREFIX + OTHER_KEY: first})
-
-    assert [await cache.get(ADA, KEY), await cache.get(GRACE, OTHER_KEY)] == [None, None]
-    assert [await cache.get(GRACE, KEY), await cache.get(ADA, OTHER_KEY)] == [None, None]
-
-
 async def test_only_get_and_psetex_are_sent(
     cache: EncryptedRedisCache, server: RedisServer, redis: Any
 ) -> None:
