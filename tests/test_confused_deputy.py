@@ -1,7 +1,6 @@
 """The gateway never signs with an identity of its own, of its machine, or of another caller."""
 
 import dataclasses
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,85 +8,28 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.sts import OPERATION
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
 from tests.auth.issuers import claims_of, curve, sandbox_file, token
+from tests.aws_environment import (
+    CANARY,
+    KEY_ID,
+    ROLE,
+    SECRET,
+    SOURCES,
+    TOKEN,
+    Traps,
+    aws_environment,
+)
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.sandbox.identities import id_token
 from tests.serving import serve
-from tests.upstream.recorder import Received, Recorder
 
 JOBS = "{ audienceGenerationJobs { nodes { name } } }"
 LIST = "ListAudienceGenerationJobs"
-
-CANARY = "CANARY"
-KEY_ID = f"ASIA{CANARY}0123456789"
-SECRET = f"{CANARY}-secret"
-TOKEN = f"{CANARY}-token"
-ROLE = f"arn:aws:iam::999999999999:role/{CANARY}"
-
-FILE = f"""
-[default]
-aws_access_key_id = {KEY_ID}
-aws_secret_access_key = {SECRET}
-aws_session_token = {TOKEN}
-endpoint_url = {{stub}}
-region = eu-west-3
-
-[profile canary]
-role_arn = {ROLE}
-source_profile = default
-endpoint_url = {{stub}}
-region = eu-west-3
-web_identity_token_file = {{folder}}/token
-credential_process = /bin/sh -c 'touch {{folder}}/touched'
-
-[canary]
-aws_access_key_id = {KEY_ID}
-aws_secret_access_key = {SECRET}
-aws_session_token = {TOKEN}
-"""
-
-SOURCES: dict[str, dict[str, str]] = {
-    "variables": {
-        "AWS_ACCESS_KEY_ID": KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_SESSION_TOKEN": TOKEN,
-    },
-    "profile": {
-        "AWS_PROFILE": "canary",
-        "AWS_CONFIG_FILE": "{folder}/config",
-        "AWS_SHARED_CREDENTIALS_FILE": "{folder}/config",
-    },
-    "web identity": {
-        "AWS_ROLE_ARN": ROLE,
-        "AWS_ROLE_SESSION_NAME": CANARY,
-        "AWS_WEB_IDENTITY_TOKEN_FILE": "{folder}/token",
-    },
-    "container": {
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "{stub}/container",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN": TOKEN,
-    },
-    "instance": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "{stub}"},
-    "bearer": {
-        "AWS_BEARER_TOKEN_CLEANROOMS_ML": TOKEN,
-        "AWS_BEARER_TOKEN_STS": TOKEN,
-        "AWS_AUTH_SCHEME_PREFERENCE": "httpBearerAuth,noauth",
-    },
-}
-EVERYWHERE = {
-    "HOME": "{folder}",
-    "AWS_ENDPOINT_URL": "{stub}",
-    "AWS_ENDPOINT_URL_STS": "{stub}",
-    "AWS_ENDPOINT_URL_CLEANROOMSML": "{stub}",
-    "AWS_DEFAULT_REGION": "eu-west-3",
-    "AWS_REGION": "eu-west-3",
-    "AWS_USE_FIPS_ENDPOINT": "true",
-}
 
 
 class Witness:
@@ -113,26 +55,16 @@ class Witness:
 
 
 @dataclasses.dataclass(frozen=True)
-class Traps:
+class TrappedGateway(Traps):
     """A gateway on a machine that has identities, and the traces of their use."""
 
     gateway: Gateway
     witness: Witness
-    stub: Recorder
-    touched: Path
 
     def check(self) -> None:
         """Assert that none was used."""
+        super().check()
         assert not [text for text in self.witness.received if CANARY in text]
-        assert self.stub.requests == []
-        assert not self.touched.exists()
-
-
-def credentials_response(received: Received) -> Response:
-    if received.path.endswith("/security-credentials/"):
-        return Response(b"canary-role", media_type="text/plain")
-    keys = {"AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "Token": TOKEN}
-    return JSONResponse({**keys, "Expiration": "2999-01-01T00:00:00Z", "Code": "Success"})
 
 
 @pytest.fixture(scope="module")
@@ -148,23 +80,16 @@ def traps(
     witness: tuple[Witness, Sandbox],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> Iterator[Traps]:
+) -> Iterator[TrappedGateway]:
     """Serve a gateway where one source would be the first that the AWS libraries use."""
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
     listening, sandbox = witness
     sandbox.reset()
     listening.received.clear()
-    stub = Recorder(credentials_response)
-    with serve(stub) as url:
-        places = {"stub": url, "folder": str(tmp_path)}
-        (tmp_path / "config").write_text(FILE.format(**places), encoding="utf-8")
-        (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
-        for name, value in {**EVERYWHERE, **SOURCES[request.param]}.items():
-            monkeypatch.setenv(name, value.format(**places))
-        with deputy(sandbox, tmp_path) as gateway:
-            yield Traps(gateway, listening, stub, tmp_path / "touched")
+    with (
+        aws_environment(request.param, tmp_path, monkeypatch) as traps,
+        deputy(sandbox, tmp_path) as gateway,
+    ):
+        yield TrappedGateway(traps.stub, traps.touched, gateway, listening)
     sandbox.reset()
 
 
@@ -186,7 +111,7 @@ def operations(sandbox: Sandbox) -> set[str]:
     return {call["operation"] for call in sandbox.calls}
 
 
-def test_without_valid_credentials_aws_is_not_called(traps: Traps) -> None:
+def test_without_valid_credentials_aws_is_not_called(traps: TrappedGateway) -> None:
     gateway = traps.gateway
     issuer = f"{gateway.sandbox.url}/oidc"
     own = claims_of(issuer, aud="audience-gateway", exp=4e9, iat=0)
@@ -212,7 +137,7 @@ def test_without_valid_credentials_aws_is_not_called(traps: Traps) -> None:
     traps.check()
 
 
-def test_a_failed_exchange_leads_to_no_call(traps: Traps) -> None:
+def test_a_failed_exchange_leads_to_no_call(traps: TrappedGateway) -> None:
     gateway = traps.gateway
     text = id_token(gateway.sandbox.url)
     for fault in (
@@ -235,7 +160,7 @@ def test_a_failed_exchange_leads_to_no_call(traps: Traps) -> None:
     traps.check()
 
 
-def test_calls_are_signed_with_credentials_of_the_caller_only(traps: Traps) -> None:
+def test_calls_are_signed_with_credentials_of_the_caller_only(traps: TrappedGateway) -> None:
     """Refused credentials are not replaced by others."""
     gateway = traps.gateway
     assert gateway.ask(JOBS, caller="ada").data
@@ -290,7 +215,7 @@ FOREIGN_HEADERS: dict[str, str] = {
 }
 
 
-def test_headers_and_claims_choose_no_role_region_or_endpoint(traps: Traps) -> None:
+def test_headers_and_claims_choose_no_role_region_or_endpoint(traps: TrappedGateway) -> None:
     gateway, sandbox = traps.gateway, traps.gateway.sandbox
     with serve(traps.stub) as url:
         host = urlsplit(url).netloc
