@@ -248,32 +248,32 @@ async def test_new_items_at_the_front_do_not_disturb_a_cursor(
     assert keys(taken) == paged.keys[at + 1 :]
 
 
+def delete_one(paged: PagedList, data: st.DataObject) -> tuple[int, CursorPosition, PagedList]:
+    """Delete an item; return its index, the position of its cursor, and the list without it."""
+    assume(paged.keys)
+    deleted = data.draw(st.sampled_from(paged.keys))
+    left = [[key for key in shape if key != deleted] for shape in paged.shapes]
+    return paged.keys.index(deleted), position_of(paged, deleted), PagedList(left)
+
+
 @given(paged_lists(), st.data())
 async def test_no_item_is_skipped_if_the_item_of_the_cursor_was_deleted(
     paged: PagedList, data: st.DataObject
 ) -> None:
-    assume(paged.keys)
-    deleted = data.draw(st.sampled_from(paged.keys))
-    position = position_of(paged, deleted)
-    left = [[key for key in shape if key != deleted] for shape in paged.shapes]
+    at, position, left = delete_one(paged, data)
+    taken = await take_page(left, PageArguments(first=100, after=position))
 
-    taken = await take_page(PagedList(left), PageArguments(first=100, after=position))
-
-    assert keys(taken) == paged.keys[paged.keys.index(deleted) + 1 :]
+    assert keys(taken) == paged.keys[at + 1 :]
 
 
 @given(paged_lists(), st.data())
 async def test_before_stops_where_its_deleted_item_was(
     paged: PagedList, data: st.DataObject
 ) -> None:
-    assume(paged.keys)
-    deleted = data.draw(st.sampled_from(paged.keys))
-    position = position_of(paged, deleted)
-    left = [[key for key in shape if key != deleted] for shape in paged.shapes]
+    at, position, left = delete_one(paged, data)
+    taken = await take_page(left, PageArguments(last=100, before=position))
 
-    taken = await take_page(PagedList(left), PageArguments(last=100, before=position))
-
-    assert keys(taken) == paged.keys[: paged.keys.index(deleted)]
+    assert keys(taken) == paged.keys[:at]
 
 
 async def test_before_is_found_by_its_digest_if_tokens_have_changed() -> None:
