@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from gateway.sandbox import create_sandbox
 from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 
 # Test machines are shared and may be slow, so Hypothesis has no deadlines.
@@ -43,3 +44,18 @@ def gateway(shared_gateway: Gateway, sandbox: Sandbox) -> Gateway:
     """Return the shared gateway, with its sandbox reset."""
     assert shared_gateway.sandbox is sandbox
     return shared_gateway
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_redis(shared_redis: RedisServer) -> RedisServer:
+    """Empty the shared Redis, for tests that only read and write."""
+    with shared_redis.client() as redis:
+        redis.flushall()
+        redis.config_resetstat()
+    return shared_redis

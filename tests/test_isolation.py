@@ -44,7 +44,7 @@ from tests.clock import Clock
 from tests.gateways import TLS, request_bytes
 from tests.http.wire import connect
 from tests.processes import until
-from tests.redis_servers import RedisServer, running_redis
+from tests.redis_servers import RedisServer
 from tests.serving import serve
 from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
 
@@ -176,21 +176,13 @@ def test_the_end_of_a_caller_is_not_the_beginning_of_a_request(one: Any, other: 
     assert len(keys) == 2
 
 
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
 @pytest.fixture
-def redis_server(shared_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
+def redis_server(empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
     """Return an empty Redis with long timeouts: these tests are not about its faults."""
     monkeypatch.setattr(redis_module, "GET_SECONDS", TIMEOUT_SECONDS)
     monkeypatch.setattr(redis_module, "SET_SECONDS", TIMEOUT_SECONDS)
     monkeypatch.setattr(redis_module, "CONNECT_SECONDS", TIMEOUT_SECONDS)
-    with shared_server.client() as redis:
-        redis.flushall()
-    return shared_server
+    return empty_redis
 
 
 @pytest.fixture

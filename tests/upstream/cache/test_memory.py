@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import settings
@@ -14,7 +14,7 @@ from gateway.upstream.cache.memory import ENTRY_OVERHEAD, LruStore, MemoryCache,
 from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from tests.clock import Clock
-from tests.redis_servers import RedisServer, running_redis
+from tests.redis_servers import RedisServer
 from tests.upstream.clients import caller
 
 ADA, GRACE = caller("ada"), caller("grace")
@@ -27,12 +27,6 @@ VALUES = st.sampled_from([0, 1, 50, 300, ENTRY_OVERHEAD, 2 * ENTRY_OVERHEAD, CAP
 TTLS = st.sampled_from([0.001, 1, 5, 60])
 
 
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
 @pytest.fixture(params=["memory", "redis"])
 async def cache(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -41,9 +35,7 @@ async def cache(
     if request.param == "memory":
         cache: ResponseCache = MemoryCache(64_000_000)
     else:
-        server: RedisServer = request.getfixturevalue("shared_server")
-        with server.client() as redis:
-            redis.flushall()
+        server: RedisServer = request.getfixturevalue("empty_redis")
         for name in ("GET_SECONDS", "SET_SECONDS", "CONNECT_SECONDS"):
             monkeypatch.setattr(redis_module, name, LONG_SECONDS)
         cache = EncryptedRedisCache(RedisClient(server.url, breaker=CircuitBreaker(1, 3600)))

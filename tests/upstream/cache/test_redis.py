@@ -127,21 +127,6 @@ def test_equal_values_never_look_alike() -> None:
     assert len({each[12:] for each in encrypted}) == 1000
 
 
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def server(shared_server: RedisServer) -> RedisServer:
-    """Empty the shared Redis, for tests that only read and write."""
-    with shared_server.client() as redis:
-        redis.flushall()
-        redis.config_resetstat()
-    return shared_server
-
-
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
     """Run a Redis that the test may pause, kill or reconfigure."""
@@ -150,8 +135,8 @@ def own_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def redis(server: RedisServer) -> Iterator[Any]:
-    with server.client() as client:
+def redis(empty_redis: RedisServer) -> Iterator[Any]:
+    with empty_redis.client() as client:
         yield client
 
 
@@ -166,17 +151,17 @@ async def open_cache(url: str, **options: Any) -> AsyncIterator[EncryptedRedisCa
 
 
 @pytest.fixture
-async def cache(server: RedisServer) -> AsyncIterator[EncryptedRedisCache]:
-    async with open_cache(server.url, breaker=never_open()) as cache:
+async def cache(empty_redis: RedisServer) -> AsyncIterator[EncryptedRedisCache]:
+    async with open_cache(empty_redis.url, breaker=never_open()) as cache:
         yield cache
 
 
 async def test_only_the_same_caller_and_key_find_an_entry(
-    cache: EncryptedRedisCache, server: RedisServer
+    cache: EncryptedRedisCache, empty_redis: RedisServer
 ) -> None:
     """Another process finds it, too."""
     await cache.set(ADA, KEY, VALUE, 5)
-    async with open_cache(server.url) as other:
+    async with open_cache(empty_redis.url) as other:
         assert [await cache.get(ADA, KEY), await other.get(ADA, KEY)] == [VALUE, VALUE]
     assert await cache.get(ADA, OTHER_KEY) is None
     assert await cache.get(GRACE, KEY) is None
@@ -208,10 +193,12 @@ async def test_redis_expires_an_entry_in_time(
     assert left != -2 or seconds < 1
 
 
-async def test_an_entry_expires_even_if_redis_keeps_it(server: RedisServer, redis: Any) -> None:
+async def test_an_entry_expires_even_if_redis_keeps_it(
+    empty_redis: RedisServer, redis: Any
+) -> None:
     """The expiry is encrypted with the value: removing the time to live prolongs nothing."""
     clock = Clock()
-    async with open_cache(server.url, clock=clock) as cache:
+    async with open_cache(empty_redis.url, clock=clock) as cache:
         await cache.set(ADA, KEY, VALUE, 5)
         assert redis.persist(PREFIX + KEY)
         clock.now += 4.999
@@ -290,7 +277,7 @@ async def test_a_pickle_is_a_miss_and_is_not_loaded(
 
 
 async def test_only_get_and_psetex_are_sent(
-    cache: EncryptedRedisCache, server: RedisServer, redis: Any
+    cache: EncryptedRedisCache, empty_redis: RedisServer, redis: Any
 ) -> None:
     """HELLO is not needed; KEYS, SCAN, EVAL or FLUSHDB would harm other users of the Redis."""
     redis.config_resetstat()
@@ -299,7 +286,7 @@ async def test_only_get_and_psetex_are_sent(
     await asyncio.gather(*(cache.get(ADA, f"{n:064}") for n in range(100)))
     await cache.get(ADA, KEY)
     await cache.close()
-    sent = set(server.commands())
+    sent = set(empty_redis.commands())
 
     assert {"get", "psetex"} <= sent
     assert sent <= {"get", "psetex", "client", "select", "config|resetstat", "config", "info"}
@@ -490,7 +477,7 @@ async def test_commands_that_wait_for_a_connection_see_the_breaker_open(
 
 
 async def test_commands_wait_for_a_connection_of_an_exhausted_pool(
-    cache: EncryptedRedisCache, server: RedisServer
+    cache: EncryptedRedisCache, empty_redis: RedisServer
 ) -> None:
     """The pool by itself raises, and three errors open the breaker."""
     cache._redis.breaker = CircuitBreaker(1, 3600)
@@ -498,7 +485,7 @@ async def test_commands_wait_for_a_connection_of_an_exhausted_pool(
     found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(4 * CONNECTIONS)))
 
     assert found == [VALUE] * (4 * CONNECTIONS)
-    with server.client() as redis:
+    with empty_redis.client() as redis:
         assert redis.info("clients")["connected_clients"] <= CONNECTIONS + 3
 
 
@@ -670,7 +657,7 @@ def value_of(caller: Caller, key: str) -> bytes:
     return (caller.fingerprint.hex() + key).encode() * random.Random(key).randint(1, 60)  # noqa: S311 - sizes
 
 
-async def test_cancelled_commands_never_leave_a_reply_to_another(server: RedisServer) -> None:
+async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: RedisServer) -> None:
     """Whenever commands are cancelled, no other command ever gets the value of their key."""
     rng = random.Random(20230320)  # noqa: S311 - moments
     callers = [Caller.from_keys(f"ASIA{n}", f"secret {n}", f"token {n}") for n in range(20)]
@@ -688,8 +675,8 @@ async def test_cancelled_commands_never_leave_a_reply_to_another(server: RedisSe
         outcomes["hit" if found else "miss"] += 1
 
     async with (
-        open_cache(server.url) as direct,
-        slow_proxy(server.port, rng) as url,
+        open_cache(empty_redis.url) as direct,
+        slow_proxy(empty_redis.port, rng) as url,
         open_cache(url, breaker=never_open()) as cache,
     ):
         for entry in entries:

@@ -1,7 +1,7 @@
 """Each caller has a rate limit across all replicas, and nobody uses up another's."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
@@ -22,26 +22,20 @@ from gateway.upstream.resilience.rate_limit import (
     RateLimitedError,
 )
 from tests.clock import Clock
-from tests.redis_servers import RedisServer, running_redis
+from tests.redis_servers import RedisServer
 from tests.upstream.clients import caller
 
 RATE = 2
 BURST = RATE * WINDOW_SECONDS
 
 
-@pytest.fixture(scope="module")
-def redis_server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
 @pytest.fixture
 async def redis_client(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RedisClient]:
     """Connect without the short time limits, which a busy machine may exceed."""
     monkeypatch.setattr(rate_limit, "REDIS_SECONDS", 20)
-    client = RedisClient(redis_server.url, breaker=CircuitBreaker(1, 3600))
+    client = RedisClient(empty_redis.url, breaker=CircuitBreaker(1, 3600))
     yield client
     await client.close()
 
@@ -91,10 +85,10 @@ async def test_zero_is_no_limit() -> None:
 
 
 async def test_replicas_that_share_a_redis_share_the_count(
-    redis_server: RedisServer, redis_client: RedisClient
+    empty_redis: RedisServer, redis_client: RedisClient
 ) -> None:
     caller = new_caller()
-    other = RedisClient(redis_server.url, breaker=CircuitBreaker(1, 3600))
+    other = RedisClient(empty_redis.url, breaker=CircuitBreaker(1, 3600))
     first = await count_allowed(CallerRateLimiter(RATE, redis_client), caller, BURST - 1)
     second = await count_allowed(CallerRateLimiter(RATE, other), caller, BURST)
     await other.close()
@@ -103,11 +97,11 @@ async def test_replicas_that_share_a_redis_share_the_count(
 
 
 async def test_keys_in_redis_are_digests_and_expire(
-    redis_server: RedisServer, redis_client: RedisClient
+    empty_redis: RedisServer, redis_client: RedisClient
 ) -> None:
     caller = new_caller()
     await CallerRateLimiter(RATE, redis_client).acquire(caller)
-    with redis_server.client() as redis:
+    with empty_redis.client() as redis:
         keys = [key for key in redis.scan_iter() if key.startswith(PREFIX.encode())]
         ttls = [redis.ttl(key) for key in keys]
 
