@@ -109,6 +109,10 @@ class Gateway:
         return Answer(response.status_code, response.headers, content)
 
 
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
+
+
 def request_bytes(query: str, headers: Mapping[str, str]) -> bytes:
     """Write the HTTP request of a query, for a socket that a test controls."""
     body = json.dumps({"query": query})

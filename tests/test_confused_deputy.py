@@ -24,7 +24,7 @@ from tests.aws_environment import (
     Traps,
     aws_environment,
 )
-from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.gateways import Gateway, Sandbox, bearer, gateway_over
 from tests.sandbox.identities import id_token
 from tests.serving import serve
 
@@ -101,10 +101,6 @@ def deputy(sandbox: Sandbox, folder: Path) -> Any:
         sts_url=sandbox.url,
         cache_seconds=0,
     )
-
-
-def bearer(text: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {text}"}
 
 
 def operations(sandbox: Sandbox) -> set[str]:

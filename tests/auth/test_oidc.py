@@ -12,17 +12,13 @@ import pytest
 from gateway.auth.sts import OPERATION
 from gateway.sandbox import CALLERS, ROLE_ARNS
 from tests.auth.issuers import claims_of, curve, sandbox_file, token
-from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, gateway_over
+from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, bearer, gateway_over
 from tests.sandbox.identities import id_token
 
 # Without the status, which changes between two queries.
 JOBS = "{ audienceGenerationJobs(first: 20) { nodes { name } pageInfo { endCursor } } }"
 DETAILS = "{ audienceGenerationJobs(first: 2) { nodes { id name includeSeedInOutput } } }"
 LIST = "ListAudienceGenerationJobs"
-
-
-def bearer(text: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {text}"}
 
 
 def ask(gateway: Gateway, text: str, query: str = JOBS, **headers: str) -> Answer:

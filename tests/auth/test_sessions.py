@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -28,6 +28,7 @@ from gateway.auth.sts import (
 from gateway.errors import ForbiddenError, GatewayError, UpstreamUnavailableError
 from gateway.sandbox import ROLE_ARNS, create_sandbox
 from tests.auth.issuers import trusted, verified
+from tests.clock import DateClock
 from tests.gateways import Sandbox
 from tests.sandbox.identities import id_token
 from tests.serving import serve
@@ -38,36 +39,27 @@ NOT_RETRIED = "ServiceUnavailable"
 """An error that the client does not retry, so that each attempt is one call."""
 
 
-class ManualClock:
-    """A clock that only moves by hand, however slow the machine is."""
-
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **duration: float) -> None:
-        self.now += timedelta(**duration)
+class StsClock(DateClock):
+    """The clock of STS and of the cache."""
 
     def advance_to_expiry(self, session: Session, seconds_left: float) -> None:
         self.advance(seconds=session.expires_at - seconds_left - self.now.timestamp())
 
 
 @pytest.fixture(scope="module")
-def shared_clock() -> ManualClock:
-    return ManualClock()
+def shared_clock() -> StsClock:
+    return StsClock()
 
 
 @pytest.fixture(scope="module")
-def shared_sts(shared_clock: ManualClock) -> Iterator[Sandbox]:
+def shared_sts(shared_clock: StsClock) -> Iterator[Sandbox]:
     with serve(create_sandbox(signing_clock=shared_clock)) as url:
         yield Sandbox(url)
 
 
 @pytest.fixture
-def clock(shared_clock: ManualClock) -> ManualClock:
-    """Return the clock of STS and of the cache, set to the present."""
+def clock(shared_clock: StsClock) -> StsClock:
+    """Return the clock, set to the present."""
     shared_clock.now = datetime.now(UTC)
     return shared_clock
 
@@ -86,13 +78,13 @@ async def sts(sandbox: Sandbox) -> AsyncIterator[StsClient]:
 
 
 @pytest.fixture
-async def sessions(sts: StsClient, clock: ManualClock) -> AsyncIterator[SessionCache]:
+async def sessions(sts: StsClient, clock: StsClock) -> AsyncIterator[SessionCache]:
     sessions = cache(sts, clock)
     yield sessions
     await sessions.close()
 
 
-def cache(sts: StsClient, clock: ManualClock, jitter: float = 0.0) -> SessionCache:
+def cache(sts: StsClient, clock: StsClock, jitter: float = 0.0) -> SessionCache:
     return SessionCache(sts, clock=lambda: clock().timestamp(), jitter=lambda: jitter)
 
 
@@ -158,7 +150,7 @@ async def test_a_cancelled_request_does_not_cancel_the_shared_exchange(
 
 
 async def test_no_two_identities_share_a_session(
-    sts: StsClient, sandbox: Sandbox, clock: ManualClock
+    sts: StsClient, sandbox: Sandbox, clock: StsClock
 ) -> None:
     """Each part of an identity counts, even if all others are equal."""
     token, usual = token_of(sandbox.url), role()
@@ -218,7 +210,7 @@ def test_a_subject_of_another_issuer_has_another_session_name() -> None:
 
 
 async def test_a_session_is_refreshed_in_the_background(
-    sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
+    sessions: SessionCache, sandbox: Sandbox, clock: StsClock
 ) -> None:
     """One exchange refreshes it, and no request waits for it."""
     token = token_of(sandbox.url)
@@ -240,7 +232,7 @@ async def test_a_session_is_refreshed_in_the_background(
 
 @pytest.mark.parametrize(("jitter", "refreshed"), [(0.0, False), (0.4, False), (0.6, True)])
 async def test_refreshes_are_spread_by_jitter(
-    sts: StsClient, sandbox: Sandbox, clock: ManualClock, jitter: float, *, refreshed: bool
+    sts: StsClient, sandbox: Sandbox, clock: StsClock, jitter: float, *, refreshed: bool
 ) -> None:
     sessions, token = cache(sts, clock, jitter), token_of(sandbox.url)
     first = await sessions.session_for(token, role())
@@ -259,7 +251,7 @@ def test_the_default_jitter_is_random() -> None:
 
 
 async def test_a_session_is_used_while_refreshes_fail(
-    sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
+    sessions: SessionCache, sandbox: Sandbox, clock: StsClock
 ) -> None:
     """There is one attempt per RETRY_SECONDS."""
     token = token_of(sandbox.url)
@@ -276,7 +268,7 @@ async def test_a_session_is_used_while_refreshes_fail(
 
 
 async def test_a_session_is_not_used_within_the_margin_of_its_expiry(
-    sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
+    sessions: SessionCache, sandbox: Sandbox, clock: StsClock
 ) -> None:
     """There is a new session then, or an error."""
     token = token_of(sandbox.url)
@@ -294,7 +286,7 @@ async def test_a_session_is_not_used_within_the_margin_of_its_expiry(
 
 
 async def test_requests_join_a_refresh_in_progress(
-    sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
+    sessions: SessionCache, sandbox: Sandbox, clock: StsClock
 ) -> None:
     token = token_of(sandbox.url)
     first = await sessions.session_for(token, role())
@@ -313,7 +305,7 @@ async def test_requests_join_a_refresh_in_progress(
 
 
 async def test_a_session_ends_with_its_token(
-    sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
+    sessions: SessionCache, sandbox: Sandbox, clock: StsClock
 ) -> None:
     """It is not refreshed before then, and STS rejects the token afterwards."""
     token = token_of(sandbox.url, seconds=1800)
@@ -330,7 +322,7 @@ async def test_a_session_ends_with_its_token(
 
 
 async def test_a_token_that_outlives_its_session_gets_new_ones(
-    sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
+    sessions: SessionCache, sandbox: Sandbox, clock: StsClock
 ) -> None:
     token, short = token_of(sandbox.url, seconds=7200), role(session_seconds=900)
     seen = set()
@@ -378,7 +370,7 @@ async def test_the_cache_is_bounded(
 
 
 async def test_close_cancels_refreshes(
-    sessions: SessionCache, sandbox: Sandbox, clock: ManualClock
+    sessions: SessionCache, sandbox: Sandbox, clock: StsClock
 ) -> None:
     token = token_of(sandbox.url)
     first = await sessions.session_for(token, role())

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.federation.apollo import REVIEWS_SDL, compose, node_server
-from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.gateways import Gateway, Sandbox, bearer, gateway_over
 from tests.serving import serve
 
 GET = "GetAudienceGenerationJob"
@@ -190,7 +190,7 @@ def test_without_credentials_only_our_root_field_is_null(graph: Graph) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Authorization": f"Bearer {CANARY}"},
+        bearer(CANARY),
         {"X-Aws-Access-Key-Id": f"ASIA{CANARY.upper()}"},
     ],
     ids=["invalid token", "incomplete key"],
@@ -274,7 +274,7 @@ def test_credentials_never_reach_the_other_subgraph(graph: Graph) -> None:
     """Requests start at either subgraph and continue at the other."""
     for query in (RECENT, JOBS % "reviews { edges { node { text } } }"):
         assert graph.router.ask(query, {"first": 30}).data
-    token = {"Authorization": f"Bearer {CANARY}"}
+    token = bearer(CANARY)
     assert graph.router.ask(RECENT, caller=None, headers=token).content["data"]
     received = httpx.get(graph.reviews_url).json()
     assert len(received) >= 3

@@ -10,6 +10,7 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS
 from gateway.sandbox.data.accounts import USERS
 from tests.auth.issuers import sandbox_file
+from tests.gateways import bearer
 from tests.sandbox.identities import id_token
 
 KEY_CALLERS = ("ada", "grace", "edith", "ada_again", "expired", "denied")
@@ -70,7 +71,7 @@ def all_callers(sandbox_url: str) -> list[LoadCaller]:
         LoadCaller(
             subject,
             USERS[_user(subject)].account_id,
-            {"Authorization": f"Bearer {id_token(sandbox_url, subject)}"},
+            bearer(id_token(sandbox_url, subject)),
         )
         for subject in SUBJECTS
     ]

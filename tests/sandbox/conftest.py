@@ -2,26 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from gateway.sandbox import create_sandbox
+from tests.clock import DateClock
 from tests.sandbox.wire import control
 from tests.serving import serve
 
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **duration: float) -> None:
-        self.now += timedelta(**duration)
+START = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +25,12 @@ def _no_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> DateClock:
+    return DateClock(START)
 
 
 @pytest.fixture
-def moving_url(clock: Clock) -> Iterator[str]:
+def moving_url(clock: DateClock) -> Iterator[str]:
     """Serve a sandbox for one test, with the time of `clock`."""
     with serve(create_sandbox(clock=clock)) as url:
         yield url
@@ -49,7 +39,7 @@ def moving_url(clock: Clock) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shared_url() -> Iterator[str]:
     """Serve a sandbox whose time stands still, for tests that do not change its data."""
-    with serve(create_sandbox(clock=Clock())) as url:
+    with serve(create_sandbox(clock=DateClock(START))) as url:
         yield url
 
 

@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from gateway.sandbox import CALLERS, SandboxCaller
+from tests.clock import DateClock
 from tests.sandbox.clients import client, list_all, list_jobs
-from tests.sandbox.conftest import Clock
 from tests.sandbox.wire import JOBS, Reply, control, get
 
 ADA, EDITH = CALLERS["ada"], CALLERS["edith"]
@@ -213,7 +213,7 @@ def test_a_damaged_token_is_invalid(url: str) -> None:
     assert all(is_invalid_token(get(url, JOBS, nextToken=text)) for text in damaged)
 
 
-def test_a_new_job_does_not_shift_the_pages(moving_url: str, clock: Clock) -> None:
+def test_a_new_job_does_not_shift_the_pages(moving_url: str, clock: DateClock) -> None:
     expected = arns(get(moving_url, JOBS, maxResults="20"))
     first = get(moving_url, JOBS, maxResults="10")
     clock.advance(seconds=1)

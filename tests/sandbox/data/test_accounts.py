@@ -10,7 +10,7 @@ from gateway.sandbox import CALLERS, create_sandbox
 from gateway.sandbox.api.model import compile_pattern, operation_model
 from gateway.sandbox.api.operations import GET_OPERATIONS, LIST_OPERATIONS
 from gateway.sandbox.data.accounts import Accounts
-from tests.sandbox.conftest import Clock
+from tests.clock import DateClock
 from tests.sandbox.data.shapes import violations
 from tests.sandbox.wire import JOBS, Reply, control, get
 from tests.serving import serve
@@ -71,7 +71,7 @@ def test_the_list_contains_difficult_cases(url: str) -> None:
         assert all(pattern.fullmatch(job.get(name, "-")) for job in jobs)
 
 
-def replies(clock: Clock, **options: Any) -> list[Reply]:
+def replies(clock: DateClock, **options: Any) -> list[Reply]:
     """Return the replies of a new sandbox to the same requests."""
     with serve(create_sandbox(clock=clock, **options)) as url:
         first = get(url, JOBS, maxResults="50")
@@ -79,7 +79,7 @@ def replies(clock: Clock, **options: Any) -> list[Reply]:
         return [first, second, get(url, "/audience-export-job"), get(url, "/training-dataset")]
 
 
-def test_sandboxes_with_the_same_seed_and_clock_agree_to_the_byte(clock: Clock) -> None:
+def test_sandboxes_with_the_same_seed_and_clock_agree_to_the_byte(clock: DateClock) -> None:
     one, two, other = replies(clock), replies(clock), replies(clock, seed=1)
 
     assert [reply.body for reply in one] == [reply.body for reply in two]
@@ -89,7 +89,7 @@ def test_sandboxes_with_the_same_seed_and_clock_agree_to_the_byte(clock: Clock) 
     assert one[0].body != other[0].body
 
 
-def test_a_job_changes_its_status_with_the_clock(moving_url: str, clock: Clock) -> None:
+def test_a_job_changes_its_status_with_the_clock(moving_url: str, clock: DateClock) -> None:
     body = {"access_key_id": EDITH.access_key_id}
     arn = control(moving_url, "POST", "/jobs", body).json()["audienceGenerationJobArn"]
     updates: dict[str, str] = {}
@@ -107,7 +107,7 @@ def test_a_job_changes_its_status_with_the_clock(moving_url: str, clock: Clock) 
 
 
 def test_all_jobs_are_settled_in_the_end_and_none_has_vanished(
-    moving_url: str, clock: Clock
+    moving_url: str, clock: DateClock
 ) -> None:
     before = rows(moving_url, LIST_JOBS)
     clock.advance(hours=6)
@@ -119,7 +119,7 @@ def test_all_jobs_are_settled_in_the_end_and_none_has_vanished(
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 5, 10_000])
-def test_jobs_are_made_when_read(clock: Clock, jobs: int) -> None:
+def test_jobs_are_made_when_read(clock: DateClock, jobs: int) -> None:
     accounts = Accounts(1, round(clock().timestamp() * 1000), jobs)
     collection = accounts.get(ADA.account_id, "us-east-1").generation_jobs
     page = [collection[index] for index in range(min(100, jobs))]
