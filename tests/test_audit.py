@@ -8,7 +8,7 @@ import pytest
 from scripts.audit import Verdict, failed, of_npm, of_pip
 
 
-def pip_says(**package: Any) -> str:
+def pip_report(**package: Any) -> str:
     """Return a report of pip-audit on two packages, one of them without findings."""
     plain = {"name": "plain", "version": "1", "vulns": []}
     return json.dumps({"dependencies": [plain, {"name": "it", **package}], "fixes": []})
@@ -16,7 +16,7 @@ def pip_says(**package: Any) -> str:
 
 def test_a_vulnerable_package_fails_in_either_mode() -> None:
     """The advisory is named."""
-    python = of_pip("a.txt", pip_says(version="2", vulns=[{"id": "PYSEC-1"}]))
+    python = of_pip("a.txt", pip_report(version="2", vulns=[{"id": "PYSEC-1"}]))
     node = of_npm("lock", json.dumps({"vulnerabilities": {"it": {"severity": "high"}}}))
 
     assert python.line() == "VULNERABLE: a.txt: it 2 (PYSEC-1)"
@@ -28,7 +28,7 @@ def test_a_vulnerable_package_fails_in_either_mode() -> None:
 @pytest.mark.parametrize(
     "verdict",
     [
-        of_pip("a.txt", pip_says(skip_reason="Dependency not found on PyPI")),
+        of_pip("a.txt", pip_report(skip_reason="Dependency not found on PyPI")),
         of_pip("a.txt", "requests.exceptions.ConnectionError: no route"),
         of_pip("a.txt", ""),
         of_pip("a.txt", "[]"),
@@ -48,7 +48,7 @@ def test_a_missing_audit_is_reported_and_fails_if_required(verdict: Verdict) -> 
 def test_a_version_without_advisories_passes() -> None:
     """So does npm's lowest severity."""
     verdicts = [
-        of_pip("a.txt", pip_says(version="2", vulns=[])),
+        of_pip("a.txt", pip_report(version="2", vulns=[])),
         of_npm("lock", json.dumps({"vulnerabilities": {"it": {"severity": "low"}}})),
     ]
 

@@ -32,7 +32,7 @@ JOBS = "{ audienceGenerationJobs { nodes { name } } }"
 LIST = "ListAudienceGenerationJobs"
 
 
-class Witness:
+class RecordingSandbox:
     """A sandbox that records the headers and bodies of all requests."""
 
     def __init__(self) -> None:
@@ -59,17 +59,17 @@ class TrappedGateway(Traps):
     """A gateway on a machine that has identities, and the traces of their use."""
 
     gateway: Gateway
-    witness: Witness
+    recording: RecordingSandbox
 
     def check(self) -> None:
         """Assert that none was used."""
         super().check()
-        assert not [text for text in self.witness.received if CANARY in text]
+        assert not [text for text in self.recording.received if CANARY in text]
 
 
 @pytest.fixture(scope="module")
-def witness() -> Iterator[tuple[Witness, Sandbox]]:
-    listening = Witness()
+def recording() -> Iterator[tuple[RecordingSandbox, Sandbox]]:
+    listening = RecordingSandbox()
     with serve(listening) as url:
         yield listening, Sandbox(url)
 
@@ -77,12 +77,12 @@ def witness() -> Iterator[tuple[Witness, Sandbox]]:
 @pytest.fixture(params=SOURCES)
 def traps(
     request: pytest.FixtureRequest,
-    witness: tuple[Witness, Sandbox],
+    recording: tuple[RecordingSandbox, Sandbox],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[TrappedGateway]:
     """Serve a gateway where one source would be the first that the AWS libraries use."""
-    listening, sandbox = witness
+    listening, sandbox = recording
     sandbox.reset()
     listening.received.clear()
     with (
@@ -237,7 +237,7 @@ def test_headers_and_claims_choose_no_role_region_or_endpoint(traps: TrappedGate
     assert {(call["region"], str(call["parameters"])) for call in rest} == {
         ("us-east-1", str(plain["parameters"]))
     }
-    assert not [text for text in traps.witness.received if host in text or "eu-west-3" in text]
+    assert not [text for text in traps.recording.received if host in text or "eu-west-3" in text]
     traps.check()
 
 
@@ -335,9 +335,9 @@ def send_lines(url: str, lines: list[str]) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def gateway(
-    witness: tuple[Witness, Sandbox], tmp_path_factory: pytest.TempPathFactory
+    recording: tuple[RecordingSandbox, Sandbox], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    with deputy(witness[1], tmp_path_factory.mktemp("gateway")) as gateway:
+    with deputy(recording[1], tmp_path_factory.mktemp("gateway")) as gateway:
         yield gateway
 
 

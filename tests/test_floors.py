@@ -23,7 +23,7 @@ def locked(path: Path) -> Iterator[tuple[str, Version]]:
         yield canonicalize_name(name), Version(version)
 
 
-def too_old(versions: Iterator[tuple[str, Version]]) -> list[str]:
+def versions_below_floors(versions: Iterator[tuple[str, Version]]) -> list[str]:
     """Return the versions below their floor, with its reason."""
     return [
         f"{name} {version}: {FLOORS[name][1]}"
@@ -34,13 +34,15 @@ def too_old(versions: Iterator[tuple[str, Version]]) -> list[str]:
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
 def test_no_locked_version_is_below_its_floor(lock: Path) -> None:
-    assert too_old(locked(lock)) == []
+    assert versions_below_floors(locked(lock)) == []
     assert list(locked(lock))
 
 
 def test_a_version_below_its_floor_is_reported() -> None:
     """The report has the reason; versions are not compared as text."""
-    (found,) = too_old(iter([("aiohttp", Version("3.9.0")), ("starlette", Version("1.10.0"))]))
+    (found,) = versions_below_floors(
+        iter([("aiohttp", Version("3.9.0")), ("starlette", Version("1.10.0"))])
+    )
 
     assert found.startswith("aiohttp 3.9.0: CVE-")
 

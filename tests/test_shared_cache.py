@@ -44,7 +44,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def two(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[list[Gateway]]:
+def two_gateways(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[list[Gateway]]:
     """Run two gateway processes that share one Redis."""
     with ExitStack() as stack:
         programs = [
@@ -60,9 +60,11 @@ def job_count(gateway: Gateway) -> int:
     return len(gateway.ask(QUERY).data["audienceGenerationJobs"]["nodes"])
 
 
-def test_pages_and_details_of_one_gateway_are_cached_for_the_other(two: list[Gateway]) -> None:
+def test_pages_and_details_of_one_gateway_are_cached_for_the_other(
+    two_gateways: list[Gateway],
+) -> None:
     """On a busy machine the Redis may miss its time limit once, but not for each caller."""
-    first, second = two
+    first, second = two_gateways
     cached = []
     for name in NAMES:
         data = [first.ask(query, caller=name).data for query in (QUERY, WITH_DETAILS)]
@@ -72,9 +74,9 @@ def test_pages_and_details_of_one_gateway_are_cached_for_the_other(two: list[Gat
     assert any(cached)
 
 
-def test_a_cached_page_is_for_its_caller_only(two: list[Gateway]) -> None:
+def test_a_cached_page_is_for_its_caller_only(two_gateways: list[Gateway]) -> None:
     """Another caller of the account causes a call, and incomplete credentials AWS's error."""
-    first, second = two
+    first, second = two_gateways
     first.ask(QUERY)
     other = second.ask(QUERY, caller="ada_again")
     forged = [
@@ -95,8 +97,8 @@ def test_a_cached_page_is_for_its_caller_only(two: list[Gateway]) -> None:
     ]
 
 
-def test_no_cache_refreshes_the_page_for_both(two: list[Gateway]) -> None:
-    first, second = two
+def test_no_cache_refreshes_the_page_for_both(two_gateways: list[Gateway]) -> None:
+    first, second = two_gateways
     first.ask(QUERY)
     second.ask(QUERY, headers={"Cache-Control": "no-cache"})
     first.ask(QUERY)
@@ -104,12 +106,14 @@ def test_no_cache_refreshes_the_page_for_both(two: list[Gateway]) -> None:
     assert first.sandbox.count() == 2
 
 
-def test_a_dump_of_the_redis_reveals_nothing(two: list[Gateway], redis_server: RedisServer) -> None:
+def test_a_dump_of_the_redis_reveals_nothing(
+    two_gateways: list[Gateway], redis_server: RedisServer
+) -> None:
     """It has no text of requests, responses or callers."""
     secrets = {"arn:aws", "cleanrooms", "ListAudience", "audienceGeneration", "us-east-1"}
     secrets.add(COLLABORATION_ID)
     filtered = ALL_MEMBERS.replace("first: 5", f'first: 1, collaborationId: "{COLLABORATION_ID}"')
-    for gateway, name in zip(two * 2, NAMES, strict=True):
+    for gateway, name in zip(two_gateways * 2, NAMES, strict=True):
         known = CALLERS[name]
         secrets |= strings_in(gateway.ask(ALL_MEMBERS, caller=name).data)
         secrets |= {known.account_id, known.access_key_id, known.secret_access_key}

@@ -102,7 +102,7 @@ class LiveIssuer:
 
     def reset(self) -> None:
         self.keys: list[Mapping[str, Any]] = [public(rsa()), public(curve())]
-        self.asked: list[str] = []
+        self.requested_paths: list[str] = []
         self.headers: list[Mapping[bytes, bytes]] = []
         self.answer: Callable[[str], Response | None] = lambda _path: None
         self.gate.set()
@@ -111,7 +111,7 @@ class LiveIssuer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         path = scope["path"]
-        self.asked.append(path)
+        self.requested_paths.append(path)
         self.headers.append(dict(scope["headers"]))
         self.arrived.set()
         if not self.gate.is_set():
@@ -126,7 +126,7 @@ class LiveIssuer:
 
     @property
     def fetches(self) -> int:
-        return self.asked.count(JWKS)
+        return self.requested_paths.count(JWKS)
 
     def go_down(self) -> None:
         self.answer = lambda _path: Response(status_code=503)

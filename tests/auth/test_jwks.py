@@ -87,14 +87,14 @@ async def test_keys_are_found_by_discovery(issuer: LiveIssuer, keys: IssuerKeys)
 
     assert [key and key.key_type for key in found] == ["RSA", "EC"]
     assert [key and key.is_private for key in found] == [False, False]
-    assert issuer.asked == [DISCOVERY, JWKS]
+    assert issuer.requested_paths == [DISCOVERY, JWKS]
 
 
 async def test_a_configured_jwks_url_needs_no_discovery(issuer: LiveIssuer) -> None:
     keys = IssuerKeys(UNREACHABLE, jwks_url=issuer.url + JWKS)
 
     assert await keys.find("rsa")
-    assert issuer.asked == [JWKS]
+    assert issuer.requested_paths == [JWKS]
 
 
 async def test_discovery_keeps_the_path_of_an_issuer(issuer: LiveIssuer) -> None:
@@ -106,7 +106,7 @@ async def test_discovery_keeps_the_path_of_an_issuer(issuer: LiveIssuer) -> None
         )
 
         assert await keys_at(name).find("rsa")
-    assert [p for p in issuer.asked if p != JWKS] == [
+    assert [p for p in issuer.requested_paths if p != JWKS] == [
         f"/realms/{name}{DISCOVERY}" for name in ("x", "y")
     ]
 
@@ -115,7 +115,7 @@ async def test_concurrent_lookups_are_one_fetch(issuer: LiveIssuer, keys: Issuer
     found = await asyncio.gather(*(keys.find("rsa" if n % 2 else "curve") for n in range(200)))
 
     assert all(found)
-    assert issuer.asked == [DISCOVERY, JWKS]
+    assert issuer.requested_paths == [DISCOVERY, JWKS]
 
 
 async def test_a_lookup_joins_a_fetch_in_progress(issuer: LiveIssuer, keys: IssuerKeys) -> None:
@@ -190,7 +190,7 @@ async def test_known_keys_stay_valid_while_the_issuer_is_down(
         assert await keys.find("rsa")
 
     assert clock.now > SOFT_AGE_SECONDS + MAX_AGE_SECONDS
-    assert len(issuer.asked) == 2 + 200
+    assert len(issuer.requested_paths) == 2 + 200
 
 
 async def test_a_first_fetch_that_failed_is_retried_after_the_first_gap(
@@ -200,7 +200,7 @@ async def test_a_first_fetch_that_failed_is_retried_after_the_first_gap(
     for _ in range(3):
         with pytest.raises(KeysUnavailableError):
             await keys.find("rsa")
-    assert len(issuer.asked) == 1
+    assert len(issuer.requested_paths) == 1
 
     issuer.come_up()
     with pytest.raises(KeysUnavailableError):
@@ -291,7 +291,7 @@ async def test_old_keys_are_used_after_a_failed_refresh(
     issuer.go_down()
     clock.now += MAX_AGE_SECONDS + 1
     assert await keys.find("rsa")
-    assert len(issuer.asked) == 3
+    assert len(issuer.requested_paths) == 3
 
     issuer.come_up()
     issuer.keys = [public(curve())]
@@ -387,7 +387,7 @@ async def test_a_redirect_is_not_followed(issuer: LiveIssuer, path: str, status:
         with pytest.raises(KeysUnavailableError):
             await keys_at(issuer.url).find("rsa")
 
-        assert other.asked == []
+        assert other.requested_paths == []
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ async def test_a_discovery_document_with_an_untrusted_issuer_or_url_is_refused(
     with pytest.raises(KeysUnavailableError):
         await keys_at(issuer.url).find("rsa")
 
-    assert issuer.asked == [DISCOVERY]
+    assert issuer.requested_paths == [DISCOVERY]
 
 
 async def test_no_cookies_and_no_netrc_credentials_are_sent(

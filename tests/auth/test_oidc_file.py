@@ -51,7 +51,7 @@ role_arn = "arn:aws:iam::111122223333:role/reader"
 """
 
 
-def written(folder: Path, text: str) -> Path:
+def write_file(folder: Path, text: str) -> Path:
     path = folder / "trust.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -159,7 +159,7 @@ for value in ("1", "true", '["ada"]', "{}", "1.5", "2026-01-02"):
 
 
 def test_the_documented_example_is_read(tmp_path: Path) -> None:
-    issuers = read_oidc_file(written(tmp_path, EXAMPLE))
+    issuers = read_oidc_file(write_file(tmp_path, EXAMPLE))
     cognito, local = issuers.values()
 
     assert list(issuers) == [cognito.issuer, local.issuer]
@@ -183,13 +183,13 @@ def test_the_documented_example_is_read(tmp_path: Path) -> None:
 def test_an_issuer_on_a_loopback_host_needs_no_tls(tmp_path: Path, address: str) -> None:
     text = GOOD.replace("https://issuer.example", address)
 
-    assert list(read_oidc_file(written(tmp_path, text))) == [address]
+    assert list(read_oidc_file(write_file(tmp_path, text))) == [address]
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG)
 def test_an_invalid_file_prevents_the_start(tmp_path: Path, text: str, words: str) -> None:
     """The message names the file and the place in it."""
-    path = written(tmp_path, text)
+    path = write_file(tmp_path, text)
     with pytest.raises(SettingsError) as caught:
         create_app(Settings(callers=frozenset({"oidc"}), oidc_file=path))
 
@@ -200,7 +200,7 @@ def test_an_invalid_file_prevents_the_start(tmp_path: Path, text: str, words: st
 def test_a_message_has_all_invalid_places(tmp_path: Path) -> None:
     text = with_issuer('algorithms = ["none"]\njwks_url = "x"').replace("reader", " ")
     with pytest.raises(SettingsError) as caught:
-        read_oidc_file(written(tmp_path, text))
+        read_oidc_file(write_file(tmp_path, text))
 
     for place in ("issuer.0.algorithms.0", "issuer.0.jwks_url", "issuer.0.role.0.role_arn"):
         assert f"\n  {place}: " in str(caught.value)

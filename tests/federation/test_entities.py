@@ -33,10 +33,10 @@ def arn_field(type_name: str) -> str:
 
 @pytest.fixture(scope="module")
 def jobs(shared_gateway: Gateway) -> list[Any]:
-    return listed(shared_gateway)
+    return first_objects(shared_gateway)
 
 
-def listed(gateway: Gateway, type_name: str = JOB, count: int = 3) -> list[Any]:
+def first_objects(gateway: Gateway, type_name: str = JOB, count: int = 3) -> list[Any]:
     """Read ada's first objects of a type from its list, and reset the recorded calls."""
     query = f"{{ {LIST_FIELDS[type_name]}(first: {count}) {{ nodes {{ __typename id name "
     found = gateway.ask(query + arn_field(type_name) + " } } }").data[LIST_FIELDS[type_name]]
@@ -69,7 +69,7 @@ def missing_arn(arn: str) -> str:
 @pytest.mark.parametrize("by_id", [True, False])
 def test_each_key_resolves_its_entity(gateway: Gateway, type_name: str, *, by_id: bool) -> None:
     """It returns the whole object, by one Get."""
-    objects = listed(gateway, type_name)
+    objects = first_objects(gateway, type_name)
     key = "id" if by_id else arn_field(type_name)
     assert (
         ask(gateway, [representation(each, key) for each in objects]).data["_entities"] == objects
@@ -81,7 +81,7 @@ def test_each_key_resolves_its_entity(gateway: Gateway, type_name: str, *, by_id
 def test_entities_are_in_order_with_duplicates(gateway: Gateway, jobs: list[Any]) -> None:
     """Types and keys are mixed and repeated, and each object is one Get."""
     first, second, _ = jobs
-    model = listed(gateway, "ConfiguredAudienceModel")[0]
+    model = first_objects(gateway, "ConfiguredAudienceModel")[0]
     gone = {"__typename": JOB, ARN: missing_arn(first[ARN])}
     sent = [second, first, model, second]
     representations = [representation(each, "id") for each in sent] + [
@@ -105,7 +105,7 @@ def test_fifty_of_the_same_are_one_call(gateway: Gateway, jobs: list[Any]) -> No
 @pytest.mark.parametrize("type_name", LIST_FIELDS)
 def test_a_missing_entity_is_null(gateway: Gateway, type_name: str) -> None:
     """There is no error, as in the subgraph specification."""
-    entity, key = listed(gateway, type_name)[0], arn_field(type_name)
+    entity, key = first_objects(gateway, type_name)[0], arn_field(type_name)
     gone = {"__typename": type_name, key: missing_arn(entity[key])}
     assert ask(gateway, [gone, representation(entity, key)]).data["_entities"] == [None, entity]
 

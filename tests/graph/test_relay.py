@@ -29,15 +29,15 @@ def ids(connection: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def warm(shared_sandbox: Sandbox) -> Any:
+def cached(shared_sandbox: Sandbox) -> Any:
     """Cache pages throughout: these tests read the same list over and over."""
     with gateway_over(shared_sandbox, cache_seconds=3600) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="module")
-def all_ids(warm: Gateway) -> list[str]:
-    nodes = warm.ask(NAMES, caller="grace").data["audienceGenerationJobs"]["nodes"]
+def all_ids(cached: Gateway) -> list[str]:
+    nodes = cached.ask(NAMES, caller="grace").data["audienceGenerationJobs"]["nodes"]
     return [node["id"] for node in nodes]
 
 
@@ -47,13 +47,13 @@ def all_ids(warm: Gateway) -> list[str]:
     ids=str,
 )
 def test_11_13_14_20_forwards_every_job_once(
-    warm: Gateway, all_ids: list[str], firsts: list[int]
+    cached: Gateway, all_ids: list[str], firsts: list[int]
 ) -> None:
     """Pages end at and around the ends of AWS's pages; the pager's own tests draw any sizes."""
     seen: list[str] = []
     after = None
     for turn in range(len(all_ids)):
-        connection = page(warm, first=firsts[turn % len(firsts)], after=after)
+        connection = page(cached, first=firsts[turn % len(firsts)], after=after)
         seen += ids(connection)
         info = connection["pageInfo"]
         assert info["startCursor"] == connection["edges"][0]["cursor"]
@@ -67,13 +67,13 @@ def test_11_13_14_20_forwards_every_job_once(
 
 @pytest.mark.parametrize("lasts", [[20], [99, 1], [100], [101, 7], [240], [500]], ids=str)
 def test_12_13_14_21_backwards_every_job_once(
-    warm: Gateway, all_ids: list[str], lasts: list[int]
+    cached: Gateway, all_ids: list[str], lasts: list[int]
 ) -> None:
     """Each page is in the list's order, not reversed."""
     seen: list[str] = []
     before = None
     for turn in range(len(all_ids)):
-        connection = page(warm, last=lasts[turn % len(lasts)], before=before)
+        connection = page(cached, last=lasts[turn % len(lasts)], before=before)
         seen = ids(connection) + seen
         if not connection["pageInfo"]["hasPreviousPage"]:
             break
@@ -82,16 +82,16 @@ def test_12_13_14_21_backwards_every_job_once(
 
 
 @pytest.mark.parametrize("at", [0, 1, 99, 100, 198, 199, 238, 239])
-def test_11_any_edge_resumes_after_itself(warm: Gateway, all_ids: list[str], at: int) -> None:
+def test_11_any_edge_resumes_after_itself(cached: Gateway, all_ids: list[str], at: int) -> None:
     """The edge is within a page, at its end, or at the end of the list."""
-    edges = page(warm, first=500)["edges"]
-    assert ids(page(warm, first=2, after=edges[at]["cursor"])) == all_ids[at + 1 : at + 3]
-    assert ids(page(warm, last=2, before=edges[at]["cursor"])) == all_ids[max(at - 2, 0) : at]
+    edges = page(cached, first=500)["edges"]
+    assert ids(page(cached, first=2, after=edges[at]["cursor"])) == all_ids[at + 1 : at + 3]
+    assert ids(page(cached, last=2, before=edges[at]["cursor"])) == all_ids[max(at - 2, 0) : at]
 
 
-def test_15_18_first_and_last_together(warm: Gateway, all_ids: list[str]) -> None:
+def test_15_18_first_and_last_together(cached: Gateway, all_ids: list[str]) -> None:
     """`first` from the front, then `last` from the back of that; both booleans are exact."""
-    connection = page(warm, first=10, last=3)
+    connection = page(cached, first=10, last=3)
     assert ids(connection) == all_ids[7:10]
     assert connection["pageInfo"]["hasNextPage"]
     assert connection["pageInfo"]["hasPreviousPage"]

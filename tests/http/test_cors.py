@@ -50,10 +50,10 @@ def preflight(
     method: str = "POST",
     headers: str | None = None,
 ) -> Answer:
-    asked = {"Origin": origin, "Access-Control-Request-Method": method}
+    sent = {"Origin": origin, "Access-Control-Request-Method": method}
     if headers is not None:
-        asked["Access-Control-Request-Headers"] = headers
-    return gateway.send("OPTIONS", path, headers=asked)
+        sent["Access-Control-Request-Headers"] = headers
+    return gateway.send("OPTIONS", path, headers=sent)
 
 
 def allowed_origin(answer: Answer) -> str | None:
@@ -84,7 +84,7 @@ def test_no_other_origin_is_allowed(open_to_two: Gateway, origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "sent",
     [
         {"headers": "x-router-secret"},
         {"headers": "content-type,x-router-secret"},
@@ -94,10 +94,10 @@ def test_no_other_origin_is_allowed(open_to_two: Gateway, origin: str) -> None:
     ],
 )
 def test_other_headers_and_methods_are_not_allowed(
-    open_to_two: Gateway, asked: dict[str, str]
+    open_to_two: Gateway, sent: dict[str, str]
 ) -> None:
     """A page must never have a router's secret."""
-    assert preflight(open_to_two, APP, **asked).status == 400
+    assert preflight(open_to_two, APP, **sent).status == 400
 
 
 @pytest.mark.parametrize(

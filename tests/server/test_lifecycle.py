@@ -53,7 +53,7 @@ def test_the_first_signal_drains_and_the_second_ends(sandbox: Sandbox, workers: 
         gateway = Gateway(process.url, sandbox)
         until(lambda: readyz(gateway) == (200, "ready\n"))
         sandbox.fault("hang", access_key_id=CALLERS["ada"].access_key_id)
-        hanging = threading.Thread(target=lambda: _ask_in_vain(gateway))
+        hanging = threading.Thread(target=lambda: _ask_until_disconnected(gateway))
         hanging.start()
         until(lambda: sandbox.count() == 1)
         if workers == 1:
@@ -74,7 +74,7 @@ def test_the_first_signal_drains_and_the_second_ends(sandbox: Sandbox, workers: 
     assert code == 0
 
 
-def _ask_in_vain(gateway: Gateway) -> None:
+def _ask_until_disconnected(gateway: Gateway) -> None:
     with contextlib.suppress(httpx.TransportError):
         gateway.ask(JOBS)
 

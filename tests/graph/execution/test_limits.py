@@ -93,7 +93,7 @@ CIRCLES = {
 }
 
 
-def written(form: str, limit: str, amount: int) -> str:
+def document_with(form: str, limit: str, amount: int) -> str:
     jobs = limit != "root_fields" or "alias" in form
     inner = WITH["root_fields" if not jobs else limit](amount)
     return form.format(
@@ -118,7 +118,7 @@ def rejection(query: str, **limits: int) -> GatewayError | None:
     return None
 
 
-def walked(
+def walk(
     document: DocumentNode, selections: Any, depth: int = 0, *, hidden: bool = False
 ) -> Iterator[tuple[SelectionNode, int, bool]]:
     """Expand all fragments: yield each selection, its depth, and whether it is introspection."""
@@ -136,12 +136,12 @@ def walked(
         named = isinstance(each, FieldNode) and each.name.value in INTROSPECTION
         inside = depth + (isinstance(each, FieldNode) and not hidden)
         for selected in below:
-            yield from walked(document, selected.selections, inside, hidden=hidden or named)
+            yield from walk(document, selected.selections, inside, hidden=hidden or named)
 
 
-def expanded(document: DocumentNode, operation: OperationDefinitionNode) -> Count:
+def expand(document: DocumentNode, operation: OperationDefinitionNode) -> Count:
     """Count an operation by expanding all of it."""
-    all_of_it = list(walked(document, operation.selection_set.selections))
+    all_of_it = list(walk(document, operation.selection_set.selections))
     found = [(each, depth, hid) for each, depth, hid in all_of_it if isinstance(each, FieldNode)]
     spread = [each.name.value for each, _, _ in all_of_it if isinstance(each, FragmentSpreadNode)]
     of_fragments = {
@@ -160,10 +160,10 @@ def expanded(document: DocumentNode, operation: OperationDefinitionNode) -> Coun
     )
 
 
-def plainly(document: DocumentNode) -> list[Count]:
+def count_by_expanding(document: DocumentNode) -> list[Count]:
     """Count each operation of a document by expanding it."""
     return [
-        expanded(document, each)
+        expand(document, each)
         for each in document.definitions
         if isinstance(each, OperationDefinitionNode)
     ]
@@ -173,8 +173,8 @@ def plainly(document: DocumentNode) -> list[Count]:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_document_at_a_limit_passes_and_one_over_it_fails(form: str, limit: str) -> None:
     """The error names the amount, the limit and the setting."""
-    query = written(FORMS[form], limit, 8)
-    has = max(getattr(each, limit) for each in plainly(parse(query)))
+    query = document_with(FORMS[form], limit, 8)
+    has = max(getattr(each, limit) for each in count_by_expanding(parse(query)))
     if "alias" not in form or limit != "root_fields":
         assert has >= 8  # what is counted is what was hidden
 
@@ -192,8 +192,8 @@ def test_a_document_at_a_limit_passes_and_one_over_it_fails(form: str, limit: st
 )
 def test_the_defaults_apply_without_settings(limit: str, accepted: int) -> None:
     above = limit == "depth"  # the connection is a level of its own
-    assert rejection(written(FORMS["bare"], limit, accepted - above)) is None
-    error = rejection(written(FORMS["bare"], limit, accepted - above + 1))
+    assert rejection(document_with(FORMS["bare"], limit, accepted - above)) is None
+    error = rejection(document_with(FORMS["bare"], limit, accepted - above + 1))
 
     assert error is not None
     assert f" {accepted + 1} " in error.message
@@ -214,7 +214,7 @@ def test_the_default_of_selections_applies_without_settings(more: int, refused: 
 @pytest.mark.parametrize("circle", CIRCLES)
 def test_an_invalid_document_is_left_to_validation(circle: str, limit: str) -> None:
     """Circular and undefined fragments, and duplicate names, exceed no limit."""
-    query = written(CIRCLES[circle], limit, 8)
+    query = document_with(CIRCLES[circle], limit, 8)
     error = rejection(query, **{limit: 10**6})
 
     assert isinstance(error, ValidationFailedError)
@@ -223,7 +223,7 @@ def test_an_invalid_document_is_left_to_validation(circle: str, limit: str) -> N
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_circle_hides_nothing(limit: str) -> None:
     """A fragment counts although it spreads itself."""
-    error = rejection(written(CIRCLES["self"], limit, 8), **{limit: 3})
+    error = rejection(document_with(CIRCLES["self"], limit, 8), **{limit: 3})
 
     assert isinstance(error, LimitExceededError)
 
@@ -251,11 +251,11 @@ def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: 
     read = []
     count_definition = limits_module._count_definition
 
-    def noting(definition: Any) -> Any:
+    def recording(definition: Any) -> Any:
         read.append(definition)
         return count_definition(definition)
 
-    monkeypatch.setattr(limits_module, "_count_definition", noting)
+    monkeypatch.setattr(limits_module, "_count_definition", recording)
     (count,) = count_operations(parse(doubling(levels)))
 
     assert len(read) == levels + 2  # with the last fragment and the operation
@@ -292,7 +292,7 @@ def selected(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def acyclic(draw: st.DrawFn) -> str:
+def documents_without_circles(draw: st.DrawFn) -> str:
     """Draw a document in which each fragment spreads later ones only."""
     number = draw(st.integers(0, 4))
     parts = []
@@ -305,11 +305,13 @@ def acyclic(draw: st.DrawFn) -> str:
     return " ".join(draw(st.permutations(parts)))
 
 
-@given(acyclic())
+@given(documents_without_circles())
 def test_counting_equals_expanding(query: str) -> None:
     """This holds for any small document without circular fragments."""
     document = parse(query)
-    assert list(map(asdict, count_operations(document))) == list(map(asdict, plainly(document)))
+    assert list(map(asdict, count_operations(document))) == list(
+        map(asdict, count_by_expanding(document))
+    )
 
 
 JOBS = "audienceGenerationJobs"
@@ -358,7 +360,7 @@ def test_a_rejected_query_costs_no_call(gateway: Gateway, query: str) -> None:
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_setting_is_applied(sandbox: Sandbox, limit: str) -> None:
-    query = written(FORMS["bare"], limit, 6)
+    query = document_with(FORMS["bare"], limit, 6)
     (count,) = count_operations(parse(query))
     with gateway_over(sandbox, **{f"limit_{limit}": getattr(count, limit) - 1}) as narrow:
         answer = narrow.ask(query)

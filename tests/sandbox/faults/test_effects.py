@@ -183,7 +183,7 @@ def test_flaky_fails_for_the_same_calls_in_each_run(url: str) -> None:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[HTTPResponse]:
+def open_response(url: str) -> Iterator[HTTPResponse]:
     """Send a request, and read the head of the response."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:
@@ -196,10 +196,10 @@ def opened(url: str) -> Iterator[HTTPResponse]:
 def test_drip(url: str) -> None:
     expected = get(url, JOBS).body
     switch_on(url, "drip", bytes=900, seconds=0, times=1)
-    with opened(url) as response:
+    with open_response(url) as response:
         pieces = list(iter(response.read1, b""))
     switch_on(url, "drip", seconds=3600, times=1)
-    with opened(url) as response:
+    with open_response(url) as response:
         first = response.read1()
         assert get(url, JOBS).body == expected
 
@@ -212,7 +212,7 @@ def test_half_until_healed(url: str) -> None:
     expected = get(url, JOBS).body
     middle = len(expected) // 2
     switch_on(url, "half")
-    with opened(url) as response:
+    with open_response(url) as response:
         assert response.read(middle) == expected[:middle]
         control(url, "DELETE", "/faults")
         assert response.read() == expected[middle:]

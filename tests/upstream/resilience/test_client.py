@@ -191,14 +191,14 @@ async def test_all_callers_share_one_retry_budget() -> None:
 
 
 async def test_a_failing_region_gets_no_calls_and_the_others_do() -> None:
-    class HalfDead(FakeClient):
+    class FailingInOneRegion(FakeClient):
         async def call(self, caller: Caller, region: str, *request: Any) -> dict[str, Any]:
             response = await super().call(caller, region, *request)
             if region == "us-east-1":
                 raise UNAVAILABLE
             return response
 
-    fake = HalfDead()
+    fake = FailingInOneRegion()
     client = resilient(fake)
     for number in range(REGION_FAILURES):
         await fail(client, numbered_caller(number), "us-east-1")
