@@ -71,6 +71,8 @@ def check_files(settings: Settings) -> tuple[Mapping[str, Issuer], list[Row]]:
         check("OIDC file", lambda: _read_issuers(oidc_file, issuers))
     if (secrets := settings.router_secret_file) is not None:
         check("router secrets", lambda: f"secrets: {len(RouterSecrets.read(secrets).accepted)}")
+    if settings.cache_url_file is not None:
+        check("cache URL", lambda: _read_cache_url(settings))
     if settings.graphiql:
         check("explorer", _load_graphiql)
     return issuers, rows
@@ -79,6 +81,11 @@ def check_files(settings: Settings) -> tuple[Mapping[str, Issuer], list[Row]]:
 def _read_issuers(path: Path, issuers: dict[str, Issuer]) -> str:
     issuers.update(read_oidc_file(path))
     return f"issuers: {len(issuers)}; roles: {sum(len(each.role) for each in issuers.values())}"
+
+
+def _read_cache_url(settings: Settings) -> str:
+    settings.read_cache_url()
+    return "the file has a valid URL"
 
 
 def _load_graphiql() -> str:
@@ -301,9 +308,13 @@ def _fits(key: Key, algorithm: str) -> bool:
 
 
 async def check_redis(settings: Settings) -> list[Row]:
-    if settings.cache_url == "memory://":
+    try:
+        url = settings.read_cache_url()
+    except SettingsError:
+        return [row_of("redis", skipped("the cache URL is invalid"))]
+    if url == "memory://":
         return [row_of("redis", skipped("GATEWAY_CACHE_URL is memory://: no cache is shared"))]
-    client, parts = RedisClient(settings.cache_url), urlsplit(settings.cache_url)
+    client, parts = RedisClient(url), urlsplit(url)
     address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no password
     try:
         rows = [await attempt("redis", _check_latency(client), diagnosis.redis_problem, address)]

@@ -88,6 +88,8 @@ INVALID_FILES: dict[str, tuple[str, str | None, list[str]]] = {
     "missing": ("oidc_file", None, ["cannot be read"]),
     "no TOML": ("oidc_file", "[[issuer", ["not valid TOML"]),
     "no issuer": ("oidc_file", 'issuer = "x"', ["is invalid", "issuer"]),
+    "missing cache URL": ("cache_url_file", None, ["cannot be read"]),
+    "invalid cache URL": ("cache_url_file", "CANARY://x", ["not a single line with a cache URL"]),
     "missing secrets": ("router_secret_file", None, ["cannot be read"]),
     "short secret": ("router_secret_file", "SHORT-CANARY", ["line 1", "not a valid secret"]),
 }
@@ -103,7 +105,11 @@ def test_an_invalid_file_fails_and_the_rest_is_checked(
     callers = "aws-headers,oidc" if name == "oidc_file" else "aws-headers"
     report = check(upstream_url=sandbox.url, callers=callers, **{name: path})
 
-    what = {"oidc_file": "OIDC file", "router_secret_file": "router secrets"}[name]
+    what = {
+        "oidc_file": "OIDC file",
+        "cache_url_file": "cache URL",
+        "router_secret_file": "router secrets",
+    }[name]
     assert report.code == 2
     assert report.failed == {what}
     report.assert_failed(what, f"GATEWAY_{name.upper()}", str(path), *words)

@@ -1,6 +1,7 @@
 """Checks of Redis: reachability, latency, permissions, writes, scripts and eviction."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,17 @@ def redis() -> Iterator[RedisServer]:
 
 def check_redis(url: str, sandbox: Sandbox, **settings: Any) -> Report:
     return check(upstream_url=sandbox.url, cache_url=url, **settings)
+
+
+def test_a_redis_is_found_by_the_file_of_its_url(
+    redis: RedisServer, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "url"
+    file.write_text(redis.url, encoding="ascii")
+    report = check(upstream_url=sandbox.url, cache_url_file=file)
+
+    assert report.state("redis") == "ok"
+    assert PASSWORD_IN_URLS not in report.printed
 
 
 def test_a_healthy_redis_is_left_without_entries(redis: RedisServer, sandbox: Sandbox) -> None:
