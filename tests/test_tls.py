@@ -5,7 +5,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -131,6 +131,45 @@ async def call_sts(port: int) -> None:
             await client.assume_role("a.b.c", ROLE, "tls-test")
 
 
+def through_proxy(connect: Callable[[int], Awaitable[None]]) -> Callable[[int], Awaitable[None]]:
+    async def connect_through_proxy(port: int) -> None:
+        with pytest.MonkeyPatch.context() as environment:
+            async with connect_proxy() as (url, targets):
+                environment.setenv("HTTPS_PROXY", url)
+                for name in ("NO_PROXY", "no_proxy"):
+                    environment.delenv(name, raising=False)
+                await connect(port)
+        assert f"127.0.0.1:{port}" in targets
+
+    return connect_through_proxy
+
+
+@contextlib.asynccontextmanager
+async def connect_proxy() -> AsyncIterator[tuple[str, list[str]]]:
+    """Serve a proxy for CONNECT requests; yield its URL and the targets of its tunnels."""
+    targets: list[str] = []
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        targets.append(request.split()[1].decode())
+        host, _, port = targets[-1].partition(":")
+        target_reader, target_writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(_copy(reader, target_writer), _copy(target_reader, writer))
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", targets
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 async def fetch_keys(port: int) -> None:
     with pytest.raises(jwks.FETCH_ERRORS):
         await jwks.fetch_keys("https://127.0.0.1", f"https://127.0.0.1:{port}/keys")
@@ -153,7 +192,9 @@ async def export_span(_: int) -> None:
 
 CONNECTIONS: dict[str, Callable[[int], Awaitable[None]]] = {
     "aws": call_aws,
+    "aws through a proxy": through_proxy(call_aws),
     "sts": call_sts,
+    "sts through a proxy": through_proxy(call_sts),
     "issuer": fetch_keys,
     "redis": ping_redis,
     "traces": export_span,
