@@ -32,6 +32,9 @@ REQUEST_LOG: Final = "audience-gateway.request_log"
 
 MAX_LOGGED_PATH = 200
 
+PROBE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+"""Logged at `debug`: health checks and scrapes would be most of the log."""
+
 MAX_OPERATION_NAME = 64
 """Characters logged of an operation's name, which the caller chooses."""
 
@@ -191,7 +194,8 @@ class AccessLogMiddleware:
 def _report(scope: Scope, request_log: RequestLog, seconds: float) -> None:
     request_log.status = request_log.status or CLIENT_CLOSED_REQUEST
     request_log.record_metrics(seconds)
-    log.info(
+    write = log.debug if scope["path"] in PROBE_PATHS else log.info
+    write(
         "request",
         method=scope["method"],
         path=scope["path"][:MAX_LOGGED_PATH],

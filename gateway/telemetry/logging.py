@@ -1,15 +1,21 @@
 """JSON logs of the gateway and its libraries on standard output, one object per line."""
 
+import atexit
 import logging
+import os
 import sys
+import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import orjson
 import structlog
+
+from gateway.telemetry.metrics import LOG_LINES_DROPPED
 
 INNERMOST_FRAMES = 8
 
@@ -30,8 +36,20 @@ LINES_PER_SECOND = 10
 """Per message, so that a flood of malformed requests does not become a flood of log lines."""
 
 
+MAX_QUEUED_LINES = 10_000
+"""Some 5 MB."""
+
+BATCH_SECONDS = 0.02
+"""How long lines wait for others to be written with."""
+
+FLUSH_SECONDS = 1.0
+"""How long the end of the process waits for the last lines to be written."""
+
+
 def configure_logs(level: str) -> None:
     """Write structlog's and the standard library's logs from `level` up to standard output."""
+    writer = LogWriter(sys.stdout.fileno())
+    atexit.register(writer.close)
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -41,10 +59,10 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(writer),  # type: ignore[arg-type]  # two methods suffice
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _WriterHandler(writer)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=())],
@@ -62,6 +80,62 @@ def configure_logs(level: str) -> None:
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.getLogger("uvicorn.error").filters = [RateLimitFilter()]
+
+
+class LogWriter:
+    """Writes lines from a thread, so that no request waits for a reader of the log, or fails.
+
+    Lines are dropped and counted while MAX_QUEUED_LINES wait, and when they cannot be written.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        if self._lines.qsize() < MAX_QUEUED_LINES:
+            self._lines.put(line)
+        else:
+            LOG_LINES_DROPPED.inc()
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        """Wait for the lines so far, but not for a reader that takes none."""
+        self._closing.set()
+        self._lines.put(b"")
+        self._thread.join(FLUSH_SECONDS)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            batch = [self._lines.get()]
+            # Waking for each line would cost a request a tenth of its CPU.
+            self._closing.wait(BATCH_SECONDS)
+            batch += (self._lines.get() for _ in range(self._lines.qsize()))
+            self._write_out(b"".join(batch))
+
+    def _write_out(self, lines: bytes) -> None:
+        try:
+            while lines:
+                lines = lines[os.write(self._file, lines) :]
+        except OSError:
+            LOG_LINES_DROPPED.inc(lines.count(b"\n"))
+
+
+class _WriterHandler(logging.Handler):
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.write(self.format(record).encode() + b"\n")
+        except Exception:  # noqa: BLE001  as the handlers of the library do
+            self.handleError(record)
 
 
 class RateLimitFilter(logging.Filter):

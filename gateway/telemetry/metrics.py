@@ -67,6 +67,10 @@ CIRCUIT_BREAKER_OPEN = Gauge(
     ["target"],
     multiprocess_mode="livemax",
 )
+LOG_LINES_DROPPED = Counter(
+    "gateway_log_lines_dropped",
+    "Log lines dropped because standard output was slow, full or closed.",
+)
 LOOP_LAG_SECONDS = Histogram(
     "gateway_loop_lag_seconds",
     "Delay of the event loop, measured twice a second.",

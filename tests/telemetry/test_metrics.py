@@ -27,9 +27,14 @@ def value(url: str, name: str, **labels: str) -> float:
 
 
 def test_each_request_is_logged_in_one_line(sandbox: Sandbox) -> None:
-    """It has the outcome, digests of caller and document, the operation's name, and the cost."""
+    """It has the outcome, digests of caller and document, the operation's name, and the cost.
+
+    Health checks and scrapes have none.
+    """
     with gateway_process(sandbox.url) as program:
         gateway = Gateway(program.url, sandbox)
+        for path in ("/livez", "/readyz", "/metrics"):
+            gateway.send("GET", path)
         gateway.send("POST", json={"query": NEWEST, "operationName": "Newest"}, headers=ADA)
         gateway.ask(NEWEST)
         gateway.ask(DETAILS)

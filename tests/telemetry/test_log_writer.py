@@ -1,0 +1,99 @@
+"""A log that nobody reads, or that cannot be written, costs lines and no request."""
+
+import os
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from gateway.telemetry import logging as log_module
+from gateway.telemetry.logging import LogWriter
+from tests.gateways import TLS
+from tests.processes import clean_environment, process, until
+
+DROPPED = "gateway_log_lines_dropped_total"
+REQUESTS = 400
+"""Their lines are more than a pipe holds."""
+
+
+@contextmanager
+def gateway_with_stdout(file: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    serve = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
+    # Descriptor 3 keeps the pipe to this process open, whose end means the end of the program.
+    script = f"exec 3>&1; echo starting; exec {shlex.join(serve)} > {shlex.quote(str(file))}"
+    environment = {**clean_environment(), "GATEWAY_DRAIN_SECONDS": "0"}
+    with process(["sh", "-c", script], environment, ready=re.compile("starting")) as started:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: started.has_ended() or _is_live(url), 30)
+        yield url
+        started.end()
+        assert started.wait(5) == 0
+
+
+def _is_live(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/livez", verify=TLS).is_success
+    except httpx.TransportError:
+        return False
+
+
+def serve_requests(url: str) -> float:
+    """Send requests, and return how many log lines were dropped."""
+    with httpx.Client(base_url=url, verify=TLS) as client:
+        for _ in range(REQUESTS):
+            response = client.post("/graphql", json={"query": "{ __typename }"})
+            assert response.json() == {"data": {"__typename": "Query"}}
+        metrics = client.get("/metrics").text
+    found = re.search(rf"^{DROPPED} (\S+)$", metrics, re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+def test_a_reader_that_stalls_holds_no_request(tmp_path: Path) -> None:
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with gateway_with_stdout(pipe) as url:
+            serve_requests(url)
+    finally:
+        os.close(reader)
+
+
+def test_a_reader_that_leaves_fails_no_request(tmp_path: Path) -> None:
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with gateway_with_stdout(pipe) as url:
+        os.close(reader)
+        assert serve_requests(url) > 0
+
+
+def test_a_full_disk_fails_no_request() -> None:
+    with gateway_with_stdout(Path("/dev/full")) as url:
+        assert serve_requests(url) > 0
+
+
+def test_lines_beyond_the_queue_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "MAX_QUEUED_LINES", 100)
+    before = REGISTRY.get_sample_value(DROPPED) or 0
+    reader, file = os.pipe()
+    writer = LogWriter(file)
+    lines = 1000
+    for _ in range(lines):
+        writer.write(b"x" * 999 + b"\n")
+    # A batch is being written, and one queue is full.
+    assert (REGISTRY.get_sample_value(DROPPED) or 0) - before >= lines - 2 * 100 - 1
+
+    os.close(reader)  # lets the writer go on, and fail
+    writer.close()
+    os.close(file)
