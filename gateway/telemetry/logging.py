@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from queue import SimpleQueue
+from select import PIPE_BUF
 from typing import Any
 
 import orjson
@@ -111,14 +112,25 @@ class LogWriter:
         self._thread.join(FLUSH_SECONDS)
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        closing = False
+        while not closing:
             batch = [self._lines.get()]
             # Waking for each line would cost a request a tenth of its CPU.
-            self._closing.wait(BATCH_SECONDS)
+            closing = self._closing.wait(BATCH_SECONDS)
             batch += (self._lines.get() for _ in range(self._lines.qsize()))
-            self._write_out(b"".join(batch))
+            self._write_batch(batch)
 
-    def _write_out(self, lines: bytes) -> None:
+    def _write_batch(self, batch: list[bytes]) -> None:
+        # Workers share a pipe, where longer writes than this may be interleaved.
+        chunk = b""
+        for line in batch:
+            if chunk and len(chunk) + len(line) > PIPE_BUF:
+                self._write_chunk(chunk)
+                chunk = b""
+            chunk += line
+        self._write_chunk(chunk)
+
+    def _write_chunk(self, lines: bytes) -> None:
         try:
             while lines:
                 lines = lines[os.write(self._file, lines) :]

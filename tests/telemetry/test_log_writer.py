@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from select import PIPE_BUF
 
 import httpx
 import pytest
@@ -97,3 +98,19 @@ def test_lines_beyond_the_queue_are_dropped_and_counted(monkeypatch: pytest.Monk
     os.close(reader)  # lets the writer go on, and fail
     writer.close()
     os.close(file)
+
+
+def test_lines_of_several_workers_are_not_interleaved() -> None:
+    """Whole lines, in writes of a size that a pipe keeps together."""
+    reader, file = os.pipe2(os.O_DIRECT)  # one read returns one write
+    writer = LogWriter(file)
+    lines = [b"x" * number + b"\n" for number in range(1, 200)]  # some 20 kB
+    for line in lines:
+        writer.write(line)
+    writer.close()
+    os.close(file)
+    writes = list(iter(lambda: os.read(reader, 65536), b""))
+    os.close(reader)
+
+    assert b"".join(writes) == b"".join(lines)
+    assert all(len(write) <= PIPE_BUF and write.endswith(b"\n") for write in writes)
