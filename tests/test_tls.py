@@ -6,17 +6,11 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from redis.exceptions import RedisError
 
 from gateway.auth import jwks
@@ -27,55 +21,12 @@ from gateway.errors import UpstreamUnavailableError
 from gateway.telemetry.otel import OtelTracer
 from gateway.upstream.cache.redis import RedisClient
 from gateway.upstream.client import CleanRoomsClient, aws_client, aws_session
+from tests.certificates import LOOPBACK, CertificateAuthority
 
 REGION = "us-east-1"
 CALLER = Caller.from_keys("ASIATLSTEST000000000", "secret", "token")
 ROLE = Role(role_arn="arn:aws:iam::111122223333:role/reader", match={})
 HANDSHAKE_SECONDS = 10.0
-
-
-class CertificateAuthority:
-    """Issues certificates into files that have the key too."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        certificate = self._build(self._name, self._key, ca=True)
-        self.file = folder / "authority.pem"
-        self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
-
-    def issue(self, *names: x509.GeneralName, days: int = 1, self_signed: bool = False) -> Path:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        issuer = (name, key) if self_signed else (self._name, self._key)
-        certificate = self._build(name, key, *names, days=days, issuer=issuer)
-        path = self._folder / f"{x509.random_serial_number()}.pem"
-        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
-        return path
-
-    def _build(
-        self,
-        name: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        *names: x509.GeneralName,
-        days: int = 1,
-        ca: bool = False,
-        issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None,
-    ) -> x509.Certificate:
-        issuer_name, issuer_key = issuer or (name, key)
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder(issuer_name, name, key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=10))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(issuer_key, hashes.SHA256())
 
 
 class TlsServer:
@@ -200,7 +151,6 @@ CONNECTIONS: dict[str, Callable[[int], Awaitable[None]]] = {
     "traces": export_span,
 }
 
-LOOPBACK = x509.IPAddress(ip_address("127.0.0.1"))
 OTHER_NAME = x509.DNSName("other.example")
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import LOOPBACK, CertificateAuthority
 from tests.doctor.reports import aws_variables, check
-from tests.doctor.upstreams import fake_server, self_signed
+from tests.doctor.upstreams import fake_server
 from tests.gateways import Sandbox
 from tests.listeners import closing
 
@@ -101,7 +102,8 @@ def test_a_closed_connection_fails(scheme: str) -> None:
 
 
 def test_a_self_signed_certificate_fails(tmp_path: Path) -> None:
-    with fake_server(certificate=self_signed(tmp_path)) as server:
+    certificate = CertificateAuthority(tmp_path).issue(LOOPBACK, self_signed=True)
+    with fake_server(certificate=certificate) as server:
         report = check(upstream_url=f"https://127.0.0.1:{server.port}")
 
     report.assert_failed(UPSTREAM, "not trusted", "self-signed certificate", "AWS_CA_BUNDLE")
