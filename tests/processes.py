@@ -36,6 +36,12 @@ class ProcessStatistics:
         assert found is not None
         return int(found[1]) * 1024
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time used so far, of all threads, in user and in system mode."""
+        # The name of the program, in parentheses, may contain spaces.
+        fields = self._path("stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def open_files(self) -> int:
         return len(list(self._path("fd").iterdir()))
 

@@ -1,0 +1,87 @@
+"""What a request costs a gateway process: CPU, memory, bytes, and the delay of others."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from gateway.dev import aws_headers
+from gateway.sandbox import CALLERS
+from tests.gateways import GRAPHQL, TLS
+from tests.processes import Process
+
+ADA_HEADERS = aws_headers(CALLERS["ada"])
+PROBE_SECONDS = 0.01
+
+
+@dataclass(slots=True)
+class Cost:
+    """`cpu_seconds` and `grown_bytes` are of the process; `livez_seconds` is the slowest probe."""
+
+    cpu_seconds: float = 0.0
+    grown_bytes: int = 0
+    livez_seconds: float = 0.0
+
+
+@contextmanager
+def measured(process: Process) -> Iterator[Cost]:
+    """Measure the block; the cost is complete when it ends. The gateway should be warm."""
+    cost = Cost()
+    cpu, resident, done = process.cpu_seconds(), process.resident_bytes(), threading.Event()
+    highest = resident
+    slowest = 0.0
+
+    def probe() -> None:
+        nonlocal highest, slowest
+        with httpx.Client(verify=TLS, timeout=30) as client:
+            while not done.wait(PROBE_SECONDS):
+                started = time.monotonic()
+                client.get(f"{process.url}/livez")
+                slowest = max(slowest, time.monotonic() - started)
+                highest = max(highest, process.resident_bytes())
+
+    prober = threading.Thread(target=probe)
+    prober.start()
+    try:
+        yield cost
+    finally:
+        done.set()
+        prober.join()
+        cost.cpu_seconds = process.cpu_seconds() - cpu
+        cost.grown_bytes = highest - resident
+        cost.livez_seconds = slowest
+
+
+def post(
+    url: str,
+    query: str,
+    variables: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] = ADA_HEADERS,
+) -> httpx.Response:
+    """Send a query, and read all of the response."""
+    return httpx.post(
+        f"{url}/graphql",
+        content=json.dumps({"query": query, "variables": variables or {}}),
+        headers={"Accept": GRAPHQL, "Content-Type": "application/json", **headers},
+        verify=TLS,
+        timeout=60,
+    )
+
+
+def invented_headers(number: int) -> dict[str, str]:
+    """Return well-formed credentials that no caller has."""
+    return {
+        "X-Aws-Access-Key-Id": f"ASIA{number:016}",
+        "X-Aws-Secret-Access-Key": f"invented-{number}",
+        "X-Aws-Session-Token": f"invented-token-{number}",
+    }
+
+
+def warm(url: str) -> None:
+    """Let the gateway do once what only its first requests do."""
+    for _ in range(3):
+        post(url, "{ audienceModels(first: 1) { nodes { name } } }")
