@@ -3,15 +3,17 @@
 import json
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLSchema, execute, parse
+import orjson
+from graphql import ExecutionResult, GraphQLSchema, execute_sync, parse
+from graphql import build_schema as build_plain_schema
 
 from benchmarks import upstream
 from benchmarks.queries import EVERY_FIELD, credentials
 from gateway.auth.credentials import Caller
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
-from gateway.graph.execution.rows import RowExecutor
-from gateway.graph.schema import build_schema, executable_schema
+from gateway.graph.meter import Meter
+from gateway.graph.schema import build_schema, client_sdl, executable_schema
 from gateway.settings import Settings
 from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.values import Listing, Page, PageRequest
@@ -32,13 +34,6 @@ class OnePage:
         return self._page
 
 
-class FieldByField(RowExecutor):
-    """Completes rows as graphql-core does, one field after the other."""
-
-    def row_completer(self, *_: Any) -> None:
-        """Complete nothing by the shortcut."""
-
-
 class Execution:
     """Executes the query for every field, in both ways."""
 
@@ -50,6 +45,8 @@ class Execution:
         self._settings = Settings()
         self._engine = Engine(self._schema, self._settings)
         self._document = parse(EVERY_FIELD)
+        self._plain_data: Any = None
+        self._plain_schema = build_plain_schema(client_sdl())
 
     async def ours(self) -> GraphResult:
         """Run the engine, which has cached the document."""
@@ -59,15 +56,12 @@ class Execution:
         return result
 
     async def stock(self) -> ExecutionResult:
-        """Execute the parsed document field by field."""
-        result: Any = execute(
-            self._schema,
-            self._document,
-            context_value=self._context(),
-            variable_values=VARIABLES,
-            executor_class=FieldByField,
+        """Execute the parsed document by graphql-core alone, over the same data as dicts."""
+        if self._plain_data is None:
+            self._plain_data = orjson.loads(orjson.dumps((await self.ours()).data))
+        executed = execute_sync(
+            self._plain_schema, self._document, self._plain_data, variable_values=VARIABLES
         )
-        executed: ExecutionResult = await result
         assert not executed.errors
         return executed
 
@@ -80,4 +74,5 @@ class Execution:
             page_budget=CallBudget(20, ""),
             item_budget=CallBudget(500, ""),
         )
-        return Context(settings=self._settings, loader_or_error=loader)
+        meter = Meter(self._settings, deadline=float("inf"))
+        return Context(settings=self._settings, loader_or_error=loader, meter=meter)

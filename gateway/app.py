@@ -19,6 +19,7 @@ from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
+from gateway.graph.meter import Meter
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
@@ -112,19 +113,27 @@ def make_context(
     settings: Settings, client: CachedClient, identity: Identity, options: RequestOptions
 ) -> Context:
     """Make the context of a request; its deadline starts now."""
+    deadline = asyncio.get_running_loop().time() + settings.deadline_seconds
+    meter = Meter(settings, deadline=deadline)
     if isinstance(identity, GatewayError):
-        return Context(settings=settings, loader_or_error=identity, from_router=options.from_router)
+        return Context(
+            settings=settings,
+            loader_or_error=identity,
+            meter=meter,
+            from_router=options.from_router,
+        )
     loader = RequestLoader(
         client,
         identity,
         fresh=options.fresh,
-        deadline=asyncio.get_running_loop().time() + settings.deadline_seconds,
+        deadline=deadline,
         page_budget=CallBudget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),
         item_budget=CallBudget(settings.max_detail_calls, "GATEWAY_MAX_DETAIL_CALLS"),
     )
     return Context(
         settings=settings,
         loader_or_error=loader,
+        meter=meter,
         show_cost=options.show_cost,
         from_router=options.from_router,
     )

@@ -3,9 +3,11 @@
 import asyncio
 import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
+
+from graphql.pyutils import gather_with_cancel
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -66,6 +68,30 @@ class SingleFlight(Generic[T]):
             del self._tasks[key]
         if task.done() and not task.cancelled():
             task.exception()  # marks it as retrieved, even if no waiter is left
+
+
+async def settle(
+    calls: Sequence[Callable[[], Awaitable[T]]],
+    *,
+    concurrency: int,
+    errors: type[Exception] | tuple[type[Exception], ...],
+) -> list[T | Exception]:
+    """Run the calls, `concurrency` at a time; return the result or the error of each, in order.
+
+    Another exception than one of `errors` cancels all, and is raised.
+    """
+    results: list[Any] = [None] * len(calls)
+    pending = iter(range(len(calls)))
+
+    async def work() -> None:
+        for index in pending:
+            try:
+                results[index] = await calls[index]()
+            except errors as error:
+                results[index] = error
+
+    await gather_with_cancel(*(work() for _ in range(min(concurrency, len(calls)))))
+    return results
 
 
 class KeyedSemaphore(Generic[K]):

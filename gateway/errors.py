@@ -112,6 +112,13 @@ class LimitExceededError(GatewayError):
     meaning = "The request exceeds a limit or budget of the gateway; the message names it."
     remedy = "Request fewer items or fields."
 
+    def __init__(
+        self, message: str, *, aws: AwsErrorDetails | None = None, limit: str = ""
+    ) -> None:
+        """`limit` is the name of the limit in metrics."""
+        super().__init__(message, aws=aws)
+        self.limit = limit
+
 
 class OverloadedError(GatewayError):
     code = "OVERLOADED"

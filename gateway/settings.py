@@ -262,7 +262,14 @@ class Settings(BaseSettings):
     limit_fields: Limit = Field(
         50000,
         ge=1,
-        description="Fields in a response, estimated from the query; those of each row count.",
+        description="Fields and list elements in a response, those of each row counted: estimated "
+        "from the query, then counted.",
+    )
+    limit_rows: Limit = Field(
+        50000, ge=1, description="Rows of lists examined by an operation, from the cache or not."
+    )
+    limit_answer_bytes: Limit = Field(
+        16 * 1024 * 1024, ge=1, description="Size of a response in bytes."
     )
     limit_body_bytes: int = Field(
         262144,

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import strawberry
 
 from gateway.errors import BadUserInputError, ForbiddenError, GatewayError
+from gateway.graph.meter import Meter
 from gateway.settings import Settings
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.values import RequestCost
@@ -16,6 +17,7 @@ class Context:
     settings: Settings
     loader_or_error: RequestLoader | GatewayError
     """The caller's loader, or the error of each data field if the request has no caller."""
+    meter: Meter
     show_cost: bool = False
     """Whether to report the cost in `extensions.cost`."""
     from_router: bool = True

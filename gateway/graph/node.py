@@ -7,13 +7,14 @@ specification.
 import binascii
 from base64 import b64decode
 from binascii import b2a_base64
-from collections.abc import Awaitable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import strawberry
 
-from gateway.errors import BadUserInputError, LimitExceededError
-from gateway.graph.context import Info
+from gateway.errors import BadUserInputError, GatewayError, LimitExceededError
+from gateway.graph.context import Context
 
 if TYPE_CHECKING:
     from gateway.graph.types.resource_type import ResourceType
@@ -65,29 +66,52 @@ def parse_id(text: str, *, argument: str) -> "tuple[ResourceType, str]":
     )
 
 
-def resolve_entities(info: Info, representations: list[Any]) -> list[Awaitable[Node | None]]:
+@dataclass(frozen=True, slots=True)
+class NamedObject:
+    """An object to fetch: its type, its key, and the argument that names it."""
+
+    resource: "ResourceType"
+    key: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedObjects:
+    """The value of a list field whose objects the request names: each to fetch, null, or failed."""
+
+    named: Sequence[NamedObject | GatewayError | None]
+
+
+def resolve_entities(context: Context, representations: list[Any]) -> NamedObjects:
     """Resolve `_entities`: each representation to its object, null if that is gone, or an error.
 
     Only the key is read from a representation: the object is fetched with the caller's
     credentials. Raises LimitExceededError for too many of them.
     """
-    limit = info.context.settings.limit_ids
+    limit = context.settings.limit_ids
     if len(representations) > limit:
         raise LimitExceededError(
-            f"`representations` has {len(representations)} entries. Accepted: up to {limit}."
+            f"`representations` has {len(representations)} entries. Accepted: up to {limit}.",
+            limit="ids",
         )
-    return [_resolve_entity(info, each) for each in representations]
+    if isinstance(context.loader_or_error, GatewayError):
+        # The router expects a null for each, and the reason is the same for all.
+        return NamedObjects([context.loader_or_error] * len(representations))
+    return NamedObjects([_named_object(each) for each in representations])
 
 
-async def _resolve_entity(info: Info, representation: Any) -> Node | None:
-    resource, member, value = _parse_representation(representation)
-    if member == "id":
-        type_name, _ = from_global_id(value) or ("", "")
-        if type_name != resource.name:
-            raise BadUserInputError(f"`id` is not the id of a {resource.name}.")
-        _, value = parse_id(value, argument="id")
-    resource.check_key(value, argument=member)
-    return await resource.find(info, value, argument=member)
+def _named_object(representation: Any) -> NamedObject | GatewayError:
+    try:
+        resource, member, value = _parse_representation(representation)
+        if member == "id":
+            type_name, _ = from_global_id(value) or ("", "")
+            if type_name != resource.name:
+                return BadUserInputError(f"`id` is not the id of a {resource.name}.")
+            _, value = parse_id(value, argument="id")
+        resource.check_key(value, argument=member)
+    except BadUserInputError as error:
+        return error
+    return NamedObject(resource, value, member)
 
 
 def _parse_representation(representation: Any) -> "tuple[ResourceType, str, str]":

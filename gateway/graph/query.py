@@ -7,7 +7,7 @@ import strawberry
 
 from gateway.errors import BadUserInputError, LimitExceededError
 from gateway.graph.context import Info
-from gateway.graph.node import Node, parse_id
+from gateway.graph.node import NamedObject, NamedObjects, Node, parse_id
 from gateway.graph.pagination.connection import Connection, ListQuery, connection_field
 from gateway.graph.types.audience_export_job import EXPORT_JOB, AudienceExportJob
 from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJob
@@ -120,7 +120,7 @@ def _object_field(resource: ArnResourceType, noun: str) -> Any:
         arn: Annotated[str, strawberry.argument(name=argument, description=description)],
     ) -> Any:
         resource.check_key(arn, argument=argument)
-        return await resource.fetch(info, arn, argument=argument)
+        return await resource.fetch(info.context, arn, argument=argument)
 
     text = f"The {noun} with this ARN, from the ARN's region. AWS: {resource.get_operation}."
     field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.OBJECT, text))
@@ -173,7 +173,7 @@ class QueryWithNodes(Query):
         ],
     ) -> Node | None:
         resource, key = parse_id(id, argument="id")
-        return await resource.find(info, key, argument="id")
+        return await resource.find(info.context, key, argument="id")  # type: ignore[return-value]
 
     @strawberry.field(
         **costly(
@@ -192,15 +192,16 @@ class QueryWithNodes(Query):
     ) -> list[Node | None] | None:
         limit = info.context.settings.limit_ids
         if len(ids) > limit:
-            raise LimitExceededError(f"`ids` has {len(ids)} ids. Accepted: up to {limit}.")
+            raise LimitExceededError(
+                f"`ids` has {len(ids)} ids. Accepted: up to {limit}.", limit="ids"
+            )
         info.context.loader  # noqa: B018  raises, so that without a caller the field fails, not each id
-        # Awaitables, not objects: each id fails or is null by itself.
-        return [_node_or_none(info, each) for each in ids]  # type: ignore[misc]
+        return NamedObjects([_parse_or_none(each) for each in ids])  # type: ignore[return-value]
 
 
-async def _node_or_none(info: Info, global_id: str) -> Node | None:
+def _parse_or_none(global_id: str) -> NamedObject | None:
     try:
         resource, key = parse_id(global_id, argument="ids")
     except BadUserInputError:
         return None
-    return await resource.find(info, key, argument="ids")
+    return NamedObject(resource, key, "ids")

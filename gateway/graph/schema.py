@@ -48,7 +48,7 @@ class Subgraph(strawberry.federation.Schema):
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
         # Strawberry's own would build the objects from what the request contains.
-        return resolve_entities(info, representations)  # type: ignore[return-value]
+        return resolve_entities(info.context, representations)  # type: ignore[return-value]
 
     def as_str(self) -> str:
         # Strawberry does not print the description of a schema.

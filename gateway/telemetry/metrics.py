@@ -58,6 +58,11 @@ CACHE_LOOKUPS = Counter(
     "progress), `upstream`, or `stale` (an expired response, because the upstream failed).",
     ["result"],
 )
+REJECTIONS = Counter(
+    "gateway_rejections",
+    "Requests, connections and calls rejected, by the limit that they exceed.",
+    ["limit"],
+)
 RATE_LIMITED_CALLS = Counter(
     "gateway_rate_limited_calls", "Upstream calls rejected by the rate limit of their caller."
 )

@@ -6,11 +6,11 @@ from typing import Any
 
 import structlog
 from graphql import (
+    DocumentNode,
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
     OperationType,
-    execute,
     get_operation_ast,
 )
 
@@ -24,15 +24,13 @@ from gateway.errors import (
 from gateway.graph.context import Context
 from gateway.graph.execution.cost import CostEstimator, EstimatedCost
 from gateway.graph.execution.documents import MAX_ERRORS, DocumentRejectedError, Documents
-from gateway.graph.execution.rows import RowExecutor
+from gateway.graph.execution.executor import MAX_LISTED_ERRORS, ObjectExecutor
+from gateway.graph.meter import OperationEndedError
 from gateway.settings import Settings
 from gateway.telemetry.logging import exception_fields
-from gateway.telemetry.metrics import OK
+from gateway.telemetry.metrics import OK, REJECTIONS
 
 log = structlog.get_logger()
-
-MAX_LISTED_ERRORS = 50
-"""The other errors of a response are counted in `extensions.errorsOmitted`."""
 
 MASKED = "Internal error. The gateway's log has the details under this request id."
 
@@ -101,25 +99,43 @@ class Engine:
             estimate.check(self._settings)
         except LimitExceededError as error:
             return _rejected(GraphQLError(error.message, original_error=error))
-        result = execute(
-            self._schema,
-            document,
-            context_value=context,
-            variable_values=request.variables,
-            operation_name=name,
-            executor_class=RowExecutor,
-            hide_suggestions=not self._settings.introspection,
-            max_coercion_errors=MAX_ERRORS - 1,
-        )
-        formatted = _format_result(await result if isinstance(result, Awaitable) else result)
+        result = await self._execute(document, request, context)
         return replace(
-            formatted,
-            extensions=formatted.extensions | _extensions(context, estimate),
+            result,
+            extensions=result.extensions | _extensions(context, estimate),
             operation=operation.name.value if operation.name else None,
         )
 
+    async def _execute(
+        self, document: DocumentNode, request: GraphRequest, context: Context
+    ) -> GraphResult:
+        executor = ObjectExecutor.build(
+            self._schema,
+            document,
+            context_value=context,
+            raw_variable_values=request.variables,
+            operation_name=request.operation_name or None,
+            hide_suggestions=not self._settings.introspection,
+            max_coercion_errors=MAX_ERRORS - 1,
+        )
+        if isinstance(executor, list):
+            return _rejected(*executor)
+        assert isinstance(executor, ObjectExecutor)  # noqa: S101  the other value of build
+        try:
+            result = executor.execute_operation()
+            if isinstance(result, Awaitable):
+                result = await result
+        except OperationEndedError as ended:
+            return _rejected(GraphQLError(ended.error.message, original_error=ended.error))
+        assert isinstance(result, ExecutionResult)  # noqa: S101  nothing is deferred
+        return _format_result(result, executor.omitted_errors)
+
 
 def _rejected(*errors: GraphQLError) -> GraphResult:
+    for error in errors:
+        cause = error.original_error
+        if isinstance(cause, LimitExceededError) and cause.limit:
+            REJECTIONS.labels(cause.limit).inc()
     return GraphResult(None, [_format_error(error) for error in errors])
 
 
@@ -146,10 +162,12 @@ def _extensions(context: Context, estimate: EstimatedCost) -> dict[str, Any]:
     return extensions
 
 
-def _format_result(result: ExecutionResult) -> GraphResult:
+def _format_result(result: ExecutionResult, omitted: int) -> GraphResult:
     errors = result.errors or []
-    formatted = [_format_error(error) for error in errors[:MAX_LISTED_ERRORS]]
-    omitted = len(errors) - len(formatted)
+    # All of them, so that each crash is logged.
+    formatted = [_format_error(error) for error in errors]
+    omitted += len(formatted[MAX_LISTED_ERRORS:])
+    del formatted[MAX_LISTED_ERRORS:]
     extensions = {"errorsOmitted": omitted} if omitted else {}
     if result.data is None:
         # Errors of variables precede execution and have no path.

@@ -28,7 +28,6 @@ from gateway.graph.pagination.cursor import CursorPosition, listing_digest
 from gateway.graph.pagination.pager import (
     DEFAULT_FIRST,
     MAX_FIRST,
-    ListedItem,
     PageArguments,
     PageResult,
     UpstreamList,
@@ -74,27 +73,18 @@ class PageInfo:
 
 @strawberry.type(description="An item of a list, with its cursor.")
 class Edge(Generic[T]):
-    page: strawberry.Private[PageResult]
-    listed: strawberry.Private[ListedItem]
-
-    @strawberry.field(
+    cursor: str = strawberry.field(
         description="The position after the item. Opaque: pass it as `after` or `before`. May be "
         "long: send such queries by POST."
     )
-    def cursor(self) -> str:
-        return self.page.cursor(self.listed)
-
-    @strawberry.field(description="The item.")
-    def node(self) -> T:
-        node: T = self.page.source.resource.from_item(self.listed.item)
-        return node
+    node: T = strawberry.field(description="The item.")
 
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
     page: strawberry.Private[PageResult]
 
-    # `execution.rows` completes a PageResult as a list of edges or nodes.
+    # `execution.executor` completes a PageResult as a list of edges or nodes.
     @strawberry.field(description="The items of the page, each with its cursor.")
     def edges(self) -> list[Edge[T]]:
         return self.page  # type: ignore[return-value]
@@ -211,13 +201,13 @@ class _ConnectionExtension(FieldExtension):
 def _page_loader(
     info: Info, listing: Listing, after: CursorPosition | None, *, nested: bool
 ) -> Callable[[str | None], Awaitable[Page]]:
-    loader = info.context.loader
+    loader, meter = info.context.loader, info.context.meter
     first_token = None if after is None else after.token
 
     async def load(token: str | None) -> Page:
         per_row = nested and token == first_token
         try:
-            return await loader.page(PageRequest(listing, token), per_row=per_row)
+            page = await loader.page(PageRequest(listing, token), per_row=per_row)
         except BudgetSpentError as error:
             if not per_row:
                 raise
@@ -231,6 +221,9 @@ def _page_loader(
                 "`after` is a cursor that AWS no longer accepts. Start without it.",
                 aws=error.aws,
             ) from error
+        meter.charge_rows(len(page.items))
+        await meter.pause()
+        return page
 
     return load
 

@@ -7,11 +7,17 @@ import strawberry
 from strawberry import enum_value
 
 from gateway.errors import BadUserInputError
-from gateway.graph.context import Info
+from gateway.graph.context import Context
 from gateway.graph.node import Node
 from gateway.graph.pagination.pager import check_not_repeated
 from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJob
-from gateway.graph.types.resource_type import ResourceType, link_field, region_of, row_field
+from gateway.graph.types.resource_type import (
+    ResourceObject,
+    ResourceType,
+    link_field,
+    region_of,
+    row_field,
+)
 from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,
@@ -55,7 +61,6 @@ class AudienceExportJob(Node):
     audience_generation_job: AudienceGenerationJob | None = link_field(
         JOB, "The job whose audience is exported."
     )
-    item: strawberry.Private[Item]
 
 
 class AudienceExportJobType(ResourceType):
@@ -68,19 +73,18 @@ class AudienceExportJobType(ResourceType):
     def check_key(self, key: str, *, argument: str) -> None:
         JOB.check_key(_job_arn_of(key, argument), argument=argument)
 
-    async def find(self, info: Info, key: str, *, argument: str) -> AudienceExportJob | None:
+    async def find(self, context: Context, key: str, *, argument: str) -> ResourceObject | None:
         """Search the list of the export's job."""
         arn = _job_arn_of(key, argument)
-        region = info.context.check_region(region_of(arn), argument=argument)
+        region = context.check_region(region_of(arn), argument=argument)
         listing = Listing(self.list_operation, region, ((JOB.arn_member, arn),))
-        loader = info.context.loader
+        loader = context.loader
         token, seen = None, set[str]()
         while True:
             page = await loader.page(PageRequest(listing, token), per_row=token is None)
             found = next((item for item in page.items if _key_of(item) == key), None)
             if found is not None:
-                export: AudienceExportJob = self.from_item(loader.first_seen(key, found))
-                return export
+                return ResourceObject(self, loader.first_seen(key, found))
             if page.next_token is None:
                 return None
             token = page.next_token

@@ -16,10 +16,11 @@ from gateway.graph.types.configured_audience_model import (
 )
 from gateway.graph.types.resource_type import (
     ArnResourceType,
-    Details,
+    ResourceObject,
     detail_field,
     link_field,
     region_of,
+    row_field,
 )
 from gateway.graph.types.values import (
     UNKNOWN,
@@ -29,8 +30,8 @@ from gateway.graph.types.values import (
     S3ConfigMap,
     StatusDetails,
     Tag,
+    tag_list,
 )
-from gateway.upstream.values import Item
 
 if TYPE_CHECKING:
     from gateway.graph.types.audience_export_job import AudienceExportJob
@@ -119,8 +120,8 @@ class Collaboration:
 Export = Annotated["AudienceExportJob", strawberry.lazy("gateway.graph.types.audience_export_job")]
 
 
-def _exports_of(self: "AudienceGenerationJob") -> ListQuery:
-    arn = self.audience_generation_job_arn
+def _exports_of(self: ResourceObject) -> ListQuery:
+    arn = self.item[JOB.arn_member]
     return ListQuery(region_of(arn), ((JOB.arn_member, arn),))
 
 
@@ -156,7 +157,7 @@ class AudienceGenerationJob(Node):
         "Whether the audience includes the seed audience."
     )
     metrics: AudienceQualityMetrics | None = detail_field("The quality of the audience.")
-    tags: list[Tag] | None = detail_field("The job's tags.", Tag.from_map)
+    tags: list[Tag] | None = detail_field("The job's tags.", tag_list)
     protected_query_identifier: str | None = detail_field(
         "The id of the protected query that selected the seed audience."
     )
@@ -166,15 +167,13 @@ class AudienceGenerationJob(Node):
     export_jobs: Connection[Export] | None = connection_field(
         "AudienceExportJob", _exports_of, "The exports of the job's audience.", nested=True
     )
-    item: strawberry.Private[Item]
-    details: strawberry.Private[Details]
 
-    @strawberry.field(
-        description="The job's collaboration, if it has one: its id, and the fields that other "
-        "subgraphs add to it."
+    collaboration: Collaboration | None = row_field(
+        "The job's collaboration, if it has one: its id, and the fields that other subgraphs add "
+        "to it.",
+        lambda key: None if key is None else {"id": key},
+        member="collaborationId",
     )
-    def collaboration(self) -> Collaboration | None:
-        return None if self.collaboration_id is None else Collaboration(id=self.collaboration_id)
 
 
 JOB = ArnResourceType(AudienceGenerationJob)

@@ -6,10 +6,16 @@ import strawberry
 from strawberry import enum_value
 
 from gateway.graph.node import Node
-from gateway.graph.types.resource_type import ArnResourceType, Details, detail_field, link_field
+from gateway.graph.types.resource_type import ArnResourceType, detail_field, link_field
 from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDataset
-from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, DateTime, StatusDetails, Tag
-from gateway.upstream.values import Item
+from gateway.graph.types.values import (
+    UNKNOWN,
+    UNKNOWN_VALUE,
+    DateTime,
+    StatusDetails,
+    Tag,
+    tag_list,
+)
 
 
 @strawberry.enum(description="The status of an audience model.")
@@ -47,12 +53,10 @@ class AudienceModel(Node):
     training_data_end_time: DateTime | None = detail_field("The end of the training data.")
     status_details: StatusDetails | None = detail_field("Why the model has its status.")
     kms_key_arn: str | None = detail_field("The ARN of the KMS key that encrypts the model.")
-    tags: list[Tag] | None = detail_field("The model's tags.", Tag.from_map)
+    tags: list[Tag] | None = detail_field("The model's tags.", tag_list)
     training_dataset: TrainingDataset | None = link_field(
         TRAINING_DATASET, "The dataset that the model is trained on."
     )
-    item: strawberry.Private[Item]
-    details: strawberry.Private[Details]
 
 
 AUDIENCE_MODEL = ArnResourceType(AudienceModel)

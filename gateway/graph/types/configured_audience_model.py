@@ -9,7 +9,6 @@ from gateway.graph.node import Node
 from gateway.graph.types.audience_model import AUDIENCE_MODEL, AudienceModel
 from gateway.graph.types.resource_type import (
     ArnResourceType,
-    Details,
     detail_field,
     link_field,
     row_field,
@@ -21,8 +20,8 @@ from gateway.graph.types.values import (
     DateTime,
     S3ConfigMap,
     Tag,
+    tag_list,
 )
-from gateway.upstream.values import Item
 
 
 @strawberry.enum(description="The status of a configured audience model.")
@@ -103,15 +102,13 @@ class ConfiguredAudienceModel(Node):
     audience_size_config: AudienceSizeConfig | None = detail_field(
         "The audience sizes that can be requested."
     )
-    tags: list[Tag] | None = detail_field("The configured model's tags.", Tag.from_map)
+    tags: list[Tag] | None = detail_field("The configured model's tags.", tag_list)
     child_resource_tag_on_create_policy: TagOnCreatePolicy | None = detail_field(
         "Where resources created from the configured model get their tags from."
     )
     audience_model: AudienceModel | None = link_field(
         AUDIENCE_MODEL, "The audience model that it configures."
     )
-    item: strawberry.Private[Item]
-    details: strawberry.Private[Details]
 
 
 CONFIGURED_AUDIENCE_MODEL = ArnResourceType(ConfiguredAudienceModel)

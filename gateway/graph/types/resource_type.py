@@ -1,38 +1,69 @@
-"""Resource types: how AWS lists and fetches a type of object, and how its fields are declared."""
+"""Resource types: how AWS lists and fetches a type of object, and how its fields are declared.
 
-import asyncio
+No resolver reads an object's fields: `execution.executor` completes objects from what AWS returned
+of them, as the declarations here say.
+"""
+
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 from operator import itemgetter, methodcaller
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias
 
 import strawberry
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types import get_object_definition
-from strawberry.types.base import StrawberryList, StrawberryOptional
+from strawberry.types.base import StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from gateway.errors import NotFoundError, UpstreamInvalidResponseError
-from gateway.graph.context import Info
-from gateway.graph.node import RESOURCE_TYPES, Node, to_global_id
-from gateway.graph.types.values import UNKNOWN, enum_member
+from gateway.errors import NotFoundError
+from gateway.graph.context import Context
+from gateway.graph.node import RESOURCE_TYPES, to_global_id
+from gateway.graph.types.values import UNKNOWN
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.model import check_input, row_shape
 from gateway.upstream.values import PAGE_SIZE, Item, ItemRequest
 
-T = TypeVar("T")
-
 NAMES = NameConverter()
 
 COST = "cost"
-"""The key of a field's cost in its metadata."""
+SOURCE = "source"
+"""The keys of a field's cost and source in its metadata."""
 
 Convert = Callable[[Any], Any]
 
 Read = Callable[[Item], Any]
 """Reads a field from an item, in the form that it has in a response."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSource:
+    """A member of the row, or of the Get response, that a field shows."""
+
+    in_detail: bool
+    member: str | None = None
+    """None: the member is named like the field."""
+    convert: Convert | None = None
+    """Converts the member, None if it is absent, to the form of the field's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSource:
+    """The object whose ARN the row has; null if it is gone."""
+
+    target: "ArnResourceType"
+
+
+Source: TypeAlias = ValueSource | LinkSource
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceObject:
+    """An object, by its row in a list or by its Get response."""
+
+    resource: "ResourceType"
+    item: Item
 
 
 class ResourceType(ABC):
@@ -49,32 +80,27 @@ class ResourceType(ABC):
     def __init__(self, object_type: type[Any]) -> None:
         definition = get_object_definition(object_type, strict=True)
         fields = {NAMES.from_field(each): each for each in definition.fields}
-        scalars = {name: each for name, each in fields.items() if each.base_resolver is None}
         self.name = definition.name
         self.object_type = object_type
         self.list_operation = f"List{self.name}s"
-        self.attribute_of = {name: each.python_name for name, each in scalars.items()}
-        """Name of a scalar field -> attribute of the class."""
+        self.sources: Mapping[str, Source] = {
+            name: each.metadata[SOURCE] for name, each in fields.items() if SOURCE in each.metadata
+        }
+        """The source of each field that is neither a scalar of the row nor has a resolver."""
         self.scalar_fields: Mapping[str, Read] = {
-            name: _scalar_reader(name, each.type) for name, each in scalars.items()
+            name: _scalar_reader(name, each.type)
+            for name, each in fields.items()
+            if name not in self.sources and each.base_resolver is None
         } | {"id": lambda item: to_global_id(self.name, self.key_of(item))}
         """The fields that are read from a row without further work."""
-        self._readers = {self.attribute_of[name]: read for name, read in self.scalar_fields.items()}
         RESOURCE_TYPES[self.name] = self
-
-    def from_item(self, item: Item) -> Any:
-        """Make the object of a row."""
-        return self.object_type(**self._scalars(item), item=item)
-
-    def _scalars(self, item: Item) -> dict[str, Any]:
-        return {attribute: read(item) for attribute, read in self._readers.items()}
 
     @abstractmethod
     def check_key(self, key: str, *, argument: str) -> None:
         """Raise BadUserInputError naming the argument if no object can have this key."""
 
     @abstractmethod
-    async def find(self, info: Info, key: str, *, argument: str) -> Node | None:
+    async def find(self, context: Context, key: str, *, argument: str) -> ResourceObject | None:
         """Return the object with this key, which is checked; None if there is none.
 
         Raises BadUserInputError naming the argument if the key's region is not served.
@@ -90,60 +116,35 @@ class ArnResourceType(ResourceType):
         self.arn_member = f"{self.name[0].lower()}{self.name[1:]}Arn"
         self.key_of = itemgetter(self.arn_member)
 
-    def from_item(self, item: Item) -> Any:
-        return self._object(item, Details(self, self.key_of(item)))
-
-    def _object(self, item: Item, details: "Details") -> Any:
-        return self.object_type(**self._scalars(item), item=item, details=details)
-
     def check_key(self, key: str, *, argument: str) -> None:
         check_input(self.get_operation, self.arn_member, key, argument=argument)
 
-    async def find(self, info: Info, key: str, *, argument: str) -> Node | None:
-        return await none_if_not_found(self.fetch(info, key, argument=argument))
+    async def find(self, context: Context, key: str, *, argument: str) -> ResourceObject | None:
+        try:
+            return await self.fetch(context, key, argument=argument)
+        except NotFoundError:
+            return None
 
-    async def fetch(self, info: Info, arn: str, *, argument: str) -> Any:
+    async def fetch(self, context: Context, arn: str, *, argument: str) -> ResourceObject:
         """Return the object with this ARN, which is checked.
 
         Raises BadUserInputError naming the argument if the ARN's region is not served,
         NotFoundError if there is no such object.
         """
-        info.context.check_region(region_of(arn), argument=argument)
-        details = Details(self, arn)
-        return self._object(await details.load(info), details)
+        context.check_region(region_of(arn), argument=argument)
+        return ResourceObject(self, await self.load_detail(context.loader, arn))
 
-
-class Details:
-    """The Get response of one object, requested when the first field needs it."""
-
-    def __init__(self, resource: ArnResourceType, arn: str) -> None:
-        self._resource = resource
-        self._arn = arn
-        self._task: asyncio.Future[Item] | None = None
-
-    async def load(self, info: Info) -> Item:
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._get(info.context.loader))
-        return await self._task
-
-    async def _get(self, loader: RequestLoader) -> Item:
-        resource, arn = self._resource, self._arn
-        parameters = ((resource.arn_member, arn),)
-        item = await loader.item(ItemRequest(resource.get_operation, region_of(arn), parameters))
+    async def load_detail(self, loader: RequestLoader, arn: str) -> Item:
+        """Return the Get response of the object with this ARN."""
+        parameters = ((self.arn_member, arn),)
+        item = await loader.item(ItemRequest(self.get_operation, region_of(arn), parameters))
         seen = loader.first_seen(arn, item)
         if seen is item:
             return item
         # The response already shows the object as a row, whose members must not change.
-        row = row_shape(resource.list_operation).members
+        row = row_shape(self.list_operation).members
         details = {name: value for name, value in item.items() if name not in row}
         return details | {name: seen[name] for name in row if name in seen}
-
-
-async def none_if_not_found(fetched: Awaitable[T]) -> T | None:
-    try:
-        return await fetched
-    except NotFoundError:
-        return None
 
 
 def region_of(arn: str) -> str:
@@ -174,78 +175,30 @@ def costly(cost: FieldCost, description: str) -> dict[str, Any]:
     return {"description": f"{description} Costs {cost.value}.", "metadata": {COST: cost}}
 
 
-def row_field(description: str) -> Any:
+def row_field(
+    description: str, convert: Convert | None = None, *, member: str | None = None
+) -> Any:
     """Declare a field that each row of a list has. Its type is that of the annotation."""
-
-    def resolve(self: Any, info: Info) -> Any:
-        return _read(info, self.item)
-
-    return strawberry.field(resolver=resolve, description=description)
+    source = ValueSource(in_detail=False, member=member, convert=convert)
+    return strawberry.field(description=description, metadata={SOURCE: source})
 
 
 def detail_field(description: str, convert: Convert | None = None) -> Any:
     """Declare a field that only the Get operation returns.
 
-    The member is converted to the type of the annotation, or by `convert`, which gets None for an
+    The member has the form of the annotation, or gets it by `convert`, which gets None for an
     absent member.
     """
-
-    async def resolve(self: Any, info: Info) -> Any:
-        return _read(info, await self.details.load(info), convert)
-
-    field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.DETAIL, description))
-    return field
+    return _sourced(FieldCost.DETAIL, description, ValueSource(in_detail=True, convert=convert))
 
 
 def link_field(resource: ArnResourceType, description: str) -> Any:
     """Declare a link to the object whose ARN the row has; null if that object is gone."""
-    attribute = resource.attribute_of[resource.arn_member]
-
-    async def resolve(self: Any, info: Info) -> Any:
-        arn = getattr(self, attribute)
-        return await none_if_not_found(resource.fetch(info, arn, argument=resource.arn_member))
-
     description = f"{description} Null if it no longer exists."
-    field: Any = strawberry.field(resolver=resolve, **costly(FieldCost.OBJECT, description))
-    return field
+    return _sourced(FieldCost.OBJECT, description, LinkSource(resource))
 
 
-def _read(info: Info, item: Item, convert: Convert | None = None) -> Any:
-    """Return the member that the field is named after, converted.
-
-    Raises UpstreamInvalidResponseError if it does not match the service model.
-    """
-    member, of_type = info.field_name, cast("Any", info.return_type)
-    try:
-        return (convert or _converter(of_type))(item.get(member))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UpstreamInvalidResponseError(
-            f"Clean Rooms ML returned an invalid response: `{member}` does not match its model."
-        ) from error
-
-
-@cache
-def _converter(of_type: Any) -> Convert:
-    """Return a function that converts a value of AWS to a type of the graph."""
-    if isinstance(of_type, StrawberryOptional):
-        inner = _converter(of_type.of_type)
-        return lambda value: None if value is None else inner(value)
-    if isinstance(of_type, StrawberryList):
-        inner = _converter(of_type.of_type)
-        return lambda values: [inner(value) for value in values]
-    if isinstance(of_type, StrawberryEnumDefinition):
-        enumeration: Any = of_type.wrapped_cls
-        return lambda value: enum_member(enumeration, value)
-    if (definition := get_object_definition(of_type)) is None:
-        return lambda value: value
-    members = [(each.python_name, NAMES.from_field(each), each.type) for each in definition.fields]
-
-    def read(structure: Mapping[str, Any]) -> Any:
-        values = {}
-        for attribute, name, member_type in members:
-            optional = isinstance(member_type, StrawberryOptional)
-            value = structure.get(name) if optional else structure[name]
-            values[attribute] = _converter(cast("Any", member_type))(value)
-        return of_type(**values)
-
-    return read
+def _sourced(cost: FieldCost, description: str, source: Source) -> Any:
+    arguments = costly(cost, description)
+    arguments["metadata"][SOURCE] = source
+    return strawberry.field(**arguments)

@@ -6,9 +6,8 @@ import strawberry
 from strawberry import enum_value
 
 from gateway.graph.node import Node
-from gateway.graph.types.resource_type import ArnResourceType, Details, detail_field
-from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, DateTime, Tag
-from gateway.upstream.values import Item
+from gateway.graph.types.resource_type import ArnResourceType, detail_field
+from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, DateTime, Tag, tag_list
 
 
 @strawberry.enum(description="The status of a training dataset.")
@@ -85,9 +84,7 @@ class TrainingDataset(Node):
     update_time: DateTime = strawberry.field(description="When the dataset was last updated.")
     training_data: list[Dataset] | None = detail_field("The parts of the data.")
     role_arn: str | None = detail_field("The ARN of the IAM role that reads the data.")
-    tags: list[Tag] | None = detail_field("The dataset's tags.", Tag.from_map)
-    item: strawberry.Private[Item]
-    details: strawberry.Private[Details]
+    tags: list[Tag] | None = detail_field("The dataset's tags.", tag_list)
 
 
 TRAINING_DATASET = ArnResourceType(TrainingDataset)

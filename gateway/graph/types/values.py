@@ -84,7 +84,7 @@ class Tag:
     key: str = strawberry.field(description="The tag's key.")
     value: str = strawberry.field(description="The tag's value.")
 
-    @classmethod
-    def from_map(cls, tags: Mapping[str, str] | None) -> list["Tag"]:
-        """Read AWS's TagMap; an object without tags has an empty list."""
-        return [cls(key=key, value=value) for key, value in (tags or {}).items()]
+
+def tag_list(tags: Mapping[str, str] | None) -> list[Mapping[str, str]]:
+    """Return AWS's TagMap as a list of tags; an object without tags has an empty list."""
+    return [{"key": key, "value": value} for key, value in (tags or {}).items()]

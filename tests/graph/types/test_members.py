@@ -39,15 +39,20 @@ EXPORT = {
 @pytest.mark.parametrize(
     ("lists", "row", "member", "below"),
     [
-        ("configuredAudienceModels", MODEL, ("outputConfig", {"roleArn": "a"}), "roleArn"),
+        (
+            "configuredAudienceModels",
+            MODEL,
+            ("outputConfig", {"roleArn": "a"}),
+            "destination { s3Destination { s3Uri } }",
+        ),
         (
             "configuredAudienceModels",
             MODEL,
             ("outputConfig", {"roleArn": "a", "destination": {}}),
-            "roleArn",
+            "destination { s3Destination { s3Uri } }",
         ),
-        ("audienceExportJobs", EXPORT, ("audienceSize", {"value": 5}), "value"),
-        ("audienceExportJobs", EXPORT, ("audienceSize", {"type": "ABSOLUTE"}), "type"),
+        ("audienceExportJobs", EXPORT, ("audienceSize", {"value": 5}), "type"),
+        ("audienceExportJobs", EXPORT, ("audienceSize", {"type": "ABSOLUTE"}), "value"),
     ],
 )
 def test_a_malformed_member_is_an_upstream_error(

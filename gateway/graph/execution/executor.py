@@ -1,0 +1,267 @@
+"""Execution of an operation by graphql-core, with objects of AWS completed in batches.
+
+graphql-core completes one field after the other, never lets other work continue, and makes an
+error for each field that fails. Here the rows of a list are completed together, from what AWS
+returned of them, in slices between which other operations continue; a meter counts all of it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import orjson
+from graphql import (
+    GraphQLAbstractType,
+    GraphQLLeafType,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    get_named_type,
+    get_nullable_type,
+    is_non_null_type,
+)
+from graphql.execution import Executor
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import AwaitableOrValue, Path
+
+from gateway.concurrency import settle
+from gateway.errors import GatewayError, UnauthenticatedError
+from gateway.graph.context import Context
+from gateway.graph.execution.batch import Batch, EdgeBatch, ObjectBatch
+from gateway.graph.meter import OperationEndedError
+from gateway.graph.node import NamedObject, NamedObjects
+from gateway.graph.pagination.pager import PageResult
+from gateway.graph.types.resource_type import ResourceObject
+from gateway.upstream.loader import CONCURRENT_ITEMS
+
+MAX_LISTED_ERRORS = 50
+"""The other errors of a response are counted in `extensions.errorsOmitted`."""
+
+SLICE_OBJECTS = 25
+"""Objects that are completed before the meter is asked for a pause."""
+
+SMALL_BATCH_VALUES = 2_000
+"""A batch of up to this many values is completed at once, in less than SLICE_SECONDS."""
+
+
+class ObjectExecutor(Executor[Any]):
+    """graphql-core's executor, which completes the objects of AWS in batches."""
+
+    context_value: Context
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.meter = self.context_value.meter
+        self.omitted_errors = 0
+        """How many errors are not in the result."""
+        self._sizes: dict[orjson.Fragment, int] = {}
+        """The size of each fragment, which orjson does not tell."""
+
+    def complete_list_value(
+        self,
+        return_type: GraphQLList[Any],
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(result, PageResult):
+            return self._complete_page(return_type, field_details_list, path, result)
+        if isinstance(result, NamedObjects):
+            return self._complete_named(info.return_type, field_details_list, path, result)
+        return super().complete_list_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+    def complete_object_value(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(result, ResourceObject):
+            return self._complete_one(field_details_list, path, result)
+        return super().complete_object_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+    def complete_abstract_value(
+        self,
+        return_type: GraphQLAbstractType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(result, ResourceObject):
+            return self._complete_one(field_details_list, path, result)
+        return super().complete_abstract_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+    def execute_fields(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Path | None,
+        grouped_field_set: dict[str, FieldDetailsList],
+        position_context: Any,
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        self.meter.charge_values(len(grouped_field_set))
+        return super().execute_fields(
+            parent_type, source_value, path, grouped_field_set, position_context
+        )
+
+    def complete_leaf_value(self, return_type: GraphQLLeafType, result: Any) -> Any:  # type: ignore[override]  # static in graphql-core
+        value = super().complete_leaf_value(return_type, result)
+        if type(value) is str:
+            self.meter.charge_bytes(len(value))
+        return value
+
+    def handle_field_error(
+        self,
+        raw_error: Exception,
+        return_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        path: Path,
+    ) -> None:
+        """List an error, or only count it, if MAX_LISTED_ERRORS are listed."""
+        if isinstance(raw_error, OperationEndedError):
+            raise raw_error
+        listed = len(self.collected_errors.errors)
+        if isinstance(raw_error, GatewayError) and listed >= MAX_LISTED_ERRORS:
+            if self.error_propagation and is_non_null_type(return_type):
+                raise raw_error
+            self.omitted_errors += 1
+            return
+        super().handle_field_error(raw_error, return_type, field_details_list, path)
+
+    def settle_in_background(self, awaitables: list[Awaitable[Any]]) -> None:
+        """Drop the fields beside the one whose error made their parent null."""
+        for each in awaitables:
+            cast("Any", each).close()
+
+    def rendered_bytes(self, value: Any) -> int:
+        """Return how many bytes of a completed value are rendered, and counted, already."""
+        if isinstance(value, orjson.Fragment):
+            return self._sizes[value]
+        return sum(map(self.rendered_bytes, value.values())) if isinstance(value, dict) else 0
+
+    def object_type(self, name: str) -> GraphQLObjectType:
+        return cast("GraphQLObjectType", self.schema.type_map[name])
+
+    async def complete_objects(
+        self, selected: FieldDetailsList, objects: Sequence[ResourceObject], paths: Sequence[Path]
+    ) -> list[dict[str, Any] | Exception]:
+        """Complete objects of any types; return each, or the error that made it null."""
+        completed: list[Any] = [None] * len(objects)
+        for resource in {id(each.resource): each.resource for each in objects}.values():
+            indexes = [i for i, each in enumerate(objects) if each.resource is resource]
+            items = [objects[i].item for i in indexes]
+            of_type = [paths[i] for i in indexes]
+            batch = ObjectBatch(self, resource, selected, items, of_type.__getitem__)
+            async for start, rows in self._slices(batch, len(items)):
+                for index, row in zip(indexes[start:], rows, strict=False):
+                    completed[index] = row
+        return completed
+
+    def _complete_page(
+        self,
+        return_type: GraphQLList[Any],
+        selected: FieldDetailsList,
+        path: Path,
+        page: PageResult,
+    ) -> AwaitableOrValue[orjson.Fragment]:
+        row_type = cast("GraphQLObjectType", get_named_type(return_type))
+        resource, count = page.source.resource, len(page.items)
+        batch: Batch
+        if row_type.name == resource.name:
+            items = [listed.item for listed in page.items]
+            batch = ObjectBatch(self, resource, selected, items, path.add_key)
+        else:
+            batch = EdgeBatch(self, row_type, selected, page, path)
+        if batch.needs_loading or count * batch.size > SMALL_BATCH_VALUES:
+            return self._complete_in_slices(batch, count)
+        self.meter.charge_values(count * batch.size)
+        return self._list_of([self._render(batch.complete(0, count))])
+
+    async def _complete_in_slices(self, batch: Batch, count: int) -> orjson.Fragment:
+        return self._list_of([self._render(rows) async for _, rows in self._slices(batch, count)])
+
+    async def _slices(
+        self, batch: Batch, count: int
+    ) -> AsyncIterator[tuple[int, list[dict[str, Any] | Exception]]]:
+        """Load and complete a batch; yields the index of the first object of a slice, and these."""
+        await batch.load()
+        # What is rendered already is counted again, with the objects that it is part of.
+        self.meter.charge_bytes(-batch.rendered_bytes)
+        size = batch.size
+        for start in range(0, count, SLICE_OBJECTS):
+            stop = min(start + SLICE_OBJECTS, count)
+            self.meter.charge_values((stop - start) * size)
+            yield start, batch.complete(start, stop)
+            await self.meter.pause()
+
+    async def _complete_named(
+        self,
+        field_type: GraphQLOutputType,
+        selected: FieldDetailsList,
+        path: Path,
+        result: NamedObjects,
+    ) -> orjson.Fragment:
+        indexes: dict[NamedObject, int] = {}
+        for index, each in enumerate(result.named):
+            if isinstance(each, NamedObject):
+                indexes.setdefault(each, index)
+        calls = [partial(self._find, each) for each in indexes]
+        found = await settle(calls, concurrency=CONCURRENT_ITEMS, errors=GatewayError)
+        values: dict[Any, Any] = dict(zip(indexes, found, strict=True))
+        objects = {n: each for n, each in values.items() if isinstance(each, ResourceObject)}
+        paths = [path.add_key(indexes[each]) for each in objects]
+        completed = await self.complete_objects(selected, [*objects.values()], paths)
+        values.update(zip(objects, completed, strict=True))
+        rows = []
+        element_type = cast("GraphQLList[Any]", get_nullable_type(field_type)).of_type
+        for index, each in enumerate(result.named):
+            value = values.get(each, each)
+            if isinstance(value, UnauthenticatedError) and not is_non_null_type(field_type):
+                raise value  # the reason is the caller, not one of the objects
+            if isinstance(value, Exception):
+                self.handle_field_error(value, element_type, selected, path.add_key(index))
+                value = None
+            rows.append(value)
+        return self._list_of([self._render(rows)])
+
+    async def _find(self, named: NamedObject) -> ResourceObject | None:
+        found = await named.resource.find(self.context_value, named.key, argument=named.argument)
+        await self.meter.pause()
+        return found
+
+    async def _complete_one(
+        self, selected: FieldDetailsList, path: Path, result: ResourceObject
+    ) -> orjson.Fragment:
+        (completed,) = await self.complete_objects(selected, [result], [path])
+        return self._fragment(self._render([completed]))
+
+    def _render(self, rows: Sequence[Any]) -> bytes:
+        """Render objects as JSON, separated by commas; the first that failed raises its error."""
+        for row in rows:
+            if isinstance(row, Exception):
+                raise row
+        content = orjson.dumps(rows)[1:-1]
+        self.meter.charge_bytes(len(content))
+        return content
+
+    def _list_of(self, slices: list[bytes]) -> orjson.Fragment:
+        return self._fragment(b"[" + b",".join(slices) + b"]")
+
+    def _fragment(self, content: bytes) -> orjson.Fragment:
+        fragment = orjson.Fragment(content)
+        self._sizes[fragment] = len(content)
+        return fragment

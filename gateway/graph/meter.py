@@ -1,0 +1,95 @@
+"""The meter of an operation: what it reads, computes and returns, against the limits on each."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+from gateway.errors import GatewayError, LimitExceededError, UpstreamTimeoutError
+from gateway.settings import Settings, variable
+
+SLICE_SECONDS = 0.002
+"""How long an operation computes before it lets others continue."""
+
+COMPUTING_SECONDS = 1.0
+"""How long after its deadline an operation may still compute: what was read by then is returned."""
+
+
+class OperationEndedError(Exception):
+    """Ends an operation without data. Not a GatewayError, so that no field is null instead."""
+
+    def __init__(self, error: GatewayError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+async def next_iteration() -> None:
+    """Let the event loop run everything else that is ready."""
+    await asyncio.sleep(0)
+
+
+class Meter:
+    """Counts rows, values and bytes while they arise.
+
+    The `charge` methods and `pause` raise OperationEndedError as soon as a limit is exceeded.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        deadline: float,
+        pause: Callable[[], Awaitable[None]] = next_iteration,
+    ) -> None:
+        """`deadline` is a time of the event loop's clock; `pause` lets other work continue."""
+        self.rows = 0
+        self.values = 0
+        self.bytes = 0
+        self._max_rows = settings.limit_rows
+        self._max_values = settings.limit_fields
+        self._max_bytes = settings.limit_answer_bytes
+        self._deadline = deadline
+        self._pause = pause
+        self._slice_began = time.perf_counter()
+
+    def charge_rows(self, count: int) -> None:
+        """Count rows of lists that are examined, from the cache or not."""
+        self.rows += count
+        if self.rows > self._max_rows:
+            _end("reads more than {} rows of lists", self._max_rows, "rows")
+
+    def charge_values(self, count: int) -> None:
+        """Count fields and list elements of the response, before they are completed."""
+        self.values += count
+        if self.values > self._max_values:
+            _end("returns more than {} fields", self._max_values, "fields")
+
+    def charge_bytes(self, count: int) -> None:
+        """Count bytes of the response."""
+        self.bytes += count
+        if self.bytes > self._max_bytes:
+            _end("returns more than {} bytes", self._max_bytes, "answer_bytes")
+
+    async def pause(self) -> None:
+        """Let other work continue if this operation has computed for SLICE_SECONDS."""
+        if time.perf_counter() - self._slice_began < SLICE_SECONDS:
+            return
+        await self._pause()
+        self._slice_began = time.perf_counter()
+        if asyncio.get_running_loop().time() > self._deadline + COMPUTING_SECONDS:
+            raise OperationEndedError(
+                UpstreamTimeoutError(
+                    "The operation exceeded its time limit while computing. Request fewer items "
+                    "or fields."
+                )
+            )
+
+
+def _end(what: str, limit: int, name: str) -> NoReturn:
+    raise OperationEndedError(
+        LimitExceededError(
+            f"The operation {what.format(limit)} ({variable(f'limit_{name}')}). Request smaller "
+            "pages or fewer fields per row.",
+            limit=name,
+        )
+    )
