@@ -148,7 +148,7 @@ class RequestLoader:
         def before_call() -> None:
             for scope in (region, (region, operation)):
                 if rejection := self._rejections.get(scope):
-                    raise rejection
+                    raise rejection.with_traceback(None)  # it would grow with each use
             budget.spend()
 
         try:

@@ -123,6 +123,12 @@ def _row(operation: str) -> tuple[str | None, Any]:
     return next((n, s.member) for n, s in shape.members.items() if s.type_name == "list")
 
 
+def object_shape(operation: str) -> StructureShape:
+    """Return the shape of the objects that a List or Get operation returns."""
+    shape: StructureShape = _row(operation)[1]
+    return shape
+
+
 def _input(operation: str) -> StructureShape:
     shape = service_model().operation_model(operation).input_shape
     assert shape is not None  # noqa: S101  each operation of this service has inputs

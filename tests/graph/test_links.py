@@ -136,25 +136,33 @@ CHAIN = """query Chain($n: Int) { audienceGenerationJobs(first: $n) { nodes {
 
 
 def test_an_unread_list_of_exports_is_an_error_and_not_empty(sandbox: Sandbox) -> None:
-    query = """query Q($ids: [ID!]!) {
-      nodes(ids: $ids) { ... on AudienceGenerationJob { exportJobs { nodes { name } } } }
-    }"""
-    with gateway_over(sandbox, max_detail_calls=5) as gateway:
-        jobs = gateway.ask("{ audienceGenerationJobs(first: 4) { nodes { id } } }").data
-        ids = [job["id"] for job in jobs["audienceGenerationJobs"]["nodes"]]
-        answer = gateway.ask(query, {"ids": ids})
+    """The estimate counts a linked object once, and these jobs link to several."""
+    query = """{ audienceGenerationJobs(first: 8) { nodes {
+      configuredAudienceModel { configuredAudienceModelArn } exportJobs { nodes { name } }
+    } } }"""
+    with gateway_over(sandbox, max_detail_calls=9) as gateway:
+        answer = gateway.ask(query, caller="grace")
 
-    unread = [job["exportJobs"] is None for job in answer.content["data"]["nodes"]]
-    assert unread.count(True) == 3  # four jobs and one of four lists are within the budget
-    assert [error["extensions"]["code"] for error in answer.errors] == ["LIMIT_EXCEEDED"] * 3
+    jobs = answer.content["data"]["audienceGenerationJobs"]["nodes"]
+    models = {job["configuredAudienceModel"]["configuredAudienceModelArn"] for job in jobs}
+    unread = [index for index, job in enumerate(jobs) if job["exportJobs"] is None]
+    assert len(unread) == len(models) - 1 > 0
+    paths = [error["path"][2:] for error in answer.errors]
+    assert paths == [[index, "exportJobs"] for index in unread]
+    assert {error["extensions"]["code"] for error in answer.errors} == {"LIMIT_EXCEEDED"}
 
 
 def test_an_uncounted_list_of_exports_is_null(sandbox: Sandbox) -> None:
-    query = "{ audienceGenerationJobs(first: 4) { nodes { exportJobs(first: 0) { totalCount } } } }"
-    with gateway_over(sandbox, max_detail_calls=3) as gateway:
-        jobs = gateway.ask(query).data["audienceGenerationJobs"]["nodes"]
+    """As above."""
+    query = """{ audienceGenerationJobs(first: 8) { nodes {
+      configuredAudienceModel { configuredAudienceModelArn } exportJobs(first: 0) { totalCount }
+    } } }"""
+    with gateway_over(sandbox, max_detail_calls=9) as gateway:
+        jobs = gateway.ask(query, caller="grace").data["audienceGenerationJobs"]["nodes"]
 
-    assert [job["exportJobs"]["totalCount"] is None for job in jobs].count(True) == 1
+    models = {job["configuredAudienceModel"]["configuredAudienceModelArn"] for job in jobs}
+    uncounted = [job["exportJobs"]["totalCount"] is None for job in jobs].count(True)
+    assert uncounted == len(models) - 1 > 0
 
 
 def test_a_link_costs_one_call_per_distinct_object(gateway: Gateway) -> None:

@@ -5,9 +5,10 @@ many rows link to it. Fields excluded by `@skip` or `@include` count.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from graphql import (
     DocumentNode,
@@ -32,10 +33,11 @@ from graphql import (
 )
 
 from gateway.errors import LimitExceededError
-from gateway.graph.node import entity_types, from_global_id
+from gateway.graph.node import RESOURCE_TYPES, entity_types, from_global_id
 from gateway.graph.pagination.pager import DEFAULT_FIRST, MAX_FIRST
-from gateway.graph.types.resource_type import COST, FieldCost
-from gateway.settings import Settings
+from gateway.graph.types.resource_type import COST, FieldCost, ValueSource
+from gateway.settings import Settings, variable
+from gateway.upstream.model import object_shape
 from gateway.upstream.values import PAGE_SIZE
 
 MAX_INT_CHARACTERS = 11
@@ -51,33 +53,41 @@ class EstimatedCost:
     details: int
     """Calls per object or row: Get calls, and pages of nested connections."""
     fields: int
-    """Fields in the response; those of a row count once per row."""
+    """Fields and list elements in the response; those of a row count once per row."""
 
     def check(self, settings: Settings) -> None:
         """Raise LimitExceededError if the cost exceeds a limit."""
-        for calls, limit, what, setting in (
-            (self.pages, settings.max_upstream_calls, "pages", "GATEWAY_MAX_UPSTREAM_CALLS"),
-            (self.details, settings.max_detail_calls, "single objects", "GATEWAY_MAX_DETAIL_CALLS"),
+        for calls, name, what in (
+            (self.pages, "max_upstream_calls", "pages"),
+            (self.details, "max_detail_calls", "single objects"),
         ):
+            limit = getattr(settings, name)
             if calls > limit:
                 raise LimitExceededError(
                     f"The operation needs {calls} upstream calls for {what}. Accepted: up to "
-                    f"{limit} ({setting}). Request smaller pages or fewer fields per row."
+                    f"{limit} ({variable(name)}). Request smaller pages or fewer fields per row.",
+                    limit=name.removeprefix("max_"),
                 )
         if self.fields > settings.limit_fields:
             raise LimitExceededError(
-                f"The response would have {self.fields} fields, counting those of each row. "
-                f"Accepted: up to {settings.limit_fields} (GATEWAY_LIMIT_FIELDS). Request smaller "
-                "pages or fewer fields per row."
+                f"The response might have {self.fields} fields, counting those of each row and the "
+                f"longest lists that AWS allows. Accepted: up to {settings.limit_fields} "
+                "(GATEWAY_LIMIT_FIELDS). Request smaller pages or fewer fields per row.",
+                limit="fields",
             )
 
 
 class _Declared(NamedTuple):
-    """The declared cost of a field, and the name of its type."""
+    """What the estimate needs to know of a field."""
 
     cost: FieldCost | None
     type_name: str
+    max_size: int = 0
+    """The greatest number of elements, by the service model, of a list inside an object."""
 
+
+NODE = "Node"
+"""The interface of all objects."""
 
 _FREE = _Declared(None, "")
 
@@ -86,9 +96,14 @@ class CostEstimator:
     """Estimates operations by the costs that the fields of a schema declare."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
+        sizes = dict(_list_sizes(schema))
         self._declared = {
             name: {
-                field_name: _Declared(_declared_cost(field), get_named_type(field.type).name)
+                field_name: _Declared(
+                    _declared_cost(field),
+                    get_named_type(field.type).name,
+                    sizes.get((name, field_name), 0),
+                )
                 for field_name, field in each.fields.items()
             }
             for name, each in schema.type_map.items()
@@ -103,6 +118,30 @@ class CostEstimator:
     ) -> EstimatedCost:
         """Estimate a valid query with these variables, which need not be valid."""
         return CostVisitor(self._declared, document, operation, variables).visit()
+
+
+def _list_sizes(schema: GraphQLSchema) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yield type name, field name and greatest size of each list inside an object."""
+    for resource in RESOURCE_TYPES.values():
+        fields = cast("GraphQLObjectType", schema.type_map[resource.name]).fields
+        for name, source in resource.sources.items():
+            if isinstance(source, ValueSource):
+                shape = object_shape(resource.detail_operation).members[source.member or name]
+                yield from _sizes_in(resource.name, name, fields[name], shape)
+
+
+def _sizes_in(
+    type_name: str, name: str, field: GraphQLField, shape: Any
+) -> Iterator[tuple[tuple[str, str], int]]:
+    if shape.type_name in {"list", "map"}:
+        # One, where the model has no maximum.
+        yield (type_name, name), shape.metadata.get("max", 1)
+        shape = shape.member if shape.type_name == "list" else None
+    of_type = get_named_type(field.type)
+    if isinstance(of_type, GraphQLObjectType) and shape is not None:
+        for below, each in of_type.fields.items():
+            if shape.type_name == "structure" and below in shape.members:
+                yield from _sizes_in(of_type.name, below, each, shape.members[below])
 
 
 def _declared_cost(field: GraphQLField) -> FieldCost | None:
@@ -139,10 +178,10 @@ class CostVisitor:
 
     def visit(self) -> EstimatedCost:
         pages = details = 0
-        named: set[tuple[str, str]] = set()
+        named: set[tuple[str, str]] = set()  # type and key
         root = [("Query", self._operation.selection_set)]
         for field in self._fields(root):
-            cost, type_name = self._lookup("Query", field)
+            cost, type_name, _ = self._lookup("Query", field)
             if cost is FieldCost.CONNECTION:
                 rows = self._rows(field)
                 pages += math.ceil(rows / PAGE_SIZE)
@@ -150,7 +189,10 @@ class CostVisitor:
             elif cost is FieldCost.OBJECT:
                 details += 1 + self._objects(type_name, [field], 1, fetched=True)
             elif cost is FieldCost.NAMED_OBJECTS:
-                named |= set(self._named_objects(field))
+                objects = set(self._named_objects(field))
+                named |= objects
+                for name, number in Counter(name for name, _ in objects).items():
+                    details += self._objects(name, [field], number, fetched=True)
         return EstimatedCost(pages, details + len(named), self._response_fields(root))
 
     def _response_fields(self, selections: Selections, rows: int | None = None) -> int:
@@ -164,9 +206,10 @@ class CostVisitor:
         total = len(by_name)
         for merged in by_name.values():
             parent, field = merged[0]
+            cost, _, max_size = self._lookup(parent, field)
             if field.selection_set is None:
+                total += max_size
                 continue
-            cost, _ = self._lookup(parent, field)
             below = [(self._lookup(*each).type_name, each[1].selection_set) for each in merged]
             if cost is FieldCost.CONNECTION:
                 total += self._response_fields(below, self._rows(field))
@@ -174,6 +217,8 @@ class CostVisitor:
                 total += rows * self._response_fields(below)
             elif cost is FieldCost.NAMED_OBJECTS:
                 total += len(self._entries(field)) * self._response_fields(below)
+            elif max_size:
+                total += max_size * (1 + self._response_fields(below))
             else:
                 total += self._response_fields(below)
         return total
@@ -195,18 +240,22 @@ class CostVisitor:
             return 0
         total, needs_get = 0, False
         links: dict[str, list[FieldNode]] = {}
-        for field in self._fields((type_name, each.selection_set) for each in selected):
-            cost, target = self._lookup(type_name, field)
+        below = ((type_name, each.selection_set) for each in selected)
+        for parent, field in fields_of(below, self._fragments):
+            if parent not in {type_name, NODE}:
+                continue  # of a fragment on another type
+            cost, target, _ = self._lookup(type_name, field)
             if cost is FieldCost.DETAIL:
                 needs_get = not fetched
             elif cost is FieldCost.OBJECT:
                 links.setdefault(field.name.value, []).append(field)
             elif cost is FieldCost.CONNECTION:
                 rows = self._rows(field)
-                total += number * math.ceil(rows / PAGE_SIZE)
+                # At least one, also of no rows: each list is work, and may be counted.
+                total += number * max(1, math.ceil(rows / PAGE_SIZE))
                 total += self._nodes(target, field, number * rows)
         for followed in links.values():
-            _, target = self._lookup(type_name, followed[0])
+            target = self._lookup(type_name, followed[0]).type_name
             total += 1 + self._objects(target, followed, 1, fetched=True)
         return total + number if needs_get else total
 

@@ -5,7 +5,7 @@ error for each field that fails. Here the rows of a list are completed together,
 returned of them, in slices between which other operations continue; a meter counts all of it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -38,11 +38,11 @@ from gateway.upstream.loader import CONCURRENT_ITEMS
 MAX_LISTED_ERRORS = 50
 """The other errors of a response are counted in `extensions.errorsOmitted`."""
 
-SLICE_OBJECTS = 25
-"""Objects that are completed before the meter is asked for a pause."""
+SLICE_VALUES = 250
+"""Values that are completed and rendered at a time. Each may have 14 KB: a cursor."""
 
 SMALL_BATCH_VALUES = 2_000
-"""A batch of up to this many values is completed at once, in less than SLICE_SECONDS."""
+"""A batch of up to this many values takes less than SLICE_SECONDS, and is completed at once."""
 
 
 class ObjectExecutor(Executor[Any]):
@@ -166,9 +166,12 @@ class ObjectExecutor(Executor[Any]):
             items = [objects[i].item for i in indexes]
             of_type = [paths[i] for i in indexes]
             batch = ObjectBatch(self, resource, selected, items, of_type.__getitem__)
-            async for start, rows in self._slices(batch, len(items)):
+            await batch.load()
+            self.meter.charge_bytes(-batch.rendered_bytes)
+            for start, rows in self._slices(batch, len(items)):
                 for index, row in zip(indexes[start:], rows, strict=False):
                     completed[index] = row
+                await self.meter.pause()
         return completed
 
     def _complete_page(
@@ -187,26 +190,29 @@ class ObjectExecutor(Executor[Any]):
         else:
             batch = EdgeBatch(self, row_type, selected, page, path)
         if batch.needs_loading or count * batch.size > SMALL_BATCH_VALUES:
-            return self._complete_in_slices(batch, count)
-        self.meter.charge_values(count * batch.size)
-        return self._list_of([self._render(batch.complete(0, count))])
+            return self._load_and_complete(batch, count)
+        return self._list_of([self._render(rows) for _, rows in self._slices(batch, count)])
 
-    async def _complete_in_slices(self, batch: Batch, count: int) -> orjson.Fragment:
-        return self._list_of([self._render(rows) async for _, rows in self._slices(batch, count)])
-
-    async def _slices(
-        self, batch: Batch, count: int
-    ) -> AsyncIterator[tuple[int, list[dict[str, Any] | Exception]]]:
-        """Load and complete a batch; yields the index of the first object of a slice, and these."""
+    async def _load_and_complete(self, batch: Batch, count: int) -> orjson.Fragment:
         await batch.load()
         # What is rendered already is counted again, with the objects that it is part of.
         self.meter.charge_bytes(-batch.rendered_bytes)
+        rendered = []
+        for _, rows in self._slices(batch, count):
+            rendered.append(self._render(rows))
+            await self.meter.pause()
+        return self._list_of(rendered)
+
+    def _slices(
+        self, batch: Batch, count: int
+    ) -> Iterator[tuple[int, list[dict[str, Any] | Exception]]]:
+        """Complete a batch; yields the index of the first object of a slice, and the slice."""
         size = batch.size
-        for start in range(0, count, SLICE_OBJECTS):
-            stop = min(start + SLICE_OBJECTS, count)
+        step = max(1, SLICE_VALUES // max(1, size))
+        for start in range(0, count, step):
+            stop = min(start + step, count)
             self.meter.charge_values((stop - start) * size)
             yield start, batch.complete(start, stop)
-            await self.meter.pause()
 
     async def _complete_named(
         self,

@@ -71,7 +71,8 @@ def check_limits(document: DocumentNode, settings: Settings) -> None:
                 amount = f"{COUNT_CAP} or more" if found == COUNT_CAP else str(found)
                 raise LimitExceededError(
                     f"With its fragments the operation {what.format(amount)}. Accepted: up to "
-                    f"{limit} (GATEWAY_LIMIT_{name.upper()})."
+                    f"{limit} (GATEWAY_LIMIT_{name.upper()}).",
+                    limit=name,
                 )
 
 

@@ -76,13 +76,15 @@ class ResourceType(ABC):
     """The member that holds the ARN; empty for a type without one."""
     key_of: Callable[[Item], str]
     """Returns what identifies an item, such as its ARN."""
+    detail_operation: str
+    """The operation that returns all members of an object."""
 
     def __init__(self, object_type: type[Any]) -> None:
         definition = get_object_definition(object_type, strict=True)
         fields = {NAMES.from_field(each): each for each in definition.fields}
         self.name = definition.name
         self.object_type = object_type
-        self.list_operation = f"List{self.name}s"
+        self.list_operation = self.detail_operation = f"List{self.name}s"
         self.sources: Mapping[str, Source] = {
             name: each.metadata[SOURCE] for name, each in fields.items() if SOURCE in each.metadata
         }
@@ -112,7 +114,7 @@ class ArnResourceType(ResourceType):
 
     def __init__(self, object_type: type[Any]) -> None:
         super().__init__(object_type)
-        self.get_operation = f"Get{self.name}"
+        self.get_operation = self.detail_operation = f"Get{self.name}"
         self.arn_member = f"{self.name[0].lower()}{self.name[1:]}Arn"
         self.key_of = itemgetter(self.arn_member)
 

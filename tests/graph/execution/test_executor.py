@@ -292,10 +292,14 @@ async def test_both_ways_return_the_same(rows: list[dict[str, Any]], query: str)
     assert decoded(result) == json.dumps(expected.data)
 
 
-JOBS = [job_detail(job_row(n, 1, full=True, status="ACTIVE"), {"k": "v"}, 1) for n in range(60)]
+JOBS = [job_detail(job_row(n, 1, full=True, status="ACTIVE"), {"k": "v"}, 2) for n in range(60)]
 DETAILS = (
     "{ audienceGenerationJobs(first: 60) { nodes { name tags { key } metrics { recallMetric } } } }"
 )
+
+METRICS = """{ audienceGenerationJobs(first: 60) { nodes {
+  metrics { relevanceMetrics { score } }
+} } }"""
 
 
 async def test_an_error_that_rows_share_is_listed_once_for_each_field() -> None:
@@ -328,12 +332,13 @@ async def test_at_most_fifty_errors_are_listed() -> None:
     [
         ("{ audienceGenerationJobs(first: 60) { nodes { name } } }", "limit_rows", 59, 60),
         ("{ audienceGenerationJobs(first: 60) { totalCount } }", "limit_rows", 119, 120),
-        # The field, `nodes`, and of each of 60 rows: `tags`, one tag, and its `key`.
+        # The field, `nodes`, and of each of 60 rows `metrics`, a list of two, and both scores:
+        # the estimate assumes one element where the service model has no maximum.
         (
-            "{ audienceGenerationJobs(first: 60) { nodes { tags { key } } } }",
+            METRICS,
             "limit_fields",
-            2 + 60 * 3 - 1,
-            2 + 60 * 3,
+            2 + 60 * 6 - 1,
+            2 + 60 * 6,
         ),
         (
             "{ audienceGenerationJobs(first: 60) { nodes { name } } }",
