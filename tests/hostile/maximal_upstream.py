@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qsl, unquote
 
 import orjson
 from starlette.responses import Response
@@ -43,20 +43,23 @@ class MaximalUpstream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         operation, key = _route(scope["raw_path"].decode())
-        query = parse_qs(scope["query_string"].decode())
         self.calls[operation] += 1
-        is_list = operation.startswith("List")
-        if self.status != 200 and (self.lists_fail or not is_list):
+        if self.status != 200 and (self.lists_fail or key):
             headers = {"x-amzn-ErrorType": self.error_code}
             response = Response(b'{"message": "rejected"}', self.status, headers)
-        elif is_list:
-            token = query.get("nextToken", [""])[0]
-            arn = query.get("audienceGenerationJobArn", [""])[0]
-            response = Response(self._page(operation, int(token[:4] or 0), arn))
         else:
-            response = Response(self._item(operation, key))
+            parameters = dict(parse_qsl(scope["query_string"].decode())) | {"arn": key}
+            response = Response(self.respond(operation, parameters))
         response.headers["content-type"] = "application/json"
         await response(scope, receive, send)
+
+    def respond(self, operation: str, parameters: Mapping[str, Any]) -> bytes:
+        """Return the body of a successful response."""
+        if operation.startswith("Get"):
+            (arn,) = parameters.values()
+            return self._item(operation, arn)
+        page = int(parameters.get("nextToken", "0000")[:4])
+        return self._page(operation, page, parameters.get("audienceGenerationJobArn", ""))
 
     def _page(self, operation: str, page: int, arn: str) -> bytes:
         cached = self._cache.get((operation, f"{page}{arn}"))

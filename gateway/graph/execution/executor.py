@@ -114,6 +114,7 @@ class ObjectExecutor(Executor[Any]):
         position_context: Any,
     ) -> AwaitableOrValue[dict[str, Any]]:
         self.meter.charge_values(len(grouped_field_set))
+        self.meter.charge_bytes(sum(map(len, grouped_field_set)) + 4 * len(grouped_field_set))
         return super().execute_fields(
             parent_type, source_value, path, grouped_field_set, position_context
         )
@@ -221,6 +222,7 @@ class ObjectExecutor(Executor[Any]):
         path: Path,
         result: NamedObjects,
     ) -> orjson.Fragment:
+        self.meter.charge_values(len(result.named))
         indexes: dict[NamedObject, int] = {}
         for index, each in enumerate(result.named):
             if isinstance(each, NamedObject):

@@ -1,0 +1,91 @@
+"""Whatever valid query is executed, its work and its answer stay within the limits."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from graphql import GraphQLSchema
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.auth.credentials import Caller
+from gateway.graph.context import Context
+from gateway.graph.execution.engine import Engine, GraphRequest
+from gateway.graph.meter import Meter
+from gateway.graph.node import to_global_id
+from gateway.graph.schema import build_schema, executable_schema
+from gateway.settings import Settings
+from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.cache.memory import MemoryCache
+from gateway.upstream.loader import CallBudget, RequestLoader
+from tests.hostile.documents import Document, valid_documents
+from tests.hostile.maximal_upstream import ARN, MaximalUpstream
+from tests.hostile.values import Known
+
+SCHEMA: GraphQLSchema = executable_schema(build_schema())
+KINDS = {
+    "AudienceGenerationJob": "audience-generation-job",
+    "ConfiguredAudienceModel": "configured-audience-model",
+    "AudienceModel": "audience-model",
+    "TrainingDataset": "training-dataset",
+}
+ARNS = {
+    name: ARN.format(kind=kind, number="00000001-0000-4000-8000-000000000000")
+    for name, kind in KINDS.items()
+}
+KNOWN = Known(["AAAA"], [to_global_id(*each) for each in ARNS.items()], [*ARNS.values()])
+LIMITS = Settings(limit_rows=150, limit_fields=200, limit_answer_bytes=15_000)
+UPSTREAM = MaximalUpstream(pages=3, sizes={"queryString": 10})
+
+
+class InProcess:
+    """An UpstreamClient over the maximal upstream, without HTTP; counts the bytes it returns."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def call(self, _: Caller, __: str, operation: str, parameters: Any) -> dict[str, Any]:
+        self.calls += 1
+        response: dict[str, Any] = orjson.loads(UPSTREAM.respond(operation, parameters))
+        return response
+
+
+def count_values(data: Any) -> int:
+    """Count fields, and the scalars in lists."""
+    if isinstance(data, dict):
+        return len(data) + sum(map(count_values, data.values()))
+    if isinstance(data, list):
+        return sum(count_values(each) if isinstance(each, dict) else 1 for each in data)
+    return 0
+
+
+@settings(max_examples=300)
+@given(valid_documents(SCHEMA, KNOWN), st.sampled_from([0, 60]))
+async def test_every_valid_query_stays_under_the_meter(
+    document: Document, cache_seconds: int
+) -> None:
+    client = InProcess()
+    deadline = asyncio.get_running_loop().time() + 60
+    loader = RequestLoader(
+        CachedClient(client, MemoryCache(2**26), cache_seconds),
+        Caller.from_keys("ASIA" + "A" * 16, "secret", "token"),
+        fresh=False,
+        deadline=deadline,
+        page_budget=CallBudget(LIMITS.max_upstream_calls, "PAGES"),
+        item_budget=CallBudget(LIMITS.max_detail_calls, "ITEMS"),
+    )
+    meter = Meter(LIMITS, deadline=deadline)
+    context = Context(settings=LIMITS, loader_or_error=loader, meter=meter)
+    request = GraphRequest(document.query, None, document.variables)
+    result = await Engine(SCHEMA, LIMITS).run(request, context, read_only=False)
+
+    content = orjson.dumps(result.data)
+    assert client.calls <= LIMITS.max_upstream_calls + LIMITS.max_detail_calls
+    assert len(content) <= LIMITS.limit_answer_bytes
+    assert count_values(orjson.loads(content)) <= LIMITS.limit_fields
+    assert len(result.errors) <= 50
+    if result.executed:
+        assert meter.rows <= LIMITS.limit_rows
+        assert count_values(orjson.loads(content)) <= meter.values
+    codes = {error["extensions"]["code"] for error in result.errors}
+    assert "INTERNAL" not in codes
