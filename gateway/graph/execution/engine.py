@@ -126,7 +126,9 @@ class Engine:
             if isinstance(result, Awaitable):
                 result = await result
         except OperationEndedError as ended:
-            return _rejected(GraphQLError(ended.error.message, original_error=ended.error))
+            rejected = _rejected(GraphQLError(ended.error.message, original_error=ended.error))
+            # A limit rejects the request; a deadline is a failure during execution.
+            return replace(rejected, executed=not isinstance(ended.error, LimitExceededError))
         assert isinstance(result, ExecutionResult)  # noqa: S101  nothing is deferred
         return _format_result(result, executor.omitted_errors)
 

@@ -1,0 +1,53 @@
+"""A meter lets other work continue, and ends an operation that computes for too long."""
+
+import asyncio
+import time
+
+import pytest
+
+from gateway.errors import UpstreamTimeoutError
+from gateway.graph.meter import COMPUTING_SECONDS, SLICE_SECONDS, Meter, OperationEndedError
+from gateway.settings import Settings
+
+
+def compute_for(seconds: float) -> None:
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        pass
+
+
+async def meter_with(*, seconds_left: float) -> tuple[Meter, list[float]]:
+    pauses: list[float] = []
+
+    async def pause() -> None:
+        pauses.append(time.perf_counter())
+
+    deadline = asyncio.get_running_loop().time() + seconds_left
+    return Meter(Settings(), deadline=deadline, pause=pause), pauses
+
+
+async def test_an_operation_pauses_after_each_slice_of_computing() -> None:
+    meter, pauses = await meter_with(seconds_left=60)
+    compute_for(SLICE_SECONDS)
+    await meter.pause()
+    await meter.pause()
+    assert len(pauses) == 1
+    compute_for(SLICE_SECONDS)
+    await meter.pause()
+    assert len(pauses) == 2
+
+
+async def test_computing_may_continue_for_a_moment_after_the_deadline() -> None:
+    """What was read by then is still returned."""
+    meter, pauses = await meter_with(seconds_left=-COMPUTING_SECONDS / 2)
+    compute_for(SLICE_SECONDS)
+    await meter.pause()
+    assert len(pauses) == 1
+
+
+async def test_computing_ends_after_the_deadline() -> None:
+    meter, _ = await meter_with(seconds_left=-COMPUTING_SECONDS - 1)
+    compute_for(SLICE_SECONDS)
+    with pytest.raises(OperationEndedError) as ended:
+        await meter.pause()
+    assert isinstance(ended.value.error, UpstreamTimeoutError)
