@@ -97,7 +97,10 @@ class UnauthenticatedError(GatewayError):
 
 class ForbiddenError(GatewayError):
     code = "FORBIDDEN"
-    meaning = "The caller is authenticated, but lacks the permission."
+    meaning = (
+        "The caller is authenticated, but lacks the permission. With HTTP 403, a page of another "
+        "site sent a GET."
+    )
     remedy = "Request the permission from the owner of the AWS account or of the gateway."
 
 

@@ -1,6 +1,7 @@
 """Builds and prints the schema."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import strawberry
@@ -55,6 +56,14 @@ class Subgraph(strawberry.federation.Schema):
         before, keyword, after = super().as_str().partition("schema @link")
         return before + print_description(executable_schema(self)) + keyword + after
 
+    def _extend_introspection(self) -> None:
+        """Keep graphql-core's `isOneOf`: Strawberry's fails for list and non-null types."""
+
+    @cached_property
+    def sdl(self) -> str:
+        """The schema as printed for the first request: printing takes 10 ms."""
+        return self.as_str()
+
 
 def build_schema(*, root_node: bool = True) -> Subgraph:
     """Build the schema, with or without the root fields `node` and `nodes`."""
@@ -73,7 +82,7 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
     fields["_entities"].extensions[COST] = FieldCost.NAMED_OBJECTS
     service = graph.type_map["_Service"]
     assert isinstance(service, GraphQLObjectType)  # noqa: S101
-    service.fields["sdl"].resolve = lambda *_: schema.as_str()
+    service.fields["sdl"].resolve = lambda *_: schema.sdl
     # An absent input and a null mean the same; Strawberry would print the default null.
     for each in _inputs(graph):
         if each.default_value is None:

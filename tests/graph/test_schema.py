@@ -11,6 +11,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     SchemaDefinitionNode,
+    get_named_type,
     graphql_sync,
     is_list_type,
     is_non_null_type,
@@ -18,8 +19,15 @@ from graphql import (
     parse,
 )
 
-from gateway.graph.schema import build_schema, client_sdl, executable_schema, subgraph_sdl
+from gateway.graph.schema import (
+    Subgraph,
+    build_schema,
+    client_sdl,
+    executable_schema,
+    subgraph_sdl,
+)
 from gateway.upstream.model import service_model
+from tests.gateways import Sandbox, gateway_over
 
 FEDERATION = ("_", "link__", "federation__")
 """Prefixes of federation's own names."""
@@ -81,6 +89,43 @@ def test_the_schema_describes_itself(schema: GraphQLSchema) -> None:
         )
         assert definition.description is not None
         assert definition.description.value == description
+
+
+def everything(of: GraphQLObjectType, levels: int) -> str:
+    """Select all fields of a type, and of the types of its fields."""
+    parts = []
+    for name, each in of.fields.items():
+        inner = get_named_type(each.type)
+        if not isinstance(inner, GraphQLObjectType):
+            parts.append(name)
+        elif levels:
+            parts.append(f"{name} {{ {everything(inner, levels - 1)} }}")
+    return " ".join(parts)
+
+
+def test_the_whole_schema_can_be_introspected(schema: GraphQLSchema) -> None:
+    """No field fails, on types of any kind."""
+    selected = everything(object_type(schema, "__Schema"), 3)
+    result = graphql_sync(schema, f"{{ __schema {{ {selected} }} }}")
+
+    assert result.errors is None
+
+
+def test_the_sdl_is_printed_once(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    printed = []
+    print_sdl = Subgraph.as_str
+
+    def recording(schema: Subgraph) -> str:
+        printed.append(schema)
+        return print_sdl(schema)
+
+    monkeypatch.setattr(Subgraph, "as_str", recording)
+    with gateway_over(sandbox) as gateway:
+        for _ in range(2):
+            service = gateway.ask("{ _service { sdl again: sdl } }", caller=None).data["_service"]
+            assert service["sdl"] == service["again"] == PUBLISHED.read_text().strip()
+
+    assert len(printed) == 1
 
 
 def test_relay_1_to_10_and_25_connections_have_their_shape(schema: GraphQLSchema) -> None:

@@ -14,8 +14,11 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLObjectType,
     OperationDefinitionNode,
-    SelectionSetNode,
+    get_nullable_type,
+    introspection_types,
+    is_list_type,
 )
 
 from gateway.errors import LimitExceededError
@@ -23,6 +26,18 @@ from gateway.settings import Settings
 
 INTROSPECTION = frozenset({"__schema", "__type"})
 """Fields below these do not count toward depth: validation limits introspection by itself."""
+
+INTROSPECTION_LISTS = frozenset(
+    name
+    for each in introspection_types.values()
+    if isinstance(each, GraphQLObjectType)
+    for name, field in each.fields.items()
+    if is_list_type(get_nullable_type(field.type))
+)
+
+MAX_INTROSPECTION_LISTS = 20
+"""Limit on the lists selected below INTROSPECTION: with 28 aliases of `types`, an introspection
+takes half a second. The standard query, which tools send, selects ten lists."""
 
 COUNT_CAP = 2**31
 """Counts stop here, because fragments that double each other could make them arbitrarily large."""
@@ -37,6 +52,7 @@ class Count:
     root_fields: int = 0
     directives: int = 0
     selections: int = 0
+    introspection_lists: int = 0
 
 
 class _Spread(NamedTuple):
@@ -66,14 +82,20 @@ def check_limits(document: DocumentNode, settings: Settings) -> None:
             ("directives", "has {} directives"),
             ("selections", "has {} selections"),
         ):
-            found, limit = getattr(count, name), getattr(settings, f"limit_{name}")
-            if found > limit:
-                amount = f"{COUNT_CAP} or more" if found == COUNT_CAP else str(found)
-                raise LimitExceededError(
-                    f"With its fragments the operation {what.format(amount)}. Accepted: up to "
-                    f"{limit} (GATEWAY_LIMIT_{name.upper()}).",
-                    limit=name,
-                )
+            limit, setting = getattr(settings, f"limit_{name}"), f" (GATEWAY_LIMIT_{name.upper()})"
+            _check(getattr(count, name), limit, name, what, setting)
+        what = "selects {} lists of the schema below `__schema` and `__type`"
+        _check(count.introspection_lists, MAX_INTROSPECTION_LISTS, "introspection", what)
+
+
+def _check(found: int, limit: int, name: str, what: str, setting: str = "") -> None:
+    if found > limit:
+        amount = f"{COUNT_CAP} or more" if found == COUNT_CAP else str(found)
+        raise LimitExceededError(
+            f"With its fragments the operation {what.format(amount)}. Accepted: up to "
+            f"{limit}{setting}.",
+            limit=name,
+        )
 
 
 def count_operations(document: DocumentNode) -> list[Count]:
@@ -122,7 +144,10 @@ def _count_definition(
     count = local.count
     for each in (definition, *(definition.variable_definitions or ())):
         count.directives += len(each.directives or ())
-    pending: list[tuple[SelectionSetNode, int, bool]] = [(definition.selection_set, 0, False)]
+    on_schema = isinstance(
+        definition, FragmentDefinitionNode
+    ) and definition.type_condition.name.value.startswith("__")
+    pending = [(definition.selection_set, 0, False)]
     while pending:
         selected, depth, in_introspection = pending.pop()
         for selection in selected.selections:
@@ -135,6 +160,8 @@ def _count_definition(
             if isinstance(selection, FieldNode):
                 count.aliases += selection.alias is not None
                 count.root_fields += depth == 0
+                if in_introspection or on_schema:
+                    count.introspection_lists += selection.name.value in INTROSPECTION_LISTS
                 below_depth += not in_introspection
                 count.depth = max(count.depth, below_depth)
                 below_introspection = in_introspection or selection.name.value in INTROSPECTION
@@ -156,4 +183,7 @@ def _total(local: _LocalCounts, counted: dict[str, Count]) -> Count:
         total.aliases = min(total.aliases + below.aliases, COUNT_CAP)
         total.directives = min(total.directives + below.directives, COUNT_CAP)
         total.selections = min(total.selections + below.selections, COUNT_CAP)
+        total.introspection_lists = min(
+            total.introspection_lists + below.introspection_lists, COUNT_CAP
+        )
     return total

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from gateway.dev import aws_headers
 from gateway.graph.execution import documents
 from gateway.graph.execution.documents import (
-    MAX_CACHED_CHARACTERS,
+    MAX_DOCUMENT_CHARACTERS,
     DocumentRejectedError,
     Documents,
     IndexedSource,
 )
+from gateway.graph.pagination.cursor import MAX_CURSOR_CHARACTERS
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.settings import Settings
@@ -247,12 +248,23 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(known._cache) == before
 
 
-def test_a_text_longer_than_the_cache_is_not_cached() -> None:
+def test_a_longer_text_is_rejected_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading takes time for each character, not only for each token."""
     known = Documents(executable_schema(build_schema()), Settings())
-    query = "{ __typename } #" + "x" * MAX_CACHED_CHARACTERS
-    for _ in range(2):
-        known.validate(query, known.parse(query))
-    assert (len(known._cache), known._cached_characters) == (0, 0)
+    query = "{ __typename } #"
+    longest = query + "x" * (MAX_DOCUMENT_CHARACTERS - len(query))
+    known.validate(longest, known.parse(longest))
+
+    monkeypatch.setattr(documents, "parse", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(DocumentRejectedError, match="has 131073 characters"):
+        known.parse(longest + "x")
+
+
+def test_a_cursor_of_any_accepted_length_may_be_a_literal(gateway: Gateway) -> None:
+    query = f'{{ {JOBS}(first: 1, after: "{"x" * MAX_CURSOR_CHARACTERS}") {{ totalCount }} }}'
+    answer = gateway.ask(query)
+
+    assert answer.code == "INVALID_CURSOR"
 
 
 def test_more_lines_than_tokens_are_rejected() -> None:

@@ -6,7 +6,7 @@ fragments, in circular fragments, and under misleading names.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from graphql import (
@@ -15,7 +15,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     OperationDefinitionNode,
-    SelectionNode,
+    get_introspection_query,
     parse,
 )
 from hypothesis import given
@@ -28,7 +28,13 @@ from gateway.graph.execution.documents import (
     DocumentRejectedError,
     Documents,
 )
-from gateway.graph.execution.limits import INTROSPECTION, Count, count_operations
+from gateway.graph.execution.limits import (
+    INTROSPECTION,
+    INTROSPECTION_LISTS,
+    MAX_INTROSPECTION_LISTS,
+    Count,
+    count_operations,
+)
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from tests.gateways import Gateway, Sandbox, gateway_over
@@ -54,7 +60,7 @@ WITH: dict[str, Callable[[int], str]] = {
 }
 """Limit -> fields of a connection, or of the root, that have so many of what it limits."""
 
-LIMITS = [each.name for each in fields(Count)]
+LIMITS = [each.name for each in fields(Count) if f"limit_{each.name}" in Settings.model_fields]
 
 FORMS = {
     "bare": "query {{ {open} {inner} {close} }}",
@@ -118,45 +124,63 @@ def rejection(query: str, **limits: int) -> GatewayError | None:
     return None
 
 
-def walk(
-    document: DocumentNode, selections: Any, depth: int = 0, *, hidden: bool = False
-) -> Iterator[tuple[SelectionNode, int, bool]]:
-    """Expand all fragments: yield each selection, its depth, and whether it is introspection."""
+class Expanded(NamedTuple):
+    selection: Any
+    depth: int
+    hidden: bool
+    """Below a field of INTROSPECTION, and so not counted toward the depth."""
+    in_schema: bool
+    """Selects from a type of the introspection schema."""
+
+
+def walk(document: DocumentNode, selections: Any, at: Expanded) -> Iterator[Expanded]:
+    """Expand all fragments of the selections of `at`."""
     for each in selections:
-        yield each, depth, hidden
-        if isinstance(each, FragmentSpreadNode):
-            below = [
-                definition.selection_set
+        here = at._replace(selection=each)
+        yield here
+        below = each.selection_set if not isinstance(each, FragmentSpreadNode) else None
+        if isinstance(each, FieldNode):
+            named = each.name.value in INTROSPECTION
+            here = Expanded(
+                each, at.depth + (not at.hidden), at.hidden or named, at.in_schema or named
+            )
+        elif isinstance(each, FragmentSpreadNode):
+            (fragment,) = [
+                definition
                 for definition in document.definitions
                 if isinstance(definition, FragmentDefinitionNode)
                 and definition.name.value == each.name.value
             ]
-        else:
-            below = [each.selection_set] if each.selection_set else []
-        named = isinstance(each, FieldNode) and each.name.value in INTROSPECTION
-        inside = depth + (isinstance(each, FieldNode) and not hidden)
-        for selected in below:
-            yield from walk(document, selected.selections, inside, hidden=hidden or named)
+            below = fragment.selection_set
+            here = here._replace(in_schema=fragment.type_condition.name.value.startswith("__"))
+        if below is not None:
+            yield from walk(document, below.selections, here)
 
 
 def expand(document: DocumentNode, operation: OperationDefinitionNode) -> Count:
     """Count an operation by expanding all of it."""
-    all_of_it = list(walk(document, operation.selection_set.selections))
-    found = [(each, depth, hid) for each, depth, hid in all_of_it if isinstance(each, FieldNode)]
-    spread = [each.name.value for each, _, _ in all_of_it if isinstance(each, FragmentSpreadNode)]
+    root = Expanded(None, 0, hidden=False, in_schema=False)
+    all_of_it = list(walk(document, operation.selection_set.selections, root))
+    found = [(each, at) for at in all_of_it if isinstance(each := at.selection, FieldNode)]
+    spread = [
+        each.name.value for at in all_of_it if isinstance(each := at.selection, FragmentSpreadNode)
+    ]
     of_fragments = {
         each.name.value: len(each.directives or ())
         for each in document.definitions
         if isinstance(each, FragmentDefinitionNode)
     }
     return Count(
-        depth=max((depth + (not hid) for _, depth, hid in found), default=0),
-        aliases=sum(each.alias is not None for each, _, _ in found),
-        root_fields=sum(depth == 0 for _, depth, _ in found),
+        depth=max((at.depth + (not at.hidden) for _, at in found), default=0),
+        aliases=sum(each.alias is not None for each, _ in found),
+        root_fields=sum(at.depth == 0 for _, at in found),
         directives=len(operation.directives or ())
-        + sum(len(each.directives or ()) for each, _, _ in all_of_it)
+        + sum(len(at.selection.directives or ()) for at in all_of_it)
         + sum(of_fragments[name] for name in spread),
         selections=len(all_of_it),
+        introspection_lists=sum(
+            at.in_schema and each.name.value in INTROSPECTION_LISTS for each, at in found
+        ),
     )
 
 
@@ -234,9 +258,64 @@ def test_only_introspection_does_not_count_toward_depth() -> None:
     (count,) = count_operations(
         parse(f"{{ __schema {{ ...A }} }} fragment A on __Schema {{ {inside} }}")
     )
-    assert count == Count(depth=1, aliases=2, root_fields=1, directives=0, selections=5)
+    assert count == Count(
+        depth=1, aliases=2, root_fields=1, directives=0, selections=5, introspection_lists=1
+    )
     (spoofed,) = count_operations(parse("{ __schema: audienceGenerationJobs { nodes { id } } }"))
     assert spoofed.depth == 3
+
+
+STANDARD = get_introspection_query(
+    specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
+)
+
+
+def test_the_standard_introspection_query_may_be_sent_twice_in_one_operation() -> None:
+    """Its lists are half of those accepted."""
+    head, _, fragments = STANDARD.partition("fragment FullType")
+    schema = head[head.index("{") + 1 : head.rindex("}")]
+    (count,) = count_operations(parse(STANDARD))
+    assert count.introspection_lists * 2 == MAX_INTROSPECTION_LISTS
+
+    assert rejection(f"{{ {schema} b: {schema} }} fragment FullType {fragments}") is None
+    error = rejection(f"{{ {schema} b: {schema} c: {schema} }} fragment FullType {fragments}")
+    assert isinstance(error, LimitExceededError)
+    assert "selects 30 lists of the schema" in error.message
+
+
+INTROSPECTIONS = {
+    "aliases": f"{{ __schema {{ {' '.join(f'a{n}: types {{ name }}' for n in range(21))} }} }}",
+    "a type": f'{{ __type(name: "Query") {{ {"fields { name } " * 21} }} }}',
+    "types": "{"
+    + '__type(name: "Query") { fields { args { name } } interfaces { name } } ' * 7
+    + "}",
+    "a fragment": (
+        "{ __schema { a: types { ...A } b: types { ...A } c: types { ...A } d: types { ...A } } }"
+        "fragment A on __Type { fields { args { name } } ... { ...B } }"
+        "fragment B on __Type { enumValues { name } inputFields { name } interfaces { name } }"
+    ),
+    "a fragment of the root": (
+        "{ ...A ...A ...A ...A ...A ...A } fragment A on Query "
+        "{ __schema { types { possibleTypes { name } } directives { locations } } }"
+    ),
+}
+
+
+@pytest.mark.parametrize("query", INTROSPECTIONS.values(), ids=INTROSPECTIONS)
+def test_an_introspection_of_many_lists_is_rejected(query: str) -> None:
+    """Wherever they are, a multiple of the schema would be returned."""
+    error = rejection(query)
+
+    assert isinstance(error, LimitExceededError)
+    assert f"Accepted: up to {MAX_INTROSPECTION_LISTS}." in error.message
+
+
+def test_lists_outside_of_introspection_have_no_limit_of_their_own() -> None:
+    (count,) = count_operations(
+        parse("{ a { types { fields { x } } ...A } } fragment A on T { args }")
+    )
+
+    assert count.introspection_lists == 0
 
 
 def doubling(levels: int, on: str = "Query") -> str:
@@ -282,7 +361,7 @@ def test_a_chain_longer_than_the_call_stack_is_counted() -> None:
     assert count == Count(depth=1, root_fields=1, selections=5002)
 
 
-names = st.sampled_from(["x", "y: x", "x @a", "__schema", "__type: x", "__type"])
+names = st.sampled_from(["x", "y: x", "x @a", "__schema", "__type: x", "__type", "fields"])
 
 
 def selected(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -300,7 +379,8 @@ def documents_without_circles(draw: st.DrawFn) -> str:
         later = [f"...F{each}" for each in range(max(n + 1, 0), number)]
         leaves = st.sampled_from([*later, "x"])
         body = draw(st.recursive(leaves, selected, max_leaves=6))
-        head = f"query Q{-n} @a" if n < 0 else f"fragment F{n} on T @b"
+        on = draw(st.sampled_from(["T", "__Type"]))
+        head = f"query Q{-n} @a" if n < 0 else f"fragment F{n} on {on} @b"
         parts.append(f"{head} {{ {body} }}")
     return " ".join(draw(st.permutations(parts)))
 
