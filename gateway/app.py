@@ -50,9 +50,14 @@ def from_environment() -> Starlette:
 
 
 def create_app(
-    settings: Settings, *, example_headers: Mapping[str, str] | None = None
+    settings: Settings,
+    *,
+    example_headers: Mapping[str, str] | None = None,
+    allowed_hosts: Middleware | None = None,
 ) -> Starlette:
     """Build the gateway; `example_headers` are filled into GraphiQL's headers editor.
+
+    `allowed_hosts` rejects requests for other host names, which is logged like any request.
 
     Raises SettingsError if a file that the settings name is invalid, or an optional dependency
     that they require is not installed.
@@ -70,6 +75,7 @@ def create_app(
         body_reader=BodyReader(settings.limit_body_bytes),
         graphiql=graphiql,
         router_secrets=RouterSecrets.read(secret_file) if secret_file else None,
+        cors_origins=settings.cors_origins,
     )
 
     @asynccontextmanager
@@ -91,6 +97,8 @@ def create_app(
             }
 
     middleware = [Middleware(AccessLogMiddleware, cors=cors_for(settings.cors_origins))]
+    if allowed_hosts is not None:
+        middleware.append(allowed_hosts)
     if tracer is not None:
         middleware.insert(0, Middleware(TracingMiddleware, tracer=tracer))
     routes = [

@@ -4,7 +4,7 @@ Source: GraphQL over HTTP; where its drafts differ, the public audit suite decid
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -21,7 +21,14 @@ from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Wr
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of
-from gateway.http.requests import BodyReader, parse_accept, parse_body, parse_query_string
+from gateway.http.requests import (
+    BodyReader,
+    check_cross_site,
+    has_no_cache,
+    parse_accept,
+    parse_body,
+    parse_query_string,
+)
 from gateway.http.responses import (
     GRAPHQL,
     JSON,
@@ -70,6 +77,7 @@ class Endpoint:
     graphiql: GraphiQL | None
     router_secrets: RouterSecrets | None = None
     """None: every request counts as the router's."""
+    cors_origins: Collection[str] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
@@ -92,6 +100,8 @@ class Endpoint:
             if media_type is None:
                 message = f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}."
                 raise bad_request(message, 406)
+            if request.method == "GET":
+                check_cross_site(request.headers, self.cors_origins)
             result = await self._execute(request, request_log)
             request_log.set_outcome(result.outcome, result.operation)
             return _response(result, media_type, request.state["authenticator"].challenge)
@@ -122,9 +132,8 @@ class Endpoint:
             raise _method_not_allowed("GET executes queries only.", "POST") from None
 
     def _options(self, request: Request[Resources]) -> RequestOptions:
-        directives = ",".join(request.headers.getlist("cache-control")).lower().split(",")
         return RequestOptions(
-            fresh="no-cache" in (directive.strip() for directive in directives),
+            fresh=has_no_cache(request.headers.getlist("cache-control")),
             show_cost=COST_HEADER in request.headers,
             from_router=self.router_secrets is None
             or self.router_secrets.match(request.scope["headers"]),

@@ -9,7 +9,14 @@ from starlette.types import Message
 
 from gateway.errors import OverloadedError
 from gateway.http import requests
-from gateway.http.requests import BodyReader, parse_accept, parse_body, parse_query_string
+from gateway.http.requests import (
+    Accepted,
+    BodyReader,
+    has_no_cache,
+    parse_accept,
+    parse_body,
+    parse_query_string,
+)
 from gateway.http.responses import GRAPHQL, JSON, HttpError
 
 QUERY = b'{"query": "{ __typename }"}'
@@ -54,6 +61,31 @@ def test_accept_selects_the_media_type_of_highest_quality(
 )
 def test_html_must_be_named_explicitly(header: str, *, html: bool) -> None:
     assert parse_accept(header).html == html
+
+
+def test_an_overlong_accept_header_is_disregarded() -> None:
+    html = "text/html," + "x/y," * 247
+    longest = html + "q" * (1000 - len(html))
+
+    assert parse_accept(longest) == Accepted(None, html=True)
+    assert parse_accept(longest + "q") == Accepted(JSON, html=False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ([], False),
+        (["no-cache"], True),
+        (["max-age=0, No-Cache"], True),
+        (["max-age=0", "\tno-cache ,x"], True),
+        (["no-store"], False),
+        (["no-cached"], False),
+        (["x-no-cache"], False),
+        (['no-cache="x"'], False),
+    ],
+)
+def test_no_cache_is_a_directive_by_itself(headers: list[str], *, found: bool) -> None:
+    assert has_no_cache(headers) == found
 
 
 @given(st.text())
@@ -144,6 +176,7 @@ def anext_of(messages: AsyncIterator[Message]) -> Any:
         ["*/*"],
         ["application/json", "application/json"],
         ["application/json", ""],
+        ["application/json" + ";" * 300],
     ],
 )
 async def test_another_content_type_is_415(values: list[str]) -> None:
