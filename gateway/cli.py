@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gateway import __version__
-from gateway.sandbox.cli import sandbox
+from gateway.sandbox.cli import allowed_host_option, sandbox
 from gateway.settings import SettingsError, read_settings
 
 # Each command imports its modules when it runs, so that the others start without them.
@@ -79,12 +79,15 @@ def check(token_file: Path | None, *, as_json: bool) -> None:
 @click.option(
     "--sandbox-port", type=PORT, help="Port of the sandbox.  [default: 9000, or a free one]"
 )
-def dev(host: str, port: int | None, sandbox_port: int | None) -> None:
+@allowed_host_option
+def dev(
+    host: str, port: int | None, sandbox_port: int | None, allowed_hosts: tuple[str, ...]
+) -> None:
     """Serve the gateway with GraphiQL in front of a sandbox, for development."""
     from gateway.dev import run  # noqa: PLC0415
 
     with settings_errors_reported():
-        run(host, port, sandbox_port)
+        run(host, port, sandbox_port, allowed_hosts)
 
 
 @main.command()

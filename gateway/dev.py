@@ -8,15 +8,21 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import click
 import uvicorn
+from starlette.middleware import Middleware
 
 from gateway.app import create_app
+from gateway.http.responses import bad_request, error_response
 from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
+from gateway.sandbox.app import restrict_hosts
 from gateway.sandbox.cli import request_control
+from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
 from gateway.server.lifecycle import PROTOCOL
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
@@ -67,8 +73,12 @@ Send it as {name} with a token of the sandbox's OIDC issuer instead:
 """
 
 
-def run(host: str, port: int | None, sandbox_port: int | None) -> None:
+def run(
+    host: str, port: int | None, sandbox_port: int | None, allowed_hosts: Sequence[str] = ()
+) -> None:
     """Serve until interrupted; a port of None is the default one, or a free one if that is taken.
+
+    `allowed_hosts` are additional names that the `Host` header of a request may have.
 
     Raises SettingsError if a setting is invalid; exits with a message if a port is taken.
     """
@@ -77,11 +87,20 @@ def run(host: str, port: int | None, sandbox_port: int | None) -> None:
         _listen(host, sandbox_port, DEFAULT_SANDBOX_PORT, "--sandbox-port") as sandbox_listener,
         tempfile.TemporaryDirectory() as folder,
     ):
-        url, sandbox_url = _url(listener), _url(sandbox_listener)
+        url, sandbox_url = url_of(listener.getsockname()), url_of(sandbox_listener.getsockname())
         settings = _read_settings(sandbox_url, Path(folder) / "oidc.toml")
-        app = create_app(settings, example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]))
+        hosts = AllowedHosts(host, listener.getsockname()[0], allowed_hosts)
+        app = create_app(
+            settings,
+            example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]),
+            allowed_hosts=Middleware(
+                AllowedHostsMiddleware,
+                allowed=hosts,
+                rejection=error_response(bad_request(hosts.rejection, MISDIRECTED_REQUEST)),
+            ),
+        )
         configure_logs(settings.log_level)
-        sandbox = uvicorn.Server(_server_config(create_sandbox()))
+        sandbox = uvicorn.Server(_server_config(restrict_hosts(create_sandbox(), hosts)))
         thread = threading.Thread(target=sandbox.run, args=([sandbox_listener],), name="sandbox")
         thread.start()
         try:
@@ -202,6 +221,9 @@ def _reason(error: OSError) -> str:
     return str(error.strerror) if named else os.strerror(error.errno or 0)
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
+def url_of(address: tuple[Any, ...]) -> str:
+    """Return the URL by which this machine reaches a server that listens on a socket address."""
+    host, port = address[:2]
+    if ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from gateway.dev import url_of
 from tests.gateways import TLS
 from tests.processes import Process, clean_environment, gateway_command
 
@@ -192,6 +193,35 @@ def test_the_callers_that_dev_prints_are_valid(printed: str) -> None:
 
     assert [name for name, _ in callers] == ["ada", "grace", "edith"]
     assert all("errors" not in answer for answer in answers)
+
+
+def test_dev_responds_to_its_own_host_names_only(printed: str) -> None:
+    """No page can reach it, or its sandbox, by a name that resolves to this machine."""
+    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+)/graphql$", printed, re.MULTILINE)
+    (sandbox_url,) = re.findall(r"The sandbox at (http://127\.0\.0\.1:\d+) ", printed)
+    for address in (f"{url}/graphql", f"{url}/livez", f"{sandbox_url}/_sandbox/faults"):
+        answers = [
+            httpx.get(address, headers={"Host": host, "Accept": "text/html"}, verify=TLS)
+            for host in ("localhost", "[::1]:8000", "evil.example")
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 421]
+    refused = httpx.get(f"{url}/graphql", headers={"Host": "evil.example"}, verify=TLS)
+    (error,) = refused.json()["errors"]
+
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["message"].endswith("Add names with --allowed-host.")
+    assert refused.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [("0.0.0.0", "http://127.0.0.1:80"), ("::", "http://[::1]:80"), ("::1", "http://[::1]:80")],  # noqa: S104  not bound
+)
+def test_dev_reaches_a_server_on_all_addresses_by_a_loopback_address(
+    address: str, url: str
+) -> None:
+    """The sandbox's issuer has this URL, and http:// is accepted for loopback addresses only."""
+    assert url_of((address, 80)) == url
 
 
 @pytest.mark.parametrize("host", ["::1", "localhost"])

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,6 +29,7 @@ from gateway.sandbox.control import ControlApi
 from gateway.sandbox.data.accounts import CALLERS, Accounts
 from gateway.sandbox.faults.effects import NoResponseError
 from gateway.sandbox.faults.registry import ActiveFault, ActiveFaults
+from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
 
 DEFAULT_SEED = 20260102
 
@@ -80,6 +81,13 @@ def create_sandbox(
             Route("/", logged(sts), methods=["POST"]),
             Mount("/", app=logged(api)),
         ]
+    )
+
+
+def restrict_hosts(sandbox: ASGIApp, hosts: AllowedHosts) -> ASGIApp:
+    """Return a sandbox that responds with 421 to a request for another host."""
+    return AllowedHostsMiddleware(
+        sandbox, hosts, JSONResponse({"message": hosts.rejection}, MISDIRECTED_REQUEST)
     )
 
 

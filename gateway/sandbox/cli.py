@@ -21,6 +21,15 @@ _url_option = click.option(
 )
 
 
+allowed_host_option = click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Respond to this host name too, such as that of a container; repeatable.",
+)
+
+
 @click.group(invoke_without_command=True)
 @click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address to listen on.")
 @click.option(
@@ -30,6 +39,7 @@ _url_option = click.option(
     type=click.IntRange(0, 65535),
     help="Port to listen on.",
 )
+@allowed_host_option
 @click.option("--jobs", type=click.IntRange(0), help="Number of ada's jobs.")
 @click.option(
     "--fault",
@@ -40,12 +50,18 @@ _url_option = click.option(
 )
 @click.pass_context
 def sandbox(
-    context: click.Context, host: str, port: int, jobs: int | None, faults: Sequence[str]
+    context: click.Context,
+    *,
+    host: str,
+    port: int,
+    allowed_hosts: Sequence[str],
+    jobs: int | None,
+    faults: Sequence[str],
 ) -> None:
     """Emulate Clean Rooms ML locally, with generated data and public credentials."""
     if context.invoked_subcommand is not None:
         return
-    _serve(host, port, jobs, faults)
+    _serve(host, port, allowed_hosts, jobs, faults)
 
 
 @sandbox.command()
@@ -170,15 +186,22 @@ def _print_active(active: Sequence[Mapping[str, object]]) -> None:
         click.echo(f"  {shown}")
 
 
-def _serve(host: str, port: int, jobs: int | None, faults: Sequence[str]) -> None:
+def _serve(
+    host: str,
+    port: int,
+    allowed_hosts: Sequence[str],
+    jobs: int | None,
+    faults: Sequence[str],
+) -> None:
     # Imported here, because it takes 250 ms, for which other commands need not wait.
     import uvicorn  # noqa: PLC0415
 
-    from gateway.sandbox.app import create_sandbox  # noqa: PLC0415
+    from gateway.sandbox.app import create_sandbox, restrict_hosts  # noqa: PLC0415
     from gateway.sandbox.faults.registry import (  # noqa: PLC0415
         ControlRequestError,
         parse_fault_request,
     )
+    from gateway.sandbox.hosts import AllowedHosts  # noqa: PLC0415
 
     try:
         active = [parse_fault_request(_fault_body(text)) for text in faults]
@@ -186,9 +209,10 @@ def _serve(host: str, port: int, jobs: int | None, faults: Sequence[str]) -> Non
         raise click.BadParameter(str(error), param_hint="--fault") from None
     app = create_sandbox(jobs=jobs, faults=active)
     with _listen(host, port) as listener:
-        _print_welcome(host, listener.getsockname()[1])
+        address, bound_port = listener.getsockname()[:2]
+        _print_welcome(host, bound_port)
         config = uvicorn.Config(
-            app,
+            restrict_hosts(app, AllowedHosts(host, address, allowed_hosts)),
             log_level="warning",
             access_log=False,
             ws="none",

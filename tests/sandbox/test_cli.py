@@ -17,7 +17,7 @@ from gateway.sandbox import ROLE_ARNS
 from gateway.sandbox.cli import sandbox
 from tests.sandbox.clients import client, list_jobs
 from tests.sandbox.identities import assume_role
-from tests.sandbox.wire import JOBS, get
+from tests.sandbox.wire import JOBS, JWKS, get, send
 
 
 def run(*arguments: str) -> Result:
@@ -121,6 +121,16 @@ def test_the_command_serves_and_prints_how_to_use_it() -> None:
     assert "AWS_ACCESS_KEY_ID=ASIASANDBOXADA" in printed
     assert f"OIDC issuer at {url}/oidc" in printed
     assert ROLE_ARNS["edith"] in printed
+
+
+def test_the_command_responds_to_its_own_host_names_and_to_those_allowed() -> None:
+    with started("--allowed-host", "sandbox") as (url, _):
+        statuses = [
+            send(url, JWKS, headers={"Host": host}).status
+            for host in ("localhost:9000", "sandbox:9000", "evil.example:9000")
+        ]
+
+    assert statuses == [200, 200, 421]
 
 
 def test_four_names_are_public() -> None:
