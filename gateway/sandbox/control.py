@@ -138,14 +138,26 @@ def _caller(caller: SandboxCaller) -> dict[str, object]:
 
 def _json_endpoint(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
-        status = HTTPStatus.OK
+        status: int = HTTPStatus.OK
         try:
+            _check_sender(request)
             content = await endpoint(request)
         except ControlRequestError as error:
-            status, content = HTTPStatus.BAD_REQUEST, {"message": str(error)}
+            status, content = error.status, {"message": str(error)}
         return Response(orjson.dumps(content), status, media_type="application/json")
 
     return respond
+
+
+def _check_sender(request: Request) -> None:
+    """Reject what a page can have a browser send without the consent of the server."""
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        message = "A page of another site sent the request. Accepted: requests of programs."
+        raise ControlRequestError(message, HTTPStatus.FORBIDDEN)
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json" and (media or request.method == "POST"):
+        message = "The Content-Type is not supported. Accepted: application/json."
+        raise ControlRequestError(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
 
 async def _read_json(request: Request) -> dict[str, object]:

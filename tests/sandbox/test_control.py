@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.sandbox import CALLERS, ROLE_ARNS
-from tests.sandbox.wire import JOBS, control, get, logged_calls, send
+from tests.sandbox.wire import JOBS, JWKS, control, get, logged_calls, send
 
 ADA = CALLERS["ada"]
 
@@ -62,3 +62,60 @@ def test_an_invalid_request_is_explained(
 
     assert reply.status == 400
     assert reply.json()["message"].startswith(message)
+
+
+POSTS = ["/faults", "/jobs", "/tokens", "/keys/rotate"]
+SIMPLE = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+
+
+@pytest.mark.parametrize("path", POSTS)
+@pytest.mark.parametrize("content_type", [*SIMPLE, "text/plain; application/json", ""])
+def test_a_post_that_a_page_can_send_is_415(url: str, path: str, content_type: str) -> None:
+    """A browser asks before it sends JSON to another origin, and the sandbox does not consent."""
+    headers = {"Content-Type": content_type} if content_type else {}
+    body = b'{"fault": "throttle", "subject": "ada"}'
+    reply = send(url, f"/_sandbox{path}", method="POST", headers=headers, body=body)
+
+    assert reply.status == 415
+    assert reply.json()["message"].endswith("Accepted: application/json.")
+    assert control(url, "GET", "/faults").json()["active"] == []
+
+
+def test_a_post_without_a_body_is_415_too(url: str) -> None:
+    kids = get_kids(url)
+
+    assert send(url, "/_sandbox/keys/rotate", method="POST").status == 415
+    assert get_kids(url) == kids
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_request_of_a_page_of_another_site_is_403(url: str, method: str) -> None:
+    headers = {"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"}
+    reply = send(
+        url, "/_sandbox/faults", method=method, headers=headers, body=b'{"fault": "throttle"}'
+    )
+
+    assert reply.status == 403
+    assert control(url, "GET", "/faults").json()["active"] == []
+
+
+def test_a_preflight_is_not_answered(url: str) -> None:
+    """So no page of another origin can send JSON, or DELETE."""
+    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "DELETE"}
+    reply = send(url, "/_sandbox/faults", method="OPTIONS", headers=headers)
+
+    assert reply.status == 405
+    assert "access-control-allow-origin" not in reply.headers
+
+
+def test_a_charset_does_not_matter(url: str) -> None:
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    reply = send(
+        url, "/_sandbox/tokens", method="POST", headers=headers, body=b'{"subject": "ada"}'
+    )
+
+    assert reply.status == 200
+
+
+def get_kids(url: str) -> list[str]:
+    return [key["kid"] for key in send(url, JWKS).json()["keys"]]

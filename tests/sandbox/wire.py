@@ -76,7 +76,8 @@ def get(url: str, target: str, caller: SandboxCaller = CALLERS["ada"], **query: 
 def control(url: str, method: str, path: str, body: object = None) -> Reply:
     """Send a request to the control API."""
     content = None if body is None else json.dumps(body).encode()
-    return send(url, f"/_sandbox{path}", method=method, body=content)
+    headers = {"Content-Type": "application/json"}
+    return send(url, f"/_sandbox{path}", method=method, headers=headers, body=content)
 
 
 def switch_on(url: str, fault: str, **parameters: object) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from math import inf
 
 from gateway.sandbox.api.model import ASSUME_ROLE
@@ -272,6 +273,10 @@ class ActiveFaults:
 
 class ControlRequestError(Exception):
     """A request to the control API is invalid; the message says what is accepted."""
+
+    def __init__(self, message: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def parse_fault_request(
