@@ -40,6 +40,8 @@ HTTP_VERSIONS = frozenset({"1.0", "1.1"})
 
 MALFORMED = bad_request("The request is malformed. Accepted: HTTP/1.1.")
 
+FRAGMENT = bad_request("The request target is malformed. Accepted: a path without a fragment (#).")
+
 TOO_SLOW = HttpError(408, LimitExceededError("The request took too long to arrive."))
 
 TOO_MANY_PIPELINED = HttpError(
@@ -180,6 +182,8 @@ class HardenedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.get_http_version() not in HTTP_VERSIONS:
             raise _RejectedError(MALFORMED)
+        if b"#" in self.url:
+            raise _RejectedError(FRAGMENT)
         if len(self.pipeline) >= MAX_PIPELINED:
             raise _RejectedError(TOO_MANY_PIPELINED)
         super().on_headers_complete()

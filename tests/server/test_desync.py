@@ -57,6 +57,8 @@ MALFORMED = {
     "unknown method": b"FETCH /livez HTTP/1.1\r\nHost: x\r\n\r\n",
     "lower-case method": b"get /livez HTTP/1.1\r\nHost: x\r\n\r\n",
     "target without a slash": b"GET @evil HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target with a fragment": b"GET /livez#x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target with a fragment behind a query": b"GET /metrics?a#x HTTP/1.1\r\nHost: x\r\n\r\n",
     "target of a proxy": b"CONNECT evil:443 HTTP/1.1\r\nHost: x\r\n\r\n",
     "absolute target without a path": b"GET http://evil HTTP/1.1\r\nHost: x\r\n\r\n",
     "target in UTF-8": "GET /livez\u00e4 HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
