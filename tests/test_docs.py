@@ -88,4 +88,4 @@ def test_the_table_of_alerts_has_each_rule() -> None:
     assert set(re.findall(r"alert: (\w+)", rules)) == set(
         re.findall(r"`(Gateway[A-Z]\w+)`", OPERATIONS)
     )
-    assert set(re.findall(r"docs/operations\.md#([a-z_]+)", rules)) <= headings
+    assert set(re.findall(r"docs/operations\.md#([a-z_-]+)", rules)) <= headings
