@@ -20,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
 from gateway.graph.meter import Meter
+from gateway.graph.projections import projections
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
@@ -173,6 +174,7 @@ async def _open_client(settings: Settings, cache_url: str, stack: AsyncExitStack
         ResilientClient(clean_rooms, CallerRateLimiter(settings.caller_calls_per_second, redis)),
         cache,
         settings.cache_seconds,
+        projections(),
         stale_seconds=settings.stale_seconds,
         origin=settings.upstream_url or "",
     )

@@ -46,7 +46,16 @@ from tests.http.wire import connect
 from tests.processes import until
 from tests.redis_servers import RedisServer
 from tests.serving import serve
-from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, row
+from tests.upstream.clients import (
+    FIRST_PAGE,
+    GET,
+    LIST,
+    PROJECTIONS,
+    REGION,
+    FakeClient,
+    caller,
+    row,
+)
 
 TIMEOUT_SECONDS = 20
 
@@ -70,7 +79,7 @@ async def fetch(client: CachedClient, caller: Caller, request: Request) -> None:
 
 def cache_key(caller: Caller, request: Request) -> str:
     """Return the key under which a response is cached and a call shared."""
-    client = CachedClient(FakeClient(), KeyRevealingCache(0), 60)
+    client = CachedClient(FakeClient(), KeyRevealingCache(0), 60, PROJECTIONS)
     with pytest.raises(CacheKeyError) as caught:
         asyncio.run(fetch(client, caller, request))
     return str(caught.value)
@@ -218,7 +227,7 @@ async def test_an_entry_expires_with_the_setting_or_the_credentials(
 ) -> None:
     """The earlier of the two counts."""
     upstream = FakeClient()
-    client = CachedClient(upstream, cache, seconds, clock=clock)
+    client = CachedClient(upstream, cache, seconds, PROJECTIONS, clock=clock)
     ada = replace(caller("ada"), expires_at=clock.now + remaining)
     calls = []
     for pause in (0, ttl - 0.01, 0.01):
@@ -234,7 +243,7 @@ async def test_nothing_is_cached_for_expired_credentials(
     cache: ResponseCache, clock: Clock, remaining: float
 ) -> None:
     upstream = FakeClient()
-    client = CachedClient(upstream, cache, 3600, clock=clock)
+    client = CachedClient(upstream, cache, 3600, PROJECTIONS, clock=clock)
     ada = replace(caller("ada"), expires_at=clock.now + remaining)
     await fetch_both(client, ada)
     clock.now += 0.001
@@ -252,7 +261,7 @@ async def test_errors_are_not_cached(
     cache: ResponseCache, clock: Clock, error: type[GatewayError]
 ) -> None:
     upstream = FakeClient(error("No."))
-    client = CachedClient(upstream, cache, 3600, clock=clock)
+    client = CachedClient(upstream, cache, 3600, PROJECTIONS, clock=clock)
     with pytest.raises(error):
         await fetch_both(client, caller("ada"))
     await fetch_both(client, caller("ada"))
@@ -266,7 +275,7 @@ async def test_partial_credentials_read_no_entry(
     cache: ResponseCache, clock: Clock, token: str | None
 ) -> None:
     upstream = FakeClient()
-    client = CachedClient(upstream, cache, 3600, clock=clock)
+    client = CachedClient(upstream, cache, 3600, PROJECTIONS, clock=clock)
     await fetch_both(client, Caller.from_keys("ASIA", "secret", "token"))
     await fetch_both(client, Caller.from_keys("ASIA", "secret", token))
     await fetch_both(client, Caller.from_keys("ASIA", "guess", "token"))

@@ -154,9 +154,9 @@ def parse_list(operation: str, response: dict[str, Any]) -> tuple[list[Any], str
 
 
 def parse_item(operation: str, response: dict[str, Any]) -> dict[str, Any]:
-    """Return the object of a Get response; raises as parse_list does."""
+    """Return the object that a Get response is; raises as parse_list does."""
     _check(row_shape(operation), response)
-    return {name: value for name, value in response.items() if name != "ResponseMetadata"}
+    return response
 
 
 def _check(shape: RowShape, row: Any) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gateway.upstream.model import parse_item, parse_list
+from gateway.upstream.projection import Projection
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -31,6 +32,9 @@ class UpstreamRequest(Protocol[T_co]):
 
     def parse(self, response: dict[str, Any]) -> T_co:
         """Check a response; raises UpstreamInvalidResponseError if it contradicts the model."""
+
+    def project(self, result: Any, projection: Projection) -> T_co:
+        """Return a result with its objects projected."""
 
     def from_json(self, value: Any) -> T_co:
         """Restore a result from what orjson made of it for the cache."""
@@ -76,6 +80,9 @@ class PageRequest:
     def parse(self, response: dict[str, Any]) -> Page:
         return Page(*parse_list(self.operation, response))
 
+    def project(self, result: Page, projection: Projection) -> Page:
+        return Page([projection.apply(item) for item in result.items], result.next_token)
+
     def from_json(self, value: Any) -> Page:
         return Page(**value)
 
@@ -90,6 +97,9 @@ class ItemRequest:
 
     def parse(self, response: dict[str, Any]) -> Item:
         return parse_item(self.operation, response)
+
+    def project(self, result: Item, projection: Projection) -> Item:
+        return projection.apply(result)
 
     def from_json(self, value: Any) -> Item:
         item: Item = value

@@ -22,7 +22,7 @@ from tests.auth.issuers import curve, sandbox_file, token
 from tests.clock import Clock
 from tests.gateways import Sandbox
 from tests.sandbox.identities import id_token
-from tests.upstream.clients import FIRST_PAGE, FakeClient
+from tests.upstream.clients import FIRST_PAGE, PROJECTIONS, FakeClient
 
 REGION = "us-east-1"
 KEY_ID = "ASIACANARY0123456789"
@@ -265,7 +265,9 @@ async def test_nothing_is_cached_beyond_the_expiry_of_a_token(
             pass
 
     for left in (900, 60, 0.5, 0, -10):
-        client = CachedClient(FakeClient(), RecordingCache(), 3600, clock=Clock(expires_at - left))
+        client = CachedClient(
+            FakeClient(), RecordingCache(), 3600, PROJECTIONS, clock=Clock(expires_at - left)
+        )
         await client.fetch(caller, FIRST_PAGE, cost=RequestCost(), before_call=lambda: None)
 
     assert lifetimes[:3] == pytest.approx([900, 60, 0.5])

@@ -13,6 +13,7 @@ from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest
 from gateway.graph.meter import Meter
 from gateway.graph.node import to_global_id
+from gateway.graph.projections import projections
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from gateway.upstream.cache.cached_client import CachedClient
@@ -67,7 +68,7 @@ async def test_every_valid_query_stays_under_the_meter(
     client = InProcess()
     deadline = asyncio.get_running_loop().time() + 60
     loader = RequestLoader(
-        CachedClient(client, MemoryCache(2**26), cache_seconds),
+        CachedClient(client, MemoryCache(2**26), cache_seconds, projections()),
         Caller.from_keys("ASIA" + "A" * 16, "secret", "token"),
         fresh=False,
         deadline=deadline,

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from gateway.auth.credentials import Caller
+from gateway.graph.projections import projections
 from gateway.sandbox import CALLERS
 from gateway.upstream.client import CleanRoomsClient, UpstreamClient
 from gateway.upstream.values import Listing, PageRequest
@@ -15,6 +16,7 @@ LIST = "ListAudienceGenerationJobs"
 GET = "GetAudienceGenerationJob"
 FIRST_PAGE = PageRequest(Listing(LIST, REGION), None)
 TIME = "2026-01-02T03:04:05Z"
+PROJECTIONS = projections()
 
 
 def caller(name: str) -> Caller:

@@ -35,6 +35,7 @@ from tests.upstream.clients import (
     FIRST_PAGE,
     GET,
     LIST,
+    PROJECTIONS,
     REGION,
     BarrierClient,
     FakeClient,
@@ -47,7 +48,7 @@ ITEM_SETTING = "GATEWAY_MAX_DETAIL_CALLS"
 
 
 def cached(client: UpstreamClient, seconds: float = 60) -> CachedClient:
-    return CachedClient(client, MemoryCache(64_000_000), seconds)
+    return CachedClient(client, MemoryCache(64_000_000), seconds, PROJECTIONS)
 
 
 def new_loader(
@@ -307,7 +308,7 @@ class StaleSetup:
         self.fake, self.clock = FakeClient(), Clock()
         cache = MemoryCache(64_000_000, clock=self.clock)
         self.client = CachedClient(
-            self.fake, cache, 5, stale_seconds=stale_seconds, clock=self.clock
+            self.fake, cache, 5, PROJECTIONS, stale_seconds=stale_seconds, clock=self.clock
         )
 
     async def prepare(self, age: float, *failures: Exception) -> None:

@@ -1,7 +1,7 @@
 """Reads of the upstream, cached for a few seconds for the caller who made them."""
 
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from gateway.errors import GatewayError, UpstreamError
 from gateway.telemetry.metrics import CACHE_LOOKUPS
 from gateway.upstream.cache.memory import ResponseCache
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.projection import Projection
 from gateway.upstream.resilience.client import CircuitOpenError
 from gateway.upstream.resilience.rate_limit import RateLimitedError
 from gateway.upstream.values import RequestCost, UpstreamRequest
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-FORMAT = 3
+FORMAT = 4
 """Part of every cache key, so that a version with another format never reads these entries."""
 
 
@@ -31,7 +32,8 @@ class CachedClient:
     """Reads the upstream as a caller, through the cache and a single flight.
 
     A result lives for `cache_seconds` (0 disables the cache), and only its caller gets it. Only
-    complete successes are cached. For another `stale_seconds`, `fetch_stale` still finds it.
+    complete successes are cached, without what their operation's projection leaves out. For
+    another `stale_seconds`, `fetch_stale` still finds a result.
     """
 
     def __init__(
@@ -39,20 +41,25 @@ class CachedClient:
         client: UpstreamClient,
         cache: ResponseCache,
         cache_seconds: float,
+        projections: Mapping[str, Projection],
         *,
         stale_seconds: float = 0,
         origin: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`origin` separates the entries of gateways that share a cache but not an upstream.
+        """`projections` has what is kept of the objects that each operation returns.
 
+        `origin` separates the entries of gateways that share a cache but not an upstream.
         `clock` is the wall clock, which replicas share and which decides when credentials expire.
         """
         self._client = client
         self._cache = cache
         self._seconds = cache_seconds
+        self.projections = projections
+        # Versions that keep other members have entries of their own.
+        kept = orjson.dumps(projections, default=sorted, option=orjson.OPT_SORT_KEYS)
+        self._scope = (origin, sha256(kept).hexdigest())
         self._stale_seconds = stale_seconds if cache_seconds > 0 else 0
-        self._origin = origin
         self._clock = clock
         self._flights: SingleFlight[Any] = SingleFlight()
 
@@ -104,22 +111,25 @@ class CachedClient:
         self, caller: Caller, request: UpstreamRequest[T], key: str, cost: RequestCost
     ) -> T:
         with _log_failure(request):
-            try:
-                response = await self._client.call(
-                    caller, request.region, request.operation, dict(request.parameters)
-                )
-            except (RateLimitedError, CircuitOpenError):
-                raise  # no call was made
-            except GatewayError:
-                cost.upstream_calls += 1
-                raise
-            cost.record_response(response.get("ResponseMetadata", {}))
-            result = request.parse(response)
+            result = await self._read(caller, request, cost)
         seconds = self._ttl(caller)
         # A call that a fresh one has replaced must not overwrite the newer result.
         if seconds > 0 and self._flights.is_current(key):
             await self._cache.set(caller, key, orjson.dumps([self._clock(), result]), seconds)
         return result
+
+    async def _read(self, caller: Caller, request: UpstreamRequest[T], cost: RequestCost) -> T:
+        try:
+            response = await self._client.call(
+                caller, request.region, request.operation, dict(request.parameters)
+            )
+        except (RateLimitedError, CircuitOpenError):
+            raise  # no call was made
+        except GatewayError:
+            cost.upstream_calls += 1
+            raise
+        cost.record_response(response.get("ResponseMetadata", {}))
+        return request.project(request.parse(response), self.projections[request.operation])
 
     async def _lookup(
         self, caller: Caller, request: UpstreamRequest[T], key: str
@@ -141,7 +151,7 @@ class CachedClient:
     def _key(self, caller: Caller, request: UpstreamRequest[Any]) -> str:
         return cache_key(
             caller,
-            [self._origin, request.operation, request.region, dict(request.parameters)],
+            [*self._scope, request.operation, request.region, dict(request.parameters)],
         )
 
 

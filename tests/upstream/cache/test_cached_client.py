@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -31,7 +32,16 @@ from gateway.upstream.values import (
 )
 from tests.gateways import Sandbox
 from tests.serving import serve
-from tests.upstream.clients import FIRST_PAGE, GET, LIST, REGION, FakeClient, caller, open_client
+from tests.upstream.clients import (
+    FIRST_PAGE,
+    GET,
+    LIST,
+    PROJECTIONS,
+    REGION,
+    FakeClient,
+    caller,
+    open_client,
+)
 
 ADA = CALLERS["ada"]
 
@@ -41,7 +51,7 @@ class Fetcher:
 
     def __init__(self, client: UpstreamClient, seconds: float = 60) -> None:
         self.cache = MemoryCache(64_000_000)
-        self.client = CachedClient(client, self.cache, seconds)
+        self.client = CachedClient(client, self.cache, seconds, PROJECTIONS)
         self.cost = RequestCost()
         self.announced = 0
         self.started = asyncio.Event()
@@ -238,6 +248,45 @@ async def test_an_earlier_call_does_not_overwrite_a_fresher_result() -> None:
 
     assert fresh.next_token == "response 2"
     assert (await fetcher.page()).next_token == "response 2"
+
+
+@pytest.mark.parametrize(
+    "request_", [FIRST_PAGE, ItemRequest(GET, REGION, ())], ids=["list", "get"]
+)
+async def test_only_what_the_schema_can_show_is_returned_and_cached(
+    request_: UpstreamRequest[Any],
+) -> None:
+    """Sensitive SQL is not, nor what AWS adds one day."""
+    hidden = {
+        "seedAudience": {"roleArn": "arn:role", "sqlParameters": {"queryString": "SELECT 1"}},
+        "addedByAws": ["SELECT 1"],
+    }
+
+    class Revealing(FakeClient):
+        async def call(self, *arguments: Any) -> dict[str, Any]:
+            response = await super().call(*arguments) | hidden
+            rows = [each | hidden for each in response["audienceGenerationJobs"]]
+            return {**response, "audienceGenerationJobs": rows, "ResponseMetadata": {}}
+
+    fetcher = Fetcher(Revealing())
+    fetched = await fetcher.fetch(caller("ada"), request_)
+    (entry,) = fetcher.cache.store._entries.values()
+
+    for kept in (orjson.dumps(fetched), entry[0]):
+        assert b"spring" in kept
+        assert not any(text in kept for text in (b"SELECT", b"addedByAws", b"ResponseMetadata"))
+    assert await fetcher.fetch(caller("ada"), request_) == fetched
+
+
+async def test_versions_that_keep_other_members_have_entries_of_their_own() -> None:
+    """Replicas of both share a cache while one replaces the other."""
+    fake, cache = FakeClient(), MemoryCache(64_000_000)
+    older = {**PROJECTIONS, LIST: PROJECTIONS[LIST].restricted_to({"name", "status"})}
+    for projections in (PROJECTIONS, older, PROJECTIONS, older):
+        client = CachedClient(fake, cache, 60, projections)
+        await client.fetch(caller("ada"), FIRST_PAGE, cost=RequestCost(), before_call=lambda: None)
+
+    assert len(fake.calls) == 2
 
 
 async def test_before_call_may_prevent_the_call() -> None:
