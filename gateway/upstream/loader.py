@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from gateway.errors import (
 )
 from gateway.telemetry.metrics import CACHE_LOOKUPS
 from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.projection import Projection
 from gateway.upstream.values import (
     Item,
     ItemRequest,
@@ -90,6 +92,12 @@ class RequestLoader:
         self._rejections: dict[object, GatewayError] = {}
         """Errors about the caller, by region or by region and operation."""
         self._first_seen: dict[str, Item] = {}
+        self._selected: AbstractSet[str] | None = None
+        self._projections: dict[str, Projection] = {}
+
+    def select(self, names: AbstractSet[str]) -> None:
+        """Keep only the members with these names, at any depth, of the objects to be loaded."""
+        self._selected = names
 
     async def page(self, request: PageRequest, *, per_row: bool = False) -> Page:
         """Return a page. One that is fetched per row counts toward the budget of objects.
@@ -126,7 +134,7 @@ class RequestLoader:
                 )
                 if expired is None:
                     raise
-                result, self.stale[request] = expired
+                result, self.stale[request] = self._keep(request, expired[0]), expired[1]
                 CACHE_LOOKUPS.labels("stale").inc()
             self._results[request] = result
         return result
@@ -140,7 +148,18 @@ class RequestLoader:
 
     async def _fetch_item(self, request: UpstreamRequest[T]) -> T:
         async with self._slots:
-            return await self._fetch(request, self._item_budget)
+            return self._keep(request, await self._fetch(request, self._item_budget))
+
+    def _keep(self, request: UpstreamRequest[T], result: T) -> T:
+        """Return what is kept of a result: the selected members of its objects."""
+        if self._selected is None:
+            return result
+        projection = self._projections.get(request.operation)
+        if projection is None:
+            whole = self._client.projections[request.operation]
+            projection = whole.restricted_to(self._selected)
+            self._projections[request.operation] = projection
+        return request.project(result, projection)
 
     async def _fetch(self, request: UpstreamRequest[T], budget: CallBudget) -> T:
         region, operation = request.region, request.operation

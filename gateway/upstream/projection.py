@@ -32,10 +32,10 @@ class Projection:
         }
 
     def restricted_to(self, names: AbstractSet[str]) -> "Projection":
-        """Return the projection to those of its members that have these names."""
-        members = self.members & names
+        """Return the projection to those of its members, at any depth, that have these names."""
         return Projection(
-            members, {name: self.nested[name] for name in members & self.nested.keys()}
+            self.members & names,
+            {name: each.restricted_to(names) for name, each in self.nested.items()},
         )
 
     def _apply_to_member(self, name: str, value: Any) -> Any:

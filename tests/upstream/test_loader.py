@@ -152,6 +152,22 @@ async def test_failed_calls_spend_the_budget() -> None:
         await loader.page(FIRST_PAGE)
 
 
+async def test_a_request_keeps_only_the_members_that_it_selects() -> None:
+    """Others who share its call, or find its result in the cache, get what they select."""
+    client = cached(FakeClient())
+    loaders = [new_loader(client) for _ in range(3)]
+    for loader, names in zip(loaders, ({"name"}, {"name", "status"}, {"status"}), strict=True):
+        loader.select(names)
+    shared = await asyncio.gather(*(loader.item(ITEM) for loader in loaders[:2]))
+    from_cache = await loaders[2].item(ITEM)
+
+    assert [*shared, from_cache] == [
+        {"name": "spring"},
+        {"name": "spring", "status": "ACTIVE"},
+        {"status": "ACTIVE"},
+    ]
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 async def test_repeated_reads_are_one_call(fresh: bool) -> None:  # noqa: FBT001 - a case
     """This needs no cache."""
@@ -330,6 +346,15 @@ async def test_a_stale_result_replaces_that_of_a_failed_call(error: GatewayError
 
     assert loader.stale == {FIRST_PAGE: 20, ITEM: 20}
     assert len(setup.fake.calls) == 4
+
+
+async def test_a_stale_object_has_only_the_selected_members() -> None:
+    setup = StaleSetup()
+    await setup.prepare(20, UpstreamUnavailableError("No."))
+    loader = new_loader(setup.client)
+    loader.select({"name"})
+
+    assert await loader.item(ITEM) == {"name": "spring"}
 
 
 async def test_a_stale_result_does_not_replace_a_call() -> None:

@@ -58,8 +58,16 @@ class DocumentRejectedError(Exception):
         self.errors = errors
 
 
+_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
+
+
 class IndexedSource(Source):
-    """A text whose line breaks are found once, not for each error."""
+    """A text whose names are found once, and its line breaks, not for each error."""
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All words of the text, and so the names of all fields that it selects."""
+        return frozenset(_NAME.findall(self.body))
 
     @cached_property
     def _line_breaks(self) -> tuple[list[int], list[int]]:
@@ -71,6 +79,13 @@ class IndexedSource(Source):
         breaks, lines = self._line_breaks
         line = bisect_left(breaks, position)
         return SourceLocation(line + 1, position + 1 - lines[line])
+
+
+def names_in(document: DocumentNode) -> frozenset[str]:
+    """Return the names of all fields in a document that Documents has parsed, among others."""
+    location = document.loc
+    assert location is not None and isinstance(location.source, IndexedSource)  # noqa: S101, PT018
+    return location.source.names
 
 
 class Documents:

@@ -23,12 +23,19 @@ from gateway.errors import (
 )
 from gateway.graph.context import Context
 from gateway.graph.execution.cost import CostEstimator, EstimatedCost
-from gateway.graph.execution.documents import MAX_ERRORS, DocumentRejectedError, Documents
+from gateway.graph.execution.documents import (
+    MAX_ERRORS,
+    DocumentRejectedError,
+    Documents,
+    names_in,
+)
 from gateway.graph.execution.executor import MAX_LISTED_ERRORS, ObjectExecutor
 from gateway.graph.meter import OperationEndedError
+from gateway.graph.projections import row_members
 from gateway.settings import Settings
 from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import OK, REJECTIONS
+from gateway.upstream.loader import RequestLoader
 
 log = structlog.get_logger()
 
@@ -77,6 +84,7 @@ class Engine:
         self._settings = settings
         self._documents = Documents(schema, settings)
         self._costs = CostEstimator(schema)
+        self._row_members = row_members()
 
     async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
         """Execute a request; errors of the request are in the result.
@@ -99,6 +107,8 @@ class Engine:
             estimate.check(self._settings)
         except LimitExceededError as error:
             return _rejected(GraphQLError(error.message, original_error=error))
+        if isinstance(context.loader_or_error, RequestLoader):
+            context.loader_or_error.select(names_in(document) | self._row_members)
         result = await self._execute(document, request, context)
         return replace(
             result,

@@ -26,6 +26,7 @@ from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.meter import Meter
 from gateway.graph.node import to_global_id
+from gateway.graph.projections import projections
 from gateway.graph.schema import build_schema as build_gateway_schema
 from gateway.graph.schema import client_sdl, executable_schema
 from gateway.graph.types.audience_generation_job import JOB
@@ -110,6 +111,7 @@ class Account:
     """The data of one caller: stands in for CachedClient, and tells the expected objects."""
 
     def __init__(self, jobs: list[dict[str, Any]]) -> None:
+        self.projections = projections()
         self._jobs = {each["audienceGenerationJobArn"]: each for each in jobs}
         self.errors: dict[str, GatewayError] = {}
         """ARN -> the error of its Get operation."""

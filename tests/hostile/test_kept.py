@@ -1,0 +1,35 @@
+"""What a gateway keeps of the largest objects that AWS can return."""
+
+from base64 import b64encode
+
+from tests.hostile.costs import measured, post, warm
+from tests.hostile.maximal_upstream import maximal_upstream
+from tests.processes import gateway_process
+
+MEGABYTE = 1_000_000
+ARN = "arn:aws:cleanrooms-ml:us-east-1:123456789012"
+JOB = f"{ARN}:audience-generation-job/{{:08}}-0000-4000-8000-000000000000"
+NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on AudienceGenerationJob { status } } }"
+
+
+def test_objects_with_the_longest_sql_take_the_memory_of_what_is_shown() -> None:
+    """500 jobs with 500,000 characters each. Of the rest, their tags, the cache keeps 38 MB."""
+    arns = [JOB.format(number) for number in range(500)]
+    ids = [b64encode(f"AudienceGenerationJob:{arn}".encode()).decode() for arn in arns]
+    with (
+        maximal_upstream() as (upstream_url, upstream),
+        gateway_process(
+            upstream_url, cache_seconds=60, caller_calls_per_second=0, deadline_seconds=60
+        ) as gateway,
+    ):
+        warm(gateway.url)
+        with measured(gateway) as cold:
+            response = post(gateway.url, NODES, {"ids": ids})
+        with measured(gateway) as cached:
+            again = post(gateway.url, NODES, {"ids": ids})
+
+    assert response.json()["data"]["nodes"] == [{"status": "CREATE_PENDING"}] * 500
+    assert again.json() == response.json()
+    assert upstream.calls["GetAudienceGenerationJob"] == 500
+    assert cold.grown_bytes < 100 * MEGABYTE
+    assert cached.grown_bytes < 20 * MEGABYTE
