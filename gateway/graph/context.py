@@ -1,5 +1,6 @@
 """The context that the resolvers of one request share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -7,9 +8,10 @@ import strawberry
 
 from gateway.errors import BadUserInputError, ForbiddenError, GatewayError
 from gateway.graph.meter import Meter
+from gateway.graph.pagination.search import ListSearch
 from gateway.settings import Settings
 from gateway.upstream.loader import RequestLoader
-from gateway.upstream.values import RequestCost
+from gateway.upstream.values import Item, Listing, Page, PageRequest, RequestCost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class Context:
     """Whether the request may select the fields meant for a federation router."""
     stopped_walks: list[dict[str, Any]] = field(default_factory=list)
     """The entries of `extensions.stoppedEarly`."""
+    searches: dict[Listing, ListSearch] = field(default_factory=dict)
 
     @property
     def loader(self) -> RequestLoader:
@@ -36,6 +39,20 @@ class Context:
     def cost(self) -> RequestCost | None:
         """The cost so far; None without a caller."""
         return None if isinstance(self.loader_or_error, GatewayError) else self.loader_or_error.cost
+
+    def search(self, listing: Listing, key_of: Callable[[Item], str]) -> ListSearch:
+        """Return the request's search of a list; its first page counts as a single object."""
+        search = self.searches.get(listing)
+        if search is None:
+
+            async def load(token: str | None) -> Page:
+                page = await self.loader.page(PageRequest(listing, token), per_row=token is None)
+                self.meter.charge_rows(len(page.items))
+                await self.meter.pause()
+                return page
+
+            search = self.searches[listing] = ListSearch(load, key_of)
+        return search
 
     def check_region(self, region: str, *, argument: str) -> str:
         """Return the region; raises BadUserInputError naming the argument if it is not served."""

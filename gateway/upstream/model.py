@@ -184,6 +184,13 @@ def _check_members(shape: RowShape, row: dict[str, Any]) -> None:
             raise invalid_response(f"`{name}` is not a string")
 
 
+def check_not_repeated(token: str, seen: set[str]) -> None:
+    """Add a page token to those seen; raises UpstreamInvalidResponseError if it is one of them."""
+    if token in seen:
+        raise UpstreamInvalidResponseError("Clean Rooms ML repeated a page token.")
+    seen.add(token)
+
+
 def invalid_response(reason: str) -> UpstreamInvalidResponseError:
     return UpstreamInvalidResponseError(f"Clean Rooms ML returned an invalid response: {reason}.")
 

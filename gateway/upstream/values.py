@@ -1,12 +1,13 @@
 """The values that pass between the graph and the upstream: requests, results and their cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gateway.upstream.model import parse_item, parse_list
 from gateway.upstream.projection import Projection
 
+K = TypeVar("K", bound=Hashable)
 T_co = TypeVar("T_co", covariant=True)
 
 Item: TypeAlias = Mapping[str, Any]
@@ -46,6 +47,21 @@ class Page:
 
     items: list[Item]
     next_token: str | None
+    _rows: dict[object, dict[Hashable, int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def row_of(self, key: K, key_of: Callable[[Item], K]) -> int | None:
+        """Return the first row with this key; None if there is none.
+
+        The rows are indexed once for each function `key_of`.
+        """
+        rows = self._rows.get(key_of)
+        if rows is None:
+            rows = self._rows[key_of] = {}
+            for row, item in enumerate(self.items):
+                rows.setdefault(key_of(item), row)
+        return rows.get(key)
 
 
 @dataclass(frozen=True, slots=True)

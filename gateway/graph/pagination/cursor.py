@@ -14,14 +14,16 @@ itself, the long one once per page, without unused bits: no other text decodes t
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from struct import Struct
 
 import orjson
 
 from gateway.errors import InvalidCursorError
-from gateway.upstream.values import Listing
+from gateway.upstream.values import Item, Listing
 
 VERSION = 1
 MAX_CURSOR_CHARACTERS = 64 * 1024
@@ -53,6 +55,12 @@ class CursorPosition:
 def item_digest(key: str) -> bytes:
     """Digest an item's key, such as its ARN."""
     return blake2b(key.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+@cache
+def digest_by(key_of: Callable[[Item], str]) -> Callable[[Item], bytes]:
+    """Return a function that digests an item's key, always the same one for a `key_of`."""
+    return lambda item: item_digest(key_of(item))
 
 
 def listing_digest(listing: Listing, filter_key: str = "") -> bytes:

@@ -14,18 +14,19 @@ from gateway.errors import (
     BadUserInputError,
     InvalidCursorError,
     LimitExceededError,
-    UpstreamInvalidResponseError,
 )
 from gateway.graph.pagination.cursor import (
     NO_ITEM,
     CursorPosition,
     PageCursors,
     decode_cursor,
+    digest_by,
     encode_cursor,
     item_digest,
 )
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import BudgetSpentError, DeadlineError
+from gateway.upstream.model import check_not_repeated
 from gateway.upstream.values import Item, Page
 
 DEFAULT_FIRST = 20
@@ -234,7 +235,7 @@ class Walk:
         before: CursorPosition | None = None,
     ) -> None:
         self.source = source
-        self._key_of = source.resource.key_of
+        self._digest_of = digest_by(source.resource.key_of)
         self._after = after
         self._before = before
         self._token = after.token if after is not None else None
@@ -269,7 +270,7 @@ class Walk:
         self.scanned += max(end - start, 0)
         self._after = None
         if end > start:
-            self._last_item = item_digest(self._key_of(page.items[end - 1]))
+            self._last_item = self._digest_of(page.items[end - 1])
         self._advance(page, stop)
         return items
 
@@ -352,14 +353,6 @@ class Walk:
         if position.item == NO_ITEM:
             return None
         items, likely = page.items, position.offset - 1
-        if 0 <= likely < len(items) and item_digest(self._key_of(items[likely])) == position.item:
+        if 0 <= likely < len(items) and self._digest_of(items[likely]) == position.item:
             return likely
-        digests = (item_digest(self._key_of(item)) for item in items)
-        return next((i for i, digest in enumerate(digests) if digest == position.item), None)
-
-
-def check_not_repeated(token: str, seen: set[str]) -> None:
-    """Add a token to those seen; raises UpstreamInvalidResponseError if it is one of them."""
-    if token in seen:
-        raise UpstreamInvalidResponseError("Clean Rooms ML repeated a page token.")
-    seen.add(token)
+        return page.row_of(position.item, self._digest_of)

@@ -9,7 +9,6 @@ from strawberry import enum_value
 from gateway.errors import BadUserInputError
 from gateway.graph.context import Context
 from gateway.graph.node import Node
-from gateway.graph.pagination.pager import check_not_repeated
 from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJob
 from gateway.graph.types.resource_type import (
     ResourceObject,
@@ -25,7 +24,7 @@ from gateway.graph.types.values import (
     DateTime,
     StatusDetails,
 )
-from gateway.upstream.values import Item, Listing, PageRequest
+from gateway.upstream.values import Item, Listing
 
 
 @strawberry.enum(description="The status of an audience export job.")
@@ -78,17 +77,10 @@ class AudienceExportJobType(ResourceType):
         arn = _job_arn_of(key, argument)
         region = context.check_region(region_of(arn), argument=argument)
         listing = Listing(self.list_operation, region, ((JOB.arn_member, arn),))
-        loader = context.loader
-        token, seen = None, set[str]()
-        while True:
-            page = await loader.page(PageRequest(listing, token), per_row=token is None)
-            found = next((item for item in page.items if _key_of(item) == key), None)
-            if found is not None:
-                return ResourceObject(self, loader.first_seen(key, found))
-            if page.next_token is None:
-                return None
-            token = page.next_token
-            check_not_repeated(token, seen)
+        found = await context.search(listing, self.key_of).find(key)
+        if found is None:
+            return None
+        return ResourceObject(self, context.loader.first_seen(key, found))
 
 
 def _key_of(item: Item) -> str:

@@ -1,5 +1,8 @@
 """Paging over pages of any shape equals Relay's algorithm over the whole list."""
 
+from collections import Counter
+from typing import cast
+
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -11,10 +14,19 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.graph.pagination.cursor import NO_ITEM, CursorPosition, item_digest
-from gateway.graph.pagination.pager import PageArguments, PageResult, count_items, paginate
+from gateway.graph.pagination.pager import (
+    PageArguments,
+    PageResult,
+    UpstreamList,
+    count_items,
+    paginate,
+)
+from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget, DeadlineError
 from gateway.upstream.values import Item, Page
 from tests.graph.pagination.lists import (
+    DIGEST,
+    Keyed,
     PagedList,
     key_of,
     listed,
@@ -284,6 +296,27 @@ async def test_before_is_found_by_its_digest_if_tokens_have_changed() -> None:
         "a",
         "b",
     ]
+
+
+async def test_a_page_is_indexed_once_for_all_cursors() -> None:
+    """However many walks look for moved items in it."""
+    paged = PagedList([[f"k{page}{row}" for row in range(50)] for page in range(4)])
+    digested: Counter[str] = Counter()
+
+    class Counting(Keyed):
+        @staticmethod
+        def key_of(item: Item) -> str:
+            digested[key_of(item)] += 1
+            return key_of(item)
+
+    source = UpstreamList(DIGEST, cast("ResourceType", Counting()), paged.load)
+    for number in range(30):
+        moved = CursorPosition("another text", 1, item_digest(f"k3{number}"))
+        taken = await paginate(PageArguments(first=500, before=moved), source, look_around=True)
+        assert len(taken.items) == 150 + number
+
+    # Each walk digests one more item, the last one of each page.
+    assert sum(digested.values()) <= len(paged.keys) + 30 * len(paged.shapes) * 2
 
 
 async def test_before_an_item_not_in_the_list_is_an_error() -> None:
