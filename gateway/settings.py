@@ -172,7 +172,11 @@ class Settings(BaseSettings):
         "the response says so. 0 disables it.",
     )
     cache_bytes: int = Field(
-        64 * 1024 * 1024, ge=0, le=2**40, description="Size of the memory cache in bytes."
+        64 * 1024 * 1024,
+        ge=0,
+        le=2**40,
+        description="Size of the memory cache in bytes. While "
+        "others use it, a caller keeps a quarter at most.",
     )
     deadline_seconds: float = Field(
         20,

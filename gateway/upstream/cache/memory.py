@@ -3,15 +3,19 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
 from gateway.auth.credentials import Caller
 
-ENTRY_OVERHEAD = 400
-"""Bytes that an entry takes beside its key and value: objects and table slots."""
+ENTRY_OVERHEAD = 900
+"""Bytes that an entry takes at most beside its key and value: objects and table slots, those of a
+namespace included."""
+
+FAIR_SHARE = 1 / 4
+"""The part of a store that a namespace can keep while others use it."""
 
 
 class ResponseCache(Protocol):
@@ -33,25 +37,43 @@ class MemoryCache:
     def __init__(self, capacity: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = LruStore(capacity, clock=clock)
 
-    async def get(self, caller: Caller, key: str) -> bytes | None:  # noqa: ARG002  part of the key
-        value: bytes | None = await self.store.get(key)
+    async def get(self, caller: Caller, key: str) -> bytes | None:
+        value: bytes | None = await self.store.get(key, namespace=caller.fingerprint)
         return value
 
-    async def set(
-        self,
-        caller: Caller,  # noqa: ARG002  part of the key
-        key: str,
-        value: bytes,
-        seconds: float,
-    ) -> None:
-        await self.store.set(key, value, ttl=seconds)
+    async def set(self, caller: Caller, key: str, value: bytes, seconds: float) -> None:
+        await self.store.set(key, value, ttl=seconds, namespace=caller.fingerprint)
 
     async def close(self) -> None:
         pass
 
 
+class _Key(NamedTuple):
+    namespace: object
+    key: str
+
+
+class _Entry(NamedTuple):
+    value: bytes
+    expires: float
+
+
+class _Namespace:
+    """The keys of a namespace, least recently used first, and the bytes of their entries."""
+
+    __slots__ = ("keys", "size")
+
+    def __init__(self) -> None:
+        self.keys: OrderedDict[_Key, None] = OrderedDict()
+        self.size = 0
+
+
 class LruStore(BaseCache):  # type: ignore[misc]  # aiocache has no types
     """aiocache's interface over at most `capacity` bytes of keys and values.
+
+    When it is full, the least recently used entry is evicted; but while any namespace has over a
+    FAIR_SHARE of the capacity, an entry of the largest one. So a namespace that fills the store
+    evicts its own entries, and a small one keeps its entries until they expire.
 
     aiocache's own memory backend is unbounded, and treats a time to live of 0 as unlimited. An
     entry larger than the capacity is not stored. Times to live are in seconds of a monotonic
@@ -61,52 +83,87 @@ class LruStore(BaseCache):  # type: ignore[misc]  # aiocache has no types
     NAME = "lru"
 
     def __init__(self, capacity: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(serializer=NullSerializer(), timeout=None)
+        super().__init__(
+            serializer=NullSerializer(),
+            timeout=None,
+            key_builder=lambda key, namespace=None: _Key(namespace, key),
+        )
         self.capacity = capacity
         self.size = 0
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        """Least recently used first."""
+        self._namespaces: dict[object, _Namespace] = {}
+        self._large: dict[_Namespace, None] = {}
+        """Those with over a FAIR_SHARE of the capacity, of which there are only a few."""
 
-    async def _get(self, key: str, **_: Any) -> bytes | None:
+    async def _get(self, key: _Key, **_: Any) -> bytes | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        value, expires = entry
-        if self._clock() >= expires:
+        if self._clock() >= entry.expires:
             self._drop(key)
             return None
         self._entries.move_to_end(key)
-        return value
+        self._namespaces[key.namespace].keys.move_to_end(key)
+        return entry.value
 
-    async def _set(self, key: str, value: bytes, ttl: float | None = None, **_: Any) -> bool:
+    async def _set(self, key: _Key, value: bytes, ttl: float | None = None, **_: Any) -> bool:
         self._drop(key)
-        weight = self._weight(key, value)
-        if ttl is None or ttl <= 0 or weight > self.capacity:
+        if ttl is None or ttl <= 0 or _weight(key, value) > self.capacity:
             return False
-        while self.size + weight > self.capacity:
-            self._drop(next(iter(self._entries)))
-        self._entries[key] = (value, self._clock() + ttl)
-        self.size += weight
-        return True
+        self._add(key, _Entry(value, self._clock() + ttl))
+        while self.size > self.capacity:
+            self._drop(self._next_eviction())
+        return key in self._entries
 
-    async def _delete(self, key: str, **_: Any) -> int:
+    async def _delete(self, key: _Key, **_: Any) -> int:
         return self._drop(key)
 
-    async def _exists(self, key: str, **_: Any) -> bool:
+    async def _exists(self, key: _Key, **_: Any) -> bool:
         return await self._get(key) is not None
 
-    async def _clear(self, namespace: str | None = None, **_: Any) -> bool:  # noqa: ARG002  there is one
-        self._entries.clear()
-        self.size = 0
+    async def _clear(self, namespace: object = None, **_: Any) -> bool:
+        """Clear a namespace; without one, everything."""
+        for key in [key for key in self._entries if namespace in {None, key.namespace}]:
+            self._drop(key)
         return True
 
-    def _drop(self, key: str) -> int:
+    def _next_eviction(self) -> _Key:
+        oldest = next(iter(self._entries))
+        # An entry that nobody can read anymore does not count as use of the store by others.
+        if not self._large or self._clock() >= self._entries[oldest].expires:
+            return oldest
+        largest = max(self._large, key=lambda each: each.size)
+        return next(iter(largest.keys))
+
+    def _add(self, key: _Key, entry: _Entry) -> None:
+        self._entries[key] = entry
+        namespace = self._namespaces.get(key.namespace)
+        if namespace is None:
+            namespace = self._namespaces[key.namespace] = _Namespace()
+        namespace.keys[key] = None
+        self._resize(namespace, _weight(key, entry.value))
+
+    def _drop(self, key: _Key) -> int:
         entry = self._entries.pop(key, None)
         if entry is None:
             return 0
-        self.size -= self._weight(key, entry[0])
+        namespace = self._namespaces[key.namespace]
+        del namespace.keys[key]
+        self._resize(namespace, -_weight(key, entry.value))
+        if not namespace.keys:
+            del self._namespaces[key.namespace]
         return 1
 
-    @staticmethod
-    def _weight(key: str, value: bytes) -> int:
-        return len(key) + len(value) + ENTRY_OVERHEAD
+    def _resize(self, namespace: _Namespace, change: int) -> None:
+        self.size += change
+        namespace.size += change
+        if namespace.size > FAIR_SHARE * self.capacity:
+            self._large[namespace] = None
+        else:
+            self._large.pop(namespace, None)
+
+
+def _weight(key: _Key, value: bytes) -> int:
+    return len(key.key) + len(value) + ENTRY_OVERHEAD

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.upstream.cache import redis as redis_module
-from gateway.upstream.cache.memory import ENTRY_OVERHEAD, LruStore, MemoryCache, ResponseCache
+from gateway.upstream.cache.memory import (
+    ENTRY_OVERHEAD,
+    FAIR_SHARE,
+    LruStore,
+    MemoryCache,
+    ResponseCache,
+)
 from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from tests.clock import Clock
@@ -21,9 +28,13 @@ ADA, GRACE = caller("ada"), caller("grace")
 KEY, OTHER_KEY = "a" * 64, "b" * 64
 LONG_SECONDS = 15
 
-CAPACITY = 4 * ENTRY_OVERHEAD
-KEYS = st.sampled_from("abcdefgh")
-VALUES = st.sampled_from([0, 1, 50, 300, ENTRY_OVERHEAD, 2 * ENTRY_OVERHEAD, CAPACITY]).map(bytes)
+CAPACITY = 12 * ENTRY_OVERHEAD
+Name = tuple[str, str]
+"""The namespace and the key of an entry."""
+NAMESPACES = ["ada", "grace", "edith", "mary", "joan"]
+NAMESPACE = st.sampled_from(NAMESPACES)
+NAMES = st.tuples(NAMESPACE, st.sampled_from("abcdefgh"))
+VALUES = st.sampled_from([0, 1, 50, 300, ENTRY_OVERHEAD, 3 * ENTRY_OVERHEAD, CAPACITY]).map(bytes)
 TTLS = st.sampled_from([0.001, 1, 5, 60])
 
 
@@ -79,8 +90,8 @@ async def test_a_cache_can_be_closed_twice_and_unused(cache: ResponseCache) -> N
     await cache.close()
 
 
-def weight(key: str, value: bytes) -> int:
-    return len(key) + len(value) + ENTRY_OVERHEAD
+def weight(name: Name, value: bytes) -> int:
+    return len(name[1]) + len(value) + ENTRY_OVERHEAD
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -91,60 +102,91 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.clock = Clock(1000.0)
         self.store = LruStore(CAPACITY, clock=self.clock)
-        self.model: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self.model: OrderedDict[Name, tuple[bytes, float]] = OrderedDict()
 
     def teardown(self) -> None:
         self.loop.close()
 
-    def expected(self, key: str) -> bytes | None:
-        if key in self.model and self.model[key][1] <= self.clock.now:
-            del self.model[key]
-        if key not in self.model:
+    def run(self, operation: str, name: Name, *arguments: Any, **options: Any) -> Any:
+        namespace, key = name
+        method = getattr(self.store, operation)
+        return self.loop.run_until_complete(method(key, *arguments, namespace=namespace, **options))
+
+    def size_of(self, namespace: str) -> int:
+        return sum(weight(n, v) for n, (v, _) in self.model.items() if n[0] == namespace)
+
+    def expected(self, name: Name) -> bytes | None:
+        if name in self.model and self.model[name][1] <= self.clock.now:
+            del self.model[name]
+        if name not in self.model:
             return None
-        self.model.move_to_end(key)
-        return self.model[key][0]
+        self.model.move_to_end(name)
+        return self.model[name][0]
 
-    @rule(key=KEYS, value=VALUES, ttl=TTLS)
-    def set(self, key: str, value: bytes, ttl: float) -> None:
-        stored = self.loop.run_until_complete(self.store.set(key, value, ttl=ttl))
-        self.model.pop(key, None)
-        fits = weight(key, value) <= CAPACITY
-        if fits:
-            self.model[key] = (value, self.clock.now + ttl)
-        while sum(weight(k, v) for k, (v, _) in self.model.items()) > CAPACITY:
-            self.model.popitem(last=False)
-        assert stored is fits
+    def evict_from_model(self) -> None:
+        """Evict the oldest entry if it has expired or no namespace is large, else a large one's."""
+        oldest = next(iter(self.model))
+        largest = max(map(self.size_of, NAMESPACES))
+        if self.model[oldest][1] > self.clock.now and largest > FAIR_SHARE * CAPACITY:
+            # Of several as large, the one that the store has chosen.
+            candidates = [
+                next(name for name in self.model if name[0] == each)
+                for each in NAMESPACES
+                if self.size_of(each) == largest
+            ]
+            oldest = min(candidates, key=lambda each: each in self.store._entries)
+        del self.model[oldest]
 
-    @rule(key=KEYS, value=VALUES, ttl=st.sampled_from([0, -1, -0.5, None]))
-    def set_without_time_to_live(self, key: str, value: bytes, ttl: float | None) -> None:
-        self.loop.run_until_complete(self.store.set(key, value, ttl=ttl))
-        self.model.pop(key, None)
+    @rule(name=NAMES, value=VALUES, ttl=TTLS)
+    def set(self, name: Name, value: bytes, ttl: float) -> None:
+        stored = self.run("set", name, value, ttl=ttl)
+        self.model.pop(name, None)
+        if weight(name, value) <= CAPACITY:
+            self.model[name] = (value, self.clock.now + ttl)
+        before = OrderedDict(self.model)
+        while sum(weight(n, v) for n, (v, _) in self.model.items()) > CAPACITY:
+            self.evict_from_model()
+        assert stored is (name in self.model)
+        self.check_fairness(before)
 
-    @rule(key=KEYS, value=VALUES)
-    def set_with_the_default_time_to_live(self, key: str, value: bytes) -> None:
-        self.loop.run_until_complete(self.store.set(key, value))
-        self.model.pop(key, None)
+    def check_fairness(self, before: OrderedDict[Name, tuple[bytes, float]]) -> None:
+        """Others lose an entry that they can read only if no namespace has over its share."""
+        after = self.model
+        lost = {n[0] for n in before.keys() - after.keys() if before[n][1] > self.clock.now}
+        self.model = before
+        small = {each for each in NAMESPACES if self.size_of(each) <= FAIR_SHARE * CAPACITY}
+        self.model = after
+        if lost & small:
+            assert all(self.size_of(each) <= FAIR_SHARE * CAPACITY for each in NAMESPACES)
 
-    @rule(key=KEYS)
-    def get(self, key: str) -> None:
-        assert self.loop.run_until_complete(self.store.get(key)) == self.expected(key)
+    @rule(name=NAMES, value=VALUES, ttl=st.sampled_from([0, -1, -0.5, None]))
+    def set_without_time_to_live(self, name: Name, value: bytes, ttl: float | None) -> None:
+        self.run("set", name, value, ttl=ttl)
+        self.model.pop(name, None)
 
-    @rule(key=KEYS)
-    def exists(self, key: str) -> None:
-        exists = self.loop.run_until_complete(self.store.exists(key))
-        assert exists == (self.expected(key) is not None)
+    @rule(name=NAMES, value=VALUES)
+    def set_with_the_default_time_to_live(self, name: Name, value: bytes) -> None:
+        self.run("set", name, value)
+        self.model.pop(name, None)
 
-    @rule(key=KEYS)
-    def delete(self, key: str) -> None:
-        deleted = self.loop.run_until_complete(self.store.delete(key))
-        assert deleted == (self.model.pop(key, None) is not None)
+    @rule(name=NAMES)
+    def get(self, name: Name) -> None:
+        assert self.run("get", name) == self.expected(name)
+
+    @rule(name=NAMES)
+    def exists(self, name: Name) -> None:
+        assert self.run("exists", name) == (self.expected(name) is not None)
+
+    @rule(name=NAMES)
+    def delete(self, name: Name) -> None:
+        assert self.run("delete", name) == (self.model.pop(name, None) is not None)
 
     @precondition(lambda self: self.model)
-    @rule()
-    def clear(self) -> None:
-        self.loop.run_until_complete(self.store.clear())
-        self.model.clear()
-        assert self.store.size == 0
+    @rule(namespace=st.none() | NAMESPACE)
+    def clear(self, namespace: str | None) -> None:
+        self.loop.run_until_complete(self.store.clear(namespace=namespace))
+        for name in [each for each in self.model if namespace in {None, each[0]}]:
+            del self.model[name]
 
     @rule(seconds=st.sampled_from([0.0005, 0.5, 1, 30]))
     def wait(self, seconds: float) -> None:
@@ -152,8 +194,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def is_bounded(self) -> None:
-        assert self.store.size == sum(weight(k, v) for k, (v, _) in self.model.items())
+        assert self.store.size == sum(weight(n, v) for n, (v, _) in self.model.items())
         assert self.store.size <= CAPACITY
+        assert list(self.store._entries) == list(self.model)
+        assert self.store._namespaces.keys() == {name[0] for name in self.model}
 
 
 StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
@@ -209,14 +253,81 @@ async def test_zero_capacity_disables_the_store() -> None:
     assert await store.get("a") is None
 
 
-async def test_clear_empties_the_store_with_and_without_a_namespace(store: LruStore) -> None:
-    await store.set("a", b"1", ttl=5)
-    cleared = await store.clear()
-    await store.set("b", b"1", ttl=5)
-    await store.clear(namespace="n")
+async def fill(store: LruStore, namespace: str, entries: int) -> None:
+    for number in range(entries):
+        await store.set(f"{number:04}", b"", ttl=60, namespace=namespace)
 
-    assert cleared
-    assert store.size == 0
+
+def held(store: LruStore, namespace: str) -> int:
+    """Count the entries of a namespace."""
+    return sum(name[0] == namespace for name in store._entries)
+
+
+@pytest.fixture
+def large_store(clock: Clock) -> LruStore:
+    """Create a store for forty small entries."""
+    return LruStore(40 * (ENTRY_OVERHEAD + 4), clock=clock)
+
+
+async def test_one_caller_alone_has_the_whole_store(large_store: LruStore) -> None:
+    await fill(large_store, "ada", 100)
+
+    assert held(large_store, "ada") == 40
+
+
+async def test_a_caller_who_fills_the_store_evicts_only_own_entries(large_store: LruStore) -> None:
+    """Others keep theirs, although they were used less recently."""
+    for namespace in ("grace", "edith"):
+        await fill(large_store, namespace, 10)
+    await fill(large_store, "ada", 1000)
+
+    assert [held(large_store, each) for each in ("grace", "edith", "ada")] == [10, 10, 20]
+    assert await large_store.get("0999", namespace="ada") is not None
+
+
+async def test_a_caller_who_filled_the_store_makes_room_for_others(large_store: LruStore) -> None:
+    """Down to a quarter, and not below."""
+    await fill(large_store, "ada", 40)
+    shares = []
+    for namespace in ("grace", "edith", "mary"):
+        await fill(large_store, namespace, 10)
+        shares.append(held(large_store, "ada"))
+    await fill(large_store, "joan", 5)
+
+    assert shares == [30, 20, 10]
+    assert sum([held(large_store, each) for each in ("grace", "edith", "mary", "ada")]) == 35
+
+
+async def test_entries_of_callers_who_are_gone_are_evicted_first(
+    large_store: LruStore, clock: Clock
+) -> None:
+    """An expired entry is no use of the store."""
+    await fill(large_store, "grace", 20)
+    clock.now += 60
+    await fill(large_store, "ada", 40)
+
+    assert held(large_store, "ada") == 40
+
+
+async def test_an_entry_of_over_a_quarter_is_not_stored_in_a_full_store(
+    large_store: LruStore,
+) -> None:
+    """It would evict those of others."""
+    for namespace in ("grace", "edith", "mary", "joan"):
+        await fill(large_store, namespace, 10)
+    size = large_store.size
+    stored = await large_store.set("a", bytes(11 * ENTRY_OVERHEAD), ttl=60, namespace="ada")
+
+    assert (stored, large_store.size) == (False, size)
+
+
+async def test_the_cache_is_shared_out_by_caller() -> None:
+    cache = MemoryCache(40 * (ENTRY_OVERHEAD + 64))
+    await cache.set(GRACE, KEY, b"", 60)
+    for number in range(100):
+        await cache.set(ADA, f"{number:064}", b"", 60)
+
+    assert await cache.get(GRACE, KEY) == b""
 
 
 async def test_many_entries_stay_within_the_capacity() -> None:
