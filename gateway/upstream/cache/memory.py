@@ -42,7 +42,10 @@ class MemoryCache:
         return value
 
     async def set(self, caller: Caller, key: str, value: bytes, seconds: float) -> None:
-        await self.store.set(key, value, ttl=seconds, namespace=caller.fingerprint)
+        # orjson doubles its buffer as it writes, and the unused part of what it returns is of no
+        # use to others: the cache would take twice its capacity.
+        exact = bytes(memoryview(value))
+        await self.store.set(key, exact, ttl=seconds, namespace=caller.fingerprint)
 
     async def close(self) -> None:
         pass
