@@ -172,11 +172,7 @@ class Settings(BaseSettings):
         "the response says so. 0 disables it.",
     )
     cache_bytes: int = Field(
-        64 * 1024 * 1024,
-        ge=0,
-        le=2**40,
-        description="Size of the memory cache in bytes. While "
-        "others use it, a caller keeps a quarter at most.",
+        64 * 1024**2, ge=0, le=2**40, description="Bytes of the memory cache; a quarter per caller."
     )
     deadline_seconds: float = Field(
         20,
@@ -264,17 +260,12 @@ class Settings(BaseSettings):
         description="Selections in an operation; those of a fragment count at each spread.",
     )
     limit_fields: Limit = Field(
-        50000,
-        ge=1,
-        description="Fields and list elements in a response, those of each row counted: estimated "
-        "from the query, then counted.",
+        50000, ge=1, description="Fields and list elements of a response, those of rows included."
     )
     limit_rows: Limit = Field(
-        50000, ge=1, description="Rows of lists examined by an operation, from the cache or not."
+        50000, ge=1, description="List rows examined by an operation, also from the cache."
     )
-    limit_answer_bytes: Limit = Field(
-        16 * 1024 * 1024, ge=1, description="Size of a response in bytes."
-    )
+    limit_answer_bytes: Limit = Field(16 * 1024**2, ge=1, description="Bytes of a response.")
     limit_body_bytes: int = Field(
         262144,
         ge=1,

@@ -135,34 +135,50 @@ CHAIN = """query Chain($n: Int) { audienceGenerationJobs(first: $n) { nodes {
 } } }"""
 
 
-def test_an_unread_list_of_exports_is_an_error_and_not_empty(sandbox: Sandbox) -> None:
-    """The estimate counts a linked object once, and these jobs link to several."""
-    query = """{ audienceGenerationJobs(first: 8) { nodes {
-      configuredAudienceModel { configuredAudienceModelArn } exportJobs { nodes { name } }
-    } } }"""
-    with gateway_over(sandbox, max_detail_calls=9) as gateway:
-        answer = gateway.ask(query, caller="grace")
+MANY_LINKS = """query ($n: Int) {{ audienceExportJobs(first: $n) {{ nodes {{
+  audienceGenerationJob {{ id exportJobs{exports} }}
+}} }} }}"""
+"""The estimate counts a linked object once, and these exports link to several jobs."""
 
-    jobs = answer.content["data"]["audienceGenerationJobs"]["nodes"]
-    models = {job["configuredAudienceModel"]["configuredAudienceModelArn"] for job in jobs}
-    unread = [index for index, job in enumerate(jobs) if job["exportJobs"] is None]
-    assert len(unread) == len(models) - 1 > 0
-    paths = [error["path"][2:] for error in answer.errors]
-    assert paths == [[index, "exportJobs"] for index in unread]
+
+def linked_jobs(gateway: Gateway) -> list[str]:
+    query = "{ audienceExportJobs(first: 30) { nodes { audienceGenerationJobArn } } }"
+    nodes = gateway.ask(query, caller="grace").data["audienceExportJobs"]["nodes"]
+    return list(dict.fromkeys(node["audienceGenerationJobArn"] for node in nodes))
+
+
+def test_an_unread_list_of_exports_is_an_error_and_not_empty(
+    gateway: Gateway, sandbox: Sandbox
+) -> None:
+    jobs = linked_jobs(gateway)
+    with gateway_over(sandbox, max_detail_calls=len(jobs) + 2) as limited:
+        query = MANY_LINKS.format(exports=" { nodes { name } }")
+        answer = limited.ask(query, {"n": 30}, caller="grace")
+
+    nodes = answer.content["data"]["audienceExportJobs"]["nodes"]
+    unread = {
+        node["audienceGenerationJob"]["id"]
+        for node in nodes
+        if node["audienceGenerationJob"]["exportJobs"] is None
+    }
+    assert len(unread) == len(jobs) - 2 > 0
+    assert {error["path"][-1] for error in answer.errors} == {"exportJobs"}
     assert {error["extensions"]["code"] for error in answer.errors} == {"LIMIT_EXCEEDED"}
+    assert len(answer.errors) == len(unread)
 
 
-def test_an_uncounted_list_of_exports_is_null(sandbox: Sandbox) -> None:
-    """As above."""
-    query = """{ audienceGenerationJobs(first: 8) { nodes {
-      configuredAudienceModel { configuredAudienceModelArn } exportJobs(first: 0) { totalCount }
-    } } }"""
-    with gateway_over(sandbox, max_detail_calls=9) as gateway:
-        jobs = gateway.ask(query, caller="grace").data["audienceGenerationJobs"]["nodes"]
+def test_an_uncounted_list_of_exports_is_null(gateway: Gateway, sandbox: Sandbox) -> None:
+    jobs = linked_jobs(gateway)
+    with gateway_over(sandbox, max_detail_calls=len(jobs) + 2) as limited:
+        query = MANY_LINKS.format(exports="(first: 0) { totalCount }")
+        nodes = limited.ask(query, {"n": 30}, caller="grace").data["audienceExportJobs"]["nodes"]
 
-    models = {job["configuredAudienceModel"]["configuredAudienceModelArn"] for job in jobs}
-    uncounted = [job["exportJobs"]["totalCount"] is None for job in jobs].count(True)
-    assert uncounted == len(models) - 1 > 0
+    uncounted = {
+        node["audienceGenerationJob"]["id"]
+        for node in nodes
+        if node["audienceGenerationJob"]["exportJobs"]["totalCount"] is None
+    }
+    assert len(uncounted) == len(jobs) - 2 > 0
 
 
 def test_a_link_costs_one_call_per_distinct_object(gateway: Gateway) -> None:

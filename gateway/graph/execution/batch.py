@@ -3,8 +3,9 @@
 A column holds the values of one selected field, one for each object of the batch.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,7 @@ class ObjectBatch(Batch):
         """The Get response of each object, or the error that it failed with."""
         self._type = executor.object_type(resource.name)
         self._path_of = path_of
+        self._linked: dict[ArnResourceType, asyncio.Future[Mapping[str, Any]]] = {}
         self._shared_errors: dict[tuple[str, int], Exception] = {}
         grouped = executor.collect_subfields(self._type, selected).grouped_field_set
         for response_name, nodes in grouped.items():
@@ -176,6 +178,22 @@ class ObjectBatch(Batch):
             self.failed.setdefault(index, raised)
         else:
             self._shared_errors[key] = error
+
+    async def find_linked(self, target: ArnResourceType) -> Mapping[str, Any]:
+        """Find the objects of a type that the rows link to, once for all fields that show them.
+
+        Returns by ARN the object, None if it is gone, or the error.
+        """
+        if target not in self._linked:
+            self._linked[target] = asyncio.ensure_future(self._find_linked(target))
+        return await self._linked[target]
+
+    async def _find_linked(self, target: ArnResourceType) -> Mapping[str, Any]:
+        context, member = self.executor.context_value, target.arn_member
+        arns = dict.fromkeys(item[member] for item in self.items)
+        calls = [partial(target.find, context, arn, argument=member) for arn in arns]
+        found = await settle(calls, concurrency=CONCURRENT_ITEMS, errors=FIELD_ERRORS)
+        return dict(zip(arns, found, strict=True))
 
     def _column(self, response_name: str, nodes: FieldDetailsList) -> Column:
         name = nodes[0].node.name.value
@@ -292,21 +310,13 @@ class _LinkColumn(Column):
         self._linked: dict[str, Any] = {}
 
     async def load(self) -> None:
-        batch, executor = self._batch, self._batch.executor
+        batch, field = self._batch, self._field
+        found = await batch.find_linked(self._target)
+        objects = {arn: each for arn, each in found.items() if isinstance(each, ResourceObject)}
         first_indexes = {arn: index for index, arn in reversed([*enumerate(self._arns)])}
-        member = self._target.arn_member
-        calls = [
-            partial(self._target.find, executor.context_value, arn, argument=member)
-            for arn in first_indexes
-        ]
-        found = await settle(calls, concurrency=CONCURRENT_ITEMS, errors=FIELD_ERRORS)
-        self._linked = dict(zip(first_indexes, found, strict=True))
-        objects = {
-            arn: each for arn, each in self._linked.items() if isinstance(each, ResourceObject)
-        }
-        paths = [batch.path(first_indexes[arn], self._field) for arn in objects]
-        completed = await executor.complete_objects(self._field.nodes, [*objects.values()], paths)
-        self._linked.update(zip(objects, completed, strict=True))
+        paths = [batch.path(first_indexes[arn], field) for arn in objects]
+        completed = await batch.executor.complete_objects(field.nodes, [*objects.values()], paths)
+        self._linked = {**found, **dict(zip(objects, completed, strict=True))}
 
     def values(self, start: int, stop: int) -> Sequence[Any]:
         return [self._value(index) for index in range(start, stop)]
