@@ -30,7 +30,7 @@ class OnePage:
             json.loads(body)
         )
 
-    async def fetch(self, *_: object, **__: object) -> Page:
+    async def cached(self, *_: object, **__: object) -> Page:
         return self._page
 
 

@@ -72,16 +72,22 @@ class KeyRevealingCache(MemoryCache):
 Request = PageRequest | ItemRequest
 
 
-async def fetch(client: CachedClient, caller: Caller, request: Request) -> None:
+async def look_up(client: CachedClient, caller: Caller, request: Request) -> Any:
     typed: UpstreamRequest[Any] = request
-    await client.fetch(caller, typed, cost=RequestCost(), before_call=lambda: None)
+    return await client.cached(caller, typed, cost=RequestCost())
+
+
+async def fetch(client: CachedClient, caller: Caller, request: Request) -> None:
+    if await look_up(client, caller, request) is None:
+        typed: UpstreamRequest[Any] = request
+        await client.fetch(caller, typed, cost=RequestCost(), before_call=lambda: None)
 
 
 def cache_key(caller: Caller, request: Request) -> str:
     """Return the key under which a response is cached and a call shared."""
     client = CachedClient(FakeClient(), KeyRevealingCache(0), 60, PROJECTIONS)
     with pytest.raises(CacheKeyError) as caught:
-        asyncio.run(fetch(client, caller, request))
+        asyncio.run(look_up(client, caller, request))
     return str(caught.value)
 
 

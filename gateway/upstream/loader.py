@@ -123,20 +123,31 @@ class RequestLoader:
         fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, T]],
     ) -> T:
         result: T | None = self._results.get(request)
+        if result is not None:
+            return result
+        if not self._fresh:
+            # Most requests find everything here, without a task for each.
+            result = await self._client.cached(self._caller, request, cost=self.cost)
         if result is None:
-            try:
-                async with self._time_limit():
-                    result = await self._flights.run(request, lambda: fetch(request))
-            except (UpstreamTimeoutError, UpstreamUnavailableError):
-                # Not an error of the caller, who has lost no permission: older data may be served.
-                expired = (
-                    None if self._fresh else await self._client.fetch_stale(self._caller, request)
-                )
-                if expired is None:
-                    raise
-                result, self.stale[request] = self._keep(request, expired[0]), expired[1]
-                CACHE_LOOKUPS.labels("stale").inc()
-            self._results[request] = result
+            result = await self._fetch_or_stale(request, fetch)
+        kept: T = self._results.setdefault(request, self._keep(request, result))
+        return kept
+
+    async def _fetch_or_stale(
+        self,
+        request: UpstreamRequest[T],
+        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, T]],
+    ) -> T:
+        try:
+            async with self._time_limit():
+                result: T = await self._flights.run(request, lambda: fetch(request))
+        except (UpstreamTimeoutError, UpstreamUnavailableError):
+            # Not an error of the caller, who has lost no permission: older data may be served.
+            expired = None if self._fresh else await self._client.fetch_stale(self._caller, request)
+            if expired is None:
+                raise
+            result, self.stale[request] = expired
+            CACHE_LOOKUPS.labels("stale").inc()
         return result
 
     async def _fetch_page(self, request: UpstreamRequest[T]) -> T:
@@ -148,11 +159,11 @@ class RequestLoader:
 
     async def _fetch_item(self, request: UpstreamRequest[T]) -> T:
         async with self._slots:
-            return self._keep(request, await self._fetch(request, self._item_budget))
+            return await self._fetch(request, self._item_budget)
 
     def _keep(self, request: UpstreamRequest[T], result: T) -> T:
-        """Return what is kept of a result: the selected members of its objects."""
-        if self._selected is None:
+        """Return what is kept of a result: of an object, the selected members."""
+        if self._selected is None or request.is_list:
             return result
         projection = self._projections.get(request.operation)
         if projection is None:

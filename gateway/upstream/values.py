@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from gateway.upstream.model import parse_item, parse_list
 from gateway.upstream.projection import Projection
@@ -30,6 +30,9 @@ class UpstreamRequest(Protocol[T_co]):
 
     @property
     def parameters(self) -> tuple[tuple[str, Any], ...]: ...
+
+    @property
+    def is_list(self) -> bool: ...
 
     def parse(self, response: dict[str, Any]) -> T_co:
         """Check a response; raises UpstreamInvalidResponseError if it contradicts the model."""
@@ -79,6 +82,7 @@ class PageRequest:
 
     listing: Listing
     token: str | None
+    is_list: ClassVar[bool] = True
 
     @property
     def operation(self) -> str:
@@ -110,6 +114,7 @@ class ItemRequest:
     operation: str
     region: str
     parameters: tuple[tuple[str, Any], ...]
+    is_list: ClassVar[bool] = False
 
     def parse(self, response: dict[str, Any]) -> Item:
         return parse_item(self.operation, response)

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+FROM_CACHE, FROM_FLIGHT, FROM_UPSTREAM = map(CACHE_LOOKUPS.labels, ("cache", "flight", "upstream"))
+
 FORMAT = 4
 """Part of every cache key, so that a version with another format never reads these entries."""
 
@@ -63,6 +65,18 @@ class CachedClient:
         self._clock = clock
         self._flights: SingleFlight[Any] = SingleFlight()
 
+    async def cached(
+        self, caller: Caller, request: UpstreamRequest[T], *, cost: RequestCost
+    ) -> T | None:
+        """Return the result of a request if it is cached, and count it in `cost`."""
+        found = await self._lookup(caller, request)
+        # Clocks of replicas differ a little: an entry may seem to come from the future.
+        if found is None or abs(found[1]) >= self._seconds:
+            return None
+        cost.cache_hits += 1
+        FROM_CACHE.inc()
+        return found[0]
+
     async def fetch(
         self,
         caller: Caller,
@@ -72,19 +86,13 @@ class CachedClient:
         before_call: Callable[[], None],
         fresh: bool = False,
     ) -> T:
-        """Return the result of a request, and count it in `cost`.
+        """Return the result of a request that is not cached, cache it, and count it in `cost`.
 
-        `fresh` bypasses the cache and refreshes it. `before_call` runs before this request starts
-        an upstream call, and may raise to prevent it. Raises a GatewayError.
+        A call for the same request that is in progress is joined, unless this one is `fresh`.
+        `before_call` runs before this request starts an upstream call, and may raise to prevent
+        it. Raises a GatewayError.
         """
         key = self._key(caller, request)
-        if not fresh:
-            cached = await self._lookup(caller, request, key)
-            # Clocks of replicas differ a little: an entry may seem to come from the future.
-            if cached is not None and abs(cached[1]) < self._seconds:
-                cost.cache_hits += 1
-                CACHE_LOOKUPS.labels("cache").inc()
-                return cached[0]
         called = False
 
         def start() -> Coroutine[Any, Any, T]:
@@ -93,10 +101,9 @@ class CachedClient:
             called = True
             return self._call(caller, request, key, cost)
 
-        # A fresh request must not join a call that started before it.
         result: T = await self._flights.run(key, start, replace=fresh)
         cost.cache_hits += not called
-        CACHE_LOOKUPS.labels("upstream" if called else "flight").inc()
+        (FROM_UPSTREAM if called else FROM_FLIGHT).inc()
         return result
 
     async def fetch_stale(
@@ -105,7 +112,7 @@ class CachedClient:
         """Return an expired result and its age in seconds, if the cache still has one."""
         if not self._stale_seconds:
             return None
-        return await self._lookup(caller, request, self._key(caller, request))
+        return await self._lookup(caller, request)
 
     async def _call(
         self, caller: Caller, request: UpstreamRequest[T], key: str, cost: RequestCost
@@ -131,11 +138,9 @@ class CachedClient:
         cost.record_response(response.get("ResponseMetadata", {}))
         return request.project(request.parse(response), self.projections[request.operation])
 
-    async def _lookup(
-        self, caller: Caller, request: UpstreamRequest[T], key: str
-    ) -> tuple[T, float] | None:
+    async def _lookup(self, caller: Caller, request: UpstreamRequest[T]) -> tuple[T, float] | None:
         """Return the cached result and its age."""
-        entry = await self._cache.get(caller, key)
+        entry = await self._cache.get(caller, self._key(caller, request))
         if entry is None:
             return None
         stored_at, value = orjson.loads(entry)

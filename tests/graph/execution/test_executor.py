@@ -116,6 +116,9 @@ class Account:
         self.errors: dict[str, GatewayError] = {}
         """ARN -> the error of its Get operation."""
 
+    async def cached(self, *_: Any, **__: Any) -> None:
+        """Nothing is cached."""
+
     async def fetch(self, _: Caller, request: UpstreamRequest[Any], **__: Any) -> Any:
         parameters = dict(request.parameters)
         if request.operation == "ListAudienceGenerationJobs":

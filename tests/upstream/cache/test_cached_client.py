@@ -1,7 +1,7 @@
 """Results are cached for the caller who got them, for a few seconds, and only if complete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from gateway.sandbox import CALLERS, create_sandbox
 from gateway.upstream.cache.cached_client import CachedClient, cache_key
 from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.projection import Projection
 from gateway.upstream.values import (
     ItemRequest,
     Listing,
@@ -49,9 +50,16 @@ ADA = CALLERS["ada"]
 class Fetcher:
     """A CachedClient, and the number of upstream calls that it announced."""
 
-    def __init__(self, client: UpstreamClient, seconds: float = 60) -> None:
-        self.cache = MemoryCache(64_000_000)
-        self.client = CachedClient(client, self.cache, seconds, PROJECTIONS)
+    def __init__(
+        self,
+        client: UpstreamClient,
+        seconds: float = 60,
+        *,
+        cache: MemoryCache | None = None,
+        projections: Mapping[str, Projection] = PROJECTIONS,
+    ) -> None:
+        self.cache = cache or MemoryCache(64_000_000)
+        self.client = CachedClient(client, self.cache, seconds, projections)
         self.cost = RequestCost()
         self.announced = 0
         self.started = asyncio.Event()
@@ -64,17 +72,20 @@ class Fetcher:
         self.announced += 1
         self.started.set()
 
-    async def fetch(self, caller: Caller, request: UpstreamRequest[Any]) -> Any:
-        return await self.client.fetch(caller, request, cost=self.cost, before_call=self.announce)
+    async def fetch(
+        self, caller: Caller, request: UpstreamRequest[Any], *, fresh: bool = False
+    ) -> Any:
+        cached = None if fresh else await self.client.cached(caller, request, cost=self.cost)
+        if cached is not None:
+            return cached
+        return await self.client.fetch(
+            caller, request, cost=self.cost, before_call=self.announce, fresh=fresh
+        )
 
     async def page(self, name: str | Caller = "ada", *, fresh: bool = False) -> Page:
-        return await self.client.fetch(
-            name if isinstance(name, Caller) else caller(name),
-            FIRST_PAGE,
-            cost=self.cost,
-            before_call=self.announce,
-            fresh=fresh,
-        )
+        own = name if isinstance(name, Caller) else caller(name)
+        page: Page = await self.fetch(own, FIRST_PAGE, fresh=fresh)
+        return page
 
 
 @asynccontextmanager
@@ -283,8 +294,7 @@ async def test_versions_that_keep_other_members_have_entries_of_their_own() -> N
     fake, cache = FakeClient(), MemoryCache(64_000_000)
     older = {**PROJECTIONS, LIST: PROJECTIONS[LIST].restricted_to({"name", "status"})}
     for projections in (PROJECTIONS, older, PROJECTIONS, older):
-        client = CachedClient(fake, cache, 60, projections)
-        await client.fetch(caller("ada"), FIRST_PAGE, cost=RequestCost(), before_call=lambda: None)
+        await Fetcher(fake, cache=cache, projections=projections).page()
 
     assert len(fake.calls) == 2
 
