@@ -72,10 +72,15 @@ class Meter:
 
     async def pause(self) -> None:
         """Let other work continue if this operation has computed for SLICE_SECONDS."""
-        if time.perf_counter() - self._slice_began < SLICE_SECONDS:
-            return
-        await self._pause()
-        self._slice_began = time.perf_counter()
+        while time.perf_counter() - self._slice_began >= SLICE_SECONDS:
+            began = self._slice_began
+            await self._pause()
+            # The fields of an operation share its slices: the first that continues begins one.
+            if self._slice_began == began:
+                self._slice_began = time.perf_counter()
+                self._check_deadline()
+
+    def _check_deadline(self) -> None:
         if asyncio.get_running_loop().time() > self._deadline + COMPUTING_SECONDS:
             raise OperationEndedError(
                 UpstreamTimeoutError(

@@ -32,6 +32,10 @@ T = TypeVar("T")
 
 CONCURRENT_ITEMS = 16
 
+MAX_HELD_PAGES = 32
+"""Pages that a request holds, some 4 MB. Those after them are read again if another field of the
+request needs them."""
+
 DEADLINE_EXCEEDED = "The request exceeded its time limit. Request fewer items or fields."
 
 
@@ -63,7 +67,7 @@ class CallBudget:
 class RequestLoader:
     """Reads the upstream for one request of one caller, and lives as long as the request.
 
-    A repeated read returns the same result, so that two places in a response never disagree.
+    A repeated read returns the same result, so that two places in a response do not disagree.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class RequestLoader:
         self.stale: dict[UpstreamRequest[Any], float] = {}
         """Expired results that were used because the upstream failed, and their age in seconds."""
         self._results: dict[UpstreamRequest[Any], Any] = {}
+        self._pages = 0
         self._flights: SingleFlight[Any] = SingleFlight()
         self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
         self._rejections: dict[object, GatewayError] = {}
@@ -130,8 +135,13 @@ class RequestLoader:
             result = await self._client.cached(self._caller, request, cost=self.cost)
         if result is None:
             result = await self._fetch_or_stale(request, fetch)
-        kept: T = self._results.setdefault(request, self._keep(request, result))
-        return kept
+        result = self._keep(request, result)
+        if request.is_list:
+            self._pages += 1
+        if self._pages > MAX_HELD_PAGES:
+            return result
+        held: T = self._results.setdefault(request, result)
+        return held
 
     async def _fetch_or_stale(
         self,

@@ -51,3 +51,25 @@ async def test_computing_ends_after_the_deadline() -> None:
     with pytest.raises(OperationEndedError) as ended:
         await meter.pause()
     assert isinstance(ended.value.error, UpstreamTimeoutError)
+
+
+async def test_fields_of_an_operation_share_its_slices() -> None:
+    """Ten fields that compute at the same time take no more of an iteration than one."""
+    pauses = 0
+
+    async def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+        await asyncio.sleep(0)
+
+    deadline = asyncio.get_running_loop().time() + 60
+    meter = Meter(Settings(), deadline=deadline, pause=pause)
+
+    async def compute() -> None:
+        for _ in range(3):
+            compute_for(SLICE_SECONDS)
+            await meter.pause()
+
+    await asyncio.gather(*(compute() for _ in range(10)))
+    # Each of 30 computations fills a slice, and the other fields pause for it.
+    assert pauses > 100

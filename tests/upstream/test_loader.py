@@ -21,6 +21,7 @@ from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.loader import (
     CONCURRENT_ITEMS,
+    MAX_HELD_PAGES,
     BudgetSpentError,
     CallBudget,
     DeadlineError,
@@ -181,6 +182,17 @@ async def test_repeated_reads_are_one_call(fresh: bool) -> None:  # noqa: FBT001
     assert all(page is pages[0] for page in pages)
     assert all(item is items[0] for item in items)
     assert all(item == concurrent[0] for item in concurrent)
+
+
+async def test_a_request_holds_a_limited_number_of_pages() -> None:
+    """The same page is the same object, unless it comes after that many others."""
+    loader = new_loader(cached(FakeClient()), pages=MAX_HELD_PAGES + 1)
+    pages = [await loader.page(page_request(number)) for number in range(MAX_HELD_PAGES + 1)]
+    again = [await loader.page(page_request(number)) for number in range(MAX_HELD_PAGES + 1)]
+
+    same = [page is other for page, other in zip(pages, again, strict=True)]
+    assert same == [True] * MAX_HELD_PAGES + [False]
+    assert again == pages
 
 
 async def test_the_deadline_ends_a_call_that_hangs(sandbox: Sandbox) -> None:
