@@ -1,6 +1,5 @@
 """The composition root: the only module that knows all parts."""
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from gateway.auth.authenticator import Authenticator, Identity, Oidc, RouterSecrets
 from gateway.auth.oidc import Issuer, TokenVerifier, read_oidc_file
 from gateway.auth.sts import SessionCache, StsClient
+from gateway.concurrency import account_for_tasks, pause
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
@@ -36,6 +36,7 @@ from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 
@@ -69,12 +70,15 @@ def create_app(
     cache_url = settings.read_cache_url()
     tracer = _build_tracer(settings.trace_ratio) if settings.trace_ratio else None
     limiter = ConcurrencyLimiter(settings.max_in_flight)
+    proved_callers = ProvedCallers()
     health = Health(limiter)
     endpoint = Endpoint(
         engine=Engine(executable_schema(build_schema(root_node=settings.root_node)), settings),
         limiter=limiter,
+        proved_callers=proved_callers,
         body_reader=BodyReader(settings.limit_body_bytes),
         graphiql=graphiql,
+        deadline_seconds=settings.deadline_seconds,
         router_secrets=RouterSecrets.read(secret_file) if secret_file else None,
         cors_origins=settings.cors_origins,
     )
@@ -84,9 +88,12 @@ def create_app(
         async with AsyncExitStack() as stack:
             if tracer is not None:
                 await stack.enter_async_context(tracer.open())
-            authenticator = await _open_authenticator(settings, issuers, stack)
-            client = await _open_client(settings, cache_url, stack)
+            redis = None if cache_url == "memory://" else RedisClient(cache_url)
+            rate_limiter = CallerRateLimiter(settings.caller_calls_per_second, redis)
+            authenticator = await _open_authenticator(settings, issuers, rate_limiter, stack)
+            client = await _open_client(settings, redis, rate_limiter, proved_callers, stack)
             stack.enter_context(measure_loop())
+            stack.enter_context(account_for_tasks())
             # What exists by now lives as long as the process. Scanning it in a full collection
             # would stop all requests for 50 ms and more.
             gc.collect()
@@ -119,11 +126,14 @@ def create_app(
 
 
 def make_context(
-    settings: Settings, client: CachedClient, identity: Identity, options: RequestOptions
+    settings: Settings,
+    client: CachedClient,
+    identity: Identity,
+    options: RequestOptions,
+    deadline: float,
 ) -> Context:
-    """Make the context of a request; its deadline starts now."""
-    deadline = asyncio.get_running_loop().time() + settings.deadline_seconds
-    meter = Meter(settings, deadline=deadline)
+    """Make the context of a request; `deadline` is a time of the event loop's clock."""
+    meter = Meter(settings, deadline=deadline, pause=pause)
     if isinstance(identity, GatewayError):
         return Context(
             settings=settings,
@@ -149,12 +159,15 @@ def make_context(
 
 
 async def _open_authenticator(
-    settings: Settings, issuers: Mapping[str, Issuer], stack: AsyncExitStack
+    settings: Settings,
+    issuers: Mapping[str, Issuer],
+    rate_limiter: CallerRateLimiter,
+    stack: AsyncExitStack,
 ) -> Authenticator:
     oidc = None
     if issuers:
         sts = await stack.enter_async_context(StsClient.open(settings.region, settings.sts_url))
-        sessions = SessionCache(sts)
+        sessions = SessionCache(sts, rate_limiter)
         stack.push_async_callback(sessions.close)
         oidc = Oidc(TokenVerifier(issuers), sessions)
     return Authenticator(
@@ -162,16 +175,21 @@ async def _open_authenticator(
     )
 
 
-async def _open_client(settings: Settings, cache_url: str, stack: AsyncExitStack) -> CachedClient:
+async def _open_client(
+    settings: Settings,
+    redis: RedisClient | None,
+    rate_limiter: CallerRateLimiter,
+    proved_callers: ProvedCallers,
+    stack: AsyncExitStack,
+) -> CachedClient:
     """Open the client for AWS with its retries, limits and cache."""
     clean_rooms = await stack.enter_async_context(
         CleanRoomsClient.open(settings.served_regions, settings.upstream_url)
     )
-    redis = None if cache_url == "memory://" else RedisClient(cache_url)
     cache = EncryptedRedisCache(redis) if redis else MemoryCache(settings.cache_bytes)
     stack.push_async_callback(cache.close)
     return CachedClient(
-        ResilientClient(clean_rooms, CallerRateLimiter(settings.caller_calls_per_second, redis)),
+        ResilientClient(clean_rooms, rate_limiter, proved_callers),
         cache,
         settings.cache_seconds,
         projections(),

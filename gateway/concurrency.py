@@ -1,10 +1,22 @@
-"""asyncio primitives that several parts share: single flight, keyed semaphore, fair scheduler."""
+"""asyncio primitives that several parts share: single flight, keyed semaphore, CPU scheduler."""
 
 import asyncio
 import functools
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterator,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from heapq import nlargest
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from graphql.pyutils import gather_with_cancel
@@ -117,48 +129,195 @@ class KeyedSemaphore(Generic[K]):
                 del self._users[key], self._semaphores[key]
 
 
-class FairScheduler:
-    """Lets `per_iteration` tasks of each key continue per iteration of the event loop, in order.
+ITERATION_SECONDS = 0.004
+"""CPU time that an iteration of the event loop grants to all callers who wait for a turn, in equal
+parts."""
 
-    Otherwise one iteration would continue all tasks of a busy caller, and everything else would
-    wait for them. A task waits only if others of its key have used up the iteration.
+TURNS_PER_ITERATION = 2
+"""Waiting callers who get a turn in an iteration of the event loop."""
+
+_account: ContextVar["_Account | None"] = ContextVar("CPU account of the task", default=None)
+
+
+class CpuScheduler:
+    """Shares the CPU time of the event loop between callers, who are known by keys.
+
+    Tasks take turns before they compute. In an iteration of the event loop only one task of a
+    caller continues, and none while the caller has used more CPU time than the iterations so far
+    have granted. So what a caller's tasks cost delays the caller's own next turns, and others
+    hardly wait.
     """
 
-    def __init__(self, per_iteration: int = 1) -> None:
-        self._per_iteration = per_iteration
-        self._queues: dict[bytes, _Queue] = {}
+    def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self._accounts: dict[bytes, _Account] = {}
+        self._active: dict[_Account, None] = {}
 
-    async def wait_turn(self, key: bytes) -> None:
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = _Queue(self._per_iteration)
-            asyncio.get_running_loop().call_soon(self._next_iteration, key)
-        if queue.left:
-            queue.left -= 1
+    async def run(self, key: bytes, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return the result of a coroutine, computed at a turn of `key` and on its account.
+
+        With `account_for_tasks`, tasks that it starts are on the same account.
+        """
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account(self, key)
+        account.users += 1
+        token = _account.set(account)
+        accounted = _AccountedCoroutine(account, coroutine)
+        try:
+            await account.take_turn()
+            result: T = await accounted
+            return result
+        finally:
+            accounted.close()
+            _account.reset(token)
+            account.users -= 1
+            self._remove_unused(account)
+
+    def activate(self, account: "_Account") -> None:
+        """Let the next iteration give the account a turn, or allow it one."""
+        if not self._active:
+            asyncio.get_running_loop().call_soon(self._next_iteration)
+        self._active[account] = None
+
+    def _next_iteration(self) -> None:
+        for account in list(self._active):
+            account.had_turn = False
+            if not account.waiting and account.left > 0:
+                del self._active[account]
+                self._remove_unused(account)
+        if not self._active:
             return
+        share = ITERATION_SECONDS / len(self._active)
+        for account in self._active:
+            account.left = min(account.left + share, ITERATION_SECONDS)
+        for account in nlargest(TURNS_PER_ITERATION, self._active, key=_left):
+            if account.left > 0:
+                account.give_turn()
+                self._active[account] = self._active.pop(account)  # behind those with equal time
+        asyncio.get_running_loop().call_soon(self._next_iteration)
+
+    def _remove_unused(self, account: "_Account") -> None:
+        unused = not account.users and account not in self._active
+        if unused and self._accounts.get(account.key) is account:
+            del self._accounts[account.key]
+
+
+class _Account:
+    """The CPU seconds that a caller may still use, and the caller's tasks that wait for a turn."""
+
+    __slots__ = ("_scheduler", "clock", "had_turn", "key", "left", "users", "waiting")
+
+    def __init__(self, scheduler: CpuScheduler, key: bytes) -> None:
+        self._scheduler = scheduler
+        self.key = key
+        self.clock = scheduler.clock
+        self.had_turn = False
+        self.left = ITERATION_SECONDS
+        self.users = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take_turn(self) -> None:
+        """Continue at once if the caller may have a turn in this iteration, else wait for one."""
+        if self.had_turn or self.waiting or self.left <= 0:
+            await self.wait_turn()
+            return
+        self.had_turn = True
+        self._scheduler.activate(self)
+
+    async def wait_turn(self) -> None:
+        """Continue at a turn in a later iteration."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        queue.waiting.append(turn)
+        self.waiting.append(turn)
+        self._scheduler.activate(self)
         await turn
 
-    def _next_iteration(self, key: bytes) -> None:
-        queue = self._queues[key]
-        queue.left = self._per_iteration
-        while queue.waiting and queue.left:
-            turn = queue.waiting.popleft()
+    def give_turn(self) -> None:
+        while self.waiting:
+            turn = self.waiting.popleft()
             if not turn.done():  # otherwise cancelled
                 turn.set_result(None)
-                queue.left -= 1
-        if queue.left == self._per_iteration:
-            del self._queues[key]
-        else:
-            asyncio.get_running_loop().call_soon(self._next_iteration, key)
+                self.had_turn = True
+                return
 
 
-class _Queue:
-    """The waiters of a key, and how many more may continue in this iteration."""
+_left = attrgetter("left")
 
-    __slots__ = ("left", "waiting")
 
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self.waiting: deque[asyncio.Future[None]] = deque()
+class _AccountedCoroutine(Coroutine[Any, Any, T]):
+    """A coroutine whose steps are charged to an account.
+
+    Not a coroutine function around the other: one that is cancelled before its first step would
+    leave the other one behind, never awaited.
+    """
+
+    __slots__ = ("_account", "_coroutine")
+
+    def __init__(self, account: _Account, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._account = account
+        self._coroutine = coroutine
+
+    def __next__(self) -> Any:
+        account = self._account
+        started = account.clock()
+        try:
+            return self._coroutine.send(None)  # an event loop sends nothing else
+        finally:
+            account.left -= account.clock() - started
+
+    def send(self, _: Any) -> Any:
+        return next(self)
+
+    def throw(self, *error: Any) -> Any:
+        account = self._account
+        started = account.clock()
+        try:
+            return self._coroutine.throw(*error)
+        finally:
+            account.left -= account.clock() - started
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> "_AccountedCoroutine[T]":
+        return self
+
+    def __iter__(self) -> "_AccountedCoroutine[T]":
+        return self
+
+
+async def take_turn() -> None:
+    """Let other tasks of the current account continue first if it is their turn."""
+    account = _account.get()
+    if account is not None:
+        await account.take_turn()
+
+
+async def pause() -> None:
+    """Give the event loop back, and continue at a later turn of the current account."""
+    account = _account.get()
+    await (asyncio.sleep(0) if account is None else account.wait_turn())
+
+
+@contextmanager
+def account_for_tasks() -> Iterator[None]:
+    """Charge what tasks compute to the account of the task that started them.
+
+    On the running event loop, until the block ends.
+    """
+    loop = asyncio.get_running_loop()
+    previous = loop.get_task_factory()
+    loop.set_task_factory(_create_task)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(previous)
+
+
+def _create_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+) -> "asyncio.Task[Any]":
+    account = _account.get()
+    if account is not None:
+        coroutine = _AccountedCoroutine(account, coroutine)
+    return asyncio.Task(coroutine, loop=loop, **options)

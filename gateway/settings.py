@@ -191,16 +191,16 @@ class Settings(BaseSettings):
         50,
         ge=0,
         le=1_000_000,
-        description="AWS calls per second per caller, averaged over 12 s (a burst of 12 times as "
-        "many). Replicas that share a Redis count together. 0 disables the limit.",
+        description="Calls to AWS and STS per second per caller, averaged over 12 s (a burst of 12 "
+        "times as many). Replicas that share a Redis count together. 0 disables the limit.",
         json_schema_extra={"exceeded": "`THROTTLED` with `retryAfter`"},
     )
     max_in_flight: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="Concurrent requests per process; one caller may have a quarter of them. A "
-        "quarter more wait briefly for a slot.",
+        description="Concurrent requests per process; one caller may have a quarter of them, and "
+        "so may all together who are not proved. A quarter more wait briefly for a slot.",
         json_schema_extra={"exceeded": "503 `OVERLOADED` with `Retry-After`"},
     )
     drain_seconds: float = Field(

@@ -1,13 +1,22 @@
-"""Single flight, keyed semaphore and fair scheduler."""
+"""Single flight, keyed semaphore and CPU scheduler."""
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+import types
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
 
-from gateway.concurrency import FairScheduler, KeyedSemaphore, SingleFlight
+from gateway.concurrency import (
+    ITERATION_SECONDS,
+    CpuScheduler,
+    KeyedSemaphore,
+    SingleFlight,
+    account_for_tasks,
+    pause,
+)
+from tests.clock import Clock
 
 Flight = SingleFlight[int]
 
@@ -266,41 +275,135 @@ async def test_a_semaphore_forgets_a_key_with_its_last_user() -> None:
         pass
 
 
-async def starts_per_iteration(scheduler: FairScheduler, keys: str) -> list[str]:
-    """Queue a start under each key, and return the keys that start in each iteration."""
-    started = [""]
+class Computer:
+    """Tasks that compute, by a clock that only they move."""
 
-    async def start(key: str) -> None:
-        await scheduler.wait_turn(key.encode())
-        started[-1] += key
+    def __init__(self) -> None:
+        self.clock = Clock(0.0)
+        self.scheduler = CpuScheduler(clock=self.clock)
+        self.log = ""
 
-    tasks = [asyncio.create_task(start(key)) for key in keys]
-    while not all(task.done() for task in tasks):
+    async def compute(self, key: str, *slices: float) -> None:
+        """Compute for so many seconds at each turn, and log the key at each."""
+        for number, seconds in enumerate(slices):
+            if number:
+                await pause()
+            self.log += key
+            self.clock.now += seconds
+
+    async def run(self, key: str, *slices: float) -> None:
+        await self.scheduler.run(key.encode(), self.compute(key, *slices))
+
+    async def run_all(self, *coroutines: Coroutine[Any, Any, None]) -> None:
+        await asyncio.gather(*coroutines)
         await asyncio.sleep(0)
-        started.append("")
-    return [keys for keys in started if keys]
+        await asyncio.sleep(0)
+        assert (self.scheduler._accounts, self.scheduler._active) == ({}, {})
 
 
-async def test_a_busy_key_delays_only_itself() -> None:
-    assert await starts_per_iteration(FairScheduler(), "aaaabc") == ["abc", "a", "a", "a"]
+async def test_a_busy_caller_delays_only_itself() -> None:
+    """In an iteration of the loop each has one turn."""
+    computer = Computer()
+    await computer.run_all(*(computer.run(key, 0.0001) for key in "aaaabc"))
+
+    assert computer.log == "abcaaa"
 
 
 async def test_without_contention_nothing_waits() -> None:
-    coroutine = FairScheduler().wait_turn(b"a")
+    computer = Computer()
+    coroutine = computer.run("a", 0.0001)
 
     with pytest.raises(StopIteration):
         coroutine.send(None)
 
 
+async def test_who_has_computed_long_waits_for_as_many_iterations_as_grant_that() -> None:
+    """All the while the other caller has a turn in each of them."""
+    computer = Computer()
+    seconds = 4 * ITERATION_SECONDS
+    others = computer.run("b", *[0.001] * 16)
+    await computer.run_all(computer.run("a", seconds), computer.run("a", seconds), others)
+
+    assert computer.log == "a" + "b" * 8 + "a" + "b" * 8
+
+
+async def test_callers_who_always_compute_have_equal_parts() -> None:
+    """However many tasks each of them has, and however long their turns are."""
+    computer = Computer()
+    many = [computer.run("a", *[0.002] * 20) for _ in range(10)]
+    await computer.run_all(*many, computer.run("b", *[0.005] * 40))
+    both = computer.log[: computer.log.rindex("b")]
+
+    assert both.count("a") * 0.002 == pytest.approx(both.count("b") * 0.005, abs=0.01)
+
+
+async def test_nobody_waits_for_ever_behind_others_with_short_turns() -> None:
+    computer = Computer()
+    await computer.run_all(*(computer.run(key, *[0.0001] * 50) for key in "aabbccddeeff"))
+    firsts = [computer.log.index(key) for key in "abcdef"]
+    halves = [computer.log[: len(computer.log) // 2].count(key) for key in "abcdef"]
+
+    assert max(firsts) < 6
+    assert max(halves) - min(halves) <= 10
+
+
+async def test_tasks_are_charged_to_who_started_them() -> None:
+    """Their own tasks too, and what they compute when they are cancelled."""
+    computer = Computer()
+
+    async def child() -> None:
+        computer.clock.now += 0.001
+        try:
+            await asyncio.Event().wait()
+        finally:
+            computer.clock.now += 0.002
+
+    async def parent() -> float:
+        tasks = [asyncio.create_task(child()) for _ in range(3)]
+        await asyncio.sleep(0)
+        cancelled_unstarted = asyncio.create_task(child())
+        cancelled_unstarted.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, cancelled_unstarted, return_exceptions=True)
+        return computer.scheduler._accounts[b"a"].left
+
+    before = ITERATION_SECONDS
+    with account_for_tasks():
+        left = await computer.scheduler.run(b"a", parent())
+        outside = asyncio.create_task(asyncio.sleep(0))
+
+    assert before - left == pytest.approx(3 * 0.003)
+    assert isinstance(outside.get_coro(), types.CoroutineType)
+    await outside
+
+
 async def test_a_cancelled_turn_is_skipped() -> None:
-    scheduler = FairScheduler()
-    await scheduler.wait_turn(b"a")
-    waiting = [asyncio.create_task(scheduler.wait_turn(b"a")) for _ in range(3)]
+    computer = Computer()
+    tasks = [asyncio.create_task(computer.run("a", 0.0001)) for _ in range(4)]
     await asyncio.sleep(0)
-    waiting[1].cancel()
-    results = await asyncio.gather(*waiting, return_exceptions=True)
+    tasks[2].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
-    assert [type(result) for result in results] == [type(None), asyncio.CancelledError, type(None)]
-    assert not scheduler._queues
+    assert [result is None for result in results] == [True, True, False, True]
+    assert (computer.scheduler._accounts, computer.scheduler._active) == ({}, {})
+
+
+async def test_errors_and_cancellation_pass_through_the_scheduler() -> None:
+    scheduler = CpuScheduler()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise PermissionError
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(PermissionError):
+        await scheduler.run(b"a", fail())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await scheduler.run(b"a", wait())
+    assert scheduler._accounts == {}

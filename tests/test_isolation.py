@@ -110,7 +110,8 @@ def with_keys(parts: tuple[str, str, str | None]) -> Caller:
 
 def with_token(parts: tuple[str, str, str | None]) -> Caller:
     token, role_arn, region = parts
-    return Caller.from_token(AwsCredentials("A", "B", None), token, role_arn, region or "", 1e10)
+    credentials = AwsCredentials("A", "B", None)
+    return Caller.from_token(credentials, token, role_arn, region or "", 1e10, limit_key=b"subject")
 
 
 materials = three_parts() | st.tuples(texts, texts, texts | st.none())

@@ -2,13 +2,13 @@
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeAlias
 
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc import TokenVerifier
+from gateway.auth.oidc import TokenVerifier, VerifiedToken
 from gateway.auth.sts import SessionCache
 from gateway.errors import (
     ForbiddenError,
@@ -43,6 +43,19 @@ Identity: TypeAlias = Caller | GatewayError
 
 
 @dataclass(frozen=True, slots=True)
+class BearerClaim:
+    """A bearer token that is still to be verified, or to be exchanged for a session."""
+
+    text: str = field(repr=False)
+    token: VerifiedToken | None
+    """None: keys of its issuer have to be fetched first."""
+
+
+Claim: TypeAlias = Identity | BearerClaim
+"""What the headers of a request say of its identity; all of it, unless that takes calls."""
+
+
+@dataclass(frozen=True, slots=True)
 class Oidc:
     """The parts that only the `oidc` scheme needs."""
 
@@ -57,8 +70,8 @@ class Authenticator:
     oidc: Oidc | None = None
     """Set if `schemes` has `oidc`."""
 
-    async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity:
-        """Return the identity in the headers of an ASGI scope.
+    def read(self, headers: Iterable[tuple[bytes, bytes]]) -> Claim:
+        """Return the claim in the headers of an ASGI scope. Makes no call.
 
         Raises UnauthenticatedError for credentials that are invalid, malformed or duplicated, of
         two schemes, or of a scheme that is not enabled. Its message does not repeat their values.
@@ -67,16 +80,35 @@ class Authenticator:
         if not found:
             return UnauthenticatedError(f"This field requires authentication. {self._accepted()}")
         if AUTHORIZATION in found:
-            return await self._identify_by_authorization(found)
+            return self._read_authorization(found)
         self._check_enabled("aws-headers")
         return caller_from_aws_headers(found, allow_long_term_keys=self.allow_long_term_keys)
+
+    async def identify(
+        self, claim: BearerClaim, on_verified: Callable[[bytes], Awaitable[None]]
+    ) -> Identity:
+        """Return the identity of a token, after calls to its issuer and to STS if need be.
+
+        `on_verified` gets the caller's limit key before the call to STS. Raises what it raises,
+        and UnauthenticatedError for an invalid token.
+        """
+        assert self.oidc is not None  # noqa: S101  the claim is of its scheme
+        try:
+            token = claim.token or await self.oidc.verifier.verify(claim.text)
+        except UpstreamUnavailableError as error:
+            return error
+        await on_verified(token.limit_key)
+        try:
+            return await _exchange(self.oidc.sessions, token)
+        except GatewayError as error:
+            return error
 
     @property
     def challenge(self) -> Mapping[str, str]:
         """The header that a 401 must have (RFC 9110), with a challenge for each enabled scheme."""
         return {"WWW-Authenticate": ", ".join(CHALLENGES[each] for each in sorted(self.schemes))}
 
-    async def _identify_by_authorization(self, headers: dict[str, str]) -> Identity:
+    def _read_authorization(self, headers: dict[str, str]) -> Claim:
         if len(headers) > 1:
             raise UnauthenticatedError("The request has credentials of two schemes. Accepted: one.")
         self._check_enabled("oidc")
@@ -87,7 +119,10 @@ class Authenticator:
                 f"The Authorization header is not a bearer token. {self._accepted()}"
             )
         assert self.oidc is not None  # noqa: S101  the scheme is enabled
-        return await _identify_by_token(self.oidc, text)
+        try:
+            return BearerClaim(text, self.oidc.verifier.verify_at_once(text))
+        except UpstreamUnavailableError as error:
+            return error
 
     def _check_enabled(self, scheme: str) -> None:
         if scheme not in self.schemes:
@@ -99,23 +134,20 @@ class Authenticator:
         return f"Accepted: {', or '.join(ACCEPTED[scheme] for scheme in sorted(self.schemes))}."
 
 
-async def _identify_by_token(oidc: Oidc, text: str) -> Identity:
-    try:
-        token = await oidc.verifier.verify(text)
-    except UpstreamUnavailableError as error:
-        return error
+async def _exchange(sessions: SessionCache, token: VerifiedToken) -> Caller:
     role = token.issuer.role_for(token.claims)
     if role is None:
-        return ForbiddenError(
+        raise ForbiddenError(
             "The token's claims match no role. Contact the operator of the gateway."
         )
-    try:
-        session = await oidc.sessions.session_for(token, role)
-    except GatewayError as error:
-        return error
-    expires_at = min(session.expires_at, token.expires_at)
+    session = await sessions.session_for(token, role)
     return Caller.from_token(
-        session.credentials, token.text, role.role_arn, oidc.sessions.region, expires_at
+        session.credentials,
+        token.text,
+        role.role_arn,
+        sessions.region,
+        min(session.expires_at, token.expires_at),
+        limit_key=token.limit_key,
     )
 
 

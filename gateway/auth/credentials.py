@@ -54,42 +54,57 @@ class AwsCredentials:
 class Caller:
     """An authenticated principal, or one whose signature AWS has yet to check.
 
-    `fingerprint` identifies the caller in caches, single flight and rate limits: 32 bytes that
-    only a holder of all parts of the credentials can compute. `encryption_key`, 32 bytes with
-    the same property, encrypts the caller's entries in a shared cache. `expires_at` limits how
-    long data read by this caller may be cached, in seconds since the epoch; None if only AWS
-    knows when the credentials expire.
+    `fingerprint` identifies the caller in caches and single flight: 32 bytes that only a holder
+    of all parts of the credentials can compute. `encryption_key`, 32 bytes with the same
+    property, encrypts the caller's entries in a shared cache. `limit_key` identifies the caller
+    in limits: it is the fingerprint, but with a token the same for all tokens of a subject.
+    `expires_at` limits how long data read by this caller may be cached, in seconds since the
+    epoch; None if only AWS knows when the credentials expire. `verified` says that the gateway
+    has verified the caller's token.
     """
 
     credentials: AwsCredentials
     fingerprint: bytes
     encryption_key: bytes
+    limit_key: bytes
     expires_at: float | None = None
+    verified: bool = False
 
     @classmethod
     def from_keys(cls, access_key: str, secret_key: str, token: str | None) -> "Caller":
         material = ("aws-headers", access_key, secret_key, token)
+        fingerprint = derive_key(secret_key, "fingerprint", *material)
         return cls(
             AwsCredentials(access_key, secret_key, token),
-            derive_key(secret_key, "fingerprint", *material),
+            fingerprint,
             derive_key(secret_key, "seal", *material),
+            limit_key=fingerprint,
         )
 
     @classmethod
     def from_token(
-        cls, credentials: AwsCredentials, token: str, role_arn: str, region: str, expires_at: float
+        cls,
+        credentials: AwsCredentials,
+        token: str,
+        role_arn: str,
+        region: str,
+        expires_at: float,
+        *,
+        limit_key: bytes,
     ) -> "Caller":
         """Return the caller that a verified OIDC token identifies in a role.
 
         The credentials of its AWS session are not part of the identity: they are refreshed
-        while the caller stays the same.
+        while the caller stays the same. `limit_key` is that of the token's subject.
         """
         material = ("oidc", token, role_arn, region)
         return cls(
             credentials,
             derive_key(token, "fingerprint", *material),
             derive_key(token, "seal", *material),
+            limit_key,
             expires_at,
+            verified=True,
         )
 
     @property

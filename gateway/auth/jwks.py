@@ -16,6 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 
 from gateway.concurrency import SingleFlight
+from gateway.upstream.resilience.circuit_breaker import RESET_SECONDS, ObservedCircuitBreaker
 
 log = structlog.get_logger()
 
@@ -33,6 +34,11 @@ MAX_AGE_SECONDS = 3600.0
 key is not trusted for long."""
 
 FETCH_SECONDS = 5.0
+
+FAILURES = 3
+"""Failed fetches in a row after which a token with an unknown key is rejected at once, without
+waiting for an issuer that does not respond; one token per RESET_SECONDS still waits."""
+
 MAX_RESPONSE_BYTES = 512 * 1024
 MAX_KEYS = 100
 RSA_BITS = range(2048, 8192 + 1)
@@ -76,37 +82,46 @@ class IssuerKeys:
         self._tried_at = -float("inf")
         self._failed_at = -float("inf")
         self._flight: SingleFlight[None] = SingleFlight()
+        self._breaker = ObservedCircuitBreaker(issuer, FAILURES, RESET_SECONDS, clock=clock)
         self._background: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> Key | None:
+        """As `find_known`, after fetching the keys if they are outdated."""
+        if self.outdated_for(key_id):
+            await self._flight.run("keys", self._fetch)
+        return self.find_known(key_id)
+
+    def find_known(self, key_id: str) -> Key | None:
         """Return the key with this id, None if the issuer has no such key.
 
         Raises KeysUnavailableError if no keys could be fetched yet.
         """
+        if not self._keys:
+            raise KeysUnavailableError
+        if self._clock() - self._fetched_at > SOFT_AGE_SECONDS:
+            self._refresh_in_background()
+        return self._keys.get(key_id)
+
+    def outdated_for(self, key_id: str) -> bool:
+        """Return whether the keys should be fetched before this one is used."""
         now = self._clock()
         expired = (
             now - self._fetched_at > MAX_AGE_SECONDS and now - self._failed_at > MAX_AGE_SECONDS
         )
-        if key_id not in self._keys or expired:
-            await self._refresh()
-        elif now - self._fetched_at > SOFT_AGE_SECONDS:
-            self._refresh_in_background()
-        if not self._keys:
-            raise KeysUnavailableError
-        return self._keys.get(key_id)
-
-    async def _refresh(self) -> None:
-        # A refresh in flight is joined even within the gap: it may bring the key.
-        if self._may_fetch() or self._flight.is_running("keys"):
-            await self._flight.run("keys", self._fetch)
+        if key_id in self._keys and not expired:
+            return False
+        if self._flight.is_running("keys"):
+            # A fetch is joined even within the gap: it may bring the key.
+            return not self._breaker.tripped
+        return self._may_fetch()
 
     def _refresh_in_background(self) -> None:
         if self._may_fetch() and (self._background is None or self._background.done()):
-            self._background = asyncio.create_task(self._refresh())
+            self._background = asyncio.create_task(self._flight.run("keys", self._fetch))
 
     def _may_fetch(self) -> bool:
         gap = MIN_GAP_SECONDS if self._keys else FIRST_GAP_SECONDS
-        return self._clock() - self._tried_at >= gap
+        return self._clock() - self._tried_at >= gap and not self._breaker.open
 
     async def _fetch(self) -> None:
         self._tried_at = self._clock()
@@ -114,8 +129,10 @@ class IssuerKeys:
             self._keys = await fetch_keys(self._issuer, self._jwks_url)
             self._fetched_at = self._clock()
             self._failed_at = -float("inf")
+            self._breaker.record_success()
         except FETCH_ERRORS as error:
             self._failed_at = self._clock()
+            self._breaker.record_failure()
             log.warning(
                 "jwks refresh failed",
                 issuer=self._issuer,

@@ -129,6 +129,11 @@ class VerifiedToken:
     def audiences(self) -> list[str]:
         return sorted(_audiences(self.claims))
 
+    @property
+    def limit_key(self) -> bytes:
+        """The caller in limits: issuer and subject, whatever number of tokens they have."""
+        return sha256(orjson.dumps(["limit", self.issuer.issuer, self.subject])).digest()
+
 
 def issuer_keys(issuer: Issuer) -> IssuerKeys:
     return IssuerKeys(issuer.issuer, issuer.jwks_url)
@@ -150,28 +155,38 @@ class TokenVerifier:
         self._verified: OrderedDict[bytes, tuple[VerifiedToken, Key]] = OrderedDict()
 
     async def verify(self, text: str) -> VerifiedToken:
-        """Return the token with its claims.
+        """Return the token with its claims, after fetching the keys of its issuer if need be.
 
         Raises UnauthenticatedError for an invalid token, and UpstreamUnavailableError if the
         keys of its issuer cannot be fetched.
         """
+        issuer, key_id = self._signer(text)
+        try:
+            key = await self._keys[issuer.issuer].find(key_id)
+        except KeysUnavailableError:
+            raise _keys_unavailable() from None
+        return self._verify(text, issuer, key)
+
+    def verify_at_once(self, text: str) -> VerifiedToken | None:
+        """As `verify`; None if keys have to be fetched first."""
+        issuer, key_id = self._signer(text)
+        keys = self._keys[issuer.issuer]
+        if keys.outdated_for(key_id):
+            return None
+        try:
+            key = keys.find_known(key_id)
+        except KeysUnavailableError:
+            raise _keys_unavailable() from None
+        return self._verify(text, issuer, key)
+
+    def _signer(self, text: str) -> tuple[Issuer, str]:
+        """Return the issuer that the token names, and the id of the key; nothing is verified."""
         if len(text) > MAX_TOKEN_CHARACTERS:
             raise _invalid("is too long")
-        digest = sha256(text.encode()).digest()
-        cached = self._verified.get(digest)
+        cached = self._verified.get(_digest(text))
         if cached is not None:
             token, key = cached
-            self._check_times(token.claims)
-            # A token is valid only as long as its issuer publishes the key that signed it.
-            if await self._find_key(token.issuer, key.kid) is key:
-                return token
-        token, key = await self._verify_signature_and_claims(text)
-        self._verified[digest] = token, key
-        if len(self._verified) > MAX_VERIFIED:
-            self._verified.popitem(last=False)
-        return token
-
-    async def _verify_signature_and_claims(self, text: str) -> tuple[VerifiedToken, Key]:
+            return token.issuer, str(key.kid)
         signed, claims = _parse(text)
         header = signed.headers()
         issuer = self._issuers.get(str(claims.get("iss")))
@@ -182,24 +197,29 @@ class TokenVerifier:
             raise _invalid("is signed with an algorithm that is not accepted")
         if "crit" in header:
             raise _invalid("requires an unsupported extension")
-        key = await self._find_key(issuer, header.get("kid"))
+        key_id = header.get("kid")
+        if not isinstance(key_id, str):
+            raise _invalid("does not name the key that signed it")
+        return issuer, key_id
+
+    def _verify(self, text: str, issuer: Issuer, key: Key | None) -> VerifiedToken:
+        if key is None:
+            raise _invalid("is signed with a key that its issuer does not publish")
+        digest = _digest(text)
+        cached = self._verified.get(digest)
+        # A token is valid only as long as its issuer publishes the key that signed it.
+        if cached is not None and cached[1] is key:
+            self._check_times(cached[0].claims)
+            return cached[0]
+        signed, claims = _parse(text)
         if not _signature_is_valid(key, signed, issuer):
             raise _invalid("has an invalid signature")
         self._check_claims(issuer, claims)
-        return VerifiedToken(issuer, claims, float(claims["exp"]), text), key
-
-    async def _find_key(self, issuer: Issuer, key_id: object) -> Key:
-        if not isinstance(key_id, str):
-            raise _invalid("does not name the key that signed it")
-        try:
-            key = await self._keys[issuer.issuer].find(key_id)
-        except KeysUnavailableError:
-            raise UpstreamUnavailableError(
-                "The keys of the token's issuer could not be fetched. Try again later."
-            ) from None
-        if key is None:
-            raise _invalid("is signed with a key that its issuer does not publish")
-        return key
+        token = VerifiedToken(issuer, claims, float(claims["exp"]), text)
+        self._verified[digest] = token, key
+        if len(self._verified) > MAX_VERIFIED:
+            self._verified.popitem(last=False)
+        return token
 
     def _check_claims(self, issuer: Issuer, claims: Mapping[str, Any]) -> None:
         if not _audiences(claims) & issuer.audiences:
@@ -248,6 +268,16 @@ def _audiences(claims: Mapping[str, Any]) -> frozenset[str]:
 
 def _is_time(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode()).digest()
+
+
+def _keys_unavailable() -> UpstreamUnavailableError:
+    return UpstreamUnavailableError(
+        "The keys of the token's issuer could not be fetched. Try again later."
+    )
 
 
 def _invalid(reason: str) -> UnauthenticatedError:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import structlog
@@ -17,21 +17,42 @@ from botocore import UNSIGNED
 from gateway.auth.credentials import AwsCredentials
 from gateway.auth.oidc import Role, VerifiedToken
 from gateway.concurrency import SingleFlight
-from gateway.errors import GatewayError, UpstreamInvalidResponseError
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    UnauthenticatedError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from gateway.telemetry.metrics import REJECTIONS
 from gateway.telemetry.tracing import STS
 from gateway.upstream.client import aws_client, aws_session
 from gateway.upstream.errors import translate_errors
-from gateway.upstream.resilience.client import observe_call
+from gateway.upstream.resilience.callers import MAX_REFUSED, REFUSED_SECONDS, ExpiringStore
+from gateway.upstream.resilience.circuit_breaker import ServiceCircuitBreaker
+from gateway.upstream.resilience.client import CircuitOpenError, observe_call
+from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 
 log = structlog.get_logger()
 
 OPERATION = "AssumeRoleWithWebIdentity"
 
 EXCHANGE_SECONDS = 10.0
-"""For all attempts together. A request's deadline starts after them."""
+"""For all attempts together."""
 
 ATTEMPTS = 3
 """The maximum: botocore makes fewer when its retry quota, which all callers share, is used up."""
+
+CIRCUIT_BREAKER_TARGET = "sts"
+
+CIRCUIT_OPEN = (
+    "Calls to STS have failed repeatedly and are paused for a moment (circuit breaker open). "
+    "Try again later."
+)
+
+ISSUER_UNREACHABLE = "IDPCommunicationError"
+"""STS works, and the issuer of the token does not."""
 
 READ_ONLY_POLICY = orjson.dumps(
     {
@@ -133,18 +154,28 @@ class _CachedSession:
     refresh_at: float
 
 
+Denial: TypeAlias = ForbiddenError | UnauthenticatedError
+
+
 class SessionCache:
-    """The sessions in use, one for each token and role."""
+    """The sessions in use, one for each token and role.
+
+    Calls to STS count in the caller's rate. A denial is remembered for REFUSED_SECONDS.
+    """
 
     def __init__(
         self,
         sts: StsClient,
+        rate_limiter: CallerRateLimiter,
         *,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`jitter` returns a random number from 0 to 1."""
         self._sts = sts
+        self._rate_limiter = rate_limiter
+        self._breaker = ServiceCircuitBreaker(CIRCUIT_BREAKER_TARGET)
+        self._denials: ExpiringStore[bytes, Denial] = ExpiringStore(MAX_REFUSED, REFUSED_SECONDS)
         self._clock = clock
         self._jitter = jitter
         self._sessions: OrderedDict[bytes, _CachedSession] = OrderedDict()
@@ -156,7 +187,10 @@ class SessionCache:
         return self._sts.region
 
     async def session_for(self, token: VerifiedToken, role: Role) -> Session:
-        """Return a usable session; raises the GatewayError that STS failed with."""
+        """Return a usable session; raises the GatewayError that STS failed with.
+
+        Raises RateLimitedError, CircuitOpenError, or the last denial again, without a call.
+        """
         key = self._key(token, role)
         cached = self._sessions.get(key)
         now = self._clock()
@@ -178,7 +212,7 @@ class SessionCache:
         return await self._flight.run(key, lambda: self._exchange(key, token, role))
 
     async def _exchange(self, key: bytes, token: VerifiedToken, role: Role) -> Session:
-        session = await self._sts.assume_role(token.text, role, session_name(token))
+        session = await self._call(key, token, role)
         margin = REFRESH_SECONDS + REFRESH_JITTER_SECONDS * self._jitter()
         usable_until = session.expires_at - EXPIRY_MARGIN_SECONDS
         # A session that outlasts its token needs no refresh: the next token has its own session.
@@ -191,6 +225,30 @@ class SessionCache:
         self._sessions.move_to_end(key)
         if len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
+        return session
+
+    async def _call(self, key: bytes, token: VerifiedToken, role: Role) -> Session:
+        denial, caller = self._denials.get(key), token.limit_key
+        if denial is not None:
+            REJECTIONS.labels("refused_credentials").inc()
+            raise type(denial)(denial.message, aws=denial.aws)
+        await self._rate_limiter.acquire(caller)
+        if not self._breaker.allows(caller):
+            raise CircuitOpenError(CIRCUIT_OPEN)
+        try:
+            session = await self._sts.assume_role(token.text, role, session_name(token))
+        except (UpstreamTimeoutError, UpstreamUnavailableError) as error:
+            if error.aws is None or error.aws.code != ISSUER_UNREACHABLE:
+                self._breaker.record_failure(caller)
+            raise
+        except UpstreamInvalidResponseError:
+            raise  # it may come from a proxy, so it says nothing about STS
+        except GatewayError as error:
+            self._breaker.record_success(caller)
+            if isinstance(error, Denial):
+                self._denials.set(key, error)
+            raise
+        self._breaker.record_success(caller)
         return session
 
     def _refresh_in_background(self, key: bytes, token: VerifiedToken, role: Role) -> None:

@@ -278,7 +278,9 @@ class AwsChecks:
         session = await self.sts.assume_role(token.text, role, session_name(token))
         yield f"STS returned a session of {session.expires_at - time.time():.0f} s"
         keys, region, expires_at = session.credentials, self.settings.region, session.expires_at
-        caller = Caller.from_token(keys, token.text, role.role_arn, region, expires_at)
+        caller = Caller.from_token(
+            keys, token.text, role.role_arn, region, expires_at, limit_key=token.limit_key
+        )
         yield _call_result(await self._call(region, caller))
 
 

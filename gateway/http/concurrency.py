@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
-from gateway.concurrency import FairScheduler
 from gateway.errors import OverloadedError
-from gateway.telemetry.metrics import IN_FLIGHT, WAITING
+from gateway.telemetry.metrics import IN_FLIGHT, REJECTIONS, WAITING
+from gateway.upstream.resilience.callers import UNPROVED
+
+ANONYMOUS = b"anonymous"
+"""The limit key of all requests together that have no valid credentials."""
 
 IN_FLIGHT_PER_WAITING = 4
 """One request may wait for every four slots, so that a freed slot is not empty until the next
@@ -18,93 +20,148 @@ WAIT_SECONDS = 0.5
 """A longer wait would be worse than a rejection, after which the client can retry elsewhere."""
 
 CALLER_FRACTION = 4
-"""One caller may occupy a quarter of the slots."""
-
-REJECTIONS_PER_ITERATION = 8
-"""Rejections per iteration of the event loop. Clients that retry at once would otherwise keep the
-loop busy with rejections, and the admitted requests would starve."""
+"""One caller may occupy a quarter of the slots, and of the queue for them."""
 
 OVERLOAD_REJECTIONS = 100
 OVERLOAD_SECONDS = 5.0
 """The gateway is overloaded, and load balancers should avoid it, while the last
 OVERLOAD_REJECTIONS rejections are younger than this."""
 
+SHARED = {UNPROVED: "unproved_concurrency", ANONYMOUS: "anonymous_concurrency"}
+"""Key that many callers share -> the limit in the metric of rejections."""
+
 
 class ConcurrencyLimiter:
-    """Admits up to `max_in_flight` requests; a few more wait briefly, the others are rejected."""
+    """Gives requests their slots, up to `max_in_flight`; a few more wait briefly.
+
+    Callers are known by their limit keys. One of them may have a quarter of the slots. So may all
+    together whose credentials nothing proves, and all anonymous requests together; some of these
+    wait for each other, because one client does not know of the others.
+    """
 
     def __init__(self, max_in_flight: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max_waiting = max(1, max_in_flight // IN_FLIGHT_PER_WAITING)
         self._max_per_caller = max(1, max_in_flight // CALLER_FRACTION)
         self._clock = clock
-        self._slots = asyncio.Semaphore(max_in_flight)
-        self._admissions = FairScheduler()
-        self._rejections = FairScheduler(REJECTIONS_PER_ITERATION)
-        self._waiting = 0
+        self._slots = _Slots(max_in_flight, waiting_keys=CALLER_FRACTION)
+        self._shared_slots = {key: _Slots(self._max_per_caller) for key in SHARED}
         self._per_caller: Counter[bytes] = Counter()
         self._rejected_at: deque[float] = deque(maxlen=OVERLOAD_REJECTIONS)
         self.in_flight = 0
-
-    async def check(self) -> None:
-        """Raise OverloadedError if the queue of waiting requests is full."""
-        if self._waiting >= self._max_waiting:
-            raise await self._rejection()
-
-    @asynccontextmanager
-    async def admit(self, caller: bytes | None) -> AsyncIterator[None]:
-        """Hold a slot for a request; `caller` is a fingerprint, None for an anonymous request.
-
-        Raises OverloadedError if there is no slot within `WAIT_SECONDS`.
-        """
-        if caller is not None and self._per_caller[caller] >= self._max_per_caller:
-            # Not a sign of overload: one caller must not make the load balancer avoid this replica.
-            raise await self._delayed(
-                f"Too many concurrent requests of this caller. Accepted: {self._max_per_caller}. "
-                "Try again later."
-            )
-        key = caller or b""
-        self._per_caller[key] += 1
-        try:
-            await self._admissions.wait_turn(key)
-            await self._acquire()
-            self.in_flight += 1
-            IN_FLIGHT.inc()
-            try:
-                yield
-            finally:
-                self.in_flight -= 1
-                IN_FLIGHT.dec()
-                self._slots.release()
-        finally:
-            self._per_caller[key] -= 1
-            if not self._per_caller[key]:
-                del self._per_caller[key]
 
     @property
     def overloaded(self) -> bool:
         oldest = self._rejected_at[0] if len(self._rejected_at) == OVERLOAD_REJECTIONS else None
         return oldest is not None and self._clock() - oldest < OVERLOAD_SECONDS
 
-    async def _acquire(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()  # without suspending, so no other request comes between
+    async def acquire(self, key: bytes) -> None:
+        """Take a slot in total."""
+        if not await self._slots.acquire(key):
+            REJECTIONS.labels("concurrency").inc()
+            self._rejected_at.append(self._clock())
+            raise OverloadedError("The gateway is busy. Try again later.")
+        self.in_flight += 1
+        IN_FLIGHT.inc()
+
+    def release(self) -> None:
+        self.in_flight -= 1
+        IN_FLIGHT.dec()
+        self._slots.release()
+
+    async def acquire_part(self, key: bytes) -> None:
+        """Take a slot from the caller's part."""
+        # Not a sign of overload: no caller, and nobody who invents credentials, must make the load
+        # balancer avoid this replica.
+        shared = self._shared_slots.get(key)
+        if shared is not None:
+            if not await shared.acquire(key):
+                REJECTIONS.labels(SHARED[key]).inc()
+                raise OverloadedError(
+                    "Too many concurrent requests without credentials that AWS has accepted "
+                    "recently. Try again later."
+                )
             return
-        await self.check()
-        self._waiting += 1
+        if self._per_caller[key] >= self._max_per_caller:
+            REJECTIONS.labels("caller_concurrency").inc()
+            raise OverloadedError(
+                f"Too many concurrent requests of this caller. Accepted: {self._max_per_caller}. "
+                "Try again later."
+            )
+        self._per_caller[key] += 1
+
+    def release_part(self, key: bytes) -> None:
+        if key in self._shared_slots:
+            self._shared_slots[key].release()
+            return
+        self._per_caller[key] -= 1
+        if not self._per_caller[key]:
+            del self._per_caller[key]
+
+
+class RequestSlot:
+    """The slot of one request, from its head to the last byte of its response."""
+
+    def __init__(self, limiter: ConcurrencyLimiter) -> None:
+        self._limiter = limiter
+        self._key: bytes | None = None
+        self._acquired = False
+
+    async def acquire(self, key: bytes) -> None:
+        """Take a slot for the caller with this limit key.
+
+        Raises OverloadedError if the caller has too many, or there is none within `WAIT_SECONDS`.
+        """
+        await self._limiter.acquire_part(key)
+        self._key = key
+        await self._limiter.acquire(key)
+        self._acquired = True
+
+    async def transfer(self, key: bytes) -> None:
+        """Count the slot as another caller's; raises OverloadedError if that one has too many."""
+        if self._key is not None and self._key != key:
+            await self._limiter.acquire_part(key)
+            self._limiter.release_part(self._key)
+            self._key = key
+
+    def release(self) -> None:
+        if self._acquired:
+            self._limiter.release()
+            self._acquired = False
+        if self._key is not None:
+            self._limiter.release_part(self._key)
+            self._key = None
+
+
+class _Slots:
+    """Slots, and a short queue for them."""
+
+    def __init__(self, number: int, *, waiting_keys: int = 1) -> None:
+        """Divide the queue by `waiting_keys`: one key may occupy one part of it."""
+        self._free = asyncio.Semaphore(number)
+        self._max_waiting = max(1, number // IN_FLIGHT_PER_WAITING)
+        self._max_waiting_per_key = max(1, self._max_waiting // waiting_keys)
+        self._waiting: Counter[bytes] = Counter()
+
+    async def acquire(self, key: bytes) -> bool:
+        """Return whether there is a slot within `WAIT_SECONDS`, and room to wait for it."""
+        if not self._free.locked():
+            await self._free.acquire()  # without suspending, so no other request comes between
+            return True
+        waiting = self._waiting
+        if waiting.total() >= self._max_waiting or waiting[key] >= self._max_waiting_per_key:
+            return False
+        waiting[key] += 1
         WAITING.inc()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._slots.acquire()
+                await self._free.acquire()
         except TimeoutError:
-            raise await self._rejection() from None
+            return False
         finally:
-            self._waiting -= 1
             WAITING.dec()
+            waiting[key] -= 1
+            if not waiting[key]:
+                del waiting[key]
+        return True
 
-    async def _rejection(self) -> OverloadedError:
-        self._rejected_at.append(self._clock())
-        return await self._delayed("The gateway is busy. Try again later.")
-
-    async def _delayed(self, message: str) -> OverloadedError:
-        await self._rejections.wait_turn(b"")
-        return OverloadedError(message)
+    def release(self) -> None:
+        self._free.release()

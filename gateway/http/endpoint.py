@@ -6,19 +6,31 @@ Source: GraphQL over HTTP; where its drafts differ, the public audit suite decid
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth.authenticator import Authenticator, Identity, RouterSecrets
+from gateway.auth.authenticator import (
+    Authenticator,
+    BearerClaim,
+    Claim,
+    Identity,
+    RouterSecrets,
+)
 from gateway.auth.credentials import Caller
-from gateway.errors import OverloadedError, UnauthenticatedError
+from gateway.concurrency import CpuScheduler
+from gateway.errors import (
+    LimitExceededError,
+    OverloadedError,
+    UnauthenticatedError,
+    UpstreamTimeoutError,
+)
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, WriteByGetError
-from gateway.http.concurrency import ConcurrencyLimiter
+from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of
 from gateway.http.requests import (
@@ -37,6 +49,7 @@ from gateway.http.responses import (
     error_response,
     json_response,
 )
+from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
 
 METHODS = "GET, POST"
 
@@ -45,6 +58,17 @@ COST_HEADER = "X-Gateway-Cost"
 
 CLIENT_DISCONNECTED = "CLIENT_GONE"
 """Outcome of a request whose client disconnected before the response."""
+
+
+BODY_TOO_SLOW = HttpError(
+    408,
+    LimitExceededError("The request's body took longer to arrive than a request may take."),
+    {"Connection": "close"},
+)
+
+NOT_IDENTIFIED = (
+    "The token's issuer or STS did not respond within the request's time limit. Try again later."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +86,8 @@ class Resources(TypedDict):
     """The lifespan state: what is opened when the application starts."""
 
     authenticator: Authenticator
-    make_context: Callable[[Identity, RequestOptions], Context]
+    make_context: Callable[[Identity, RequestOptions, float], Context]
+    """The last argument is the deadline, a time of the event loop's clock."""
 
 
 class ClientDisconnectedError(Exception):
@@ -70,27 +95,55 @@ class ClientDisconnectedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A request, and what lasts from its head to the end of its response."""
+
+    request: Request[Resources]
+    log: RequestLog
+    slot: RequestSlot
+    deadline: float
+    claim: Claim | HttpError
+    """Who the request says it comes from, or the response to invalid credentials."""
+    limit_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     engine: Engine
     limiter: ConcurrencyLimiter
+    proved_callers: ProvedCallers
     body_reader: BodyReader
     graphiql: GraphiQL | None
+    deadline_seconds: float
     router_secrets: RouterSecrets | None = None
     """None: every request counts as the router's."""
     cors_origins: Collection[str] = ()
+    cpu: CpuScheduler = field(default_factory=CpuScheduler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
-        request_log = request_log_of(scope)
-        request_log.is_graphql = True
+        exchange = self._begin(Request(scope, receive))
+        exchange.log.is_graphql = True
         try:
-            response = await self._respond(Request(scope, receive), request_log)
+            response = await self.cpu.run(exchange.limit_key, self._respond(exchange))
+            await response(scope, receive, send)
         except ClientDisconnectedError:
-            request_log.outcome = CLIENT_DISCONNECTED
-            return
-        await response(scope, receive, send)
+            exchange.log.outcome = CLIENT_DISCONNECTED
+        finally:
+            exchange.slot.release()
 
-    async def _respond(self, request: Request[Resources], request_log: RequestLog) -> Response:
+    def _begin(self, request: Request[Resources]) -> _Exchange:
+        deadline = asyncio.get_running_loop().time() + self.deadline_seconds
+        claim, limit_key = _read_claim(request), ANONYMOUS
+        if isinstance(claim, Caller):
+            limit_key = self.proved_callers.limit_key(claim)
+        elif isinstance(claim, BearerClaim):
+            limit_key = claim.token.limit_key if claim.token else UNPROVED
+        slot = RequestSlot(self.limiter)
+        return _Exchange(request, request_log_of(request.scope), slot, deadline, claim, limit_key)
+
+    async def _respond(self, exchange: _Exchange) -> Response:
+        request, request_log = exchange.request, exchange.log
         accepted = parse_accept(", ".join(request.headers.getlist("accept")))
         if request.method == "GET" and accepted.html and self.graphiql is not None:
             request_log.is_graphql = False
@@ -102,7 +155,7 @@ class Endpoint:
                 raise bad_request(message, 406)
             if request.method == "GET":
                 check_cross_site(request.headers, self.cors_origins)
-            result = await self._execute(request, request_log)
+            result = await self._execute(exchange)
             request_log.set_outcome(result.outcome, result.operation)
             return _response(result, media_type, request.state["authenticator"].challenge)
         except (HttpError, OverloadedError) as error:
@@ -110,23 +163,26 @@ class Endpoint:
             request_log.outcome = http_error.error.code
             return error_response(http_error, media_type or JSON)
 
-    async def _execute(self, request: Request[Resources], request_log: RequestLog) -> GraphResult:
-        # First, because a rejection under overload must cost next to nothing.
-        await self.limiter.check()
-        identity = await _authenticate(request)
-        caller = identity if isinstance(identity, Caller) else None
-        request_log.caller = caller.digest if caller else None
+    async def _execute(self, exchange: _Exchange) -> GraphResult:
+        request, claim = exchange.request, exchange.claim
+        if isinstance(claim, HttpError):
+            raise claim
+        _log_caller(exchange, claim)
+        await exchange.slot.acquire(exchange.limit_key)
         options = self._options(request)
-        graph_request = await self._graph_request(request)
-        request_log.set_document(graph_request.query)
+        try:
+            async with asyncio.timeout_at(exchange.deadline):
+                graph_request = await self._graph_request(request)
+        except TimeoutError:
+            raise BODY_TOO_SLOW from None
+        exchange.log.set_document(graph_request.query)
         read_only = request.method == "GET"
         try:
-            async with (
-                cancel_on_disconnect(request.receive),
-                self.limiter.admit(caller.fingerprint if caller else None),
-            ):
-                context = request.state["make_context"](identity, options)
-                request_log.cost = context.cost
+            async with cancel_on_disconnect(request.receive):
+                identity = await _identify(exchange, claim)
+                _log_caller(exchange, identity)
+                context = request.state["make_context"](identity, options, exchange.deadline)
+                exchange.log.cost = context.cost
                 return await self.engine.run(graph_request, context, read_only=read_only)
         except WriteByGetError:
             raise _method_not_allowed("GET executes queries only.", "POST") from None
@@ -147,12 +203,30 @@ class Endpoint:
         raise _method_not_allowed(f"Method {request.method[:20]} is not supported.", METHODS)
 
 
-async def _authenticate(request: Request[Resources]) -> Identity:
+def _read_claim(request: Request[Resources]) -> Claim | HttpError:
     authenticator = request.state["authenticator"]
     try:
-        return await authenticator.identify(request.scope["headers"])
+        return authenticator.read(request.scope["headers"])
+    except UnauthenticatedError as error:
+        return HttpError(401, error, authenticator.challenge)
+
+
+async def _identify(exchange: _Exchange, claim: Claim) -> Identity:
+    if not isinstance(claim, BearerClaim):
+        return claim
+    authenticator = exchange.request.state["authenticator"]
+    try:
+        async with asyncio.timeout_at(exchange.deadline):
+            return await authenticator.identify(claim, exchange.slot.transfer)
     except UnauthenticatedError as error:
         raise HttpError(401, error, authenticator.challenge) from None
+    except TimeoutError:
+        return UpstreamTimeoutError(NOT_IDENTIFIED)
+
+
+def _log_caller(exchange: _Exchange, claim: Claim) -> None:
+    if isinstance(claim, Caller):
+        exchange.log.caller = claim.digest
 
 
 def _method_not_allowed(message: str, allowed: str) -> HttpError:

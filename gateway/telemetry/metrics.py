@@ -63,12 +63,9 @@ REJECTIONS = Counter(
     "Requests, connections and calls rejected, by the limit that they exceed.",
     ["limit"],
 )
-RATE_LIMITED_CALLS = Counter(
-    "gateway_rate_limited_calls", "Upstream calls rejected by the rate limit of their caller."
-)
 CIRCUIT_BREAKER_OPEN = Gauge(
     "gateway_circuit_breaker_open",
-    "1 while the circuit breaker of an AWS region, or of Redis, is open.",
+    "1 while the circuit breaker of an AWS region, of `sts`, of an issuer, or of `redis` is open.",
     ["target"],
     multiprocess_mode="livemax",
 )

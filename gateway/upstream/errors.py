@@ -109,6 +109,18 @@ CODES: dict[str, Meaning] = {
     "PackedPolicyTooLarge": _NO_SESSION,
 }
 
+PROVING_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ConflictException",
+        "ResourceNotFoundException",
+        "ServiceQuotaExceededException",
+        "ValidationException",
+    }
+)
+"""AWS returns these only after it has accepted a call's signature."""
+
 STATUSES: dict[int, Meaning] = {
     HTTPStatus.BAD_REQUEST: _BAD_PARAMETER,
     HTTPStatus.UNAUTHORIZED: _UNKNOWN,
@@ -150,6 +162,11 @@ def translate_errors(operation: str, service: str = "Clean Rooms ML") -> Iterato
     except tuple(EXCEPTIONS) as error:
         error_type, message = _from_exception(error)
         raise error_type(message.format(service=service)) from error
+
+
+def proves_credentials(error: GatewayError) -> bool:
+    """Return whether the error of a signed call shows that AWS has accepted its credentials."""
+    return error.aws is not None and error.aws.code in PROVING_CODES
 
 
 def _from_exception(error: BaseException) -> Meaning:

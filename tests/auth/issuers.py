@@ -5,7 +5,7 @@ import json
 import threading
 from asyncio import to_thread
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -16,6 +16,7 @@ from joserfc.jws import JWSRegistry
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from gateway.auth.authenticator import Authenticator, BearerClaim, Identity
 from gateway.auth.jwks import IssuerKeys
 from gateway.auth.oidc import Issuer, VerifiedToken, read_oidc_file
 from gateway.sandbox import ROLE_ARNS
@@ -85,6 +86,20 @@ def verified(subject: str = "ada", text: str = "a.b.c", **claims: Any) -> Verifi
     issuer = trusted("https://issuer.example")
     all_claims = claims_of(issuer.issuer, sub=subject, **claims)
     return VerifiedToken(issuer, all_claims, all_claims["exp"], text)
+
+
+async def identify(
+    authenticator: Authenticator, headers: Iterable[tuple[bytes, bytes]]
+) -> Identity:
+    """Identify a request as the endpoint does, without limits."""
+
+    async def no_limit(_: bytes) -> None:
+        pass
+
+    claim = authenticator.read(headers)
+    if isinstance(claim, BearerClaim):
+        return await authenticator.identify(claim, no_limit)
+    return claim
 
 
 class LiveIssuer:

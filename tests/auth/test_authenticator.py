@@ -17,8 +17,9 @@ from gateway.errors import GatewayError, UnauthenticatedError
 from gateway.sandbox import ROLE_ARNS
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import ResponseCache
+from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 from gateway.upstream.values import RequestCost
-from tests.auth.issuers import curve, sandbox_file, token
+from tests.auth.issuers import curve, identify, sandbox_file, token
 from tests.clock import Clock
 from tests.gateways import Sandbox
 from tests.sandbox.identities import id_token
@@ -101,7 +102,7 @@ async def both_schemes(
     """Open an authenticator that trusts the sandbox's issuer."""
     issuers = read_oidc_file(sandbox_file(folder, sandbox.url, roles, **file))
     async with StsClient.open(REGION, sandbox.url) as sts:
-        sessions = SessionCache(sts)
+        sessions = SessionCache(sts, CallerRateLimiter(0))
         oidc = Oidc(TokenVerifier(issuers), sessions)
         yield Authenticator(
             frozenset({"aws-headers", "oidc"}), allow_long_term_keys=False, oidc=oidc
@@ -115,12 +116,12 @@ async def authenticator(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Authe
         yield authenticator
 
 
-async def identify(authenticator: Authenticator, text: str) -> Identity:
-    return await authenticator.identify([authorization(f"Bearer {text}".encode())])
+async def identify_token(authenticator: Authenticator, text: str) -> Identity:
+    return await identify(authenticator, [authorization(f"Bearer {text}".encode())])
 
 
 async def caller_of(authenticator: Authenticator, text: str) -> Caller:
-    identity = await identify(authenticator, text)
+    identity = await identify_token(authenticator, text)
     assert isinstance(identity, Caller), identity
     return identity
 
@@ -138,7 +139,7 @@ async def test_malformed_and_conflicting_credentials_are_refused(
     """They are refused whichever schemes are enabled, and cause no call."""
     for each in (aws_headers_only(), authenticator):
         with pytest.raises(UnauthenticatedError) as caught:
-            await each.identify([(b"host", b"canary-host"), *headers])
+            await identify(each, [(b"host", b"canary-host"), *headers])
         check_error(caught.value)
 
     assert sandbox.calls == []
@@ -153,7 +154,7 @@ async def test_without_credentials_only_data_fields_fail(
         (aws_headers_only(), ["X-Aws-Access-Key-Id"]),
         (authenticator, ["X-Aws-Access-Key-Id", "Bearer"]),
     ):
-        identity = await each.identify(headers)
+        identity = await identify(each, headers)
         assert isinstance(identity, UnauthenticatedError)
         assert all(name in identity.message for name in named)
 
@@ -163,12 +164,12 @@ async def test_without_credentials_only_data_fields_fail(
 async def test_temporary_credentials_are_a_caller(*, headers: Headers, allowed: bool) -> None:
     authenticator = aws_headers_only(allow_long_term_keys=allowed)
 
-    assert await authenticator.identify(headers) == Caller.from_keys(KEY_ID, SECRET, TOKEN)
+    assert await identify(authenticator, headers) == Caller.from_keys(KEY_ID, SECRET, TOKEN)
 
 
 async def test_long_term_keys_are_a_caller_if_they_are_allowed() -> None:
     headers = [(ID, LONG_TERM.encode()), KEYS[1]]
-    identity = await aws_headers_only(allow_long_term_keys=True).identify(headers)
+    identity = await identify(aws_headers_only(allow_long_term_keys=True), headers)
 
     assert identity == Caller.from_keys(LONG_TERM, SECRET, None)
 
@@ -182,7 +183,7 @@ async def test_a_scheme_that_is_not_enabled_is_refused(
     only = Authenticator(frozenset({other}), allow_long_term_keys=False, oidc=authenticator.oidc)
     bearer = authorization(f"Bearer {id_token(sandbox.url)}".encode())
     with pytest.raises(UnauthenticatedError, match="not enabled") as caught:
-        await only.identify(KEYS if scheme == "aws-headers" else [bearer])
+        await identify(only, KEYS if scheme == "aws-headers" else [bearer])
 
     check_error(caught.value)
     assert only.challenge == {"WWW-Authenticate": CHALLENGES[other]}
@@ -202,7 +203,7 @@ async def test_a_valid_token_is_a_caller_with_the_session_of_its_role(
     authenticator: Authenticator, sandbox: Sandbox, form: str
 ) -> None:
     value = form.format(id_token(sandbox.url)).encode()
-    identity = await authenticator.identify([authorization(value)])
+    identity = await identify(authenticator, [authorization(value)])
     (call,) = [call for call in sandbox.calls if call["operation"] == OPERATION]
 
     assert isinstance(identity, Caller)
@@ -278,7 +279,7 @@ async def test_claims_that_match_no_role_are_forbidden(
     authenticator: Authenticator, sandbox: Sandbox
 ) -> None:
     """The data fields fail, without a 401 and without a call to STS."""
-    identity = await identify(authenticator, id_token(sandbox.url, "somebody"))
+    identity = await identify_token(authenticator, id_token(sandbox.url, "somebody"))
 
     assert isinstance(identity, GatewayError)
     assert identity.code == "FORBIDDEN"
@@ -298,15 +299,19 @@ async def test_claims_that_match_no_role_are_forbidden(
 async def test_a_failure_of_sts_or_issuer_is_an_error_of_the_data_fields(
     authenticator: Authenticator, sandbox: Sandbox, fault: dict[str, Any], code: str
 ) -> None:
-    """There is no 401, and the next request tries a failed exchange again."""
+    """There is no 401. The next request tries the exchange again, unless STS has denied it."""
     text = id_token(sandbox.url)
     sandbox.fault(**fault, times=1)
-    identity = await identify(authenticator, text)
+    identity = await identify_token(authenticator, text)
 
     assert isinstance(identity, GatewayError)
     assert identity.code == code
-    if fault["name"] == "sts-error":
-        assert isinstance(await identify(authenticator, text), Caller)
+    again = await identify_token(authenticator, text)
+    if code in {"FORBIDDEN", "UNAUTHENTICATED"}:
+        assert isinstance(again, GatewayError)
+        assert again.code == code
+    elif fault["name"] == "sts-error":
+        assert isinstance(again, Caller)
 
 
 async def test_a_forged_token_is_refused_before_any_call(
@@ -320,7 +325,7 @@ async def test_a_forged_token_is_refused_before_any_call(
     forged = token({"iss": f"{sandbox.url}/oidc", "sub": "ada"}, curve())
     for wrong in (f"{header}.{claims}.{signature[::-1]}", f"{header}.{claims}.", forged):
         with pytest.raises(UnauthenticatedError) as caught:
-            await identify(authenticator, wrong)
+            await identify_token(authenticator, wrong)
         check_error(caught.value)
 
     assert len(sandbox.calls) == before
@@ -349,7 +354,7 @@ async def test_any_headers_are_the_caller_they_name_or_an_error(
 ) -> None:
     both = Authenticator(authenticator.schemes, allowed, authenticator.oidc)
     try:
-        identity = await both.identify(sent)
+        identity = await identify(both, sent)
     except UnauthenticatedError as error:
         check_error(error)
         return

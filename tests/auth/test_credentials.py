@@ -174,7 +174,9 @@ def test_fingerprint_and_encryption_key_differ() -> None:
 def test_a_caller_from_a_token_does_not_depend_on_its_session() -> None:
     role = "arn:aws:iam::123456789012:role/reader"
     refreshed = [
-        Caller.from_token(AwsCredentials(f"ASIA{n}", "s", "t"), "a.b.c", role, "us-east-1", 1.0)
+        Caller.from_token(
+            AwsCredentials(f"ASIA{n}", "s", "t"), "a.b.c", role, "r", 1.0, limit_key=b"subject"
+        )
         for n in range(2)
     ]
     assert len({(caller.fingerprint, caller.encryption_key) for caller in refreshed}) == 1
@@ -185,5 +187,6 @@ def test_a_caller_from_a_token_does_not_depend_on_its_session() -> None:
 )
 def test_another_token_role_or_region_is_another_caller(other: tuple[str, str, str]) -> None:
     keys = AwsCredentials("ASIA", "s", "t")
-    one = Caller.from_token(keys, "a.b.c", "role", "r", 1.0)
-    assert Caller.from_token(keys, *other, 1.0).fingerprint != one.fingerprint
+    one = Caller.from_token(keys, "a.b.c", "role", "r", 1.0, limit_key=b"subject")
+    another = Caller.from_token(keys, *other, 1.0, limit_key=b"subject")
+    assert another.fingerprint != one.fingerprint

@@ -23,6 +23,7 @@ from structlog.testing import capture_logs
 from gateway.auth import jwks
 from gateway.auth.authenticator import Authenticator, Oidc
 from gateway.auth.jwks import (
+    FAILURES,
     FIRST_GAP_SECONDS,
     MAX_AGE_SECONDS,
     MAX_KEYS,
@@ -35,12 +36,15 @@ from gateway.auth.jwks import (
 from gateway.auth.oidc import TokenVerifier
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import GatewayError, UnauthenticatedError, UpstreamUnavailableError
+from gateway.upstream.resilience.circuit_breaker import RESET_SECONDS
+from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 from tests.auth.issuers import (
     DISCOVERY,
     JWKS,
     LiveIssuer,
     claims_of,
     curve,
+    identify,
     keys_at,
     live_issuer,
     public,
@@ -209,16 +213,42 @@ async def test_a_first_fetch_that_failed_is_retried_after_the_first_gap(
     assert await keys.find("rsa")
 
 
+async def test_lookups_do_not_wait_for_an_issuer_that_keeps_failing(
+    issuer: LiveIssuer, keys: IssuerKeys, clock: Clock
+) -> None:
+    """One probe at a time waits for it, and a success closes the circuit."""
+    issuer.go_down()
+    for _ in range(FAILURES):
+        with pytest.raises(KeysUnavailableError):
+            await keys.find("rsa")
+        clock.now += FIRST_GAP_SECONDS
+    clock.now += RESET_SECONDS
+    issuer.gate.clear()
+    issuer.arrived.clear()
+    probe = asyncio.create_task(keys.find("rsa"))
+    await asyncio.to_thread(issuer.arrived.wait)
+    for _ in range(100):
+        with pytest.raises(KeysUnavailableError):
+            await keys.find("rsa")
+    waited = not probe.done()
+    issuer.come_up()
+    issuer.gate.set()
+
+    assert await probe
+    assert waited
+    assert await keys.find("curve")
+
+
 async def test_without_keys_the_error_is_not_a_401() -> None:
     verifier = TokenVerifier({UNREACHABLE: trusted(UNREACHABLE)}, clock=Clock())
     text = token(claims_of(UNREACHABLE), curve())
     with pytest.raises(UpstreamUnavailableError):
         await verifier.verify(text)
 
-    sessions = SessionCache(StsClient(None, "us-east-1"))
+    sessions = SessionCache(StsClient(None, "us-east-1"), CallerRateLimiter(0))
     oidc = Oidc(verifier, sessions)
     authenticator = Authenticator(frozenset({"oidc"}), allow_long_term_keys=False, oidc=oidc)
-    identity = await authenticator.identify([(b"authorization", f"Bearer {text}".encode())])
+    identity = await identify(authenticator, [(b"authorization", f"Bearer {text}".encode())])
     assert isinstance(identity, GatewayError)
     assert identity.code == "UPSTREAM_UNAVAILABLE"
 

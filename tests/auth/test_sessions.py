@@ -25,10 +25,23 @@ from gateway.auth.sts import (
     StsClient,
     session_name,
 )
-from gateway.errors import ForbiddenError, GatewayError, UpstreamUnavailableError
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    UnauthenticatedError,
+    UpstreamUnavailableError,
+)
 from gateway.sandbox import ROLE_ARNS, create_sandbox
+from gateway.upstream.resilience.callers import MAX_REFUSED, REFUSED_SECONDS, ExpiringStore
+from gateway.upstream.resilience.circuit_breaker import SERVICE_FAILURES
+from gateway.upstream.resilience.client import CircuitOpenError
+from gateway.upstream.resilience.rate_limit import (
+    WINDOW_SECONDS,
+    CallerRateLimiter,
+    RateLimitedError,
+)
 from tests.auth.issuers import trusted, verified
-from tests.clock import DateClock
+from tests.clock import Clock, DateClock
 from tests.gateways import Sandbox
 from tests.sandbox.identities import id_token
 from tests.serving import serve
@@ -85,7 +98,12 @@ async def sessions(sts: StsClient, clock: StsClock) -> AsyncIterator[SessionCach
 
 
 def cache(sts: StsClient, clock: StsClock, jitter: float = 0.0) -> SessionCache:
-    return SessionCache(sts, clock=lambda: clock().timestamp(), jitter=lambda: jitter)
+    return SessionCache(
+        sts,
+        CallerRateLimiter(0),
+        clock=lambda: clock().timestamp(),
+        jitter=lambda: jitter,
+    )
 
 
 def role(arn: str = ROLE_ARNS["ada"], **more: Any) -> Role:
@@ -244,7 +262,9 @@ async def test_refreshes_are_spread_by_jitter(
 
 
 def test_the_default_jitter_is_random() -> None:
-    drawn = {SessionCache(StsClient(None, REGION))._jitter() for _ in range(3)}
+    drawn = {
+        SessionCache(StsClient(None, REGION), CallerRateLimiter(0))._jitter() for _ in range(3)
+    }
 
     assert len(drawn) == 3
     assert all(0 <= each < 1 for each in drawn)
@@ -339,15 +359,92 @@ async def test_a_token_that_outlives_its_session_gets_new_ones(
 async def test_a_failed_exchange_is_not_cached(sessions: SessionCache, sandbox: Sandbox) -> None:
     """All requests that wait for it get its error, and the next one starts another."""
     token = token_of(sandbox.url)
-    sandbox.fault("sts-error", code="AccessDenied", times=1)
+    sandbox.fault("sts-error", code=NOT_RETRIED, times=1)
     found = await asyncio.gather(
         *(sessions.session_for(token, role()) for _ in range(50)), return_exceptions=True
     )
 
-    assert {type(each) for each in found} == {ForbiddenError}
+    assert {type(each) for each in found} == {UpstreamUnavailableError}
     assert len(exchanges(sandbox)) == 1
     assert isinstance(await sessions.session_for(token, role()), Session)
     assert sessions._flight._tasks == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("AccessDenied", ForbiddenError), ("InvalidIdentityToken", UnauthenticatedError)],
+)
+async def test_a_denial_is_repeated_without_a_call_for_a_while(
+    sessions: SessionCache,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    kind: type[GatewayError],
+) -> None:
+    """Another role and another token are not affected."""
+    denial_clock = Clock()
+    store = ExpiringStore[Any, Any](MAX_REFUSED, REFUSED_SECONDS, clock=denial_clock)
+    monkeypatch.setattr(sessions, "_denials", store)
+    token, other = token_of(sandbox.url), token_of(sandbox.url, claims={"x": 1})
+    sandbox.fault("sts-error", code=code, times=1)
+    for _ in range(3):
+        with pytest.raises(kind) as caught:
+            await sessions.session_for(token, role())
+        assert caught.value.aws
+        assert caught.value.aws.code == code
+    assert len(exchanges(sandbox)) == 1
+
+    for case in ((other, role()), (token, role(ROLE_ARNS["grace"]))):
+        assert isinstance(await sessions.session_for(*case), Session)
+    denial_clock.now += REFUSED_SECONDS
+    assert isinstance(await sessions.session_for(token, role()), Session)
+
+
+async def test_exchanges_count_in_the_rate_of_the_subject(sts: StsClient, sandbox: Sandbox) -> None:
+    """However many tokens it has; other subjects are not affected."""
+    sessions = SessionCache(sts, CallerRateLimiter(1))
+    tokens = [token_of(sandbox.url, claims={"x": number}) for number in range(20)]
+    found = await asyncio.gather(
+        *(sessions.session_for(token, role()) for token in tokens), return_exceptions=True
+    )
+
+    assert [type(each) for each in found].count(RateLimitedError) == 20 - WINDOW_SECONDS
+    assert len(exchanges(sandbox)) == WINDOW_SECONDS
+    assert isinstance(await sessions.session_for(token_of(sandbox.url, "grace"), role()), Session)
+
+
+async def fail_exchanges(sessions: SessionCache, tokens: list[VerifiedToken]) -> list[GatewayError]:
+    errors = []
+    for token in tokens:
+        with pytest.raises(GatewayError) as caught:
+            await sessions.session_for(token, role())
+        errors.append(caught.value)
+    return errors
+
+
+async def test_a_failing_sts_gets_no_calls_for_a_while(
+    sessions: SessionCache, sandbox: Sandbox
+) -> None:
+    tokens = [token_of(sandbox.url, f"subject {number}") for number in range(20)]
+    sandbox.fault("sts-error", code=NOT_RETRIED)
+    errors = await fail_exchanges(sessions, tokens)
+
+    assert len(exchanges(sandbox)) == SERVICE_FAILURES
+    assert {type(error) for error in errors[SERVICE_FAILURES:]} == {CircuitOpenError}
+    assert "circuit breaker open" in errors[-1].message
+
+
+async def test_an_issuer_that_sts_cannot_reach_opens_no_breaker(
+    sessions: SessionCache, sandbox: Sandbox
+) -> None:
+    """STS works, and other issuers' tokens may be accepted."""
+    tokens = [token_of(sandbox.url, f"subject {number}") for number in range(20)]
+    sandbox.fault("sts-error", code="IDPCommunicationError")
+    errors = await asyncio.gather(*(fail_exchanges(sessions, [token]) for token in tokens))
+    sandbox.reset()
+
+    assert {type(error) for (error,) in errors} == {UpstreamUnavailableError}
+    assert isinstance(await sessions.session_for(tokens[0], role()), Session)
 
 
 async def test_the_cache_is_bounded(

@@ -77,7 +77,9 @@ async def test_a_session_lists_the_jobs_of_its_role(
     token = id_token(sandbox.url)
     session = await sts.assume_role(token, role(read_only=read_only), SESSION_NAME)
     async with open_client(sandbox.url) as aws:
-        caller = Caller.from_token(session.credentials, token, ROLE.role_arn, REGION, 0)
+        caller = Caller.from_token(
+            session.credentials, token, ROLE.role_arn, REGION, 0, limit_key=b"subject"
+        )
         assert (await list_jobs(aws, caller))["audienceGenerationJobs"]
 
     assert sandbox.calls[-1]["access_key_id"] == session.credentials.access_key

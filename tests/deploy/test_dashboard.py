@@ -37,6 +37,8 @@ ALERTS = [rule["expr"] for rule in RULES]
 
 JOBS = "{ audienceGenerationJobs(first: 1) { nodes { name } } }"
 
+CALLERS = ("ada", "grace", "edith")
+
 CODES = {kind.code for kind in error_classes()}
 VALUES = {
     "outcome": CODES | {OK},
@@ -54,9 +56,12 @@ def exposed() -> Iterator[dict[str, set[str]]]:
     """Return the names and labels that /metrics of a used gateway has."""
     with serve(create_sandbox()) as url, gateway_process(url, cache_seconds=0) as program:
         gateway = Gateway(program.url, Sandbox(url))
-        assert gateway.ask(JOBS).data
+        for caller in CALLERS:
+            assert gateway.ask(JOBS, caller=caller).data
+        for _ in range(2):
+            assert gateway.ask(JOBS, caller="expired").code == "UNAUTHENTICATED"
         gateway.sandbox.fault("unavailable")
-        for caller in ("ada", "grace", "edith"):
+        for caller in CALLERS:
             assert [gateway.ask(JOBS, caller=caller).code for _ in range(2)]
         assert "breaker_open{" in _metrics(program.url)
         found: dict[str, set[str]] = {}

@@ -98,7 +98,7 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
         gateway.ask("{ nothing }")
         sandbox.fault("unavailable", operation="ListAudienceModels")
         gateway.ask("{ audienceModels { nodes { name } } }")
-        for _ in range(15):
+        for _ in range(15):  # one to prove the caller, and the rate of 12 seconds
             gateway.ask(NEWEST, caller="grace", headers={"Cache-Control": "no-cache"})
         lists, models = "ListAudienceGenerationJobs", "ListAudienceModels"
         requests, calls = "gateway_requests_total", "gateway_upstream_calls_total"
@@ -110,19 +110,19 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
             "failed calls": value(url, calls, operation=models, outcome="UPSTREAM_UNAVAILABLE"),
             "calls": value(url, calls, operation=lists, outcome="OK"),
             "cached": value(url, "gateway_cache_lookups_total", result="cache"),
-            "rate limited": value(url, "gateway_rate_limited_calls_total"),
+            "rate limited": value(url, "gateway_rejections_total", limit="caller_rate"),
             "timed": value(url, "gateway_request_duration_seconds_count"),
             "in flight": value(url, "gateway_in_flight_requests"),
         }
 
     assert measured == {
-        "ok": 3 + 12,
+        "ok": 3 + 13,
         "denied": 1,
         "invalid": 1,
         "failed calls": 3,
-        "calls": 1 + 12,
+        "calls": 1 + 13,
         "cached": 2,
-        "rate limited": 3,
+        "rate limited": 2,
         "timed": 21,
         "in flight": 0,
     }
@@ -136,8 +136,11 @@ def test_an_open_circuit_breaker_is_measured(sandbox: Sandbox) -> None:
         def is_open() -> bool:
             return value(program.url, "gateway_circuit_breaker_open", target="us-east-1") == 1
 
+        callers = ("ada", "grace", "edith", "ada_again")
+        for caller in callers:
+            assert gateway.ask(NEWEST, caller=caller).data
         sandbox.fault("unavailable")
-        for caller in ("ada", "grace", "edith", "ada_again"):
+        for caller in callers:
             assert gateway.ask(NEWEST, caller=caller).errors
         opened = is_open()
         sandbox.reset()

@@ -27,6 +27,7 @@ from gateway.upstream.loader import (
     DeadlineError,
     RequestLoader,
 )
+from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 from gateway.upstream.values import ItemRequest, Listing, PageRequest
@@ -136,7 +137,7 @@ async def test_a_fresh_request_spends_its_budget_despite_the_cache() -> None:
 
 async def test_retries_do_not_spend_the_call_budget() -> None:
     fake = FakeClient(UpstreamUnavailableError("No."))
-    resilient = ResilientClient(fake, CallerRateLimiter(0), jitter=lambda: 0.0)
+    resilient = ResilientClient(fake, CallerRateLimiter(0), ProvedCallers(), jitter=lambda: 0.0)
     await new_loader(cached(resilient), pages=1).page(FIRST_PAGE)
 
     assert len(fake.calls) == 2

@@ -16,6 +16,7 @@ from gateway.telemetry.metrics import CACHE_LOOKUPS
 from gateway.upstream.cache.memory import ResponseCache
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.projection import Projection
+from gateway.upstream.resilience.callers import RefusedCredentialsError
 from gateway.upstream.resilience.client import CircuitOpenError
 from gateway.upstream.resilience.rate_limit import RateLimitedError
 from gateway.upstream.values import RequestCost, UpstreamRequest
@@ -130,7 +131,7 @@ class CachedClient:
             response = await self._client.call(
                 caller, request.region, request.operation, dict(request.parameters)
             )
-        except (RateLimitedError, CircuitOpenError):
+        except (RateLimitedError, CircuitOpenError, RefusedCredentialsError):
             raise  # no call was made
         except GatewayError:
             cost.upstream_calls += 1

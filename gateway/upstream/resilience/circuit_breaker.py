@@ -1,6 +1,6 @@
 """Circuit breakers: a service that fails repeatedly gets only one probe at a time for a while.
 
-The breaker of a region must not open because of one caller's calls: AWS may fail for one account
+The breaker of a service must not open because of one caller's calls: AWS may fail for one account
 only, and the busiest caller has the most failures.
 """
 
@@ -11,10 +11,11 @@ from collections.abc import Callable
 import structlog
 
 from gateway.telemetry.metrics import CIRCUIT_BREAKER_OPEN
+from gateway.upstream.resilience.callers import UNPROVED
 
 log = structlog.get_logger()
 
-REGION_FAILURES = 10
+SERVICE_FAILURES = 10
 RESET_SECONDS = 2.0
 
 CALLER_FAILURES = 4
@@ -70,16 +71,46 @@ class CircuitBreaker:
         return self._failures == self._threshold
 
 
-class RegionCircuitBreaker:
-    """Decides whether a call may be made for a caller in this region.
+class ObservedCircuitBreaker(CircuitBreaker):
+    """A breaker that reports its state as that of the `target` in the metric and in the log."""
 
-    Failures of one caller open a breaker for that caller; those of several open the region's.
+    def __init__(
+        self,
+        target: str,
+        failures: int,
+        reset_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(failures, reset_seconds, clock=clock)
+        self.target = target
+
+    def record_success(self) -> bool:
+        closes = super().record_success()
+        if closes:
+            CIRCUIT_BREAKER_OPEN.labels(self.target).set(0)
+            log.info("circuit closed", target=self.target)
+        return closes
+
+    def record_failure(self) -> bool:
+        opens = super().record_failure()
+        if opens:
+            CIRCUIT_BREAKER_OPEN.labels(self.target).set(1)
+            log.warning("circuit opened", target=self.target, seconds=RESET_SECONDS)
+        return opens
+
+
+class ServiceCircuitBreaker:
+    """Decides whether a call to a service may be made for a caller, known by their limit key.
+
+    Failures of one caller open a breaker for that caller; those of several open the service's.
+    The callers whom nothing proves count as one.
     """
 
-    def __init__(self, region: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.region = region
+    def __init__(self, target: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`target` is the service's name in the metric and in the log."""
         self._clock = clock
-        self._breaker = self._new_breaker()
+        self._breaker = ObservedCircuitBreaker(target, SERVICE_FAILURES, RESET_SECONDS, clock=clock)
         self._caller_breakers: OrderedDict[bytes, CircuitBreaker] = OrderedDict()
         self._caller_failures: Counter[bytes] = Counter()
 
@@ -88,18 +119,21 @@ class RegionCircuitBreaker:
         return self._breaker.open or (own is not None and own.open)
 
     def allows(self, caller: bytes) -> bool:
-        """Decide whether to make a call for the caller with this fingerprint."""
+        """Decide whether to make a call for the caller."""
         own = self._caller_breakers.get(caller)
-        if own is None or not own.tripped:
-            return self._breaker.allows()
-        # This caller's probe may fail for reasons of the caller, so another's may come first.
-        return own.allows() and self._breaker.allows(delay=RESET_SECONDS)
+        if own is not None and own.tripped:
+            # This caller's probe may fail for reasons of the caller, so another's may come first.
+            return own.allows() and self._breaker.allows(delay=RESET_SECONDS)
+        # Nor may invented credentials, which say little about the service.
+        return self._breaker.allows(delay=RESET_SECONDS if caller == UNPROVED else 0.0)
 
     def record_failure(self, caller: bytes) -> None:
         """Record a call that failed through no fault of the caller."""
         own = self._caller_breakers.get(caller)
         if own is None:
-            own = self._caller_breakers[caller] = self._new_breaker()
+            own = self._caller_breakers[caller] = CircuitBreaker(
+                SERVICE_FAILURES, RESET_SECONDS, clock=self._clock
+            )
         self._caller_breakers.move_to_end(caller)
         if len(self._caller_breakers) > MAX_CALLERS:
             self._caller_breakers.popitem(last=False)
@@ -108,17 +142,12 @@ class RegionCircuitBreaker:
             self._breaker.record_failure()  # of the probe: the reset time starts again
         elif self._caller_failures[caller] < CALLER_FAILURES:
             self._caller_failures[caller] += 1
-            if self._breaker.record_failure():
-                CIRCUIT_BREAKER_OPEN.labels(self.region).set(1)
-                log.warning("circuit opened", region=self.region, seconds=RESET_SECONDS)
+            self._breaker.record_failure()
 
     def record_success(self, caller: bytes) -> None:
-        """Record any response that shows the region to work, errors of the caller included."""
+        """Record any response that shows the service to work, errors of the caller included."""
         self._caller_breakers.pop(caller, None)
+        if caller == UNPROVED and not self._breaker.tripped:
+            return  # refusals of invented credentials must not hide the failures of others
         self._caller_failures.clear()
-        if self._breaker.record_success():
-            CIRCUIT_BREAKER_OPEN.labels(self.region).set(0)
-            log.info("circuit closed", region=self.region)
-
-    def _new_breaker(self) -> CircuitBreaker:
-        return CircuitBreaker(REGION_FAILURES, RESET_SECONDS, clock=self._clock)
+        self._breaker.record_success()

@@ -8,18 +8,19 @@ one caller's throttling would spend what the failures of all callers may need.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import structlog
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import FairScheduler, KeyedSemaphore
+from gateway.concurrency import KeyedSemaphore, take_turn
 from gateway.errors import (
     GatewayError,
     InternalError,
     ThrottledError,
+    UnauthenticatedError,
     UpstreamError,
     UpstreamInvalidResponseError,
     UpstreamTimeoutError,
@@ -28,7 +29,9 @@ from gateway.errors import (
 from gateway.telemetry.metrics import OK, UPSTREAM_CALLS, UPSTREAM_SECONDS
 from gateway.telemetry.tracing import CLEAN_ROOMS_ML, end_call, start_call
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.resilience.circuit_breaker import RegionCircuitBreaker
+from gateway.upstream.errors import proves_credentials
+from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers, RefusedCredentials
+from gateway.upstream.resilience.circuit_breaker import ServiceCircuitBreaker
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 
 log = structlog.get_logger()
@@ -37,7 +40,8 @@ CANCELLED = "CANCELLED"
 """The outcome of a call that was cancelled because no request waited for it."""
 
 CALLER_SLOTS = 25
-"""Concurrent calls of one caller in a region: a quarter of its connections."""
+"""Concurrent calls of one caller in a region: a quarter of its connections. All callers whose
+credentials AWS has not accepted have as many together, and each of them one."""
 
 ATTEMPTS = 3
 
@@ -60,7 +64,7 @@ CIRCUIT_OPEN = (
 
 
 class CircuitOpenError(UpstreamUnavailableError):
-    """No call was made, because calls in the region, or of this caller there, keep failing."""
+    """No call was made, because calls to the service, or of this caller to it, keep failing."""
 
 
 class RetryBudget:
@@ -120,6 +124,7 @@ class ResilientClient:
         self,
         client: UpstreamClient,
         rate_limiter: CallerRateLimiter,
+        proved_callers: ProvedCallers,
         *,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -127,38 +132,58 @@ class ResilientClient:
         """`jitter` returns a random number from 0 to 1."""
         self._client = client
         self._rate_limiter = rate_limiter
+        self._proved_callers = proved_callers
+        self._refused_credentials = RefusedCredentials()
         self._sleep = sleep
         self._retries = Retries(jitter)
         self._slots: KeyedSemaphore[tuple[bytes, str]] = KeyedSemaphore(CALLER_SLOTS)
-        self._scheduler = FairScheduler()
-        self._breakers: dict[str, RegionCircuitBreaker] = {}
+        self._unproved_slots: KeyedSemaphore[bytes] = KeyedSemaphore(1)
+        self._breakers: dict[str, ServiceCircuitBreaker] = {}
 
     async def call(
         self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        breaker = self._breakers.get(region)
-        if breaker is None:
-            breaker = self._breakers[region] = RegionCircuitBreaker(region)
-        await self._rate_limiter.acquire(caller)
-        async with self._slots.acquire((caller.fingerprint, region)):
-            response = await self._call_with_retries(caller, breaker, operation, parameters)
-            # Processing a page takes a millisecond, and many pages may arrive at once.
-            await self._scheduler.wait_turn(caller.fingerprint)
-            return response
+        async with self._slot(caller, region):
+            response = await self._call_with_retries(caller, region, operation, parameters)
+        # Processing a page takes a millisecond, and many pages may arrive at once.
+        await take_turn()
+        return response
+
+    @asynccontextmanager
+    async def _slot(self, caller: Caller, region: str) -> AsyncIterator[None]:
+        """Hold one of the slots for the caller's calls in the region, and count a call.
+
+        Raises RateLimitedError, or RefusedCredentialsError.
+        """
+        self._refused_credentials.check(caller, region)
+        if self._limit_key(caller) == UNPROVED:
+            async with self._unproved_slots.acquire(caller.fingerprint):
+                # The call that this one may have waited for has settled both questions.
+                self._refused_credentials.check(caller, region)
+                if self._limit_key(caller) == UNPROVED:
+                    await self._rate_limiter.acquire(UNPROVED)
+                    async with self._slots.acquire((UNPROVED, region)):
+                        yield
+                    return
+        await self._rate_limiter.acquire(caller.limit_key)
+        async with self._slots.acquire((caller.limit_key, region)):
+            yield
+
+    def _limit_key(self, caller: Caller) -> bytes:
+        return self._proved_callers.limit_key(caller)
 
     async def _call_with_retries(
-        self,
-        caller: Caller,
-        breaker: RegionCircuitBreaker,
-        operation: str,
-        parameters: Mapping[str, Any],
+        self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
+        breaker = self._breakers.get(region)
+        if breaker is None:
+            breaker = self._breakers[region] = ServiceCircuitBreaker(region)
         retried: UpstreamError | None = None
         for retries in range(ATTEMPTS):
             try:
-                response = await self._attempt(caller, breaker, operation, parameters)
+                response = await self._attempt(caller, region, breaker, operation, parameters)
             except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
-                if breaker.open_for(caller.fingerprint):
+                if breaker.open_for(self._limit_key(caller)):
                     raise  # without spending tokens, which other regions may need
                 delay = self._retries.delay_after(error, retries)
                 if delay is None:
@@ -174,27 +199,36 @@ class ResilientClient:
     async def _attempt(
         self,
         caller: Caller,
-        breaker: RegionCircuitBreaker,
+        region: str,
+        breaker: ServiceCircuitBreaker,
         operation: str,
         parameters: Mapping[str, Any],
     ) -> dict[str, Any]:
-        fingerprint, region = caller.fingerprint, breaker.region
-        if not breaker.allows(fingerprint):
+        if not breaker.allows(self._limit_key(caller)):
             raise CircuitOpenError(CIRCUIT_OPEN)
         try:
             with observe_call(operation, caller.digest, region) as observation:
                 response = await self._client.call(caller, region, operation, parameters)
                 observation.record_response(response)
         except (UpstreamTimeoutError, UpstreamUnavailableError):
-            breaker.record_failure(fingerprint)
+            breaker.record_failure(self._limit_key(caller))
             raise
         except UpstreamInvalidResponseError:
             raise  # it may come from a proxy, so it says nothing about the region
-        except GatewayError:
-            breaker.record_success(fingerprint)  # the region responds, if with an error
+        except GatewayError as error:
+            self._record_rejection(caller, region, error)
+            breaker.record_success(self._limit_key(caller))  # the region responds
             raise
-        breaker.record_success(fingerprint)
+        self._proved_callers.add(caller)
+        breaker.record_success(self._limit_key(caller))
         return response
+
+    def _record_rejection(self, caller: Caller, region: str, error: GatewayError) -> None:
+        if isinstance(error, UnauthenticatedError):
+            self._refused_credentials.add(caller, region, error)
+            self._proved_callers.discard(caller)
+        elif proves_credentials(error):
+            self._proved_callers.add(caller)
 
 
 class CallObservation:

@@ -11,10 +11,10 @@ from limits.aio.storage import RedisStorage
 from limits.aio.storage.base import SlidingWindowCounterSupport, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from gateway.auth.credentials import Caller
 from gateway.errors import ThrottledError
-from gateway.telemetry.metrics import RATE_LIMITED_CALLS
+from gateway.telemetry.metrics import REJECTIONS
 from gateway.upstream.cache.redis import RedisClient
+from gateway.upstream.resilience.callers import UNPROVED
 
 WINDOW_SECONDS = 12
 """The rate is averaged over this window, so the calls of a whole window may come at once."""
@@ -24,6 +24,8 @@ MAX_CALLERS = 50_000
 """Counted in the process at once; some 200 bytes each."""
 
 PREFIX = "audience-gateway:share:1"
+
+NEW_CALLERS = " of all callers whose credentials AWS has not accepted yet"
 
 Window = tuple[int, int, int]
 """Number of the current window, count of the previous one, count of the current one."""
@@ -49,20 +51,24 @@ class CallerRateLimiter:
         self._redis = redis
         self._shared = shared_rate_limiter(redis) if redis else None
 
-    async def acquire(self, caller: Caller) -> None:
-        """Count a call of the caller; raises RateLimitedError if it exceeds the limit."""
+    async def acquire(self, caller: bytes) -> None:
+        """Count a call of the caller with this limit key.
+
+        Raises RateLimitedError if it exceeds the limit.
+        """
         if not self._rate:
             return
-        # Equal in all replicas, and a digest, which reveals nothing to readers of the Redis.
-        key = sha256(caller.fingerprint).hexdigest()
+        # Equal in all replicas, and a digest, which reveals no fingerprint to readers of the Redis.
+        key = sha256(caller).hexdigest()
         free_at: float | None = None
         if self._redis is not None and self._shared is not None:
             free_at = await self._redis.execute(REDIS_SECONDS, self._hit, self._shared, key)
         if free_at is None:
             free_at = await self._hit(self._local, key)
         if free_at:
-            RATE_LIMITED_CALLS.inc()
-            raise self._rate_limited(free_at)
+            unproved = caller == UNPROVED
+            REJECTIONS.labels("unproved_rate" if unproved else "caller_rate").inc()
+            raise self._rate_limited(free_at, NEW_CALLERS if unproved else "")
 
     async def _hit(self, limiter: SlidingWindowCounterRateLimiter, key: str) -> float:
         """Count a call and return 0, or the wall-clock time at which one will be allowed."""
@@ -70,10 +76,10 @@ class CallerRateLimiter:
             return 0.0
         return (await limiter.get_window_stats(self._limit, key)).reset_time
 
-    def _rate_limited(self, free_at: float) -> RateLimitedError:
+    def _rate_limited(self, free_at: float, whose: str) -> RateLimitedError:
         seconds = max(0.0, free_at - time.time())
         return RateLimitedError(
-            f"Rate limit exceeded: {self._rate} calls/s averaged over {WINDOW_SECONDS} s "
+            f"Rate limit{whose} exceeded: {self._rate} calls/s averaged over {WINDOW_SECONDS} s "
             "(GATEWAY_CALLER_CALLS_PER_SECOND). Try again later.",
             retry_after=round(seconds + 0.05, 1),
         )

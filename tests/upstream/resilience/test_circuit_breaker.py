@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from gateway.upstream.resilience.circuit_breaker import (
     CALLER_FAILURES,
     MAX_CALLERS,
-    REGION_FAILURES,
     RESET_SECONDS,
+    SERVICE_FAILURES,
     CircuitBreaker,
-    RegionCircuitBreaker,
+    ServiceCircuitBreaker,
 )
 from tests.clock import Clock
 
@@ -133,11 +133,11 @@ def test_an_open_breaker_always_allows_one_probe_per_reset_time(
 
 
 @pytest.fixture
-def region(clock: Clock) -> RegionCircuitBreaker:
-    return RegionCircuitBreaker("us-east-1", clock=clock)
+def region(clock: Clock) -> ServiceCircuitBreaker:
+    return ServiceCircuitBreaker("us-east-1", clock=clock)
 
 
-def fail_calls(region: RegionCircuitBreaker, *callers: bytes, times: int) -> None:
+def fail_calls(region: ServiceCircuitBreaker, *callers: bytes, times: int) -> None:
     """Fail calls of each caller, as far as they are allowed."""
     for _ in range(times):
         for caller in callers:
@@ -145,7 +145,7 @@ def fail_calls(region: RegionCircuitBreaker, *callers: bytes, times: int) -> Non
                 region.record_failure(caller)
 
 
-def test_failures_of_three_callers_open_the_region(region: RegionCircuitBreaker) -> None:
+def test_failures_of_three_callers_open_the_region(region: ServiceCircuitBreaker) -> None:
     fail_calls(region, ADA, GRACE, EDITH, times=CALLER_FAILURES)
 
     assert not region.allows(b"new")
@@ -153,7 +153,7 @@ def test_failures_of_three_callers_open_the_region(region: RegionCircuitBreaker)
 
 
 def test_failures_of_one_or_two_callers_open_it_for_them_only(
-    region: RegionCircuitBreaker,
+    region: ServiceCircuitBreaker,
 ) -> None:
     """The reason may be their account, or their team's, however often they fail."""
     fail_calls(region, ADA, GRACE, times=1000)
@@ -163,7 +163,7 @@ def test_failures_of_one_or_two_callers_open_it_for_them_only(
     assert all(region.allows(EDITH) for _ in range(100))
 
 
-def test_any_success_resets_the_count_of_the_region(region: RegionCircuitBreaker) -> None:
+def test_any_success_resets_the_count_of_the_region(region: ServiceCircuitBreaker) -> None:
     fail_calls(region, ADA, GRACE, times=CALLER_FAILURES)
     region.record_success(EDITH)
     fail_calls(region, EDITH, times=CALLER_FAILURES)
@@ -172,10 +172,10 @@ def test_any_success_resets_the_count_of_the_region(region: RegionCircuitBreaker
 
 
 def test_a_caller_who_fails_alone_leaves_the_probe_to_others(
-    region: RegionCircuitBreaker, clock: Clock
+    region: ServiceCircuitBreaker, clock: Clock
 ) -> None:
     """A busy caller whose probes fail would otherwise keep the region closed to all."""
-    fail_calls(region, ADA, times=REGION_FAILURES)
+    fail_calls(region, ADA, times=SERVICE_FAILURES)
     fail_calls(region, GRACE, EDITH, times=CALLER_FAILURES)
     clock.now += RESET_SECONDS
     own_probes = [region.allows(ADA) for _ in range(50)]
@@ -187,11 +187,11 @@ def test_a_caller_who_fails_alone_leaves_the_probe_to_others(
 
 
 def test_a_caller_without_others_probes_one_reset_time_later(
-    region: RegionCircuitBreaker, clock: Clock
+    region: ServiceCircuitBreaker, clock: Clock
 ) -> None:
-    fail_calls(region, ADA, GRACE, EDITH, times=REGION_FAILURES)
+    fail_calls(region, ADA, GRACE, EDITH, times=SERVICE_FAILURES)
     clock.now += 2 * RESET_SECONDS
-    fail_calls(region, ADA, times=REGION_FAILURES)
+    fail_calls(region, ADA, times=SERVICE_FAILURES)
     clock.now += 2 * RESET_SECONDS
 
     assert region.allows(ADA)
@@ -200,7 +200,7 @@ def test_a_caller_without_others_probes_one_reset_time_later(
 
 
 def test_an_open_region_gets_one_probe_per_reset_time(
-    region: RegionCircuitBreaker, clock: Clock
+    region: ServiceCircuitBreaker, clock: Clock
 ) -> None:
     fail_calls(region, ADA, GRACE, EDITH, times=CALLER_FAILURES)
     calls = 0
@@ -214,9 +214,9 @@ def test_an_open_region_gets_one_probe_per_reset_time(
     assert calls == 10
 
 
-def test_its_memory_of_callers_is_bounded(region: RegionCircuitBreaker) -> None:
+def test_its_memory_of_callers_is_bounded(region: ServiceCircuitBreaker) -> None:
     for number in range(100_000):
         region.record_failure(b"%d" % number)
 
     assert len(region._caller_breakers) == MAX_CALLERS
-    assert sum(region._caller_failures.values()) <= REGION_FAILURES
+    assert sum(region._caller_failures.values()) <= SERVICE_FAILURES

@@ -1,7 +1,7 @@
 """Calls are retried within one budget, and paused in a region that keeps failing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.auth.credentials import Caller
 from gateway.errors import (
+    AwsErrorDetails,
     BadUserInputError,
     ForbiddenError,
     GatewayError,
@@ -21,14 +22,26 @@ from gateway.errors import (
 )
 from gateway.upstream import client as client_module
 from gateway.upstream.client import UpstreamClient
-from gateway.upstream.resilience.circuit_breaker import REGION_FAILURES
+from gateway.upstream.errors import CODES, STATUSES
+from gateway.upstream.resilience.callers import (
+    REFUSED_SECONDS,
+    ProvedCallers,
+    RefusedCredentials,
+    RefusedCredentialsError,
+)
+from gateway.upstream.resilience.circuit_breaker import SERVICE_FAILURES
 from gateway.upstream.resilience.client import (
     CALLER_SLOTS,
     CircuitOpenError,
     ResilientClient,
     Retries,
 )
-from gateway.upstream.resilience.rate_limit import CallerRateLimiter
+from gateway.upstream.resilience.rate_limit import (
+    WINDOW_SECONDS,
+    CallerRateLimiter,
+    RateLimitedError,
+)
+from tests.clock import Clock
 from tests.gateways import Sandbox
 from tests.serving import serve
 from tests.upstream.clients import (
@@ -61,11 +74,21 @@ class FakeSleep(list[float]):
         self.append(seconds)
 
 
-def resilient(client: UpstreamClient, sleep: FakeSleep | None = None) -> ResilientClient:
-    """Wrap a client without a rate limit, delays and randomness."""
+def resilient(
+    client: UpstreamClient,
+    sleep: FakeSleep | None = None,
+    *,
+    proved: Iterable[Caller] = (),
+    calls_per_second: int = 0,
+) -> ResilientClient:
+    """Wrap a client without delays, randomness and, by default, a rate limit."""
+    proved_callers = ProvedCallers()
+    for each in proved:
+        proved_callers.add(each)
     return ResilientClient(
         client,
-        CallerRateLimiter(0),
+        CallerRateLimiter(calls_per_second),
+        proved_callers,
         sleep=FakeSleep() if sleep is None else sleep,
         jitter=lambda: 1.0,
     )
@@ -199,23 +222,23 @@ async def test_a_failing_region_gets_no_calls_and_the_others_do() -> None:
             return response
 
     fake = FailingInOneRegion()
-    client = resilient(fake)
-    for number in range(REGION_FAILURES):
+    client = resilient(fake, proved=map(numbered_caller, range(SERVICE_FAILURES)))
+    for number in range(SERVICE_FAILURES):
         await fail(client, numbered_caller(number), "us-east-1")
     calls = len(fake.calls)
     error = await fail(client, ADA, "us-east-1")
     await client.call(ADA, "eu-west-1", LIST, {})
 
-    assert calls == REGION_FAILURES
+    assert calls == SERVICE_FAILURES
     assert isinstance(error, CircuitOpenError)
     assert "circuit breaker open" in error.message
     assert error.extensions() == {"code": "UPSTREAM_UNAVAILABLE"}
-    assert len(fake.calls) == REGION_FAILURES + 1
+    assert len(fake.calls) == SERVICE_FAILURES + 1
 
 
 async def test_an_open_breaker_spends_no_retries() -> None:
     """Neither do calls that are rejected meanwhile: the budget is left to other regions."""
-    fake = FakeClient(*[UNAVAILABLE] * REGION_FAILURES)
+    fake = FakeClient(*[UNAVAILABLE] * SERVICE_FAILURES)
     client = resilient(fake)
     while fake.failures:
         await fail(client, ADA, "us-east-1")
@@ -238,18 +261,18 @@ async def test_an_open_breaker_spends_no_retries() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_errors_of_a_caller_open_no_breaker(error: GatewayError) -> None:
+async def test_errors_of_callers_open_no_breaker(error: GatewayError) -> None:
     fake = FakeClient(*[error] * 1000)
     client = resilient(fake)
-    for _ in range(1000):
-        await fail(client, caller("denied"))
+    for number in range(1000):
+        await fail(client, numbered_caller(number))
 
     assert await list_jobs(client, ADA)
     assert len(fake.calls) == 1001
 
 
 async def test_any_response_of_aws_resets_the_count_of_failures() -> None:
-    down = [UNAVAILABLE] * (REGION_FAILURES - 1)
+    down = [UNAVAILABLE] * (SERVICE_FAILURES - 1)
     fake = FakeClient(*down, ForbiddenError("No."), *down)
     client = resilient(fake)
     while fake.failures:
@@ -282,7 +305,7 @@ def test_a_success_refunds_the_budget_that_its_retry_was_taken_from() -> None:
 
 async def test_concurrent_calls_are_limited_per_caller_and_region() -> None:
     barrier = BarrierClient(2 * CALLER_SLOTS + 1)
-    client = resilient(barrier)
+    client = resilient(barrier, proved=[ADA])
     calls = [
         asyncio.create_task(client.call(ADA, region, LIST, {}))
         for region in (REGION, "eu-west-1")
@@ -296,14 +319,120 @@ async def test_concurrent_calls_are_limited_per_caller_and_region() -> None:
     assert client._slots._semaphores == {}
 
 
-async def test_simultaneous_responses_of_one_caller_do_not_delay_another() -> None:
-    client = resilient(BarrierClient(6))
-    processed: list[str] = []
+async def test_callers_whom_nothing_proves_have_the_slots_of_one_caller() -> None:
+    """A proved caller has slots of their own meanwhile."""
+    barrier = BarrierClient(2 * CALLER_SLOTS)
+    client = resilient(barrier, proved=[ADA])
+    calls = [
+        asyncio.create_task(list_jobs(client, each))
+        for each in [*map(numbered_caller, range(4 * CALLER_SLOTS)), *[ADA] * CALLER_SLOTS]
+    ]
+    await asyncio.gather(*calls)
 
-    async def process(name: str) -> None:
-        await list_jobs(client, caller(name))
-        processed.append(name)
+    assert barrier.most_concurrent == 2 * CALLER_SLOTS
 
-    await asyncio.gather(*(process(name) for name in ["ada"] * 4 + ["grace", "ada"]))
 
-    assert processed == ["ada", "grace", *["ada"] * 4]
+async def test_a_new_caller_has_one_call_until_it_succeeds() -> None:
+    """The others that wait for it then go on together, in any region."""
+    release = asyncio.Event()
+
+    class HoldingFirst(BarrierClient):
+        async def call(self, *request: Any) -> dict[str, Any]:
+            if not self.started.is_set():
+                self.started.set()
+                await release.wait()
+                return await FakeClient.call(self, *request)
+            return await super().call(*request)
+
+    barrier = HoldingFirst(4)
+    client = resilient(barrier)
+    calls = [
+        asyncio.create_task(client.call(ADA, region, LIST, {}))
+        for region in ("us-east-1", "eu-west-1", "us-east-1", "eu-west-1", "us-east-1")
+    ]
+    await barrier.started.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    concurrent_with_first = barrier.concurrent
+    release.set()
+    await asyncio.gather(*calls)
+
+    assert concurrent_with_first == 0
+    assert barrier.most_concurrent == 4
+    assert client._unproved_slots._semaphores == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "proves"),
+    [
+        ("AccessDeniedException", True),
+        ("ResourceNotFoundException", True),
+        ("ValidationException", True),
+        ("ThrottlingException", False),
+        ("UnrecognizedClientException", False),
+        ("InvalidSignatureException", False),
+        ("ExpiredTokenException", False),
+        ("403", False),
+    ],
+)
+async def test_the_error_of_a_call_may_prove_its_credentials(code: str, *, proves: bool) -> None:
+    """AWS returns some errors only after it has accepted the signature; a proxy returns no code."""
+    error_type = CODES.get(code, STATUSES[403])[0]
+    fake = FakeClient(error_type("No.", aws=AwsErrorDetails(LIST, code, None)))
+    client = resilient(fake)
+    if error_type is ThrottledError:
+        await list_jobs(client, ADA)  # a later attempt succeeds
+        assert not fake.failures
+        return
+    await fail(client, ADA)
+
+    assert (client._limit_key(ADA) == ADA.limit_key) is proves
+
+
+async def test_refused_credentials_are_not_sent_again_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even by calls that waited for the one that was refused; nor do they cost any rate."""
+    clock = Clock()
+    fake = FakeClient(UnauthenticatedError("Who?", aws=AwsErrorDetails(LIST, "X", "id")))
+    client = resilient(fake, proved=[caller("grace")], calls_per_second=1)
+    monkeypatch.setattr(client, "_refused_credentials", RefusedCredentials(clock=clock))
+    errors = await asyncio.gather(
+        *(list_jobs(client, ADA) for _ in range(50)), return_exceptions=True
+    )
+    assert len(fake.calls) == 1
+    assert [type(error) for error in errors] == [
+        UnauthenticatedError,
+        *[RefusedCredentialsError] * 49,
+    ]
+    assert {str(error) for error in errors} == {"Who?"}
+    await client.call(ADA, "eu-west-1", LIST, {})
+    await list_jobs(client, caller("grace"))
+
+    clock.now += REFUSED_SECONDS
+    assert await list_jobs(client, ADA)
+
+
+async def test_a_flood_of_new_callers_spends_the_rate_of_one() -> None:
+    fake = FakeClient()
+    client = resilient(fake, proved=[ADA], calls_per_second=1)
+    fake.failures += [UnauthenticatedError("Who?")] * 100
+    errors = [await fail(client, numbered_caller(number)) for number in range(100)]
+    fake.failures.clear()
+
+    assert sum(isinstance(error, UnauthenticatedError) for error in errors) == WINDOW_SECONDS
+    assert sum(isinstance(error, RateLimitedError) for error in errors) == 100 - WINDOW_SECONDS
+    for _ in range(WINDOW_SECONDS):
+        assert await list_jobs(client, ADA)
+
+
+async def test_failures_of_new_callers_leave_the_circuit_closed_for_others() -> None:
+    fake = FakeClient(*[UNAVAILABLE] * 1000)
+    client = resilient(fake, proved=[ADA])
+    for number in range(100):
+        await fail(client, numbered_caller(number))
+    fake.failures.clear()
+
+    assert len(fake.calls) < 100
+    assert isinstance(await fail(client, numbered_caller(100)), CircuitOpenError)
+    assert await list_jobs(client, ADA)
