@@ -25,11 +25,15 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.telemetry.metrics import REJECTIONS
 from gateway.telemetry.tracing import STS
 from gateway.upstream.client import aws_client, aws_session
 from gateway.upstream.errors import translate_errors
-from gateway.upstream.resilience.callers import MAX_REFUSED, REFUSED_SECONDS, ExpiringStore
+from gateway.upstream.resilience.callers import (
+    MAX_REFUSED,
+    REFUSED_SECONDS,
+    ExpiringStore,
+    Refusal,
+)
 from gateway.upstream.resilience.circuit_breaker import ServiceCircuitBreaker
 from gateway.upstream.resilience.client import CircuitOpenError, observe_call
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
@@ -154,7 +158,7 @@ class _CachedSession:
     refresh_at: float
 
 
-Denial: TypeAlias = ForbiddenError | UnauthenticatedError
+Denial: TypeAlias = tuple[type[GatewayError], Refusal]
 
 
 class SessionCache:
@@ -228,10 +232,10 @@ class SessionCache:
         return session
 
     async def _call(self, key: bytes, token: VerifiedToken, role: Role) -> Session:
-        denial, caller = self._denials.get(key), token.limit_key
-        if denial is not None:
-            REJECTIONS.labels("refused_credentials").inc()
-            raise type(denial)(denial.message, aws=denial.aws)
+        caller = token.limit_key
+        if denied := self._denials.get(key):
+            error_type, refusal = denied
+            raise refusal.error(error_type)
         await self._rate_limiter.acquire(caller)
         if not self._breaker.allows(caller):
             raise CircuitOpenError(CIRCUIT_OPEN)
@@ -245,8 +249,8 @@ class SessionCache:
             raise  # it may come from a proxy, so it says nothing about STS
         except GatewayError as error:
             self._breaker.record_success(caller)
-            if isinstance(error, Denial):
-                self._denials.set(key, error)
+            if isinstance(error, ForbiddenError | UnauthenticatedError):
+                self._denials.set(key, (type(error), Refusal.of(error)))
             raise
         self._breaker.record_success(caller)
         return session

@@ -8,14 +8,15 @@ together have what one caller has.
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from gateway.auth.credentials import Caller
-from gateway.errors import UnauthenticatedError
+from gateway.errors import AwsErrorDetails, GatewayError, UnauthenticatedError
 from gateway.telemetry.metrics import REJECTIONS
 
 K = TypeVar("K")
 V = TypeVar("V")
+E = TypeVar("E", bound=GatewayError)
 
 UNPROVED = b"unproved"
 """The limit key of all callers together whose credentials AWS has not accepted recently."""
@@ -27,11 +28,30 @@ MAX_PROVED = 50_000
 REFUSED_SECONDS = 10.0
 """Not longer, because AWS accepts new credentials with some delay."""
 MAX_REFUSED = 10_000
-"""Refusals; some 600 bytes each."""
+"""Refusals; some 500 bytes each."""
 
 
 class RefusedCredentialsError(UnauthenticatedError):
     """AWS has refused these credentials a moment ago: no call was made."""
+
+
+class Refusal(NamedTuple):
+    """What is kept of an error.
+
+    The error itself would keep its traceback, and with that the call and its credentials.
+    """
+
+    message: str
+    aws: AwsErrorDetails | None
+
+    @classmethod
+    def of(cls, error: GatewayError) -> Self:
+        return cls(error.message, error.aws)
+
+    def error(self, error_type: type[E]) -> E:
+        """Return an error of this type, instead of the call; counts it."""
+        REJECTIONS.labels("refused_credentials").inc()
+        return error_type(self.message, aws=self.aws)
 
 
 class ExpiringStore(Generic[K, V]):
@@ -93,16 +113,15 @@ class RefusedCredentials:
     """The credentials that AWS has refused in a region within REFUSED_SECONDS."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._refused: ExpiringStore[tuple[bytes, str], UnauthenticatedError] = ExpiringStore(
+        self._refused: ExpiringStore[tuple[bytes, str], Refusal] = ExpiringStore(
             MAX_REFUSED, REFUSED_SECONDS, clock=clock
         )
 
     def check(self, caller: Caller, region: str) -> None:
         """Raise RefusedCredentialsError if AWS has refused the caller's credentials recently."""
-        error = self._refused.get((caller.fingerprint, region))
-        if error is not None:
-            REJECTIONS.labels("refused_credentials").inc()
-            raise RefusedCredentialsError(error.message, aws=error.aws)
+        refusal = self._refused.get((caller.fingerprint, region))
+        if refusal is not None:
+            raise refusal.error(RefusedCredentialsError)
 
     def add(self, caller: Caller, region: str, error: UnauthenticatedError) -> None:
-        self._refused.set((caller.fingerprint, region), error)
+        self._refused.set((caller.fingerprint, region), Refusal.of(error))
