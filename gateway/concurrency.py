@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -129,12 +129,22 @@ class KeyedSemaphore(Generic[K]):
                 del self._users[key], self._semaphores[key]
 
 
-ITERATION_SECONDS = 0.004
+ITERATION_SECONDS = 0.0005
 """CPU time that an iteration of the event loop grants to all callers who wait for a turn, in equal
-parts."""
+parts. It is short against a turn, so that other callers' tasks continue several times between two
+turns of a busy caller."""
+
+BURST_SECONDS = 0.001
+"""CPU time that a caller may have in reserve."""
+
+UNCONTENDED_SHARE = 0.5
+"""A caller who computes for a smaller part of the time than this never waits for a turn."""
 
 TURNS_PER_ITERATION = 2
 """Waiting callers who get a turn in an iteration of the event loop."""
+
+MAX_ACCOUNTS = 1000
+"""Callers whose use of CPU time is known, some 300 bytes each."""
 
 _account: ContextVar["_Account | None"] = ContextVar("CPU account of the task", default=None)
 
@@ -142,26 +152,23 @@ _account: ContextVar["_Account | None"] = ContextVar("CPU account of the task", 
 class CpuScheduler:
     """Shares the CPU time of the event loop between callers, who are known by keys.
 
-    Tasks take turns before they compute. In an iteration of the event loop only one task of a
-    caller continues, and none while the caller has used more CPU time than the iterations so far
-    have granted. So what a caller's tasks cost delays the caller's own next turns, and others
-    hardly wait.
+    Tasks take turns before they compute. While a caller has time left, the caller's tasks take
+    them at once. Otherwise they wait, in order, for iterations of the event loop that grant more,
+    equally to all who wait. So what a caller's tasks cost delays the caller's own next turns, and
+    others hardly wait.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.clock = clock
-        self._accounts: dict[bytes, _Account] = {}
-        self._active: dict[_Account, None] = {}
+        self._clock = clock
+        self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
+        self._waiting: dict[_Account, None] = {}
 
     async def run(self, key: bytes, coroutine: Coroutine[Any, Any, T]) -> T:
         """Return the result of a coroutine, computed at a turn of `key` and on its account.
 
         With `account_for_tasks`, tasks that it starts are on the same account.
         """
-        account = self._accounts.get(key)
-        if account is None:
-            account = self._accounts[key] = _Account(self, key)
-        account.users += 1
+        account = self._account_of(key)
         token = _account.set(account)
         accounted = _AccountedCoroutine(account, coroutine)
         try:
@@ -171,65 +178,66 @@ class CpuScheduler:
         finally:
             accounted.close()
             _account.reset(token)
-            account.users -= 1
-            self._remove_unused(account)
 
-    def activate(self, account: "_Account") -> None:
-        """Let the next iteration give the account a turn, or allow it one."""
-        if not self._active:
+    def _account_of(self, key: bytes) -> "_Account":
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account(self._clock, self._add_waiting)
+            if len(self._accounts) > MAX_ACCOUNTS:
+                self._accounts.popitem(last=False)
+        else:
+            self._accounts.move_to_end(key)
+        return account
+
+    def _add_waiting(self, account: "_Account") -> None:
+        if not self._waiting:
             asyncio.get_running_loop().call_soon(self._next_iteration)
-        self._active[account] = None
+        self._waiting[account] = None
 
     def _next_iteration(self) -> None:
-        for account in list(self._active):
-            account.had_turn = False
-            if not account.waiting and account.left > 0:
-                del self._active[account]
-                self._remove_unused(account)
-        if not self._active:
-            return
-        share = ITERATION_SECONDS / len(self._active)
-        for account in self._active:
-            account.left = min(account.left + share, ITERATION_SECONDS)
-        for account in nlargest(TURNS_PER_ITERATION, self._active, key=_left):
+        share = ITERATION_SECONDS / len(self._waiting)
+        for account in self._waiting:
+            account.grant(share)
+        for account in nlargest(TURNS_PER_ITERATION, self._waiting, key=_left):
             if account.left > 0:
                 account.give_turn()
-                self._active[account] = self._active.pop(account)  # behind those with equal time
-        asyncio.get_running_loop().call_soon(self._next_iteration)
-
-    def _remove_unused(self, account: "_Account") -> None:
-        unused = not account.users and account not in self._active
-        if unused and self._accounts.get(account.key) is account:
-            del self._accounts[account.key]
+                del self._waiting[account]
+                if account.waiting:
+                    self._waiting[account] = None  # behind those with equal time
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next_iteration)
 
 
 class _Account:
-    """The CPU seconds that a caller may still use, and the caller's tasks that wait for a turn."""
+    """The CPU seconds that a caller has left, and the caller's tasks that wait for more."""
 
-    __slots__ = ("_scheduler", "clock", "had_turn", "key", "left", "users", "waiting")
+    __slots__ = ("_add_waiting", "_refilled_at", "clock", "left", "waiting")
 
-    def __init__(self, scheduler: CpuScheduler, key: bytes) -> None:
-        self._scheduler = scheduler
-        self.key = key
-        self.clock = scheduler.clock
-        self.had_turn = False
-        self.left = ITERATION_SECONDS
-        self.users = 0
+    def __init__(
+        self, clock: Callable[[], float], add_waiting: "Callable[[_Account], None]"
+    ) -> None:
+        self._add_waiting = add_waiting
+        self._refilled_at = clock()
+        self.clock = clock
+        self.left = BURST_SECONDS
         self.waiting: deque[asyncio.Future[None]] = deque()
 
+    def grant(self, seconds: float) -> None:
+        self.left = min(self.left + seconds, BURST_SECONDS)
+
     async def take_turn(self) -> None:
-        """Continue at once if the caller may have a turn in this iteration, else wait for one."""
-        if self.had_turn or self.waiting or self.left <= 0:
+        """Continue at once if the caller has time left and nobody waits, else wait for a turn."""
+        now = self.clock()
+        self.grant((now - self._refilled_at) * UNCONTENDED_SHARE)
+        self._refilled_at = now
+        if self.left <= 0 or self.waiting:
             await self.wait_turn()
-            return
-        self.had_turn = True
-        self._scheduler.activate(self)
 
     async def wait_turn(self) -> None:
         """Continue at a turn in a later iteration."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append(turn)
-        self._scheduler.activate(self)
+        self._add_waiting(self)
         await turn
 
     def give_turn(self) -> None:
@@ -237,7 +245,6 @@ class _Account:
             turn = self.waiting.popleft()
             if not turn.done():  # otherwise cancelled
                 turn.set_result(None)
-                self.had_turn = True
                 return
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from gateway import concurrency
 from gateway.concurrency import (
+    BURST_SECONDS,
     ITERATION_SECONDS,
     CpuScheduler,
     KeyedSemaphore,
@@ -275,6 +277,11 @@ async def test_a_semaphore_forgets_a_key_with_its_last_user() -> None:
         pass
 
 
+LONG = 2 * BURST_SECONDS
+"""More than a caller has in reserve."""
+SHORT = ITERATION_SECONDS / 5
+
+
 class Computer:
     """Tasks that compute, by a clock that only they move."""
 
@@ -294,44 +301,54 @@ class Computer:
     async def run(self, key: str, *slices: float) -> None:
         await self.scheduler.run(key.encode(), self.compute(key, *slices))
 
-    async def run_all(self, *coroutines: Coroutine[Any, Any, None]) -> None:
-        await asyncio.gather(*coroutines)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert (self.scheduler._accounts, self.scheduler._active) == ({}, {})
+
+def waits(coroutine: Coroutine[Any, Any, None]) -> bool:
+    """Return whether the first step of a coroutine does not complete it."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return False
+    coroutine.close()
+    return True
 
 
 async def test_a_busy_caller_delays_only_itself() -> None:
-    """In an iteration of the loop each has one turn."""
     computer = Computer()
-    await computer.run_all(*(computer.run(key, 0.0001) for key in "aaaabc"))
+    await asyncio.gather(*(computer.run(key, LONG) for key in "aaaabc"))
 
     assert computer.log == "abcaaa"
 
 
-async def test_without_contention_nothing_waits() -> None:
+async def test_a_caller_who_computes_half_of_the_time_never_waits() -> None:
+    """However long; one who always computes does."""
     computer = Computer()
-    coroutine = computer.run("a", 0.0001)
+    half_of_the_time = []
+    for _ in range(100):
+        half_of_the_time.append(waits(computer.run("a", BURST_SECONDS)))
+        computer.clock.now += BURST_SECONDS
+    always = [waits(computer.run("b", BURST_SECONDS)) for _ in range(3)]
 
-    with pytest.raises(StopIteration):
-        coroutine.send(None)
+    assert not any(half_of_the_time)
+    assert always == [False, False, True]
 
 
-async def test_who_has_computed_long_waits_for_as_many_iterations_as_grant_that() -> None:
-    """All the while the other caller has a turn in each of them."""
+async def test_who_has_computed_long_waits_until_that_is_granted() -> None:
+    """Another caller has a turn in each iteration of the loop meanwhile."""
     computer = Computer()
-    seconds = 4 * ITERATION_SECONDS
-    others = computer.run("b", *[0.001] * 16)
-    await computer.run_all(computer.run("a", seconds), computer.run("a", seconds), others)
+    iterations = 40
+    long = 2 * BURST_SECONDS + iterations * ITERATION_SECONDS  # half of it is always granted
+    await asyncio.gather(
+        computer.run("a", long), computer.run("a", long), computer.run("b", *[SHORT] * 100)
+    )
 
-    assert computer.log == "a" + "b" * 8 + "a" + "b" * 8
+    assert computer.log == "a" + "b" * (iterations + 1) + "a" + "b" * (99 - iterations)
 
 
 async def test_callers_who_always_compute_have_equal_parts() -> None:
     """However many tasks each of them has, and however long their turns are."""
     computer = Computer()
     many = [computer.run("a", *[0.002] * 20) for _ in range(10)]
-    await computer.run_all(*many, computer.run("b", *[0.005] * 40))
+    await asyncio.gather(*many, computer.run("b", *[0.005] * 40))
     both = computer.log[: computer.log.rindex("b")]
 
     assert both.count("a") * 0.002 == pytest.approx(both.count("b") * 0.005, abs=0.01)
@@ -339,12 +356,19 @@ async def test_callers_who_always_compute_have_equal_parts() -> None:
 
 async def test_nobody_waits_for_ever_behind_others_with_short_turns() -> None:
     computer = Computer()
-    await computer.run_all(*(computer.run(key, *[0.0001] * 50) for key in "aabbccddeeff"))
-    firsts = [computer.log.index(key) for key in "abcdef"]
-    halves = [computer.log[: len(computer.log) // 2].count(key) for key in "abcdef"]
+    await asyncio.gather(*(computer.run(key, *[SHORT] * 50) for key in "aabbccddeeff"))
+    first_half = computer.log[: len(computer.log) // 2]
+    counts = [first_half.count(key) for key in "abcdef"]
 
-    assert max(firsts) < 6
-    assert max(halves) - min(halves) <= 10
+    assert max(counts) - min(counts) <= 5
+
+
+async def test_the_memory_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "MAX_ACCOUNTS", 10)
+    computer = Computer()
+    await asyncio.gather(*(computer.run(f"caller {number}", LONG) for number in range(100)))
+
+    assert len(computer.scheduler._accounts) == 10
 
 
 async def test_tasks_are_charged_to_who_started_them() -> None:
@@ -368,27 +392,24 @@ async def test_tasks_are_charged_to_who_started_them() -> None:
         await asyncio.gather(*tasks, cancelled_unstarted, return_exceptions=True)
         return computer.scheduler._accounts[b"a"].left
 
-    before = ITERATION_SECONDS
     with account_for_tasks():
         left = await computer.scheduler.run(b"a", parent())
         outside = asyncio.create_task(asyncio.sleep(0))
 
-    assert before - left == pytest.approx(3 * 0.003)
+    assert BURST_SECONDS - left == pytest.approx(3 * 0.003)
     assert isinstance(outside.get_coro(), types.CoroutineType)
     await outside
 
 
 async def test_a_cancelled_turn_is_skipped() -> None:
     computer = Computer()
-    tasks = [asyncio.create_task(computer.run("a", 0.0001)) for _ in range(4)]
+    tasks = [asyncio.create_task(computer.run("a", LONG)) for _ in range(4)]
     await asyncio.sleep(0)
     tasks[2].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
 
     assert [result is None for result in results] == [True, True, False, True]
-    assert (computer.scheduler._accounts, computer.scheduler._active) == ({}, {})
+    assert computer.scheduler._waiting == {}
 
 
 async def test_errors_and_cancellation_pass_through_the_scheduler() -> None:
@@ -406,4 +427,3 @@ async def test_errors_and_cancellation_pass_through_the_scheduler() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await scheduler.run(b"a", wait())
-    assert scheduler._accounts == {}
