@@ -16,7 +16,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 
 from gateway.concurrency import SingleFlight
-from gateway.upstream.resilience.circuit_breaker import RESET_SECONDS, ObservedCircuitBreaker
+from gateway.upstream.resilience.circuit_breaker import (
+    RESET_SECONDS,
+    UNRESPONSIVE_SECONDS,
+    ObservedCircuitBreaker,
+)
 
 log = structlog.get_logger()
 
@@ -124,12 +128,16 @@ class IssuerKeys:
         return self._clock() - self._tried_at >= gap and not self._breaker.open
 
     async def _fetch(self) -> None:
-        self._tried_at = self._clock()
+        self._tried_at = started = self._clock()
         try:
             self._keys = await fetch_keys(self._issuer, self._jwks_url)
             self._fetched_at = self._clock()
             self._failed_at = -float("inf")
             self._breaker.record_success()
+        except asyncio.CancelledError:
+            if self._clock() - started >= UNRESPONSIVE_SECONDS:
+                self._breaker.record_failure()
+            raise
         except FETCH_ERRORS as error:
             self._failed_at = self._clock()
             self._breaker.record_failure()

@@ -239,8 +239,12 @@ class SessionCache:
         await self._rate_limiter.acquire(caller)
         if not self._breaker.allows(caller):
             raise CircuitOpenError(CIRCUIT_OPEN)
+        started = time.monotonic()
         try:
             session = await self._sts.assume_role(token.text, role, session_name(token))
+        except asyncio.CancelledError:
+            self._breaker.record_cancellation(caller, time.monotonic() - started)
+            raise
         except (UpstreamTimeoutError, UpstreamUnavailableError) as error:
             if error.aws is None or error.aws.code != ISSUER_UNREACHABLE:
                 self._breaker.record_failure(caller)

@@ -60,12 +60,6 @@ CLIENT_DISCONNECTED = "CLIENT_GONE"
 """Outcome of a request whose client disconnected before the response."""
 
 
-BODY_TOO_SLOW = HttpError(
-    408,
-    LimitExceededError("The request's body took longer to arrive than a request may take."),
-    {"Connection": "close"},
-)
-
 NOT_IDENTIFIED = (
     "The token's issuer or STS did not respond within the request's time limit. Try again later."
 )
@@ -174,7 +168,7 @@ class Endpoint:
             async with asyncio.timeout_at(exchange.deadline):
                 graph_request = await self._graph_request(request)
         except TimeoutError:
-            raise BODY_TOO_SLOW from None
+            raise _body_too_slow() from None
         exchange.log.set_document(graph_request.query)
         read_only = request.method == "GET"
         try:
@@ -227,6 +221,12 @@ async def _identify(exchange: _Exchange, claim: Claim) -> Identity:
 def _log_caller(exchange: _Exchange, claim: Claim) -> None:
     if isinstance(claim, Caller):
         exchange.log.caller = claim.digest
+
+
+def _body_too_slow() -> HttpError:
+    message = "The body took longer to arrive than a request may take."
+    # The rest of the body is not read, so the connection cannot carry another request.
+    return HttpError(408, LimitExceededError(message), {"Connection": "close"})
 
 
 def _method_not_allowed(message: str, allowed: str) -> HttpError:

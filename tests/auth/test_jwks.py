@@ -36,7 +36,7 @@ from gateway.auth.jwks import (
 from gateway.auth.oidc import TokenVerifier
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import GatewayError, UnauthenticatedError, UpstreamUnavailableError
-from gateway.upstream.resilience.circuit_breaker import RESET_SECONDS
+from gateway.upstream.resilience.circuit_breaker import RESET_SECONDS, UNRESPONSIVE_SECONDS
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 from tests.auth.issuers import (
     DISCOVERY,
@@ -237,6 +237,26 @@ async def test_lookups_do_not_wait_for_an_issuer_that_keeps_failing(
     assert await probe
     assert waited
     assert await keys.find("curve")
+
+
+async def test_an_issuer_that_hangs_opens_the_circuit_too(
+    issuer: LiveIssuer, keys: IssuerKeys, clock: Clock
+) -> None:
+    """Requests may give up before a fetch does."""
+    issuer.gate.clear()
+    for _ in range(FAILURES):
+        issuer.arrived.clear()
+        lookup = asyncio.create_task(keys.find("rsa"))
+        await asyncio.to_thread(issuer.arrived.wait)
+        clock.now += UNRESPONSIVE_SECONDS
+        lookup.cancel()
+        await asyncio.gather(lookup, return_exceptions=True)
+        await asyncio.sleep(0)  # the fetch ends
+    fetches = len(issuer.requested_paths)
+    with pytest.raises(KeysUnavailableError):
+        await keys.find("rsa")
+
+    assert len(issuer.requested_paths) == fetches == FAILURES
 
 
 async def test_without_keys_the_error_is_not_a_401() -> None:

@@ -32,6 +32,7 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.sandbox import ROLE_ARNS, create_sandbox
+from gateway.upstream.resilience import circuit_breaker
 from gateway.upstream.resilience.callers import MAX_REFUSED, REFUSED_SECONDS, ExpiringStore
 from gateway.upstream.resilience.circuit_breaker import SERVICE_FAILURES
 from gateway.upstream.resilience.client import CircuitOpenError
@@ -432,6 +433,22 @@ async def test_a_failing_sts_gets_no_calls_for_a_while(
     assert len(exchanges(sandbox)) == SERVICE_FAILURES
     assert {type(error) for error in errors[SERVICE_FAILURES:]} == {CircuitOpenError}
     assert "circuit breaker open" in errors[-1].message
+
+
+async def test_an_sts_that_hangs_gets_no_calls_either(
+    sessions: SessionCache, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests may give up before a call to STS does."""
+    monkeypatch.setattr(circuit_breaker, "UNRESPONSIVE_SECONDS", 0.0)
+    tokens = [token_of(sandbox.url, f"subject {number}") for number in range(SERVICE_FAILURES)]
+    sandbox.fault("hang")
+    for token in tokens:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await sessions.session_for(token, role())
+    (error,) = await fail_exchanges(sessions, [token_of(sandbox.url)])
+
+    assert isinstance(error, CircuitOpenError)
 
 
 async def test_an_issuer_that_sts_cannot_reach_opens_no_breaker(

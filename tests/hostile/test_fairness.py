@@ -16,7 +16,7 @@ from gateway.sandbox import CALLERS
 from tests.gateways import Sandbox, gateway_over, request_bytes
 from tests.hostile.costs import ADA_HEADERS, invented_headers, post
 from tests.hostile.target import JOBS
-from tests.http.wire import connect
+from tests.http.wire import connect, read_to_end
 from tests.processes import Process, gateway_process, sandbox_process, until
 
 REQUESTS_PER_SECOND = 60
@@ -194,6 +194,16 @@ def test_unfinished_requests_without_proof_leave_places_to_others(
     assert (rejected.status, rejected.code) == (503, "OVERLOADED")
     assert all(answer.data for answer in answers)
     assert (ready.status, ready.content) == (200, "ready\n")
+
+
+def test_the_deadline_includes_the_body(sandbox: Sandbox) -> None:
+    request = request_bytes("{ __typename }", ADA_HEADERS)
+    with gateway_over(sandbox, deadline_seconds=0.2) as gateway, connect(gateway.url) as client:
+        client.sendall(request[:-1])
+        response = read_to_end(client)
+
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b'"LIMIT_EXCEEDED"' in response
 
 
 async def answers_before(process: Process) -> list[int]:

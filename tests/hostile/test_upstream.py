@@ -97,9 +97,7 @@ def test_oversized_headers_are_an_upstream_error(target: Target) -> None:
 
 
 def test_expired_credentials_are_401(target: Target) -> None:
-    """The gateway remembers that for a while: so they are not those of other tests."""
-    target.sandbox.fault("expired-token-credentials")
-    answer = target.ask(JOBS, caller="ada_again")
+    answer = target.ask(JOBS, caller="expired")
 
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
     assert "expired" in answer.errors[0]["message"]

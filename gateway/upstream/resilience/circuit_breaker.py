@@ -18,6 +18,10 @@ log = structlog.get_logger()
 SERVICE_FAILURES = 10
 RESET_SECONDS = 2.0
 
+UNRESPONSIVE_SECONDS = 2.0
+"""A call that is cancelled after so long without a response counts as failed. Deadlines of requests
+may be shorter than the time limits of calls."""
+
 CALLER_FAILURES = 4
 """Consecutive failures that count for one caller, so that three must fail to open a breaker."""
 
@@ -32,7 +36,7 @@ class CircuitBreaker:
         self, failures: int, reset_seconds: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._threshold = failures
-        self._reset_seconds = reset_seconds
+        self.reset_seconds = reset_seconds
         self._clock = clock
         self._failures = 0
         self._probe_at = 0.0
@@ -55,7 +59,7 @@ class CircuitBreaker:
             return True
         if self._clock() < self._probe_at + delay:
             return False
-        self._probe_at = self._clock() + self._reset_seconds
+        self._probe_at = self._clock() + self.reset_seconds
         return True
 
     def record_success(self) -> bool:
@@ -67,7 +71,7 @@ class CircuitBreaker:
     def record_failure(self) -> bool:
         """Return whether this opens the breaker."""
         self._failures += 1
-        self._probe_at = self._clock() + self._reset_seconds
+        self._probe_at = self._clock() + self.reset_seconds
         return self._failures == self._threshold
 
 
@@ -96,7 +100,7 @@ class ObservedCircuitBreaker(CircuitBreaker):
         opens = super().record_failure()
         if opens:
             CIRCUIT_BREAKER_OPEN.labels(self.target).set(1)
-            log.warning("circuit opened", target=self.target, seconds=RESET_SECONDS)
+            log.warning("circuit opened", target=self.target, seconds=self.reset_seconds)
         return opens
 
 
@@ -143,6 +147,11 @@ class ServiceCircuitBreaker:
         elif self._caller_failures[caller] < CALLER_FAILURES:
             self._caller_failures[caller] += 1
             self._breaker.record_failure()
+
+    def record_cancellation(self, caller: bytes, seconds: float) -> None:
+        """Record a call that was cancelled after so many seconds without a response."""
+        if seconds >= UNRESPONSIVE_SECONDS:
+            self.record_failure(caller)
 
     def record_success(self, caller: bytes) -> None:
         """Record any response that shows the service to work, errors of the caller included."""

@@ -206,10 +206,14 @@ class ResilientClient:
     ) -> dict[str, Any]:
         if not breaker.allows(self._limit_key(caller)):
             raise CircuitOpenError(CIRCUIT_OPEN)
+        started = time.monotonic()
         try:
             with observe_call(operation, caller.digest, region) as observation:
                 response = await self._client.call(caller, region, operation, parameters)
                 observation.record_response(response)
+        except asyncio.CancelledError:
+            breaker.record_cancellation(self._limit_key(caller), time.monotonic() - started)
+            raise
         except (UpstreamTimeoutError, UpstreamUnavailableError):
             breaker.record_failure(self._limit_key(caller))
             raise

@@ -23,6 +23,7 @@ from gateway.errors import (
 from gateway.upstream import client as client_module
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.errors import CODES, STATUSES
+from gateway.upstream.resilience import circuit_breaker
 from gateway.upstream.resilience.callers import (
     REFUSED_SECONDS,
     ProvedCallers,
@@ -269,6 +270,30 @@ async def test_errors_of_callers_open_no_breaker(error: GatewayError) -> None:
 
     assert await list_jobs(client, ADA)
     assert len(fake.calls) == 1001
+
+
+async def test_calls_cancelled_without_a_response_open_the_circuit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests may give up before a call does. One that has just begun says nothing."""
+    barrier = BarrierClient(1000)
+    callers = [numbered_caller(number) for number in range(SERVICE_FAILURES)]
+    client = resilient(barrier, proved=callers)
+
+    async def cancel_calls() -> None:
+        calls = [asyncio.create_task(list_jobs(client, each)) for each in callers]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    await cancel_calls()
+    monkeypatch.setattr(circuit_breaker, "UNRESPONSIVE_SECONDS", 0.0)
+    await cancel_calls()
+
+    assert barrier.concurrent == 2 * SERVICE_FAILURES
+    assert isinstance(await fail(client, ADA), CircuitOpenError)
 
 
 async def test_any_response_of_aws_resets_the_count_of_failures() -> None:
