@@ -15,7 +15,7 @@ from starlette.routing import Route
 from gateway.auth.authenticator import Authenticator, Identity, Oidc, RouterSecrets
 from gateway.auth.oidc import Issuer, TokenVerifier, read_oidc_file
 from gateway.auth.sts import SessionCache, StsClient
-from gateway.concurrency import account_for_tasks, pause
+from gateway.concurrency import account_for_tasks
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
@@ -133,7 +133,7 @@ def make_context(
     deadline: float,
 ) -> Context:
     """Make the context of a request; `deadline` is a time of the event loop's clock."""
-    meter = Meter(settings, deadline=deadline, pause=pause)
+    meter = Meter(settings, deadline=deadline)
     if isinstance(identity, GatewayError):
         return Context(
             settings=settings,

@@ -172,7 +172,7 @@ class CpuScheduler:
         token = _account.set(account)
         accounted = _AccountedCoroutine(account, coroutine)
         try:
-            await account.take_turn()
+            await account.take_turn(begun=False)
             result: T = await accounted
             return result
         finally:
@@ -225,18 +225,24 @@ class _Account:
     def grant(self, seconds: float) -> None:
         self.left = min(self.left + seconds, BURST_SECONDS)
 
-    async def take_turn(self) -> None:
+    async def take_turn(self, *, begun: bool) -> None:
         """Continue at once if the caller has time left and nobody waits, else wait for a turn."""
         now = self.clock()
         self.grant((now - self._refilled_at) * UNCONTENDED_SHARE)
         self._refilled_at = now
         if self.left <= 0 or self.waiting:
-            await self.wait_turn()
+            await self.wait_turn(begun=begun)
 
-    async def wait_turn(self) -> None:
-        """Continue at a turn in a later iteration."""
+    async def wait_turn(self, *, begun: bool) -> None:
+        """Continue at a turn in a later iteration.
+
+        What has `begun` goes first: it is in memory, which what waits to begin does not need yet.
+        """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
+        if begun:
+            self.waiting.appendleft(turn)
+        else:
+            self.waiting.append(turn)
         self._add_waiting(self)
         await turn
 
@@ -297,13 +303,13 @@ async def take_turn() -> None:
     """Let other tasks of the current account continue first if it is their turn."""
     account = _account.get()
     if account is not None:
-        await account.take_turn()
+        await account.take_turn(begun=True)
 
 
 async def pause() -> None:
     """Give the event loop back, and continue at a later turn of the current account."""
     account = _account.get()
-    await (asyncio.sleep(0) if account is None else account.wait_turn())
+    await (asyncio.sleep(0) if account is None else account.wait_turn(begun=True))
 
 
 @contextmanager

@@ -312,6 +312,15 @@ def waits(coroutine: Coroutine[Any, Any, None]) -> bool:
     return True
 
 
+async def test_what_has_begun_goes_before_what_waits_to_begin() -> None:
+    """So the requests of a caller are in memory one after the other."""
+    computer = Computer()
+    requests = [computer.compute(name, LONG, LONG, LONG) for name in "abc"]
+    await asyncio.gather(*(computer.scheduler.run(b"caller", each) for each in requests))
+
+    assert computer.log == "aaabbbccc"
+
+
 async def test_a_busy_caller_delays_only_itself() -> None:
     computer = Computer()
     await asyncio.gather(*(computer.run(key, LONG) for key in "aaaabc"))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from gateway.concurrency import pause
 from gateway.errors import GatewayError, LimitExceededError, UpstreamTimeoutError
 from gateway.settings import Settings, variable
 
@@ -23,11 +24,6 @@ class OperationEndedError(Exception):
         self.error = error
 
 
-async def next_iteration() -> None:
-    """Let the event loop run everything else that is ready."""
-    await asyncio.sleep(0)
-
-
 class Meter:
     """Counts rows, values and bytes while they arise.
 
@@ -39,7 +35,7 @@ class Meter:
         settings: Settings,
         *,
         deadline: float,
-        pause: Callable[[], Awaitable[None]] = next_iteration,
+        pause: Callable[[], Awaitable[None]] = pause,
     ) -> None:
         """`deadline` is a time of the event loop's clock; `pause` lets other work continue."""
         self.rows = 0

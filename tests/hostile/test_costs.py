@@ -1,0 +1,212 @@
+"""What one request may cost, over an upstream whose objects are as large as AWS allows."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.hostile.costs import ADA_HEADERS, Cost, invented_headers, measured, post, warm
+from tests.hostile.maximal_upstream import ARN, MaximalUpstream, maximal_upstream
+from tests.processes import Process, gateway_process
+
+ANONYMOUS_CPU_SECONDS = 0.15
+CPU_SECONDS = 1.0
+LIVEZ_SECONDS = 0.1
+GROWN_BYTES = 100 * 2**20
+ANSWER_BYTES = 16 * 2**20
+
+ALIASES = 30
+ROWS = 500
+
+
+@dataclass(frozen=True)
+class Target:
+    upstream: MaximalUpstream
+    process: Process
+
+    def measure(self, *request: Any, **options: Any) -> tuple[httpx.Response, Cost]:
+        self.upstream.calls.clear()
+        with measured(self.process) as cost:
+            response = post(self.process.url, *request, **options)
+        return response, cost
+
+
+@pytest.fixture(scope="module")
+def shared_target() -> Iterator[Target]:
+    with (
+        maximal_upstream(pages=20, sizes={"relevanceMetrics": 100}) as (url, upstream),
+        # Without the limit on calls per second, so that each test may make as many as it needs.
+        gateway_process(url, caller_calls_per_second=0) as process,
+    ):
+        warm(process.url)
+        yield Target(upstream, process)
+
+
+@pytest.fixture
+def target(shared_target: Target) -> Iterator[Target]:
+    yield shared_target
+    shared_target.upstream.status = 200
+    shared_target.upstream.lists_fail = True
+
+
+def jobs(selection: str, rows: int = ROWS) -> str:
+    return f"{{ audienceGenerationJobs(first: {rows}) {{ {selection} }} }}"
+
+
+def aliased(field: str, count: int = ALIASES) -> str:
+    return " ".join(f"a{number}: {field}" for number in range(count))
+
+
+def global_id(type_name: str, key: str) -> str:
+    return b64encode(f"{type_name}:{key}".encode()).decode()
+
+
+def job_arn(number: int) -> str:
+    return ARN.format(
+        kind="audience-generation-job", number=f"{number:08}-0000-4000-8000-000000000000"
+    )
+
+
+def export_id(job: int, number: int) -> str:
+    return global_id(
+        "AudienceExportJob", f'["{job_arn(job)}","absent {number}","2026-01-02T03:04:05Z"]'
+    )
+
+
+def code(response: httpx.Response) -> str:
+    text: str = response.json()["errors"][0]["extensions"]["code"]
+    return text
+
+
+def check(response: httpx.Response, cost: Cost, cpu_seconds: float = CPU_SECONDS) -> None:
+    assert cost.cpu_seconds <= cpu_seconds
+    assert cost.grown_bytes <= GROWN_BYTES
+    assert len(response.content) <= ANSWER_BYTES
+
+
+BAD_REPRESENTATIONS = (
+    "\n\r" * 990
+    + "query ($r: [_Any!]!) {"
+    + aliased("_entities(representations: $r) { __typename }", 10)
+    + "}"
+)
+
+
+@pytest.mark.parametrize("headers", [{}, ADA_HEADERS, invented_headers(99)])
+def test_ten_lists_of_bad_representations(target: Target, headers: dict[str, str]) -> None:
+    variables: dict[str, object] = {"r": [{}] * 500}
+    response, cost = target.measure(BAD_REPRESENTATIONS, variables, headers)
+
+    check(response, cost, ANONYMOUS_CPU_SECONDS)
+    assert cost.livez_seconds <= LIVEZ_SECONDS
+    assert len(response.json()["errors"]) == 50
+    assert response.json()["extensions"] == {"errorsOmitted": 4950}
+    assert not target.upstream.calls
+
+
+NUMBERS = count()
+NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+LISTS = "{" + aliased("audienceGenerationJobs { nodes { name } }", 10) + "}"
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        (NODES, [export_id(number, 0) for number in range(500)]),
+        (NODES, [global_id("AudienceGenerationJob", job_arn(number)) for number in range(500)]),
+        (LISTS, []),
+    ],
+    ids=["nested lists", "objects", "lists"],
+)
+def test_invented_keys_make_one_call(target: Target, query: str, ids: list[str]) -> None:
+    """A refusal of the caller concerns all that the request asks for."""
+    target.upstream.status, target.upstream.error_code = 403, "UnrecognizedClientException"
+    variables: dict[str, object] = {"ids": ids} if ids else {}
+    response, cost = target.measure(query, variables, invented_headers(next(NUMBERS)))
+
+    check(response, cost, ANONYMOUS_CPU_SECONDS)
+    assert code(response) == "UNAUTHENTICATED"
+    assert sum(target.upstream.calls.values()) == 1
+
+
+def test_denied_details(target: Target) -> None:
+    """18,000 fields fail: each job is denied, in 36 fields."""
+    fields = aliased("includeSeedInOutput") + " includeSeedInOutput protectedQueryIdentifier"
+    fields += " statusDetails { message } metrics { recallMetric } seedAudience { roleArn }"
+    target.upstream.status, target.upstream.error_code = 403, "AccessDeniedException"
+    target.upstream.lists_fail = False
+    response, cost = target.measure(jobs(f"nodes {{ id {fields} }}"))
+
+    check(response, cost)
+    assert response.json()["extensions"] == {"errorsOmitted": ROWS * 35 - 50}
+    assert cost.livez_seconds <= LIVEZ_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("query", "setting"),
+    [
+        (jobs("edges { " + aliased("cursor") + " }"), "ANSWER_BYTES"),
+        (jobs("nodes { " + aliased("tags { key value }") + " }"), "FIELDS"),
+        (
+            "{ trainingDatasets(first: 500) { nodes {"
+            + aliased("trainingData { inputConfig { schema { columnName } } }")
+            + "} } }",
+            "FIELDS",
+        ),
+        # The service model has no maximum for this list, so that the estimate passes.
+        (jobs("nodes { " + aliased("metrics { relevanceMetrics { score } }") + " }"), "FIELDS"),
+    ],
+)
+def test_a_huge_answer_is_refused(target: Target, query: str, setting: str) -> None:
+    response, cost = target.measure(query)
+
+    check(response, cost)
+    assert (response.status_code, code(response)) == (400, "LIMIT_EXCEEDED")
+    assert f"GATEWAY_LIMIT_{setting}" in response.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        jobs("edges { " + aliased("cursor", 3) + " }", 300),
+        jobs("nodes { " + aliased("configuredAudienceModel { name }") + " }"),
+        jobs("nodes { " + aliased("collaboration { id }") + " }"),
+        jobs("nodes { exportJobs(first: 1) { totalCount nodes { name } } }", 20),
+        jobs("nodes { tags { key value } }", 80),
+        jobs("nodes { includeSeedInOutput seedAudience { roleArn } }"),
+    ],
+    ids=["cursors", "links", "collaborations", "exports", "tags", "details"],
+)
+def test_a_great_answer_is_bounded(target: Target, query: str) -> None:
+    """It is valid, and as large as the limits allow."""
+    response, cost = target.measure(query)
+
+    check(response, cost)
+    assert "errors" not in response.json()
+    assert cost.livez_seconds <= LIVEZ_SECONDS
+
+
+def test_a_filter_over_cached_pages_is_bounded(target: Target) -> None:
+    """Rows that are examined count, also if no call is made for them."""
+    field = 'audienceGenerationJobs(first: 500, filter: {nameContains: "none"}) { nodes { id } }'
+    filling, _ = target.measure(f"{{ {field} }}")
+    response, cost = target.measure("{" + " ".join(f"a{n}: {field}" for n in range(10)) + "}")
+
+    assert "errors" not in filling.json()
+    check(response, cost)
+    assert not target.upstream.calls
+
+
+def test_absent_exports_are_not_searched_one_by_one(target: Target) -> None:
+    """The job has 2,000 exports; each of ten fields asks for 500 that do not exist."""
+    ids = [export_id(0, number) for number in range(500)]
+    query = "query ($ids: [ID!]!) {" + aliased("nodes(ids: $ids) { id }", 10) + "}"
+    response, cost = target.measure(query, {"ids": ids})
+
+    check(response, cost)
+    assert response.json()["data"]["a0"] == [None] * 500
+    assert cost.livez_seconds <= LIVEZ_SECONDS
