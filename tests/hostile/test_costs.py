@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -209,4 +210,29 @@ def test_absent_exports_are_not_searched_one_by_one(target: Target) -> None:
 
     check(response, cost)
     assert response.json()["data"]["a0"] == [None] * 500
+    assert cost.livez_seconds <= LIVEZ_SECONDS
+
+
+def test_filters_over_many_cached_pages_at_once_are_bounded() -> None:
+    """Requests of one caller are in memory one after the other."""
+    field = 'audienceGenerationJobs(first: 500, filter: {nameContains: "none"}) { nodes { id } }'
+    query = "{" + " ".join(f"a{number}: {field}" for number in range(10)) + "}"
+    with (
+        maximal_upstream(pages=450) as (url, _),
+        gateway_process(
+            url,
+            caller_calls_per_second=0,
+            max_upstream_calls=450,
+            cache_seconds=600,
+            deadline_seconds=60,
+        ) as process,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        filling = post(process.url, f"{{ {field} }}")
+        with measured(process) as cost:
+            responses = list(pool.map(lambda _: post(process.url, query), range(8)))
+
+    assert filling.json()["data"] == {"audienceGenerationJobs": {"nodes": []}}
+    assert {code(response) for response in responses} == {"LIMIT_EXCEEDED"}
+    assert cost.grown_bytes <= GROWN_BYTES
     assert cost.livez_seconds <= LIVEZ_SECONDS
