@@ -4,28 +4,36 @@ import resource
 import socket
 import sys
 from asyncio import BaseTransport, TimerHandle, Transport
+from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, cast
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import httptools
 from structlog.contextvars import bound_contextvars
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+from uvicorn.server import ServerState
 
 from gateway.errors import LimitExceededError, OverloadedError
 from gateway.http.middleware import HEAD_TOO_LARGE, MAX_HEAD_BYTES, REQUEST_ID
 from gateway.http.responses import HttpError, bad_request, error_response
+from gateway.server.sending import UnsentResponses
+from gateway.telemetry.metrics import REJECTIONS
 
 READ_SECONDS = 10
 """Deadline for a request, head and body, to arrive."""
 
 WRITE_SECONDS = 30
-"""Deadline for a client to accept some bytes of a pending response."""
+"""Deadline for a client to take the next MIN_TAKEN_BYTES of a response, or the rest of it."""
 
 MAX_PIPELINED = 16
 """Requests that may wait on one connection. Browsers and load balancers do not pipeline, and each
@@ -86,11 +94,24 @@ class _RejectedError(Exception):
         self.http_error = http_error
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What the connections of a server share, beside uvicorn's ServerState."""
+
+    unsent: UnsentResponses = field(default_factory=UnsentResponses)
+    awaiting_client: "OrderedDict[HardenedProtocol, None]" = field(default_factory=OrderedDict)
+    """Connections that are idle, or whose request is incomplete. The longest waiting is first."""
+
+
+_shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
+
+
 class HardenedProtocol(HttpToolsProtocol):
     """One client connection.
 
     A request must arrive within `read_seconds` of its first byte, and the first head within
-    `read_seconds` of the connection. Between requests the keep-alive timeout applies.
+    `read_seconds` of the connection. Between requests the keep-alive timeout applies. Beyond
+    `max_connections` a new connection takes the place of the one that awaits its client longest.
     """
 
     read_seconds: ClassVar[float] = READ_SECONDS
@@ -99,6 +120,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        shared = _shared.setdefault(self.server_state, _Shared())
+        self._unsent, self._awaiting_client = shared.unsent, shared.awaiting_client
         self._reading_since = 0.0  # start of what is being read; 0 between requests
         self._request_since = 0.0  # first byte of the request; 0 before it
         self._in_body = False
@@ -109,18 +132,38 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         if len(self.connections) >= self.max_connections:
-            self.transport = cast("Transport", transport)
-            self._ignores_input = True
-            self._close(TOO_MANY_CONNECTIONS)
-            return
+            REJECTIONS.labels("connections").inc()
+            if not self._awaiting_client:
+                self.transport = cast("Transport", transport)
+                self._ignores_input = True
+                self._respond(TOO_MANY_CONNECTIONS)
+                self.transport.close()
+                return
+            next(iter(self._awaiting_client)).give_way()
         super().connection_made(cast("Transport", transport))
+        self.transport.set_write_buffer_limits(0)  # writing pauses while any byte is unsent
         _set_write_timeout(self.write_seconds, transport.get_extra_info("socket"))
         self._reading_since = self.loop.time()
         self._deadline = self.loop.call_later(self.read_seconds, self._check_deadline)
+        self._awaiting_client[self] = None
+
+    def give_way(self) -> None:
+        """Close the connection at once, for a new one.
+
+        Without a response, which a load balancer would take for that to its next request.
+        """
+        self._awaiting_client.pop(self, None)
+        self.connections.discard(self)
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+        self._awaiting_client.pop(self, None)
+        if self._serving is not None and not self._serving.response_complete:
+            # uvicorn tells the request that was read last, which may be a later one.
+            self._serving.disconnected = True
+            self._serving.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -153,6 +196,8 @@ class HardenedProtocol(HttpToolsProtocol):
             self._reject(HEAD_TOO_LARGE)
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.read_seconds, self._check_deadline)
+            if self in self._awaiting_client:
+                self._awaiting_client.move_to_end(self)
 
     def _check_deadline(self) -> None:
         self._deadline = None
@@ -199,10 +244,36 @@ class HardenedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._reading_since = self._request_since = 0.0
         self._pending_bytes, self._in_body = 0, False
+        if not self.cycle.response_complete:
+            self._awaiting_client.pop(self, None)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._serving = cycle
-        super()._start_asgi_task(cycle, app)
+        send = partial(self._send, cycle)
+        super()._start_asgi_task(cycle, lambda scope, receive, _: app(scope, receive, send))
+
+    async def _send(self, cycle: RequestResponseCycle, message: ASGISendEvent) -> None:
+        """Send a part of a response; returns when the kernel has all of it.
+
+        uvicorn would complete a response whose client has not taken it.
+        """
+        completes, body = False, b""
+        if message["type"] == "http.response.body":
+            body = message.get("body", b"")
+            completes = not message.get("more_body", False)
+            message = {"type": "http.response.body", "body": body, "more_body": True}
+        await cycle.send(message)
+        if self.flow.write_paused:
+            size = len(body) + cycle.expected_content_length
+            await self._unsent.wait(self.transport, self.flow, size, self.write_seconds)
+        if completes:
+            await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._serving is None or self._serving.response_complete:
+            self._awaiting_client[self] = None
+            self._awaiting_client.move_to_end(self)
 
     def _reject(self, http_error: HttpError) -> None:
         """Close the connection, after responding to the request being read if nothing has."""
@@ -217,16 +288,16 @@ class HardenedProtocol(HttpToolsProtocol):
         if reading is not None:
             reading.disconnected = True
             reading.message_event.set()
-        self._close(http_error, responded=reading is not None and reading.response_started)
+        if reading is None or not reading.response_started:
+            self._respond(http_error)
+        self.transport.close()
 
-    def _close(self, http_error: HttpError, *, responded: bool = False) -> None:
+    def _respond(self, http_error: HttpError) -> None:
         request_id = uuid4().hex
         with bound_contextvars(request_id=request_id):
             self.logger.warning(http_error.error.message)
-        if not responded:
-            headers = self.server_state.default_headers
-            self.transport.write(raw_response(http_error, request_id, headers))
-        self.transport.close()
+        headers = self.server_state.default_headers
+        self.transport.write(raw_response(http_error, request_id, headers))
 
 
 def _set_write_timeout(seconds: float, connection: socket.socket | None) -> None:

@@ -70,6 +70,9 @@ class FakeTransport:
     def write(self, data: bytes) -> None:
         self.written += data
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

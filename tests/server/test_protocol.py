@@ -21,7 +21,7 @@ from gateway.server.protocol import (
     HardenedProtocol,
     connection_limit,
 )
-from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.gateways import Gateway, Sandbox, gateway_over, request_bytes
 from tests.http.wire import (
     PATIENCE_SECONDS,
     ImpatientProtocol,
@@ -30,12 +30,14 @@ from tests.http.wire import (
     parse_responses,
     read_to_end,
 )
+from tests.processes import until
 from tests.serving import serve
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-JOBS = b'{"query": "{ audienceGenerationJobs { nodes { name } } }"}'
+JOBS_QUERY = "{ audienceGenerationJobs { nodes { name } } }"
+JOBS = b'{"query": "%b"}' % JOBS_QUERY.encode()
 ADA = aws_headers(CALLERS["ada"])
 
 
@@ -258,27 +260,47 @@ def is_served(connection: socket.socket) -> bool:
     return connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_one_connection_too_many_is_503(sandbox: Sandbox) -> None:
-    """It gets a Retry-After; earlier and later connections are served."""
-    with gateway_over(sandbox, http=TwoConnectionsProtocol) as narrow, connect(narrow.url) as first:
-        with connect(narrow.url) as second:
-            assert is_served(first)
+@pytest.mark.parametrize("sent", [b"", LIVEZ, LIVEZ[:-2], POST + b"Content-Length: 9\r\n\r\n"])
+def test_a_connection_too_many_replaces_the_longest_waiting(sandbox: Sandbox, sent: bytes) -> None:
+    """That one is new, idle, or in the middle of a head or a body."""
+    with (
+        gateway_over(sandbox, http=TwoConnectionsProtocol) as narrow,
+        connect(narrow.url) as first,
+        connect(narrow.url) as second,
+    ):
+        first.sendall(sent)
+        if sent == LIVEZ:
+            assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert is_served(second)
+        with connect(narrow.url) as third:
+            assert is_served(third)
+            assert read_to_end(first) == b""
             assert is_served(second)
-            with connect(narrow.url) as third:
-                response = only_response(third)
-            assert response.status == 503
-            assert response.headers["retry-after"] == "2"
-            assert is_served(first)
-        while not accepts_connection(narrow.url):
-            pass  # the server has yet to notice that the second was closed
+            with connect(narrow.url) as fourth:
+                assert is_served(fourth)
+                assert read_to_end(third) == b""
 
 
-def accepts_connection(url: str) -> bool:
-    with connect(url) as connection:
-        try:
-            return is_served(connection)
-        except ConnectionError:
-            return False
+def test_a_connection_too_many_is_503_while_the_others_are_served(sandbox: Sandbox) -> None:
+    """It gets a Retry-After. When one is idle again, the next one takes its place."""
+    request = request_bytes(JOBS_QUERY, {**ADA, "Connection": "keep-alive"})
+    with (
+        gateway_over(sandbox, http=TwoConnectionsProtocol, cache_seconds=0) as narrow,
+        connect(narrow.url) as first,
+        connect(narrow.url) as second,
+    ):
+        sandbox.fault("hang")
+        first.sendall(request)
+        second.sendall(request)
+        until(lambda: sandbox.count() == 1)  # one call for both
+        with connect(narrow.url) as third:
+            response = only_response(third)
+        sandbox.reset()
+        assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with connect(narrow.url) as fourth:
+            assert is_served(fourth)
+    assert response.status == 503
+    assert response.headers["retry-after"] == "2"
 
 
 @pytest.mark.parametrize(
