@@ -35,6 +35,10 @@ READ_SECONDS = 10
 WRITE_SECONDS = 30
 """Deadline for a client to take the next MIN_TAKEN_BYTES of a response, or the rest of it."""
 
+LINGER_SECONDS = 5
+LINGER_BYTES = 4 * 1024 * 1024
+"""How much of a rejected request is still read, and discarded, before its connection is closed."""
+
 MAX_PIPELINED = 16
 """Requests that may wait on one connection. Browsers and load balancers do not pipeline, and each
 request read ahead takes a hundred times its size in memory."""
@@ -116,12 +120,14 @@ class HardenedProtocol(HttpToolsProtocol):
 
     read_seconds: ClassVar[float] = READ_SECONDS
     write_seconds: ClassVar[float] = WRITE_SECONDS
+    linger_seconds: ClassVar[float] = LINGER_SECONDS
     max_connections: ClassVar[int] = connection_limit()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         shared = _shared.setdefault(self.server_state, _Shared())
         self._unsent, self._awaiting_client = shared.unsent, shared.awaiting_client
+        self._linger_bytes = LINGER_BYTES
         self._reading_since = 0.0  # start of what is being read; 0 between requests
         self._request_since = 0.0  # first byte of the request; 0 before it
         self._in_body = False
@@ -169,6 +175,9 @@ class HardenedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         # The deadline is armed only for a request that does not arrive in one piece.
         if self._ignores_input:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes < 0:
+                self.transport.abort()
             return
         self._unset_keepalive_if_required()
         self._reading_since = self._reading_since or self.loop.time()
@@ -267,7 +276,15 @@ class HardenedProtocol(HttpToolsProtocol):
             size = len(body) + cycle.expected_content_length
             await self._unsent.wait(self.transport, self.flow, size, self.write_seconds)
         if completes:
-            await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._complete(cycle)
+
+    async def _complete(self, cycle: RequestResponseCycle) -> None:
+        lingers = not cycle.keep_alive and (cycle.more_body or self._ignores_input)
+        if lingers:
+            cycle.keep_alive = True  # uvicorn would close the connection
+        await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
+        if lingers:
+            self._linger()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -287,10 +304,11 @@ class HardenedProtocol(HttpToolsProtocol):
             return
         if reading is not None:
             reading.disconnected = True
+            reading.waiting_for_100_continue = False
             reading.message_event.set()
         if reading is None or not reading.response_started:
             self._respond(http_error)
-        self.transport.close()
+        self._linger()
 
     def _respond(self, http_error: HttpError) -> None:
         request_id = uuid4().hex
@@ -298,6 +316,23 @@ class HardenedProtocol(HttpToolsProtocol):
             self.logger.warning(http_error.error.message)
         headers = self.server_state.default_headers
         self.transport.write(raw_response(http_error, request_id, headers))
+
+    def _linger(self) -> None:
+        """Close the connection once the client has closed it too, or after a while.
+
+        If it were closed with bytes unread, the kernel would reset it, and the client might lose
+        the response. Source: RFC 9112, section 9.6.
+        """
+        if self.transport.is_closing():
+            return
+        self._ignores_input, self._reading_since = True, 0.0
+        self._unset_keepalive_if_required()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(self.linger_seconds, self.transport.abort)
+        self._awaiting_client[self] = None
 
 
 def _set_write_timeout(seconds: float, connection: socket.socket | None) -> None:

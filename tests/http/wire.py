@@ -18,6 +18,7 @@ class ImpatientProtocol(HardenedProtocol):
 
     read_seconds = 0.2
     write_seconds = 0.2
+    linger_seconds = 0.2
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -11,7 +11,12 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.server.protocol import READ_SECONDS, HardenedProtocol
+from gateway.server.protocol import (
+    LINGER_BYTES,
+    LINGER_SECONDS,
+    READ_SECONDS,
+    HardenedProtocol,
+)
 
 KEEP_ALIVE_SECONDS = 75
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -61,6 +66,7 @@ class FakeLoop:
 class FakeTransport:
     def __init__(self) -> None:
         self.written = b""
+        self.half_closed = False
         self.closed = False
         self.paused = False
 
@@ -73,7 +79,13 @@ class FakeTransport:
     def set_write_buffer_limits(self, high: int) -> None:
         pass
 
+    def write_eof(self) -> None:
+        self.half_closed = True
+
     def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
         self.closed = True
 
     def is_closing(self) -> bool:
@@ -121,6 +133,24 @@ def test_the_first_head_is_due_from_the_connection_on(connection: Connection) ->
     connection.after(READ_SECONDS - 1, receive=GET[:-2])
     assert connection.after(0.9) == b""
     assert connection.after(0.1).startswith(b"HTTP/1.1 408 ")
+    assert connection.transport.half_closed
+
+
+def test_a_client_that_does_not_close_is_disconnected(connection: Connection) -> None:
+    """The gateway has closed its side after the response, and reads the rest for a while."""
+    connection.after(0, receive=GET[:-2])
+    connection.after(READ_SECONDS)
+    connection.after(LINGER_SECONDS - 0.1, receive=GET)
+    assert not connection.transport.is_closing()
+    connection.after(0.1)
+    assert connection.transport.is_closing()
+
+
+def test_a_client_that_continues_to_send_is_disconnected(connection: Connection) -> None:
+    connection.after(0, receive=b"nonsense")
+    connection.after(0, receive=bytes(LINGER_BYTES))
+    assert not connection.transport.is_closing()
+    connection.after(0, receive=b"x")
     assert connection.transport.is_closing()
 
 

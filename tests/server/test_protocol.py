@@ -251,6 +251,39 @@ def test_pipelined_requests_are_limited(gateway: Gateway) -> None:
     assert 1 <= len(received) <= MAX_PIPELINED + 1
 
 
+BODY_BYTES = 2 * 1024 * 1024
+"""More than the socket buffers of both sides hold, and less than is discarded."""
+
+
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [
+        (POST + b"Content-Length: %d\r\n\r\n" % BODY_BYTES, 413),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (8 * MAX_HEAD_BYTES), 431),
+        (b"nonsense\r\n", 400),
+    ],
+    ids=["body", "head", "malformed"],
+)
+def test_a_client_that_sends_first_and_reads_later_gets_the_rejection(
+    gateway: Gateway, start: bytes, status: int
+) -> None:
+    """If the connection were closed with bytes unread, it would be reset. Proxies respond 502."""
+    with connect(gateway.url) as connection:
+        connection.sendall(start)
+        assert select.select([connection], [], [], PATIENCE_SECONDS)[0]
+        for _ in range(BODY_BYTES // 65536):
+            connection.sendall(b"x" * 65536)
+        (response,) = parse_responses(read_all(connection))
+    assert response.status == status
+    assert response.headers["connection"] == "close"
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the server closes; fails if it resets the connection."""
+    with connection.makefile("rb") as stream:
+        return stream.read()
+
+
 class TwoConnectionsProtocol(HardenedProtocol):
     max_connections = 2
 
