@@ -13,7 +13,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from gateway.http.health import Health
-from gateway.telemetry.metrics import forget_worker, shared_by_workers
+from gateway.telemetry.metrics import NoSpaceError, forget_worker, shared_by_workers
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +152,13 @@ def _ignore_late_signals() -> None:
 def _serve_with_workers(config: uvicorn.Config) -> None:
     # uvicorn has no other way to replace the server in its workers.
     multiprocess.Process = Worker  # type: ignore[misc]
-    with shared_by_workers():
-        supervisor = Supervisor(config, sockets=[config.bind_socket()])
-        supervisor.run()
-        _ignore_late_signals()
+    try:
+        with shared_by_workers(config.workers):
+            supervisor = Supervisor(config, sockets=[config.bind_socket()])
+            supervisor.run()
+            _ignore_late_signals()
+    except NoSpaceError as error:
+        log.error("%s", error)  # noqa: TRY400  the message says it all
+        sys.exit(STARTUP_FAILURE)
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

@@ -3,8 +3,8 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory, gettempdir
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -84,6 +84,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  only random names are created in it
 
+SHARED_BYTES_PER_WORKER = 1024 * 1024
+"""Free space for the metrics of a worker process, and of some that it replaces. The files are
+mapped into memory: the kernel kills a process that writes to one for which there is no space."""
+
 LOOP_LAG_INTERVAL_SECONDS = 0.5
 
 
@@ -101,17 +105,44 @@ def forget_worker(pid: int) -> None:
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
+class NoSpaceError(Exception):
+    """No folder has space for the metrics of the worker processes."""
+
+
 @contextmanager
-def shared_by_workers() -> Iterator[None]:
-    """Let the processes started in this block sum their metrics."""
-    # A container with a read-only file system may have no other writable folder.
-    memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-    with TemporaryDirectory(prefix="audience-gateway-", dir=memory) as folder:
+def shared_by_workers(workers: int) -> Iterator[None]:
+    """Let the processes started in this block sum their metrics.
+
+    Raises NoSpaceError if no folder has space for them.
+    """
+    folder = _folder_with_space(workers * SHARED_BYTES_PER_WORKER)
+    with TemporaryDirectory(prefix="audience-gateway-", dir=folder) as folder:
         os.environ[MULTIPROCESS_DIR] = folder  # noqa: TID251  the library's variable
         try:
             yield
         finally:
             del os.environ[MULTIPROCESS_DIR]  # noqa: TID251  the library's variable
+
+
+def _folder_with_space(size: int) -> str:
+    # A container with a read-only file system may have no other writable folder.
+    if _has_space(SHARED_MEMORY, size):
+        return SHARED_MEMORY
+    with suppress(FileNotFoundError):  # no folder for temporary files is writable
+        if _has_space(gettempdir(), size):
+            return gettempdir()
+    raise NoSpaceError(
+        f"No folder has space for the metrics of the workers. Accepted: {SHARED_MEMORY}, or the "
+        f"folder for temporary files, writable and with {size // 2**20} MiB free."
+    )
+
+
+def _has_space(folder: str, size: int) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    file_system = os.statvfs(folder)
+    is_unlimited = file_system.f_blocks == 0
+    return is_unlimited or file_system.f_bavail * file_system.f_frsize >= size
 
 
 @contextmanager

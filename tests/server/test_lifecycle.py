@@ -2,17 +2,22 @@
 
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
 from gateway.sandbox import CALLERS
 from tests.gateways import Gateway, Sandbox
-from tests.processes import Process, gateway_process, until
+from tests.processes import Process, clean_environment, gateway_process, until
+from tests.processes import process as running
 
 TIMEOUT_SECONDS = 30
 FOREVER = 3600
@@ -142,3 +147,53 @@ def test_workers_share_the_load_are_replaced_and_answer_before_the_end(sandbox: 
     assert len(before) == WORKERS
     assert len(after & before) == WORKERS - 1
     assert ended == (0, 200)
+
+
+TINY = 16 * 1024
+"""Bytes of a file system that has no space for the files of two workers."""
+
+
+def confined(*tiny: str) -> list[str]:
+    """Return the command that serves with several workers, where these folders are tiny."""
+    bubblewrap = shutil.which("bwrap")
+    assert bubblewrap, "These tests need bubblewrap; on Debian: apt install bubblewrap"
+    mounts = [word for folder in tiny for word in ("--size", str(TINY), "--tmpfs", folder)]
+    serve = (sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers", str(WORKERS))
+    return [bubblewrap, "--dev-bind", "/", "/", *mounts, "--die-with-parent", "--", *serve]
+
+
+def test_workers_do_without_a_full_shared_memory(sandbox: Sandbox, tmp_path: Path) -> None:
+    """They use the folder for temporary files. The kernel would kill them one after the other."""
+    environment = {
+        **clean_environment(),
+        "GATEWAY_UPSTREAM_URL": sandbox.url,
+        "TMPDIR": str(tmp_path),
+    }
+    with running(confined("/dev/shm"), environment) as process:  # noqa: S108
+        gateway = Gateway(process.url, sandbox)
+        until(lambda: readyz(gateway)[0] == 200)
+        answers = [gateway.ask(JOBS) for _ in range(10)]
+        metrics = gateway.send("GET", "/metrics")
+        output = "".join(process.output)
+
+    assert [answer.errors for answer in answers] == [[]] * 10
+    assert metrics.status == 200
+    assert "died" not in output
+
+
+def test_workers_without_space_do_not_start(tmp_path: Path) -> None:
+    """The start fails with one message that says what is needed."""
+    environment = {**clean_environment(), "TMPDIR": str(tmp_path)}
+    ended = subprocess.run(  # noqa: S603
+        confined("/dev/shm", str(tmp_path)),  # noqa: S108
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    lines = [line for line in ended.stdout.splitlines() if '"level":"error"' in line]
+
+    assert ended.returncode == STARTUP_FAILURE
+    assert len(lines) == 1
+    assert "2 MiB free" in lines[0]
