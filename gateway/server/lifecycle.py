@@ -1,10 +1,12 @@
 """uvicorn processes that drain on SIGTERM: `/readyz` fails for a while before they stop."""
 
+import contextlib
 import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from socket import socket
 from types import FrameType
 from typing import Any
 
@@ -38,7 +40,10 @@ CLOSE = (b"connection", b"close")
 
 
 class DrainingServer(uvicorn.Server):
-    """One process. The first SIGTERM drains it, a second one stops it at once; it exits with 0."""
+    """One process. The first SIGTERM or SIGHUP drains it, a second one stops it at once.
+
+    It exits with 0.
+    """
 
     def __init__(
         self,
@@ -67,6 +72,14 @@ class DrainingServer(uvicorn.Server):
             self._drain()
         self._signalled_at = now
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGHUP as well, unless it is ignored: under nohup, and in worker processes."""
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self.handle_exit)
+        with super().capture_signals():
+            yield
+
     async def on_tick(self, counter: int) -> bool:
         if self._stop_at is not None and self._clock() >= self._stop_at:
             self.should_exit = True
@@ -93,6 +106,12 @@ class Worker(multiprocess.Process):
                 self.config, repeated_signal_seconds=REPEATED_SIGNAL_SECONDS
             )
         return self._server
+
+    def target(self, sockets: list[socket] | None = None) -> None:
+        # The supervisor replaces its workers on SIGHUP, one by one. A signal to the whole process
+        # group must not end all of them at once.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        super().target(sockets)
 
     def join(self) -> None:
         super().join()

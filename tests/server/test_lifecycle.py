@@ -85,25 +85,32 @@ def _ask_until_disconnected(gateway: Gateway) -> None:
 
 
 def end_during_a_request(
-    process: Process, gateway: Gateway, *, workers: int = 1
+    process: Process,
+    gateway: Gateway,
+    *,
+    workers: int = 1,
+    number: signal.Signals = signal.SIGTERM,
 ) -> tuple[int, int]:
-    """Return the exit code and the status of a request that began before SIGTERM."""
+    """Return the exit code and the status of a request that began before the signal."""
     gateway.sandbox.reset()
     gateway.sandbox.fault("hang")
     with ThreadPoolExecutor(1) as thread:
         asking = thread.submit(gateway.ask, JOBS, headers={"Cache-Control": "no-cache"})
         until(lambda: gateway.sandbox.count() == 1)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         until(lambda: sum("Shutting down" in line for line in process.output) == workers)
         gateway.sandbox.reset()
         return process.wait(TIMEOUT_SECONDS), asking.result().status
 
 
-def test_a_request_in_flight_is_answered_before_the_end(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_in_flight_is_answered_before_the_end(
+    sandbox: Sandbox, number: signal.Signals
+) -> None:
     with gateway_process(sandbox.url, cache_seconds=0) as process:
         gateway = Gateway(process.url, sandbox)
         statuses = [gateway.send("GET", path).status for path in ("/livez", "/readyz")]
-        ended = end_during_a_request(process, gateway)
+        ended = end_during_a_request(process, gateway, number=number)
 
     assert statuses == [200, 200]
     assert ended == (0, 200)
@@ -147,6 +154,28 @@ def test_workers_share_the_load_are_replaced_and_answer_before_the_end(sandbox: 
     assert len(before) == WORKERS
     assert len(after & before) == WORKERS - 1
     assert ended == (0, 200)
+
+
+def test_a_hangup_replaces_workers_without_losing_a_request(sandbox: Sandbox) -> None:
+    """It is sent to the whole process group, as by a terminal."""
+    with gateway_process(sandbox.url, workers=WORKERS, cache_seconds=0) as process:
+        gateway = Gateway(process.url, sandbox)
+        until(lambda: readyz(gateway)[0] == 200)
+        before = worker_pids(process)
+        sandbox.fault("hang")
+        with ThreadPoolExecutor(1) as thread:
+            asking = thread.submit(gateway.ask, JOBS)
+            until(lambda: sandbox.count() == 1)
+            process.signal_group(signal.SIGHUP)
+            until(lambda: worker_pids(process) - before)
+            sandbox.reset()
+            answer = asking.result()
+        until(lambda: len(worker_pids(process) - before) == WORKERS)
+        until(lambda: not worker_pids(process) & before)
+        later = gateway.ask(JOBS)
+
+    assert answer.data
+    assert later.data
 
 
 TINY = 16 * 1024
