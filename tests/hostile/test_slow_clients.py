@@ -1,4 +1,4 @@
-"""Clients that hold memory or connections of the gateway, and give nothing for it."""
+"""Large responses, and clients that hold memory or connections and give nothing for it."""
 
 import resource
 import socket
@@ -17,6 +17,8 @@ from tests.processes import Process, gateway_process, until
 LARGE = "{ audienceGenerationJobs(first: 500) { edges { a: cursor b: cursor } } }"
 LARGE_BYTES = 10_000_000
 
+RESPONSES = 30
+
 READERS = 60
 READ_BYTES = 8000
 MAX_GROWN_BYTES = 250 * 1024 * 1024
@@ -28,15 +30,24 @@ MAX_CONNECTIONS = OPEN_FILES // 2
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Process]:
     """Run a gateway over an upstream with objects of the greatest size."""
-    with maximal_upstream() as (url, _), gateway_process(url) as process:
+    with maximal_upstream() as (url, _), gateway_process(url, cache_seconds=600) as process:
         warm(process.url)
         assert len(post(process.url, LARGE).content) > LARGE_BYTES
         yield process
 
 
+def test_a_large_response_is_freed_when_it_has_been_sent(gateway: Process) -> None:
+    """It does not wait for a full garbage collection, which is rare."""
+    before = gateway.resident_bytes()
+    for _ in range(RESPONSES):
+        post(gateway.url, LARGE)
+
+    assert gateway.resident_bytes() - before < 3 * LARGE_BYTES
+
+
 @contextmanager
 def slow_readers(url: str) -> Iterator[list[socket.socket]]:
-    """Give clients that have requested a large response, and whose socket buffers are small."""
+    """Give clients with small socket buffers that have begun to read a large response."""
     address = httpx.URL(url)
     with ExitStack() as stack:
         clients = []
@@ -45,6 +56,7 @@ def slow_readers(url: str) -> Iterator[list[socket.socket]]:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_BYTES)
             client.connect((address.host, address.port))
             client.sendall(request_bytes(LARGE, ADA_HEADERS))
+            client.recv(READ_BYTES)
             clients.append(client)
         yield clients
 

@@ -5,6 +5,7 @@ error for each field that fails. Here the rows of a list are completed together,
 returned of them, in slices between which other operations continue; a meter counts all of it.
 """
 
+import weakref
 from collections.abc import Awaitable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
@@ -17,6 +18,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
+    GraphQLResolveInfoHelpers,
     get_named_type,
     get_nullable_type,
     is_non_null_type,
@@ -52,6 +54,13 @@ class ObjectExecutor(Executor[Any]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        # graphql-core's own helpers hold the executor that holds them. The cycle would keep what a
+        # request has read and rendered in memory until the next full garbage collection.
+        executor = weakref.proxy(self)
+        self.async_helpers = GraphQLResolveInfoHelpers(
+            gather=partial(Executor.gather_async_work, executor),
+            track=partial(Executor.track_async_work, executor),
+        )
         self.meter = self.context_value.meter
         self.omitted_errors = 0
         """How many errors are not in the result."""
