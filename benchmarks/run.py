@@ -14,7 +14,17 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from benchmarks.hostile import aborts, failing, fragments, fuzz, halfopen, hung, neighbour, overload
+from benchmarks.hostile import (
+    aborts,
+    failing,
+    fragments,
+    fuzz,
+    halfopen,
+    hung,
+    maximal,
+    neighbour,
+    overload,
+)
 from benchmarks.measures import (
     call,
     cold,
@@ -55,6 +65,7 @@ HOSTILE: dict[str, Measure] = {
     "failing": failing.measure,
     "neighbour": neighbour.measure,
     "aborts": aborts.measure,
+    "maximal": maximal.measure,
 }
 MEASURES = SPEED | HOSTILE
 GROUPS = {"speed": SPEED, "hostile": HOSTILE} | {name: (name,) for name in MEASURES}

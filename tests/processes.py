@@ -20,7 +20,6 @@ UNTIL_SECONDS = 15.0
 POLL_SECONDS = 0.01
 
 SERVING = re.compile(r"(?:running on|Clean Rooms ML at) (http://[\w.:]+)")
-_RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
 # What would change a gateway or an AWS client, or have each start compile the package again.
 _FOREIGN = re.compile(r"(GATEWAY|AWS|OTEL)_.*|.*_PROXY|PYTHONDONTWRITEBYTECODE", re.IGNORECASE)
 
@@ -32,7 +31,15 @@ class ProcessStatistics:
         self.pid = pid
 
     def resident_bytes(self) -> int:
-        found = _RESIDENT.search(self._path("status").read_text(encoding="ascii"))
+        return self._status_bytes("VmRSS")
+
+    def peak_bytes(self) -> int:
+        """Return the most resident memory that it has had."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, name: str) -> int:
+        status = self._path("status").read_text(encoding="ascii")
+        found = re.search(rf"{name}:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024
 
