@@ -38,14 +38,14 @@ class MemoryCache:
         self.store = LruStore(capacity, clock=clock)
 
     async def get(self, caller: Caller, key: str) -> bytes | None:
-        value: bytes | None = await self.store.get(key, namespace=caller.fingerprint)
+        value: bytes | None = await self.store.get(key, namespace=caller.limit_key)
         return value
 
     async def set(self, caller: Caller, key: str, value: bytes, seconds: float) -> None:
         # orjson doubles its buffer as it writes, and the unused part of what it returns is of no
         # use to others: the cache would take twice its capacity.
         exact = bytes(memoryview(value))
-        await self.store.set(key, exact, ttl=seconds, namespace=caller.fingerprint)
+        await self.store.set(key, exact, ttl=seconds, namespace=caller.limit_key)
 
     async def close(self) -> None:
         pass

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -321,11 +322,14 @@ async def test_an_entry_of_over_a_quarter_is_not_stored_in_a_full_store(
     assert (stored, large_store.size) == (False, size)
 
 
-async def test_the_cache_is_shared_out_by_caller() -> None:
+@pytest.mark.parametrize("tokens", [1, 100])
+async def test_the_cache_is_shared_out_by_caller(tokens: int) -> None:
+    """All tokens of a subject are one caller."""
     cache = MemoryCache(40 * (ENTRY_OVERHEAD + 64))
     await cache.set(GRACE, KEY, b"", 60)
     for number in range(100):
-        await cache.set(ADA, f"{number:064}", b"", 60)
+        ada = replace(ADA, fingerprint=bytes([number % tokens]) * 32)
+        await cache.set(ada, f"{number:064}", b"", 60)
 
     assert await cache.get(GRACE, KEY) == b""
 
