@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 import structlog
@@ -158,9 +158,6 @@ class _CachedSession:
     refresh_at: float
 
 
-Denial: TypeAlias = tuple[type[GatewayError], Refusal]
-
-
 class SessionCache:
     """The sessions in use, one for each token and role.
 
@@ -179,7 +176,7 @@ class SessionCache:
         self._sts = sts
         self._rate_limiter = rate_limiter
         self._breaker = ServiceCircuitBreaker(CIRCUIT_BREAKER_TARGET)
-        self._denials: ExpiringStore[bytes, Denial] = ExpiringStore(MAX_REFUSED, REFUSED_SECONDS)
+        self._denials: ExpiringStore[bytes, Refusal] = ExpiringStore(MAX_REFUSED, REFUSED_SECONDS)
         self._clock = clock
         self._jitter = jitter
         self._sessions: OrderedDict[bytes, _CachedSession] = OrderedDict()
@@ -233,9 +230,8 @@ class SessionCache:
 
     async def _call(self, key: bytes, token: VerifiedToken, role: Role) -> Session:
         caller = token.limit_key
-        if denied := self._denials.get(key):
-            error_type, refusal = denied
-            raise refusal.error(error_type)
+        if denial := self._denials.get(key):
+            denial.reject()
         await self._rate_limiter.acquire(caller)
         if not self._breaker.allows(caller):
             raise CircuitOpenError(CIRCUIT_OPEN)
@@ -254,7 +250,7 @@ class SessionCache:
         except GatewayError as error:
             self._breaker.record_success(caller)
             if isinstance(error, ForbiddenError | UnauthenticatedError):
-                self._denials.set(key, (type(error), Refusal.of(error)))
+                self._denials.set(key, Refusal(type(error), error.message, error.aws))
             raise
         self._breaker.record_success(caller)
         return session

@@ -8,7 +8,7 @@ together have what one caller has.
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, NamedTuple, NoReturn, TypeVar
 
 from gateway.auth.credentials import Caller
 from gateway.errors import AwsErrorDetails, GatewayError, UnauthenticatedError
@@ -16,7 +16,6 @@ from gateway.telemetry.metrics import REJECTIONS
 
 K = TypeVar("K")
 V = TypeVar("V")
-E = TypeVar("E", bound=GatewayError)
 
 UNPROVED = b"unproved"
 """The limit key of all callers together whose credentials AWS has not accepted recently."""
@@ -36,22 +35,19 @@ class RefusedCredentialsError(UnauthenticatedError):
 
 
 class Refusal(NamedTuple):
-    """What is kept of an error.
+    """The error to raise instead of a call that AWS has refused.
 
-    The error itself would keep its traceback, and with that the call and its credentials.
+    The refusal itself would keep its traceback, and with that the call and its credentials.
     """
 
+    error_type: type[GatewayError]
     message: str
     aws: AwsErrorDetails | None
 
-    @classmethod
-    def of(cls, error: GatewayError) -> Self:
-        return cls(error.message, error.aws)
-
-    def error(self, error_type: type[E]) -> E:
-        """Return an error of this type, instead of the call; counts it."""
+    def reject(self) -> NoReturn:
+        """Raise the error, and count it."""
         REJECTIONS.labels("refused_credentials").inc()
-        return error_type(self.message, aws=self.aws)
+        raise self.error_type(self.message, aws=self.aws)
 
 
 class ExpiringStore(Generic[K, V]):
@@ -121,7 +117,8 @@ class RefusedCredentials:
         """Raise RefusedCredentialsError if AWS has refused the caller's credentials recently."""
         refusal = self._refused.get((caller.fingerprint, region))
         if refusal is not None:
-            raise refusal.error(RefusedCredentialsError)
+            refusal.reject()
 
     def add(self, caller: Caller, region: str, error: UnauthenticatedError) -> None:
-        self._refused.set((caller.fingerprint, region), Refusal.of(error))
+        refusal = Refusal(RefusedCredentialsError, error.message, error.aws)
+        self._refused.set((caller.fingerprint, region), refusal)
