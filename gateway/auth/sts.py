@@ -22,8 +22,6 @@ from gateway.errors import (
     GatewayError,
     UnauthenticatedError,
     UpstreamInvalidResponseError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
 )
 from gateway.telemetry.tracing import STS
 from gateway.upstream.client import aws_client, aws_session
@@ -54,9 +52,6 @@ CIRCUIT_OPEN = (
     "Calls to STS have failed repeatedly and are paused for a moment (circuit breaker open). "
     "Try again later."
 )
-
-ISSUER_UNREACHABLE = "IDPCommunicationError"
-"""STS works, and the issuer of the token does not."""
 
 READ_ONLY_POLICY = orjson.dumps(
     {
@@ -235,25 +230,12 @@ class SessionCache:
         await self._rate_limiter.acquire(caller)
         if not self._breaker.allows(caller):
             raise CircuitOpenError(CIRCUIT_OPEN)
-        started = time.monotonic()
         try:
-            session = await self._sts.assume_role(token.text, role, session_name(token))
-        except asyncio.CancelledError:
-            self._breaker.record_cancellation(caller, time.monotonic() - started)
+            with self._breaker.record_call(lambda: caller):
+                return await self._sts.assume_role(token.text, role, session_name(token))
+        except (ForbiddenError, UnauthenticatedError) as error:
+            self._denials.set(key, Refusal(type(error), error.message, error.aws))
             raise
-        except (UpstreamTimeoutError, UpstreamUnavailableError) as error:
-            if error.aws is None or error.aws.code != ISSUER_UNREACHABLE:
-                self._breaker.record_failure(caller)
-            raise
-        except UpstreamInvalidResponseError:
-            raise  # it may come from a proxy, so it says nothing about STS
-        except GatewayError as error:
-            self._breaker.record_success(caller)
-            if isinstance(error, ForbiddenError | UnauthenticatedError):
-                self._denials.set(key, Refusal(type(error), error.message, error.aws))
-            raise
-        self._breaker.record_success(caller)
-        return session
 
     def _refresh_in_background(self, key: bytes, token: VerifiedToken, role: Role) -> None:
         task = asyncio.create_task(self._refresh(key, token, role))

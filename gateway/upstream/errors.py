@@ -121,6 +121,9 @@ PROVING_CODES = frozenset(
 )
 """AWS returns these only after it has accepted a call's signature."""
 
+CODES_OF_FAILURES_BEHIND = frozenset({"IDPCommunicationError"})
+"""The service works, and another one that it needs, such as a token's issuer, does not."""
+
 STATUSES: dict[int, Meaning] = {
     HTTPStatus.BAD_REQUEST: _BAD_PARAMETER,
     HTTPStatus.UNAUTHORIZED: _UNKNOWN,
@@ -167,6 +170,11 @@ def translate_errors(operation: str, service: str = "Clean Rooms ML") -> Iterato
 def proves_credentials(error: GatewayError) -> bool:
     """Return whether the error of a signed call shows that AWS has accepted its credentials."""
     return error.aws is not None and error.aws.code in PROVING_CODES
+
+
+def is_failure_behind_service(error: GatewayError) -> bool:
+    """Return whether the error says that another service failed than the one called."""
+    return error.aws is not None and error.aws.code in CODES_OF_FAILURES_BEHIND
 
 
 def _from_exception(error: BaseException) -> Meaning:

@@ -4,13 +4,22 @@ The breaker of a service must not open because of one caller's calls: AWS may fa
 only, and the busiest caller has the most failures.
 """
 
+import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
+from gateway.errors import (
+    GatewayError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
 from gateway.telemetry.metrics import CIRCUIT_BREAKER_OPEN
+from gateway.upstream.errors import is_failure_behind_service
 from gateway.upstream.resilience.callers import UNPROVED
 
 log = structlog.get_logger()
@@ -131,6 +140,30 @@ class ServiceCircuitBreaker:
         # Nor may invented credentials, which say little about the service.
         return self._breaker.allows(delay=RESET_SECONDS if caller == UNPROVED else 0.0)
 
+    @contextmanager
+    def record_call(self, caller: Callable[[], bytes]) -> Iterator[None]:
+        """Record the outcome of the call inside.
+
+        `caller` returns the limit key when the call has ended: a call may prove its caller.
+        """
+        started = self._clock()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._clock() - started >= UNRESPONSIVE_SECONDS:
+                self.record_failure(caller())
+            raise
+        except (UpstreamTimeoutError, UpstreamUnavailableError) as error:
+            if not is_failure_behind_service(error):
+                self.record_failure(caller())
+            raise
+        except UpstreamInvalidResponseError:
+            raise  # it may come from a proxy, so it says nothing about the service
+        except GatewayError:
+            self.record_success(caller())  # the service responds
+            raise
+        self.record_success(caller())
+
     def record_failure(self, caller: bytes) -> None:
         """Record a call that failed through no fault of the caller."""
         own = self._caller_breakers.get(caller)
@@ -147,11 +180,6 @@ class ServiceCircuitBreaker:
         elif self._caller_failures[caller] < CALLER_FAILURES:
             self._caller_failures[caller] += 1
             self._breaker.record_failure()
-
-    def record_cancellation(self, caller: bytes, seconds: float) -> None:
-        """Record a call that was cancelled after so many seconds without a response."""
-        if seconds >= UNRESPONSIVE_SECONDS:
-            self.record_failure(caller)
 
     def record_success(self, caller: bytes) -> None:
         """Record any response that shows the service to work, errors of the caller included."""

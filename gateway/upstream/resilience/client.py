@@ -22,7 +22,6 @@ from gateway.errors import (
     ThrottledError,
     UnauthenticatedError,
     UpstreamError,
-    UpstreamInvalidResponseError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
@@ -206,26 +205,16 @@ class ResilientClient:
     ) -> dict[str, Any]:
         if not breaker.allows(self._limit_key(caller)):
             raise CircuitOpenError(CIRCUIT_OPEN)
-        started = time.monotonic()
-        try:
-            with observe_call(operation, caller.digest, region) as observation:
-                response = await self._client.call(caller, region, operation, parameters)
-                observation.record_response(response)
-        except asyncio.CancelledError:
-            breaker.record_cancellation(self._limit_key(caller), time.monotonic() - started)
-            raise
-        except (UpstreamTimeoutError, UpstreamUnavailableError):
-            breaker.record_failure(self._limit_key(caller))
-            raise
-        except UpstreamInvalidResponseError:
-            raise  # it may come from a proxy, so it says nothing about the region
-        except GatewayError as error:
-            self._record_rejection(caller, region, error)
-            breaker.record_success(self._limit_key(caller))  # the region responds
-            raise
-        self._proved_callers.add(caller)
-        breaker.record_success(self._limit_key(caller))
-        return response
+        with breaker.record_call(lambda: self._limit_key(caller)):
+            try:
+                with observe_call(operation, caller.digest, region) as observation:
+                    response = await self._client.call(caller, region, operation, parameters)
+                    observation.record_response(response)
+            except GatewayError as error:
+                self._record_rejection(caller, region, error)
+                raise
+            self._proved_callers.add(caller)
+            return response
 
     def _record_rejection(self, caller: Caller, region: str, error: GatewayError) -> None:
         if isinstance(error, UnauthenticatedError):

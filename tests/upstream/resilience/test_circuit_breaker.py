@@ -1,14 +1,27 @@
 """Circuit breakers: few calls to what is down, and no effect of a caller on others."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import (
+    AwsErrorDetails,
+    ForbiddenError,
+    GatewayError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from gateway.upstream.resilience.callers import UNPROVED
 from gateway.upstream.resilience.circuit_breaker import (
     CALLER_FAILURES,
     MAX_CALLERS,
     RESET_SECONDS,
     SERVICE_FAILURES,
+    UNRESPONSIVE_SECONDS,
     CircuitBreaker,
     ServiceCircuitBreaker,
 )
@@ -212,6 +225,53 @@ def test_an_open_region_gets_one_probe_per_reset_time(
                 region.record_failure(b"%d" % number)
 
     assert calls == 10
+
+
+@pytest.mark.parametrize(
+    ("error", "fails"),
+    [
+        (UpstreamTimeoutError("late"), True),
+        (UpstreamUnavailableError("down"), True),
+        (UpstreamUnavailableError("", aws=AwsErrorDetails("", "IDPCommunicationError", "")), False),
+        (UpstreamInvalidResponseError("from a proxy"), False),
+        (ForbiddenError("no"), False),
+    ],
+    ids=["timeout", "unavailable", "issuer unreachable", "invalid", "forbidden"],
+)
+def test_the_outcome_of_a_call_is_recorded(
+    region: ServiceCircuitBreaker, error: GatewayError, *, fails: bool
+) -> None:
+    for _ in range(SERVICE_FAILURES):
+        with suppress(GatewayError), region.record_call(lambda: ADA):
+            raise error
+
+    assert region.open_for(ADA) is fails
+
+
+def test_a_call_that_proves_its_caller_is_recorded_for_that_caller(
+    region: ServiceCircuitBreaker,
+) -> None:
+    fail_calls(region, ADA, times=SERVICE_FAILURES)
+    keys = [UNPROVED]
+    with region.record_call(lambda: keys[0]):
+        keys[0] = ADA
+
+    assert not region.open_for(ADA)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fails"), [(UNRESPONSIVE_SECONDS - 0.1, False), (UNRESPONSIVE_SECONDS, True)]
+)
+def test_a_call_that_is_cancelled_late_has_failed(
+    region: ServiceCircuitBreaker, clock: Clock, seconds: float, *, fails: bool
+) -> None:
+    """Nobody waits for its response any longer, and there was none for a while."""
+    for _ in range(SERVICE_FAILURES):
+        with suppress(asyncio.CancelledError), region.record_call(lambda: ADA):
+            clock.now += seconds
+            raise asyncio.CancelledError
+
+    assert region.open_for(ADA) is fails
 
 
 def test_its_memory_of_callers_is_bounded(region: ServiceCircuitBreaker) -> None:
