@@ -146,8 +146,8 @@ def make_context(
         identity,
         fresh=options.fresh,
         deadline=deadline,
-        page_budget=CallBudget(settings.max_upstream_calls, "GATEWAY_MAX_UPSTREAM_CALLS"),
-        item_budget=CallBudget(settings.max_detail_calls, "GATEWAY_MAX_DETAIL_CALLS"),
+        page_budget=CallBudget(settings.max_upstream_calls, "max_upstream_calls"),
+        item_budget=CallBudget(settings.max_detail_calls, "max_detail_calls"),
     )
     return Context(
         settings=settings,

@@ -118,7 +118,7 @@ class LimitExceededError(GatewayError):
     def __init__(
         self, message: str, *, aws: AwsErrorDetails | None = None, limit: str = ""
     ) -> None:
-        """`limit` is the name of the limit in metrics."""
+        """`limit` is the name of the limit in metrics; empty if it is counted elsewhere."""
         super().__init__(message, aws=aws)
         self.limit = limit
 

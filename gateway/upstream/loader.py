@@ -16,7 +16,8 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.telemetry.metrics import CACHE_LOOKUPS
+from gateway.settings import variable
+from gateway.telemetry.metrics import CACHE_LOOKUPS, REJECTIONS
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.projection import Projection
 from gateway.upstream.values import (
@@ -51,15 +52,18 @@ class CallBudget:
     """The upstream calls that an operation may still make. Cache hits are free."""
 
     def __init__(self, calls: int, setting: str) -> None:
+        """Allow so many calls; `setting` is the name of the setting that says so."""
         self._left = calls
+        self._limit = setting.removeprefix("max_")
         self._message = (
-            f"The operation needs more than {calls} upstream calls ({setting}). "
+            f"The operation needs more than {calls} upstream calls ({variable(setting)}). "
             "Request fewer items or fields."
         )
 
     def spend(self) -> None:
         """Take one call; raises BudgetSpentError if none is left."""
         if self._left <= 0:
+            REJECTIONS.labels(self._limit).inc()
             raise BudgetSpentError(self._message)
         self._left -= 1
 
@@ -109,11 +113,11 @@ class RequestLoader:
 
         Raises BudgetSpentError, DeadlineError, or the upstream's error.
         """
-        return await self._load(request, self._fetch_nested_page if per_row else self._fetch_page)
+        return await self._load(request, self._fetch_detail if per_row else self._fetch_page)
 
     async def item(self, request: ItemRequest) -> Item:
         """Return an object; raises as `page` does. At most CONCURRENT_ITEMS run at a time."""
-        return await self._load(request, self._fetch_item)
+        return await self._load(request, self._fetch_detail)
 
     def first_seen(self, key: str, item: Item) -> Item:
         """Return the item first seen under the key, which is `item` itself if there was none.
@@ -163,11 +167,7 @@ class RequestLoader:
     async def _fetch_page(self, request: UpstreamRequest[T]) -> T:
         return await self._fetch(request, self._page_budget)
 
-    async def _fetch_nested_page(self, request: UpstreamRequest[T]) -> T:
-        async with self._slots:
-            return await self._fetch(request, self._item_budget)
-
-    async def _fetch_item(self, request: UpstreamRequest[T]) -> T:
+    async def _fetch_detail(self, request: UpstreamRequest[T]) -> T:
         async with self._slots:
             return await self._fetch(request, self._item_budget)
 

@@ -101,6 +101,7 @@ def test_reading_the_schema_is_bounded(process: Process, query: str, status: int
         ("document_characters", f"{{ nodes(ids: [{LITERALS['a string']}]) {{ id }} }}"),
         ("introspection", "{ __schema { " + TYPES + " } } " + FULL_TYPE),
         ("lines", "\n" * 5000 + "{ __typename }"),
+        ("ids", "{ _entities(representations: [" + "{} " * 501 + "]) { __typename } }"),
     ],
 )
 def test_a_rejection_is_counted_by_its_limit(process: Process, limit: str, query: str) -> None:

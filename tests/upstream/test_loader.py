@@ -15,6 +15,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
+from gateway.telemetry.metrics import REJECTIONS
 from gateway.upstream import client as client_module
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache
@@ -45,9 +46,6 @@ from tests.upstream.clients import (
     open_client,
 )
 
-PAGE_SETTING = "GATEWAY_MAX_UPSTREAM_CALLS"
-ITEM_SETTING = "GATEWAY_MAX_DETAIL_CALLS"
-
 
 def cached(client: UpstreamClient, seconds: float = 60) -> CachedClient:
     return CachedClient(client, MemoryCache(64_000_000), seconds, PROJECTIONS)
@@ -68,8 +66,8 @@ def new_loader(
         caller(name),
         fresh=fresh,
         deadline=asyncio.get_running_loop().time() + seconds,
-        page_budget=CallBudget(pages, PAGE_SETTING),
-        item_budget=CallBudget(items, ITEM_SETTING),
+        page_budget=CallBudget(pages, "max_upstream_calls"),
+        item_budget=CallBudget(items, "max_detail_calls"),
     )
 
 
@@ -84,20 +82,29 @@ def item_request(number: int) -> ItemRequest:
 ITEM = item_request(1)
 
 
+def budget_rejections() -> list[float]:
+    """Return how many calls each of the two budgets has rejected so far."""
+    limits = ("upstream_calls", "detail_calls")
+    return [REJECTIONS.labels(limit)._value.get() for limit in limits]
+
+
 async def test_a_spent_budget_prevents_the_next_call() -> None:
     """The error names the setting. A page that is fetched per row costs what an object does."""
-    fake = FakeClient()
+    fake, counts = FakeClient(), budget_rejections()
     loader = new_loader(cached(fake), pages=2, items=3)
     for number in range(2):
         await loader.page(page_request(number))
         await loader.item(item_request(number))
     await loader.page(page_request(2), per_row=True)
 
-    with pytest.raises(BudgetSpentError, match=f"2 upstream calls.*{PAGE_SETTING}") as pages:
+    with pytest.raises(
+        BudgetSpentError, match=r"2 upstream calls \(GATEWAY_MAX_UPSTREAM_CALLS\)"
+    ) as pages:
         await loader.page(page_request(3))
-    with pytest.raises(BudgetSpentError, match=f"3 upstream calls.*{ITEM_SETTING}"):
+    with pytest.raises(BudgetSpentError, match=r"3 upstream calls \(GATEWAY_MAX_DETAIL_CALLS\)"):
         await loader.item(item_request(3))
     assert len(fake.calls) == 5
+    assert budget_rejections() == [count + 1 for count in counts]
     assert isinstance(pages.value, LimitExceededError)
     assert pages.value.extensions() == {"code": "LIMIT_EXCEEDED"}
 

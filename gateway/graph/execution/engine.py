@@ -144,10 +144,6 @@ class Engine:
 
 
 def _rejected(*errors: GraphQLError) -> GraphResult:
-    for error in errors:
-        cause = error.original_error
-        if isinstance(cause, LimitExceededError) and cause.limit:
-            REJECTIONS.labels(cause.limit).inc()
     return GraphResult(None, [_format_error(error) for error in errors])
 
 
@@ -202,7 +198,7 @@ def _format_result(result: ExecutionResult, omitted: int) -> GraphResult:
 
 
 def _format_error(error: GraphQLError) -> dict[str, Any]:
-    """Format an error for a response; an unexpected one is logged and masked."""
+    """Format an error for a response; an unexpected one is logged and masked, a limit counted."""
     original = error.original_error
     while isinstance(original, GraphQLError):
         original = original.original_error
@@ -215,6 +211,8 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
         path = ".".join(map(str, error.path or []))
         log.error("resolver crashed", path=path, **exception_fields(original))
         public = InternalError(MASKED)
+    if isinstance(public, LimitExceededError) and public.limit:
+        REJECTIONS.labels(public.limit).inc()
     entry: dict[str, Any] = {"message": public.message}
     if error.locations:
         entry["locations"] = [location.formatted for location in error.locations]

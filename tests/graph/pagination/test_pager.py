@@ -205,7 +205,7 @@ async def test_a_walk_that_exceeds_the_budget_can_be_continued(
 
 async def test_exceeding_the_budget_backwards_is_an_error() -> None:
     """A shorter page would be the wrong one."""
-    paged = PagedList([["a"], ["b"], ["c"]], CallBudget(2, "GATEWAY_MAX_UPSTREAM_CALLS"))
+    paged = PagedList([["a"], ["b"], ["c"]], CallBudget(2, "max_upstream_calls"))
     with pytest.raises(LimitExceededError, match="GATEWAY_MAX_UPSTREAM_CALLS"):
         await take_page(paged, PageArguments(last=1))
 
