@@ -199,8 +199,8 @@ class Settings(BaseSettings):
         1000,
         ge=1,
         le=1_000_000,
-        description="Concurrent requests per process; one caller may have a quarter of them, and "
-        "so may all together who are not proved. A quarter more wait briefly for a slot.",
+        description="Concurrent requests per process. One caller may have a quarter of them, and "
+        "so may all unproved callers together. A quarter more wait briefly for a slot.",
         json_schema_extra={"exceeded": "503 `OVERLOADED` with `Retry-After`"},
     )
     drain_seconds: float = Field(
