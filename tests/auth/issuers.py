@@ -6,6 +6,7 @@ import threading
 from asyncio import to_thread
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -20,6 +21,7 @@ from gateway.auth.authenticator import Authenticator, BearerClaim, Identity
 from gateway.auth.jwks import IssuerKeys
 from gateway.auth.oidc import Issuer, VerifiedToken, read_oidc_file
 from gateway.sandbox import ROLE_ARNS
+from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.serving import serve
 
 NOW = 1_800_000_000.0
@@ -194,3 +196,17 @@ def sandbox_file(
     path.write_text(SANDBOX_FILE.format(url=url) + listed, encoding="utf-8")
     read_oidc_file(path)
     return path
+
+
+def oidc_gateway(
+    sandbox: Sandbox, folder: Path, roles: Mapping[str, str] = ROLE_ARNS, **settings: Any
+) -> AbstractContextManager[Gateway]:
+    """Give a gateway that accepts the sandbox's tokens, with a role for each subject."""
+    given = {
+        "callers": {"aws-headers", "oidc"},
+        "oidc_file": sandbox_file(folder, sandbox.url, roles),
+        "sts_url": sandbox.url,
+        "cache_seconds": 60,
+        **settings,
+    }
+    return gateway_over(sandbox, **given)

@@ -1,8 +1,7 @@
 """The gateway with OIDC tokens, end to end."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import pytest
 
 from gateway.auth.sts import OPERATION
 from gateway.sandbox import CALLERS, ROLE_ARNS
-from tests.auth.issuers import claims_of, curve, sandbox_file, token
-from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, bearer, gateway_over
+from tests.auth.issuers import claims_of, curve, oidc_gateway, token
+from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, bearer
 from tests.sandbox.identities import id_token
 
 # Without the status, which changes between two queries.
@@ -23,19 +22,6 @@ LIST = "ListAudienceGenerationJobs"
 
 def ask(gateway: Gateway, text: str, query: str = JOBS, **headers: str) -> Answer:
     return gateway.ask(query, caller=None, headers={**bearer(text), **headers})
-
-
-def oidc_gateway(
-    sandbox: Sandbox, folder: Path, roles: Mapping[str, str] = ROLE_ARNS, **settings: Any
-) -> AbstractContextManager[Gateway]:
-    given = {
-        "callers": {"aws-headers", "oidc"},
-        "oidc_file": sandbox_file(folder, sandbox.url, roles),
-        "sts_url": sandbox.url,
-        "cache_seconds": 60,
-        **settings,
-    }
-    return gateway_over(sandbox, **given)
 
 
 @pytest.fixture

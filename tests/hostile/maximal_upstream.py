@@ -109,12 +109,13 @@ def _text(shape: Any, name: str, number: int, size: int | None, arn: str) -> str
     if "enum" in shape.metadata:
         return str(shape.metadata["enum"][0])
     if name.endswith("Arn") and (size is None or size > len(ARN)):
-        return arn if arn and name == "audienceGenerationJobArn" else _arn(name, number)
+        return arn if arn and name == "audienceGenerationJobArn" else arn_of(name, number)
     text = f"{number:05}" if name == "name" else ""
     return text.ljust(UNBOUNDED_CHARACTERS if size is None else size, "x")
 
 
-def _arn(member: str, number: int) -> str:
+def arn_of(member: str, number: int) -> str:
+    """Return the ARN of the object with this number, as the member with this name has it."""
     kind = re.sub(r"(?<!^)([A-Z])", r"-\1", member.removesuffix("Arn")).lower()
     return ARN.format(kind=kind, number=f"{number:08}-0000-4000-8000-000000000000")
 

@@ -1,6 +1,5 @@
 """Small requests without credentials that once cost a gateway much CPU time."""
 
-import re
 from collections.abc import Iterator, Mapping
 
 import httpx
@@ -10,6 +9,7 @@ from graphql import get_introspection_query
 from tests.gateways import Sandbox
 from tests.hostile.costs import post, warm
 from tests.processes import Process, gateway_process
+from tests.telemetry.programs import metric
 
 TIMES = 20
 """How often each request is sent: CPU time is counted in hundredths of a second."""
@@ -105,13 +105,7 @@ def test_reading_the_schema_is_bounded(process: Process, query: str, status: int
     ],
 )
 def test_a_rejection_is_counted_by_its_limit(process: Process, limit: str, query: str) -> None:
-    def count() -> float:
-        metrics = httpx.get(f"{process.url}/metrics").text
-        name = re.escape(f'gateway_rejections_total{{limit="{limit}"}} ')
-        found = re.search(rf"^{name}(\S+)$", metrics, re.MULTILINE)
-        return float(found[1]) if found else 0.0
-
-    before = count()
+    before = metric(process.url, "gateway_rejections_total", limit=limit)
     post(process.url, query, headers={})
 
-    assert count() == before + 1
+    assert metric(process.url, "gateway_rejections_total", limit=limit) == before + 1

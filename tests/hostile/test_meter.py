@@ -12,7 +12,7 @@ from gateway.auth.credentials import Caller
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest
 from gateway.graph.meter import Meter
-from gateway.graph.node import to_global_id
+from gateway.graph.node import entity_types, to_global_id
 from gateway.graph.projections import projections
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
@@ -20,20 +20,11 @@ from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.loader import CallBudget, RequestLoader
 from tests.hostile.documents import Document, valid_documents
-from tests.hostile.maximal_upstream import ARN, MaximalUpstream
+from tests.hostile.maximal_upstream import MaximalUpstream, arn_of
 from tests.hostile.values import Known
 
 SCHEMA: GraphQLSchema = executable_schema(build_schema())
-KINDS = {
-    "AudienceGenerationJob": "audience-generation-job",
-    "ConfiguredAudienceModel": "configured-audience-model",
-    "AudienceModel": "audience-model",
-    "TrainingDataset": "training-dataset",
-}
-ARNS = {
-    name: ARN.format(kind=kind, number="00000001-0000-4000-8000-000000000000")
-    for name, kind in KINDS.items()
-}
+ARNS = {name: arn_of(entity.arn_member, 1) for name, entity in entity_types().items()}
 KNOWN = Known(["AAAA"], [to_global_id(*each) for each in ARNS.items()], [*ARNS.values()])
 LIMITS = Settings(limit_rows=150, limit_fields=200, limit_answer_bytes=15_000)
 UPSTREAM = MaximalUpstream(pages=3, sizes={"queryString": 10})

@@ -13,6 +13,7 @@ from tests.hostile.costs import ADA_HEADERS, measured, post, warm
 from tests.hostile.maximal_upstream import maximal_upstream
 from tests.http.wire import connect
 from tests.processes import Process, gateway_process, until
+from tests.telemetry.programs import metric
 
 LARGE = "{ audienceGenerationJobs(first: 500) { edges { a: cursor b: cursor } } }"
 LARGE_BYTES = 10_000_000
@@ -70,18 +71,12 @@ def test_slow_readers_of_large_responses_do_not_fill_the_memory(gateway: Process
                 client.recv(READ_BYTES)
             if client in clients[::10]:
                 others.append(len(post(gateway.url, LARGE).content))
-        rejections = metric(gateway.url, 'gateway_rejections_total{limit="unsent_bytes"}')
+        rejections = metric(gateway.url, "gateway_rejections_total", limit="unsent_bytes")
 
     assert len(others) == READERS / 10
     assert min(others) > LARGE_BYTES
     assert cost.grown_bytes < MAX_GROWN_BYTES
     assert rejections > 0
-
-
-def metric(url: str, sample: str) -> float:
-    """Return the value of a sample; 0 if there is none yet."""
-    lines = httpx.get(f"{url}/metrics", verify=TLS).text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(sample))
 
 
 @contextmanager
@@ -110,7 +105,7 @@ def test_idle_clients_do_not_keep_health_checks_out(sandbox: Sandbox, sent: byte
             stack.enter_context(connect(process.url)).sendall(sent)
         until(lambda: process.open_files() >= before + MAX_CONNECTIONS)
         statuses = [httpx.get(f"{process.url}/livez", verify=TLS).status_code for _ in range(10)]
-        closed = metric(process.url, 'gateway_rejections_total{limit="connections"}')
+        closed = metric(process.url, "gateway_rejections_total", limit="connections")
 
     assert statuses == [200] * 10
     assert closed >= MAX_CONNECTIONS

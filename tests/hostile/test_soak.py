@@ -12,11 +12,11 @@ from random import Random
 
 import pytest
 
-from tests.gateways import Gateway, Sandbox
 from tests.hostile.soak import ResourceMonitor, Soak, inject_faults
 from tests.hostile.workload import LoadCaller, all_callers, oidc_file
 from tests.processes import Process, gateway_process, sandbox_process, until
 from tests.redis_servers import running_redis
+from tests.telemetry.programs import metric
 
 SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
 LIFETIME_SECONDS = SOAK_SECONDS + 120
@@ -33,11 +33,6 @@ class Stack:
     gateway: Process
     sandbox: Process
     callers: list[LoadCaller]
-
-    def metric(self, name: str) -> float:
-        metrics = Gateway(self.gateway.url, Sandbox(self.sandbox.url)).send("GET", "/metrics")
-        lines = metrics.content.splitlines()
-        return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 
 
 @pytest.fixture
@@ -86,8 +81,8 @@ async def test_a_gateway_survives_load_and_faults(stack: Stack) -> None:
     files = stack.gateway.open_files()
     soak = await soak_with_faults(stack, monitor)
     until(lambda: stack.gateway.open_files() <= files + SPARE_FILES)
-    until(lambda: stack.metric("gateway_in_flight_requests") == 0)
-    until(lambda: stack.metric("gateway_tasks") <= SPARE_TASKS)
+    until(lambda: metric(stack.gateway.url, "gateway_in_flight_requests") == 0)
+    until(lambda: metric(stack.gateway.url, "gateway_tasks") <= SPARE_TASKS)
     stack.gateway.end()
     output = "".join(stack.gateway.output)
 

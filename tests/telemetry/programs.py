@@ -66,3 +66,8 @@ def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         for family in text_string_to_metric_families(get(f"{url}/metrics").text)
         for sample in family.samples
     }
+
+
+def metric(url: str, name: str, **labels: str) -> float:
+    """Return the value of a metric; 0 if it has none yet."""
+    return samples(url).get((name, frozenset(labels.items())), 0.0)

@@ -7,7 +7,7 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import Gateway, Sandbox
 from tests.processes import gateway_process, until
-from tests.telemetry.programs import events, is_ready, samples
+from tests.telemetry.programs import events, is_ready, metric, samples
 
 NEWEST = "query Newest { audienceGenerationJobs(first: 2) { nodes { name } } }"
 DETAILS = "query Details { audienceGenerationJobs(first: 3) { nodes { tags { key } } } }"
@@ -19,11 +19,6 @@ OPERATIONS = {
     "AssumeRoleWithWebIdentity",
 }
 ADA = dict(aws_headers(CALLERS["ada"]))
-
-
-def value(url: str, name: str, **labels: str) -> float:
-    """Return the value of a metric; 0 if it has none yet."""
-    return samples(url).get((name, frozenset(labels.items())), 0.0)
 
 
 def test_each_request_is_logged_in_one_line(sandbox: Sandbox) -> None:
@@ -104,16 +99,16 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
         requests, calls = "gateway_requests_total", "gateway_upstream_calls_total"
         invalid = "GRAPHQL_VALIDATION_FAILED"
         measured = {
-            "ok": value(url, requests, status="200", outcome="OK"),
-            "denied": value(url, requests, status="200", outcome="FORBIDDEN"),
-            "invalid": value(url, requests, status="400", outcome=invalid),
-            "failed calls": value(url, calls, operation=models, outcome="UPSTREAM_UNAVAILABLE"),
-            "calls": value(url, calls, operation=lists, outcome="OK"),
-            "cached": value(url, "gateway_cache_lookups_total", result="cache"),
-            "timed": value(url, "gateway_request_duration_seconds_count"),
-            "in flight": value(url, "gateway_in_flight_requests"),
+            "ok": metric(url, requests, status="200", outcome="OK"),
+            "denied": metric(url, requests, status="200", outcome="FORBIDDEN"),
+            "invalid": metric(url, requests, status="400", outcome=invalid),
+            "failed calls": metric(url, calls, operation=models, outcome="UPSTREAM_UNAVAILABLE"),
+            "calls": metric(url, calls, operation=lists, outcome="OK"),
+            "cached": metric(url, "gateway_cache_lookups_total", result="cache"),
+            "timed": metric(url, "gateway_request_duration_seconds_count"),
+            "in flight": metric(url, "gateway_in_flight_requests"),
         }
-        limited = value(url, "gateway_rejections_total", limit="caller_rate")
+        limited = metric(url, "gateway_rejections_total", limit="caller_rate")
 
     assert limited in {1, 2}  # one call more may pass where two windows meet
     assert measured == {
@@ -134,7 +129,7 @@ def test_an_open_circuit_breaker_is_measured(sandbox: Sandbox) -> None:
         gateway = Gateway(program.url, sandbox)
 
         def is_open() -> bool:
-            return value(program.url, "gateway_circuit_breaker_open", target="us-east-1") == 1
+            return metric(program.url, "gateway_circuit_breaker_open", target="us-east-1") == 1
 
         callers = ("ada", "grace", "edith", "ada_again")
         for caller in callers:
@@ -180,7 +175,7 @@ def test_workers_sum_their_metrics(sandbox: Sandbox) -> None:
         for _ in range(20):
             assert gateway.ask(NEWEST).data
         counts = {
-            value(program.url, "gateway_requests_total", status="200", outcome="OK")
+            metric(program.url, "gateway_requests_total", status="200", outcome="OK")
             for _ in range(10)
         }
         program.send_signal(signal.SIGTERM)
