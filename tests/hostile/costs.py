@@ -14,7 +14,8 @@ from tests.gateways import GRAPHQL, TLS
 from tests.processes import Process
 
 ADA_HEADERS = aws_headers(CALLERS["ada"])
-PROBE_SECONDS = 0.01
+PROBE_SECONDS = 0.03
+"""Between two probes, which cost the process CPU time themselves."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,9 @@ LIVEZ_SECONDS = 0.1
 GROWN_BYTES = 100 * 2**20
 ANSWER_BYTES = 16 * 2**20
 
+SHARED_CORE = 1.5
+"""CPU time grows by so much while other programs use the same core."""
+
 ALIASES = 30
 ROWS = 500
 
@@ -78,7 +81,7 @@ def code(response: httpx.Response) -> str:
 
 
 def check(response: httpx.Response, cost: Cost, cpu_seconds: float = CPU_SECONDS) -> None:
-    assert cost.cpu_seconds <= cpu_seconds
+    assert cost.cpu_seconds <= cpu_seconds * SHARED_CORE
     assert cost.grown_bytes <= GROWN_BYTES
     assert len(response.content) <= ANSWER_BYTES
 
@@ -97,7 +100,7 @@ def test_ten_lists_of_bad_representations(target: Target, headers: dict[str, str
     response, cost = target.measure(BAD_REPRESENTATIONS, variables, headers)
 
     check(response, cost, ANONYMOUS_CPU_SECONDS)
-    assert cost.livez_seconds <= LIVEZ_SECONDS
+    assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
     assert len(response.json()["errors"]) == 50
     assert response.json()["extensions"] == {"errorsOmitted": 4950}
     assert not target.upstream.calls
@@ -138,7 +141,7 @@ def test_denied_details(target: Target) -> None:
 
     check(response, cost)
     assert response.json()["extensions"] == {"errorsOmitted": ROWS * 35 - 50}
-    assert cost.livez_seconds <= LIVEZ_SECONDS
+    assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
 
 
 @pytest.mark.parametrize(
@@ -182,7 +185,7 @@ def test_a_great_answer_is_bounded(target: Target, query: str) -> None:
 
     check(response, cost)
     assert "errors" not in response.json()
-    assert cost.livez_seconds <= LIVEZ_SECONDS
+    assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
 
 
 def test_a_filter_over_cached_pages_is_bounded(target: Target) -> None:
@@ -208,7 +211,7 @@ def test_absent_exports_are_not_searched_one_by_one(target: Target) -> None:
     check(response, cost)
     assert response.json()["data"] == {f"a{n}": [None] * 500 for n in range(10)}
     assert target.upstream.calls["ListAudienceExportJobs"] <= 20
-    assert cost.livez_seconds <= LIVEZ_SECONDS
+    assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
 
 
 def test_filters_over_many_cached_pages_at_once_are_bounded() -> None:
@@ -233,4 +236,4 @@ def test_filters_over_many_cached_pages_at_once_are_bounded() -> None:
     assert filling.json()["data"] == {"audienceGenerationJobs": {"nodes": []}}
     assert {code(response) for response in responses} == {"LIMIT_EXCEEDED"}
     assert cost.grown_bytes <= GROWN_BYTES
-    assert cost.livez_seconds <= LIVEZ_SECONDS
+    assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
