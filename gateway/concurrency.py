@@ -1,4 +1,4 @@
-"""asyncio primitives that several parts share: single flight, keyed semaphore, CPU scheduler."""
+"""asyncio primitives that several parts share: shared, bounded and fair work."""
 
 import asyncio
 import functools
@@ -198,7 +198,7 @@ class CpuScheduler:
         share = ITERATION_SECONDS / len(self._waiting)
         for account in self._waiting:
             account.grant(share)
-        for account in nlargest(TURNS_PER_ITERATION, self._waiting, key=_left):
+        for account in nlargest(TURNS_PER_ITERATION, self._waiting, key=attrgetter("left")):
             if account.left > 0:
                 account.give_turn()
                 del self._waiting[account]
@@ -252,9 +252,6 @@ class _Account:
             if not turn.done():  # otherwise cancelled
                 turn.set_result(None)
                 return
-
-
-_left = attrgetter("left")
 
 
 class _AccountedCoroutine(Coroutine[Any, Any, T]):

@@ -52,7 +52,7 @@ class BearerClaim:
 
 
 Claim: TypeAlias = Identity | BearerClaim
-"""What the headers of a request say of its identity; all of it, unless that takes calls."""
+"""The identity that the headers of a request claim, or a token that takes calls to identify."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ def projections() -> dict[str, Projection]:
 
 def row_members() -> frozenset[str]:
     """Return the members that the rows of any list show. Keys, links and filters read them too."""
-    lists = [each.list_operation for each in RESOURCE_TYPES.values()]
-    return frozenset[str]().union(*(projections()[operation].members for operation in lists))
+    found = projections()
+    lists = (found[each.list_operation] for each in RESOURCE_TYPES.values())
+    return frozenset[str]().union(*(each.members for each in lists))
 
 
 def _shown_by(object_type: type[Any]) -> Iterator[_Shown]:

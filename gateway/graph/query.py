@@ -173,6 +173,7 @@ class QueryWithNodes(Query):
         ],
     ) -> Node | None:
         resource, key = parse_id(id, argument="id")
+        # `execution.executor` completes a ResourceObject as a Node, and NamedObjects as their list.
         return await resource.find(info.context, key, argument="id")  # type: ignore[return-value]
 
     @strawberry.field(

@@ -48,7 +48,8 @@ class Subgraph(strawberry.federation.Schema):
     def entities_resolver(
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
-        # Strawberry's own would build the objects from what the request contains.
+        # Strawberry's own would build the objects from what the request contains;
+        # `execution.executor` fetches those that NamedObjects name.
         return resolve_entities(info.context, representations)  # type: ignore[return-value]
 
     def as_str(self) -> str:

@@ -59,7 +59,6 @@ COST_HEADER = "X-Gateway-Cost"
 CLIENT_DISCONNECTED = "CLIENT_GONE"
 """Outcome of a request whose client disconnected before the response."""
 
-
 NOT_IDENTIFIED = (
     "The token's issuer or STS did not respond within the request's time limit. Try again later."
 )
@@ -98,7 +97,8 @@ class _Exchange:
     deadline: float
     claim: Claim | HttpError
     """Who the request says it comes from, or the response to invalid credentials."""
-    limit_key: bytes
+    limit_key: bytes = field(repr=False)
+    """The caller in limits when the request begins; a token may have to be verified first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ def unfinished_requests(url: str, headers: Mapping[str, str], number: int) -> It
 
 
 @pytest.mark.parametrize("headers", [{}, invented_headers(1)], ids=["anonymous", "invented"])
-def test_unfinished_requests_without_proof_leave_places_to_others(
+def test_unfinished_requests_without_proof_leave_slots_to_others(
     sandbox: Sandbox, headers: Mapping[str, str]
 ) -> None:
     """They hold their quarter until they have arrived, or time is up."""

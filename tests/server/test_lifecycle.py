@@ -15,6 +15,7 @@ import pytest
 from uvicorn.config import STARTUP_FAILURE
 
 from gateway.sandbox import CALLERS
+from gateway.telemetry.metrics import SHARED_MEMORY
 from tests.gateways import Gateway, Sandbox
 from tests.processes import Process, clean_environment, gateway_process, until
 from tests.processes import process as running
@@ -198,7 +199,7 @@ def test_workers_do_without_a_full_shared_memory(sandbox: Sandbox, tmp_path: Pat
         "GATEWAY_UPSTREAM_URL": sandbox.url,
         "TMPDIR": str(tmp_path),
     }
-    with running(confined("/dev/shm"), environment) as process:  # noqa: S108
+    with running(confined(SHARED_MEMORY), environment) as process:
         gateway = Gateway(process.url, sandbox)
         until(lambda: readyz(gateway)[0] == 200)
         answers = [gateway.ask(JOBS) for _ in range(10)]
@@ -213,8 +214,8 @@ def test_workers_do_without_a_full_shared_memory(sandbox: Sandbox, tmp_path: Pat
 def test_workers_without_space_do_not_start(tmp_path: Path) -> None:
     """The start fails with one message that says what is needed."""
     environment = {**clean_environment(), "TMPDIR": str(tmp_path)}
-    ended = subprocess.run(  # noqa: S603
-        confined("/dev/shm", str(tmp_path)),  # noqa: S108
+    ended = subprocess.run(  # noqa: S603  the gateway itself
+        confined(SHARED_MEMORY, str(tmp_path)),
         env=environment,
         capture_output=True,
         text=True,

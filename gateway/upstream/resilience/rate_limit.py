@@ -25,8 +25,6 @@ MAX_CALLERS = 50_000
 
 PREFIX = "audience-gateway:share:1"
 
-NEW_CALLERS = " of all callers whose credentials AWS has not accepted yet"
-
 Window = tuple[int, int, int]
 """Number of the current window, count of the previous one, count of the current one."""
 
@@ -68,7 +66,7 @@ class CallerRateLimiter:
         if free_at:
             unproved = caller == UNPROVED
             REJECTIONS.labels("unproved_rate" if unproved else "caller_rate").inc()
-            raise self._rate_limited(free_at, NEW_CALLERS if unproved else "")
+            raise self._rate_limited(free_at, unproved=unproved)
 
     async def _hit(self, limiter: SlidingWindowCounterRateLimiter, key: str) -> float:
         """Count a call and return 0, or the wall-clock time at which one will be allowed."""
@@ -76,10 +74,12 @@ class CallerRateLimiter:
             return 0.0
         return (await limiter.get_window_stats(self._limit, key)).reset_time
 
-    def _rate_limited(self, free_at: float, whose: str) -> RateLimitedError:
+    def _rate_limited(self, free_at: float, *, unproved: bool) -> RateLimitedError:
+        whose = " of all callers whose credentials AWS has not accepted recently"
         seconds = max(0.0, free_at - time.time())
         return RateLimitedError(
-            f"Rate limit{whose} exceeded: {self._rate} calls/s averaged over {WINDOW_SECONDS} s "
+            f"Rate limit{whose if unproved else ''} exceeded: {self._rate} calls/s averaged over "
+            f"{WINDOW_SECONDS} s "
             "(GATEWAY_CALLER_CALLS_PER_SECOND). Try again later.",
             retry_after=round(seconds + 0.05, 1),
         )
