@@ -1,0 +1,178 @@
+"""Turns of the CPU scheduler, by a clock that only the tests move."""
+
+import asyncio
+import types
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from gateway import concurrency
+from gateway.concurrency import (
+    BURST_SECONDS,
+    ITERATION_SECONDS,
+    CpuScheduler,
+    account_for_tasks,
+    pause,
+)
+from tests.clock import Clock
+
+LONG = 2 * BURST_SECONDS
+"""More than a caller has in reserve."""
+SHORT = ITERATION_SECONDS / 5
+
+
+class Computer:
+    """Tasks that compute, by a clock that only they move."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(0.0)
+        self.scheduler = CpuScheduler(clock=self.clock)
+        self.log = ""
+
+    async def compute(self, key: str, *slices: float) -> None:
+        """Compute for so many seconds at each turn, and log the key at each."""
+        for number, seconds in enumerate(slices):
+            if number:
+                await pause()
+            self.log += key
+            self.clock.now += seconds
+
+    async def run(self, key: str, *slices: float) -> None:
+        await self.scheduler.run(key.encode(), self.compute(key, *slices))
+
+
+def waits(coroutine: Coroutine[Any, Any, None]) -> bool:
+    """Return whether the first step of a coroutine does not complete it."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return False
+    coroutine.close()
+    return True
+
+
+async def test_what_has_begun_goes_before_what_waits_to_begin() -> None:
+    """So the requests of a caller are in memory one after the other."""
+    computer = Computer()
+    requests = [computer.compute(name, LONG, LONG, LONG) for name in "abc"]
+    await asyncio.gather(*(computer.scheduler.run(b"caller", each) for each in requests))
+
+    assert computer.log == "aaabbbccc"
+
+
+async def test_a_busy_caller_delays_only_itself() -> None:
+    computer = Computer()
+    await asyncio.gather(*(computer.run(key, LONG) for key in "aaaabc"))
+
+    assert computer.log == "abcaaa"
+
+
+async def test_a_caller_who_computes_half_of_the_time_never_waits() -> None:
+    """However long; one who always computes does."""
+    computer = Computer()
+    half_of_the_time = []
+    for _ in range(100):
+        half_of_the_time.append(waits(computer.run("a", BURST_SECONDS)))
+        computer.clock.now += BURST_SECONDS
+    always = [waits(computer.run("b", BURST_SECONDS)) for _ in range(3)]
+
+    assert not any(half_of_the_time)
+    assert always == [False, False, True]
+
+
+async def test_who_has_computed_long_waits_until_that_is_granted() -> None:
+    """Another caller has a turn in each iteration of the loop meanwhile."""
+    computer = Computer()
+    iterations = 40
+    long = 2 * BURST_SECONDS + iterations * ITERATION_SECONDS  # half of it is always granted
+    await asyncio.gather(
+        computer.run("a", long), computer.run("a", long), computer.run("b", *[SHORT] * 100)
+    )
+
+    assert computer.log == "a" + "b" * (iterations + 1) + "a" + "b" * (99 - iterations)
+
+
+async def test_callers_who_always_compute_have_equal_parts() -> None:
+    """However many tasks each of them has, and however long their turns are."""
+    computer = Computer()
+    many = [computer.run("a", *[0.002] * 20) for _ in range(10)]
+    await asyncio.gather(*many, computer.run("b", *[0.005] * 40))
+    both = computer.log[: computer.log.rindex("b")]
+
+    assert both.count("a") * 0.002 == pytest.approx(both.count("b") * 0.005, abs=0.01)
+
+
+async def test_nobody_waits_for_ever_behind_others_with_short_turns() -> None:
+    computer = Computer()
+    await asyncio.gather(*(computer.run(key, *[SHORT] * 50) for key in "aabbccddeeff"))
+    first_half = computer.log[: len(computer.log) // 2]
+    counts = [first_half.count(key) for key in "abcdef"]
+
+    assert max(counts) - min(counts) <= 5
+
+
+async def test_the_memory_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "MAX_ACCOUNTS", 10)
+    computer = Computer()
+    await asyncio.gather(*(computer.run(f"caller {number}", LONG) for number in range(100)))
+
+    assert len(computer.scheduler._accounts) == 10
+
+
+async def test_tasks_are_charged_to_who_started_them() -> None:
+    """Their own tasks too, and what they compute when they are cancelled."""
+    computer = Computer()
+
+    async def child() -> None:
+        computer.clock.now += 0.001
+        try:
+            await asyncio.Event().wait()
+        finally:
+            computer.clock.now += 0.002
+
+    async def parent() -> float:
+        tasks = [asyncio.create_task(child()) for _ in range(3)]
+        await asyncio.sleep(0)
+        cancelled_unstarted = asyncio.create_task(child())
+        cancelled_unstarted.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, cancelled_unstarted, return_exceptions=True)
+        return computer.scheduler._accounts[b"a"].left
+
+    with account_for_tasks():
+        left = await computer.scheduler.run(b"a", parent())
+        outside = asyncio.create_task(asyncio.sleep(0))
+
+    assert BURST_SECONDS - left == pytest.approx(3 * 0.003)
+    assert isinstance(outside.get_coro(), types.CoroutineType)
+    await outside
+
+
+async def test_a_cancelled_turn_is_skipped() -> None:
+    computer = Computer()
+    tasks = [asyncio.create_task(computer.run("a", LONG)) for _ in range(4)]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [result is None for result in results] == [True, True, False, True]
+    assert computer.scheduler._waiting == {}
+
+
+async def test_errors_and_cancellation_pass_through_the_scheduler() -> None:
+    scheduler = CpuScheduler()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise PermissionError
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(PermissionError):
+        await scheduler.run(b"a", fail())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await scheduler.run(b"a", wait())
