@@ -21,6 +21,8 @@ from typing import Any, Generic, TypeVar
 
 from graphql.pyutils import gather_with_cancel
 
+from gateway.errors import drop_tracebacks
+
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
@@ -100,6 +102,7 @@ async def settle(
             try:
                 results[index] = await calls[index]()
             except errors as error:
+                drop_tracebacks(error)
                 results[index] = error
 
     await gather_with_cancel(*(work() for _ in range(min(concurrency, len(calls)))))

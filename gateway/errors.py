@@ -37,6 +37,17 @@ class AwsErrorDetails:
         return {"operation": self.operation, "code": self.code, "requestId": self.request_id}
 
 
+def drop_tracebacks(error: BaseException | None) -> None:
+    """Free the frames of an error and its causes, with all that their variables refer to.
+
+    A frame often refers to the error, too. Such a cycle would keep what a request has read and
+    rendered in memory until the next full garbage collection.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 class GatewayError(Exception):
     """An error that callers see. Its code is public and never renamed."""
 

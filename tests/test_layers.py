@@ -21,7 +21,7 @@ SHARED = {"concurrency", "errors", "settings", "telemetry"}
 MAY_IMPORT = {
     "settings": set[str](),
     "errors": set[str](),
-    "concurrency": set[str](),
+    "concurrency": {"errors"},
     "telemetry": {"errors"},
     "doctor": SHARED | set(PARTS),
     "sandbox": set[str](),

@@ -4,18 +4,19 @@ A column holds the values of one selected field, one for each object of the batc
 """
 
 import asyncio
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from graphql import GraphQLError, GraphQLObjectType, GraphQLOutputType
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path, gather_with_cancel
 
 from gateway.concurrency import settle
-from gateway.errors import GatewayError, UpstreamInvalidResponseError
+from gateway.errors import GatewayError, UpstreamInvalidResponseError, drop_tracebacks
 from gateway.graph.execution.values import INVALID, compile_value
 from gateway.graph.pagination.pager import PageResult
 from gateway.graph.types.resource_type import (
@@ -175,6 +176,7 @@ class ObjectBatch(Batch):
         try:
             self.executor.handle_field_error(error, field.type, field.nodes, path)
         except FIELD_ERRORS as raised:
+            drop_tracebacks(raised)
             self.failed.setdefault(index, raised)
         else:
             self._shared_errors[key] = error
@@ -204,11 +206,14 @@ class ObjectBatch(Batch):
             return _ScalarColumn(self.items, read)
         field = SelectedField(name, self._type.fields[name].type, response_name, nodes)
         source = self.resource.sources.get(name)
+        # A cycle would keep the executor, with all that it has rendered, in memory until the next
+        # full garbage collection.
+        batch = cast("ObjectBatch", weakref.proxy(self))
         if isinstance(source, ValueSource):
-            return _ValueColumn(self, field, source)
+            return _ValueColumn(batch, field, source)
         if isinstance(source, LinkSource):
-            return _LinkColumn(self, field, source.target)
-        return _ResolvedColumn(self, field)
+            return _LinkColumn(batch, field, source.target)
+        return _ResolvedColumn(batch, field)
 
     async def _load_details(self) -> None:
         if not any(column.in_detail for column in self.columns.values()):

@@ -20,6 +20,7 @@ from gateway.errors import (
     InternalError,
     LimitExceededError,
     UnauthenticatedError,
+    drop_tracebacks,
 )
 from gateway.graph.context import Context
 from gateway.graph.execution.cost import CostEstimator, EstimatedCost
@@ -136,6 +137,7 @@ class Engine:
             if isinstance(result, Awaitable):
                 result = await result
         except OperationEndedError as ended:
+            drop_tracebacks(ended)
             rejected = _rejected(GraphQLError(ended.error.message, original_error=ended.error))
             # A limit rejects the request; a deadline is a failure during execution.
             return replace(rejected, executed=not isinstance(ended.error, LimitExceededError))
@@ -213,6 +215,8 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
         public = InternalError(MASKED)
     if isinstance(public, LimitExceededError) and public.limit:
         REJECTIONS.labels(public.limit).inc()
+    drop_tracebacks(error)
+    drop_tracebacks(original)
     entry: dict[str, Any] = {"message": public.message}
     if error.locations:
         entry["locations"] = [location.formatted for location in error.locations]

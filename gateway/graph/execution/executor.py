@@ -143,7 +143,7 @@ class ObjectExecutor(Executor[Any]):
     ) -> None:
         """List an error, or only count it, if MAX_LISTED_ERRORS are listed."""
         if isinstance(raw_error, OperationEndedError):
-            raise raw_error
+            raise raw_error.with_traceback(None)
         listed = len(self.collected_errors.errors)
         if isinstance(raw_error, GatewayError) and listed >= MAX_LISTED_ERRORS:
             if self.error_propagation and is_non_null_type(return_type):
