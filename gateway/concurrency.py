@@ -299,11 +299,14 @@ class _AccountedCoroutine(Coroutine[Any, Any, T]):
         return self
 
 
-async def take_turn() -> None:
-    """Let other tasks of the current account continue first if it is their turn."""
+async def take_turn(*, begun: bool = True) -> None:
+    """Let other tasks of the current account continue first if it is their turn.
+
+    What has `begun` goes before what has not.
+    """
     account = _account.get()
     if account is not None:
-        await account.take_turn(begun=True)
+        await account.take_turn(begun=begun)
 
 
 async def pause() -> None:

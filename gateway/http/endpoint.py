@@ -21,7 +21,7 @@ from gateway.auth.authenticator import (
     RouterSecrets,
 )
 from gateway.auth.credentials import Caller
-from gateway.concurrency import CpuScheduler
+from gateway.concurrency import CpuScheduler, take_turn
 from gateway.errors import (
     LimitExceededError,
     OverloadedError,
@@ -29,7 +29,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.graph.context import Context
-from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, WriteByGetError
+from gateway.graph.execution.engine import Engine, GraphResult, WriteByGetError
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of
@@ -166,9 +166,13 @@ class Endpoint:
         options = self._options(request)
         try:
             async with asyncio.timeout_at(exchange.deadline):
-                graph_request = await self._graph_request(request)
+                content = await self._read_content(request)
         except TimeoutError:
             raise _body_too_slow() from None
+        # The body may have arrived long after the request's first turn, with those of many others.
+        await take_turn(begun=False)
+        parse = parse_body if request.method == "POST" else parse_query_string
+        graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
         read_only = request.method == "GET"
         try:
@@ -189,11 +193,13 @@ class Endpoint:
             or self.router_secrets.match(request.scope["headers"]),
         )
 
-    async def _graph_request(self, request: Request[Resources]) -> GraphRequest:
+    async def _read_content(self, request: Request[Resources]) -> bytes:
+        """Return the body, or the query string."""
         if request.method == "POST":
-            return parse_body(await self.body_reader.read(request))
+            return await self.body_reader.read(request)
         if request.method == "GET":
-            return parse_query_string(request.scope["query_string"])
+            query_string: bytes = request.scope["query_string"]
+            return query_string
         raise _method_not_allowed(f"Method {request.method[:20]} is not supported.", METHODS)
 
 
