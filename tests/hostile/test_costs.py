@@ -188,6 +188,45 @@ def test_a_great_answer_is_bounded(target: Target, query: str) -> None:
     assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
 
 
+EXPORTS = "exportJobs(first: 40, after: $after) { edges { cursor } }"
+
+
+@pytest.mark.parametrize(
+    ("variables", "field"),
+    [
+        (
+            "$after: String, $ids: [ID!]!",
+            "nodes(ids: $ids) { ... on AudienceGenerationJob { " + EXPORTS + " } }",
+        ),
+        (
+            "$after: String",
+            "audienceExportJobs(first: 500, audienceGenerationJobArn: "
+            f'"{arn_of(JOB.arn_member, 1)}") '
+            "{ nodes { audienceGenerationJob { " + EXPORTS + " } } }",
+        ),
+    ],
+    ids=["ids", "links"],
+)
+def test_an_object_in_500_places_is_counted_before_it_is_copied(
+    target: Target, variables: str, field: str
+) -> None:
+    """It has 40 of the longest cursors, so that its copies have 280 MB."""
+    job = f'audienceGenerationJob(audienceGenerationJobArn: "{arn_of(JOB.arn_member, 1)}")'
+    first = post(
+        target.process.url,
+        f"{{ {job} {{ exportJobs(first: 100) {{ pageInfo {{ endCursor }} }} }} }}",
+    )
+    after = first.json()["data"]["audienceGenerationJob"]["exportJobs"]["pageInfo"]["endCursor"]
+    ids = [job_id(1)] * 500
+    response, cost = target.measure(
+        f"query ({variables}) {{ {field} }}", {"after": after, "ids": ids}
+    )
+
+    assert (response.status_code, code(response)) == (400, "LIMIT_EXCEEDED")
+    assert cost.grown_bytes <= GROWN_BYTES
+    assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
+
+
 def test_a_filter_over_cached_pages_is_bounded(target: Target) -> None:
     """Rows that are examined count, also if no call is made for them."""
     field = 'audienceGenerationJobs(first: 500, filter: {nameContains: "none"}) { nodes { id } }'

@@ -322,6 +322,18 @@ class _LinkColumn(Column):
         paths = [batch.path(first_indexes[arn], field) for arn in objects]
         completed = await batch.executor.complete_objects(field.nodes, [*objects.values()], paths)
         self._linked = {**found, **dict(zip(objects, completed, strict=True))}
+        self._render_all()
+
+    def _render_all(self) -> None:
+        """Render each object once, and count it for each row before the rows are rendered."""
+        executor = self._batch.executor
+        sizes: dict[str, int] = {}
+        for arn, linked in self._linked.items():
+            if isinstance(linked, dict):
+                fragment = self._linked[arn] = executor.render(linked)
+                sizes[arn] = executor.pop_size(fragment)
+        self.rendered_bytes = sum(sizes.get(arn, 0) for arn in self._arns)
+        executor.meter.charge_bytes(self.rendered_bytes - sum(sizes.values()))
 
     def values(self, start: int, stop: int) -> Sequence[Any]:
         return [self._value(index) for index in range(start, stop)]
@@ -349,7 +361,7 @@ class _ResolvedColumn(Column):
         for index, value in enumerate(self._values):
             if isinstance(value, Exception):
                 self._batch.failed.setdefault(index, value)
-            self.rendered_bytes += self._batch.executor.rendered_bytes(value)
+            self.rendered_bytes += self._batch.executor.pop_size(value)
 
     def values(self, start: int, stop: int) -> Sequence[Any]:
         return self._values[start:stop]

@@ -65,7 +65,7 @@ class ObjectExecutor(Executor[Any]):
         self.omitted_errors = 0
         """How many errors are not in the result."""
         self._sizes: dict[orjson.Fragment, int] = {}
-        """The size of each fragment, which orjson does not tell."""
+        """The size of each fragment that is no part of another yet; orjson does not tell it."""
 
     def complete_list_value(
         self,
@@ -157,14 +157,22 @@ class ObjectExecutor(Executor[Any]):
         for each in awaitables:
             cast("Any", each).close()
 
-    def rendered_bytes(self, value: Any) -> int:
-        """Return how many bytes of a completed value are rendered, and counted, already."""
+    def pop_size(self, value: Any) -> int:
+        """Return how many bytes of a completed value are rendered, and counted, already.
+
+        To be asked once, before the value is rendered as a part of another. Otherwise it would
+        stay in memory, beside its copy.
+        """
         if isinstance(value, orjson.Fragment):
-            return self._sizes[value]
-        return sum(map(self.rendered_bytes, value.values())) if isinstance(value, dict) else 0
+            return self._sizes.pop(value)
+        return sum(map(self.pop_size, value.values())) if isinstance(value, dict) else 0
 
     def object_type(self, name: str) -> GraphQLObjectType:
         return cast("GraphQLObjectType", self.schema.type_map[name])
+
+    def render(self, completed: dict[str, Any]) -> orjson.Fragment:
+        """Render a completed object, and count its bytes."""
+        return self._fragment(self._render([completed]))
 
     async def complete_objects(
         self, selected: FieldDetailsList, objects: Sequence[ResourceObject], paths: Sequence[Path]
@@ -243,7 +251,7 @@ class ObjectExecutor(Executor[Any]):
         paths = [path.add_key(indexes[each]) for each in objects]
         completed = await self.complete_objects(selected, [*objects.values()], paths)
         values.update(zip(objects, completed, strict=True))
-        rows = []
+        rendered: list[bytes] = []
         element_type = cast("GraphQLList[Any]", get_nullable_type(field_type)).of_type
         for index, each in enumerate(result.named):
             value = values.get(each, each)
@@ -252,8 +260,15 @@ class ObjectExecutor(Executor[Any]):
             if isinstance(value, Exception):
                 self.handle_field_error(value, element_type, selected, path.add_key(index))
                 value = None
-            rows.append(value)
-        return self._list_of([self._render(rows)])
+            # An object that is named many times is rendered once, and counted before it is copied.
+            if isinstance(value, bytes):
+                self.meter.charge_bytes(len(value))
+            else:
+                value = self._render([value])
+                if each in objects:
+                    values[each] = value
+            rendered.append(value)
+        return self._list_of(rendered)
 
     async def _find(self, named: NamedObject) -> ResourceObject | None:
         found = await named.resource.find(self.context_value, named.key, argument=named.argument)
