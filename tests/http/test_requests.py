@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from starlette.types import Message
 from gateway.errors import OverloadedError
 from gateway.http import requests
 from gateway.http.requests import (
+    MAX_JSON_VALUES,
     Accepted,
     BodyReader,
     has_no_cache,
@@ -189,6 +191,24 @@ async def test_another_content_type_is_415(values: list[str]) -> None:
 @pytest.mark.parametrize("value", ["APPLICATION/JSON", 'application/json;charset="UTF-8"'])
 async def test_case_and_quotes_of_a_content_type_do_not_matter(value: str) -> None:
     assert await read(QUERY, headers=[("content-type", value)]) == QUERY
+
+
+@pytest.mark.parametrize("empty", ["[]", "{}", "0"])
+def test_json_has_a_limited_number_of_values(empty: str) -> None:
+    """In a body, and in the variables of a query string."""
+    variables = {
+        number: f'{{"v": [{",".join([empty] * number)}]}}' for number in (1000, MAX_JSON_VALUES)
+    }
+    for variable, is_accepted in zip(variables.values(), (True, False), strict=True):
+        body = f'{{"query": "{{ __typename }}", "variables": {variable}}}'.encode()
+        query_string = urlencode({"query": "{ __typename }", "variables": variable}).encode()
+        for parse, content in ((parse_body, body), (parse_query_string, query_string)):
+            if is_accepted:
+                assert len(parse(content).variables["v"]) == 1000
+                continue
+            with pytest.raises(HttpError, match="Accepted: up to 10000") as raised:
+                parse(content)
+            assert (raised.value.status, raised.value.error.code) == (400, "LIMIT_EXCEEDED")
 
 
 async def test_a_compressed_body_is_415() -> None:

@@ -138,6 +138,7 @@ class Engine:
                 result = await result
         except OperationEndedError as ended:
             drop_tracebacks(ended)
+            context.stopped_walks.clear()
             rejected = _rejected(GraphQLError(ended.error.message, original_error=ended.error))
             # A limit rejects the request; a deadline is a failure during execution.
             return replace(rejected, executed=not isinstance(ended.error, LimitExceededError))
