@@ -73,7 +73,8 @@ class Context:
             )
 
     def record_stopped_walk(self, path: list[str | int], scanned: int) -> None:
-        """Record that a list was not read far enough to fill the page."""
+        """Record that a list was not read far enough to fill the page, and count the entry."""
+        self.meter.charge_path(path)
         self.stopped_walks.append({"path": path, "scanned": scanned})
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
 from gateway.concurrency import pause
@@ -14,6 +14,10 @@ SLICE_SECONDS = 0.002
 
 COMPUTING_SECONDS = 1.0
 """How long after its deadline an operation may still compute: what was read by then is returned."""
+
+
+PATH_FRAMING_BYTES = 3
+"""Quotes and comma of each name in a path."""
 
 
 class OperationEndedError(Exception):
@@ -65,6 +69,10 @@ class Meter:
         self.bytes += count
         if self.bytes > self._max_bytes:
             _end("returns more than {} bytes", self._max_bytes, "answer_bytes")
+
+    def charge_path(self, path: Sequence[str | int]) -> None:
+        """Count the path of an error or a note; its names may be aliases of any length."""
+        self.charge_bytes(sum(len(str(key)) + PATH_FRAMING_BYTES for key in path))
 
     async def pause(self) -> None:
         """Let other work continue if this operation has computed for SLICE_SECONDS."""

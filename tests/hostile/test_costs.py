@@ -238,6 +238,17 @@ def test_a_filter_over_cached_pages_is_bounded(target: Target) -> None:
     assert not target.upstream.calls
 
 
+def test_long_aliases_in_notes_and_errors_count(target: Target) -> None:
+    """Each of 100 lists that are not read to their end is noted with its path."""
+    alias = "a" * 120_000
+    lists = "exportJobs(first: 500) { pageInfo { hasNextPage } }"
+    response, cost = target.measure(jobs(f"nodes {{ {alias}: {lists} }}", 100))
+
+    check(response, cost)
+    assert (response.status_code, code(response)) == (400, "LIMIT_EXCEEDED")
+    assert len(response.content) < 1000
+
+
 def test_absent_exports_are_not_searched_one_by_one(target: Target) -> None:
     """The job has 2,000 exports; each of ten fields asks for 500 that do not exist.
 

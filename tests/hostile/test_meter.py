@@ -43,12 +43,19 @@ class InProcess:
 
 
 def count_values(data: Any) -> int:
-    """Count fields, and the scalars in lists."""
-    if isinstance(data, dict):
-        return len(data) + sum(map(count_values, data.values()))
-    if isinstance(data, list):
-        return sum(count_values(each) if isinstance(each, dict) else 1 for each in data)
-    return 0
+    """Count fields, and the scalars in lists; what is in several places is completed once."""
+    counted: set[bytes] = set()
+
+    def count(value: Any) -> int:
+        if isinstance(value, list):
+            return sum(count(each) if isinstance(each, dict) else 1 for each in value)
+        content = orjson.dumps(value)
+        if not isinstance(value, dict) or content in counted:
+            return 0
+        counted.add(content)
+        return len(value) + sum(map(count, value.values()))
+
+    return count(data)
 
 
 @settings(max_examples=300)

@@ -150,6 +150,7 @@ class ObjectExecutor(Executor[Any]):
                 raise raw_error
             self.omitted_errors += 1
             return
+        self.meter.charge_path(path.as_list())
         super().handle_field_error(raw_error, return_type, field_details_list, path)
 
     def settle_in_background(self, awaitables: list[Awaitable[Any]]) -> None:
