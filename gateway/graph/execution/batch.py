@@ -6,10 +6,10 @@ A column holds the values of one selected field, one for each object of the batc
 import asyncio
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from graphql import GraphQLError, GraphQLObjectType, GraphQLOutputType
 from graphql.execution.collect_fields import FieldDetailsList
@@ -32,6 +32,8 @@ from gateway.upstream.values import Item
 
 if TYPE_CHECKING:
     from gateway.graph.execution.executor import ObjectExecutor
+
+T = TypeVar("T")
 
 FIELD_ERRORS = (GatewayError, GraphQLError)
 
@@ -194,7 +196,7 @@ class ObjectBatch(Batch):
         context, member = self.executor.context_value, target.arn_member
         arns = dict.fromkeys(item[member] for item in self.items)
         calls = [partial(target.find, context, arn, argument=member) for arn in arns]
-        found = await settle(calls, concurrency=CONCURRENT_ITEMS, errors=FIELD_ERRORS)
+        found = await self._settle(calls)
         return dict(zip(arns, found, strict=True))
 
     def _column(self, response_name: str, nodes: FieldDetailsList) -> Column:
@@ -222,7 +224,18 @@ class ObjectBatch(Batch):
         assert isinstance(resource, ArnResourceType)  # noqa: S101  others have no details
         arns = map(resource.key_of, self.items)
         calls = [partial(resource.load_detail, loader, arn) for arn in arns]
-        self.details = await settle(calls, concurrency=CONCURRENT_ITEMS, errors=FIELD_ERRORS)
+        self.details = await self._settle(calls)
+
+    async def _settle(self, calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T | Exception]:
+        """Load objects, and let other work continue: all of them may be in the cache."""
+
+        async def load(call: Callable[[], Awaitable[T]]) -> T:
+            loaded = await call()
+            await self.executor.meter.pause()
+            return loaded
+
+        loads = [partial(load, call) for call in calls]
+        return await settle(loads, concurrency=CONCURRENT_ITEMS, errors=FIELD_ERRORS)
 
 
 class _ConstantColumn(Column):
