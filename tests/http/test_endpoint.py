@@ -111,6 +111,22 @@ def test_a_rejected_document_has_no_data(gateway: Gateway, query: str, code: str
     assert gateway.sandbox.calls == []
 
 
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("{ " + "a" * 100_000 + " }", {}),
+        ("query ($a: Int) { audienceModels(first: $a) { totalCount } }", {"a": "a" * 100_000}),
+    ],
+    ids=["name", "variable"],
+)
+def test_messages_repeat_little_of_the_request(
+    gateway: Gateway, query: str, variables: dict[str, str]
+) -> None:
+    answer = gateway.ask(query, variables)
+    assert answer.status == 400
+    assert max(len(error["message"]) for error in answer.errors) <= 1001
+
+
 DIGITS = "1" * 5000
 
 

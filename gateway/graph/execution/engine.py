@@ -40,6 +40,9 @@ from gateway.upstream.loader import RequestLoader
 
 log = structlog.get_logger()
 
+MAX_MESSAGE_CHARACTERS = 1000
+"""graphql-core's messages repeat names and values of the request, however long."""
+
 MASKED = "Internal error. The gateway's log has the details under this request id."
 
 
@@ -218,7 +221,10 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
         REJECTIONS.labels(public.limit).inc()
     drop_tracebacks(error)
     drop_tracebacks(original)
-    entry: dict[str, Any] = {"message": public.message}
+    message = public.message
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        message = f"{message[:MAX_MESSAGE_CHARACTERS]}…"
+    entry: dict[str, Any] = {"message": message}
     if error.locations:
         entry["locations"] = [location.formatted for location in error.locations]
     if error.path:

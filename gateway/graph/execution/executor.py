@@ -228,10 +228,16 @@ class ObjectExecutor(Executor[Any]):
         """Complete a batch; yields the index of the first object of a slice, and the slice."""
         size = batch.size
         step = max(1, SLICE_VALUES // max(1, size))
-        for start in range(0, count, step):
-            stop = min(start + step, count)
+        start = 0
+        while start < count:
+            stop, before = min(start + step, count), self.meter.values
             self.meter.charge_values((stop - start) * size)
-            yield start, batch.complete(start, stop)
+            rows = batch.complete(start, stop)
+            # The values of lists inside objects are known only now.
+            completed = max(1, self.meter.values - before)
+            step = max(1, SLICE_VALUES * (stop - start) // completed)
+            yield start, rows
+            start = stop
 
     async def _complete_named(
         self,

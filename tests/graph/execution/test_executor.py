@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from gateway.auth.credentials import Caller
 from gateway.errors import GatewayError, NotFoundError, ThrottledError
 from gateway.graph.context import Context
+from gateway.graph.execution.batch import Batch, ObjectBatch
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.meter import Meter
 from gateway.graph.node import to_global_id
@@ -318,6 +319,23 @@ async def test_an_error_that_rows_share_is_listed_once_for_each_field() -> None:
     assert result.extensions == {"errorsOmitted": 98}
     rows = orjson.loads(decoded(result))["audienceGenerationJobs"]["nodes"]
     assert [row["tags"] for row in rows] == [[{"key": "k"}]] * 10 + [None] * 50
+
+
+async def test_slices_adapt_to_lists_inside_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their lengths are known once the first objects are completed."""
+    rows = [job_detail(job_row(n, 1, full=True, status="ACTIVE"), {}, 50) for n in range(60)]
+    slices = []
+
+    def complete(batch: ObjectBatch, start: int, stop: int) -> Any:
+        slices.append(stop - start)
+        return Batch.complete(batch, start, stop)
+
+    monkeypatch.setattr(ObjectBatch, "complete", complete)
+    result = await run(Account(rows), METRICS)
+
+    assert result.errors == []
+    assert sum(slices) == 60
+    assert set(slices[1:]) <= {1, 2}  # of 102 values each
 
 
 async def test_at_most_fifty_errors_are_listed() -> None:
