@@ -111,16 +111,21 @@ def test_a_rejected_document_has_no_data(gateway: Gateway, query: str, code: str
     assert gateway.sandbox.calls == []
 
 
+FILTERED = """query ($f: AudienceGenerationJobFilter) {
+  audienceGenerationJobs(filter: $f) { totalCount }
+}"""
+
+
 @pytest.mark.parametrize(
     ("query", "variables"),
     [
         ("{ " + "a" * 100_000 + " }", {}),
-        ("query ($a: Int) { audienceModels(first: $a) { totalCount } }", {"a": "a" * 100_000}),
+        (FILTERED, {"f": {"a" * 100_000: 1}}),
     ],
-    ids=["name", "variable"],
+    ids=["field", "input field"],
 )
 def test_messages_repeat_little_of_the_request(
-    gateway: Gateway, query: str, variables: dict[str, str]
+    gateway: Gateway, query: str, variables: dict[str, Any]
 ) -> None:
     answer = gateway.ask(query, variables)
     assert answer.status == 400
