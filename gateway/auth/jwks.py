@@ -15,10 +15,8 @@ import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 
-from gateway.concurrency import SingleFlight
 from gateway.upstream.resilience.circuit_breaker import (
     RESET_SECONDS,
-    UNRESPONSIVE_SECONDS,
     ObservedCircuitBreaker,
 )
 
@@ -85,14 +83,15 @@ class IssuerKeys:
         self._fetched_at = -float("inf")
         self._tried_at = -float("inf")
         self._failed_at = -float("inf")
-        self._flight: SingleFlight[None] = SingleFlight()
         self._breaker = ObservedCircuitBreaker(issuer, FAILURES, RESET_SECONDS, clock=clock)
-        self._background: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> Key | None:
         """As `find_known`, after fetching the keys if they are outdated."""
         if self.outdated_for(key_id):
-            await self._flight.run("keys", self._fetch)
+            # It goes on without its waiters: otherwise a client that disconnects could keep the
+            # keys outdated.
+            await asyncio.shield(self._refresh())
         return self.find_known(key_id)
 
     def find_known(self, key_id: str) -> Key | None:
@@ -102,8 +101,8 @@ class IssuerKeys:
         """
         if not self._keys:
             raise KeysUnavailableError
-        if self._clock() - self._fetched_at > SOFT_AGE_SECONDS:
-            self._refresh_in_background()
+        if self._clock() - self._fetched_at > SOFT_AGE_SECONDS and self._may_fetch():
+            self._refresh()
         return self._keys.get(key_id)
 
     def outdated_for(self, key_id: str) -> bool:
@@ -114,30 +113,28 @@ class IssuerKeys:
         )
         if key_id in self._keys and not expired:
             return False
-        if self._flight.is_running("keys"):
+        if self._fetching is not None and not self._fetching.done():
             # A fetch is joined even within the gap: it may bring the key.
             return not self._breaker.tripped
         return self._may_fetch()
 
-    def _refresh_in_background(self) -> None:
-        if self._may_fetch() and (self._background is None or self._background.done()):
-            self._background = asyncio.create_task(self._flight.run("keys", self._fetch))
+    def _refresh(self) -> asyncio.Task[None]:
+        """Return the fetch in progress, or a new one."""
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.create_task(self._fetch())
+        return self._fetching
 
     def _may_fetch(self) -> bool:
         gap = MIN_GAP_SECONDS if self._keys else FIRST_GAP_SECONDS
         return self._clock() - self._tried_at >= gap and not self._breaker.open
 
     async def _fetch(self) -> None:
-        self._tried_at = started = self._clock()
+        self._tried_at = self._clock()
         try:
             self._keys = await fetch_keys(self._issuer, self._jwks_url)
             self._fetched_at = self._clock()
             self._failed_at = -float("inf")
             self._breaker.record_success()
-        except asyncio.CancelledError:
-            if self._clock() - started >= UNRESPONSIVE_SECONDS:
-                self._breaker.record_failure()
-            raise
         except FETCH_ERRORS as error:
             self._failed_at = self._clock()
             self._breaker.record_failure()

@@ -36,7 +36,7 @@ from gateway.auth.jwks import (
 from gateway.auth.oidc import TokenVerifier
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import GatewayError, UnauthenticatedError, UpstreamUnavailableError
-from gateway.upstream.resilience.circuit_breaker import RESET_SECONDS, UNRESPONSIVE_SECONDS
+from gateway.upstream.resilience.circuit_breaker import RESET_SECONDS
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 from tests.auth.issuers import (
     DISCOVERY,
@@ -80,9 +80,18 @@ def keys(issuer: LiveIssuer, clock: Clock) -> IssuerKeys:
     return keys_at(issuer.url, clock)
 
 
-async def background_refresh(keys: IssuerKeys) -> None:
-    assert keys._background is not None
-    await keys._background
+async def current_fetch(keys: IssuerKeys) -> None:
+    assert keys._fetching is not None
+    await keys._fetching
+
+
+async def give_up_lookup(issuer: LiveIssuer, keys: IssuerKeys) -> None:
+    """Cancel a lookup as soon as its fetch has reached the issuer."""
+    issuer.arrived.clear()
+    lookup = asyncio.create_task(keys.find("rsa"))
+    await asyncio.to_thread(issuer.arrived.wait)
+    lookup.cancel()
+    await asyncio.gather(lookup, return_exceptions=True)
 
 
 async def test_keys_are_found_by_discovery(issuer: LiveIssuer, keys: IssuerKeys) -> None:
@@ -240,23 +249,34 @@ async def test_lookups_do_not_wait_for_an_issuer_that_keeps_failing(
 
 
 async def test_an_issuer_that_hangs_opens_the_circuit_too(
-    issuer: LiveIssuer, keys: IssuerKeys, clock: Clock
+    issuer: LiveIssuer, keys: IssuerKeys, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests may give up before a fetch does."""
+    monkeypatch.setattr(jwks, "FETCH_SECONDS", 0.2)
     issuer.gate.clear()
     for _ in range(FAILURES):
-        issuer.arrived.clear()
-        lookup = asyncio.create_task(keys.find("rsa"))
-        await asyncio.to_thread(issuer.arrived.wait)
-        clock.now += UNRESPONSIVE_SECONDS
-        lookup.cancel()
-        await asyncio.gather(lookup, return_exceptions=True)
-        await asyncio.sleep(0)  # the fetch ends
+        await give_up_lookup(issuer, keys)
+        await current_fetch(keys)
+        clock.now += FIRST_GAP_SECONDS
     fetches = len(issuer.requested_paths)
     with pytest.raises(KeysUnavailableError):
         await keys.find("rsa")
 
     assert len(issuer.requested_paths) == fetches == FAILURES
+
+
+async def test_a_fetch_goes_on_without_the_request_that_started_it(
+    issuer: LiveIssuer, keys: IssuerKeys, clock: Clock
+) -> None:
+    """Otherwise a client that disconnects could go on with a key that was withdrawn."""
+    await keys.find("rsa")
+    issuer.keys = [public(curve())]
+    clock.now += MAX_AGE_SECONDS + 1
+    issuer.gate.clear()
+    await give_up_lookup(issuer, keys)
+    issuer.gate.set()
+
+    assert await keys.find("rsa") is None
 
 
 async def test_without_keys_the_error_is_not_a_401() -> None:
@@ -283,7 +303,7 @@ async def test_keys_are_refreshed_in_the_background_after_the_soft_age(
     assert all([await keys.find("rsa") for _ in range(100)])
 
     issuer.gate.set()
-    await background_refresh(keys)
+    await current_fetch(keys)
     assert await keys.find("rsa") is None
     assert await keys.find("curve")
     assert issuer.fetches == 2
@@ -350,7 +370,7 @@ async def test_old_keys_are_used_after_a_failed_refresh(
     clock.now += MIN_GAP_SECONDS
     assert all([await keys.find("rsa") for _ in range(100)])
     issuer.gate.set()
-    await background_refresh(keys)
+    await current_fetch(keys)
     assert await keys.find("rsa") is None
     assert issuer.fetches == 2
 
