@@ -137,15 +137,9 @@ class RequestLoader:
         if not self._fresh:
             # Most requests find everything here, without a task for each.
             result = await self._client.cached(self._caller, request, cost=self.cost)
-        if result is None:
-            result = await self._fetch_or_stale(request, fetch)
-        result = self._keep(request, result)
-        if request.is_list:
-            self._pages += 1
-        if self._pages > MAX_HELD_PAGES:
-            return result
-        held: T = self._results.setdefault(request, result)
-        return held
+        if result is not None:
+            return self._hold(request, result)
+        return await self._fetch_or_stale(request, fetch)
 
     async def _fetch_or_stale(
         self,
@@ -154,7 +148,10 @@ class RequestLoader:
     ) -> T:
         try:
             async with self._time_limit():
-                result: T = await self._flights.run(request, lambda: fetch(request))
+                # Held before the flight ends, so that nobody misses both.
+                result: T = await self._flights.run(
+                    request, lambda: self._fetch_and_hold(request, fetch)
+                )
         except (UpstreamTimeoutError, UpstreamUnavailableError):
             # Not an error of the caller, who has lost no permission: older data may be served.
             expired = None if self._fresh else await self._client.fetch_stale(self._caller, request)
@@ -162,6 +159,29 @@ class RequestLoader:
                 raise
             result, self.stale[request] = expired
             CACHE_LOOKUPS.labels("stale").inc()
+            result = self._hold(request, result)
+        return result
+
+    async def _fetch_and_hold(
+        self,
+        request: UpstreamRequest[T],
+        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, T]],
+    ) -> T:
+        return self._hold(request, await fetch(request))
+
+    def _hold(self, request: UpstreamRequest[T], result: T) -> T:
+        """Keep a result for the rest of the request; return the one that is kept already if any.
+
+        Pages beyond MAX_HELD_PAGES are not kept.
+        """
+        held: T | None = self._results.get(request)
+        if held is not None:
+            return held
+        if request.is_list:
+            if self._pages >= MAX_HELD_PAGES:
+                return result
+            self._pages += 1
+        self._results[request] = result = self._keep(request, result)
         return result
 
     async def _fetch_page(self, request: UpstreamRequest[T]) -> T:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ from gateway.upstream.loader import (
 from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
-from gateway.upstream.values import ItemRequest, Listing, PageRequest
+from gateway.upstream.values import Item, ItemRequest, Listing, PageRequest
 from tests.clock import Clock
 from tests.gateways import Sandbox
 from tests.upstream.clients import (
@@ -190,6 +191,40 @@ async def test_repeated_reads_are_one_call(fresh: bool) -> None:  # noqa: FBT001
     assert all(page is pages[0] for page in pages)
     assert all(item is items[0] for item in items)
     assert all(item == concurrent[0] for item in concurrent)
+
+
+@pytest.mark.parametrize("iterations", range(8))
+async def test_a_read_while_a_call_ends_makes_none(iterations: int) -> None:
+    """In whichever iteration of the event loop it begins: the call, or its result, is there."""
+    again: list[asyncio.Task[Item]] = []
+
+    async def read_later() -> Item:
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        return await loader.item(item_request(1))
+
+    class EndingClient(FakeClient):
+        async def call(self, *arguments: Any) -> dict[str, Any]:
+            response = await super().call(*arguments)
+            again.append(asyncio.create_task(read_later()))
+            return response
+
+    client = EndingClient()
+    loader = new_loader(cached(client, seconds=0))
+    item = await loader.item(item_request(1))
+
+    assert await again[0] is item
+    assert len(client.calls) == 1
+
+
+async def test_objects_are_held_however_many_pages_there_are() -> None:
+    fake = FakeClient()
+    loader = new_loader(cached(fake, seconds=0), pages=MAX_HELD_PAGES + 1)
+    for number in range(MAX_HELD_PAGES + 1):
+        await loader.page(page_request(number))
+    first, again = [await loader.item(item_request(1)) for _ in range(2)]
+
+    assert first is again
 
 
 async def test_a_request_holds_a_limited_number_of_pages() -> None:
