@@ -59,7 +59,7 @@ class Meter:
             _end("reads more than {} rows of lists", self._max_rows, "rows")
 
     def charge_values(self, count: int) -> None:
-        """Count fields and list elements of the response, before they are completed."""
+        """Count fields, and scalars in lists, of the response, before they are completed."""
         self.values += count
         if self.values > self._max_values:
             _end("returns more than {} fields", self._max_values, "fields")

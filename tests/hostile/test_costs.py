@@ -174,7 +174,7 @@ def test_a_huge_answer_is_refused(target: Target, query: str, setting: str) -> N
         jobs("nodes { " + aliased("configuredAudienceModel { name }") + " }"),
         jobs("nodes { " + aliased("collaboration { id }") + " }"),
         jobs("nodes { exportJobs(first: 1) { totalCount nodes { name } } }", 20),
-        jobs("nodes { tags { key value } }", 80),
+        jobs("nodes { tags { key value } }", 100),
         jobs("nodes { includeSeedInOutput seedAudience { roleArn } }"),
     ],
     ids=["cursors", "links", "collaborations", "exports", "tags", "details"],

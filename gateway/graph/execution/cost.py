@@ -53,7 +53,7 @@ class EstimatedCost:
     details: int
     """Calls per object or row: Get calls, and pages of nested connections."""
     fields: int
-    """Fields and list elements in the response; those of a row count once per row."""
+    """Fields, and scalars in lists, of the response; those of a row count once per row."""
 
     def check(self, settings: Settings) -> None:
         """Raise LimitExceededError if the cost exceeds a limit."""
@@ -218,7 +218,7 @@ class CostVisitor:
             elif cost is FieldCost.NAMED_OBJECTS:
                 total += len(self._entries(field)) * self._response_fields(below)
             elif max_size:
-                total += max_size * (1 + self._response_fields(below))
+                total += max_size * self._response_fields(below)
             else:
                 total += self._response_fields(below)
         return total

@@ -43,7 +43,7 @@ def compile_value(
         return Completer(_required(inner), size)
     if isinstance(of_type, GraphQLList):
         inner, size = compile_value(executor, meter, of_type.of_type, selected)
-        return Completer(_list_of(inner, size + 1, meter), 0)
+        return Completer(_list_of(inner, max(1, size), meter), 0)
     if isinstance(of_type, GraphQLObjectType):
         return _compile_object(executor, meter, of_type, selected)
     if isinstance(of_type, GraphQLEnumType):
