@@ -260,9 +260,7 @@ class Settings(BaseSettings):
         description="Selections in an operation; those of a fragment count at each spread.",
     )
     limit_fields: Limit = Field(
-        50000,
-        ge=1,
-        description="Fields of a response, those of each row and list element included.",
+        50000, ge=1, description="Fields of a response, those of each row and list element too."
     )
     limit_rows: Limit = Field(
         50000, ge=1, description="List rows examined by an operation, also from the cache."
