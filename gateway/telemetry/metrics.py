@@ -31,7 +31,9 @@ REQUESTS = Counter(
     ["status", "outcome"],
 )
 REQUEST_SECONDS = Histogram(
-    "gateway_request_duration_seconds", "Duration of GraphQL requests.", buckets=SECONDS
+    "gateway_request_duration_seconds",
+    "Duration of GraphQL requests, until the client has taken the response.",
+    buckets=SECONDS,
 )
 IN_FLIGHT = Gauge(
     "gateway_in_flight_requests", "Requests being served.", multiprocess_mode="livesum"
