@@ -64,9 +64,6 @@ class SingleFlight(Generic[T]):
         """Return, inside a call, whether it is still the one that others join under `key`."""
         return self._tasks.get(key) is asyncio.current_task()
 
-    def is_running(self, key: object) -> bool:
-        return key in self._tasks
-
     def _leave(self, key: object, task: "asyncio.Task[T]") -> None:
         if task not in self._waiters:
             return

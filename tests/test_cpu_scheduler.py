@@ -31,7 +31,7 @@ class Computer:
         self.log = ""
 
     async def compute(self, key: str, *slices: float) -> None:
-        """Compute for so many seconds at each turn, and log the key at each."""
+        """Compute for the given seconds at each turn, and log the key each time."""
         for number, seconds in enumerate(slices):
             if number:
                 await pause()

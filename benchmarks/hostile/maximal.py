@@ -17,7 +17,7 @@ from tests.processes import Process, gateway_process
 SLOW_CLIENTS = 60
 SLOW_BYTES = 800
 SLOW_SECONDS = 0.1
-"""Every slow client takes so many bytes, and waits for so long."""
+"""Bytes that a slow client reads at a time, and the seconds that it waits in between."""
 NEW_CALLER_CLIENTS = 3
 NEW_CALLER_SECONDS = 0.05
 REQUESTS = 100

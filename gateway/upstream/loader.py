@@ -52,7 +52,7 @@ class CallBudget:
     """The upstream calls that an operation may still make. Cache hits are free."""
 
     def __init__(self, calls: int, setting: str) -> None:
-        """Allow so many calls; `setting` is the name of the setting that says so."""
+        """Allow this number of calls; `setting` is the name of the setting that limits them."""
         self._left = calls
         self._limit = setting.removeprefix("max_")
         self._message = (

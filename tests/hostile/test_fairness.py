@@ -101,7 +101,7 @@ class Flood:
 
 
 class Honest:
-    """A caller who asks all the time, and how that went."""
+    """A caller who sends requests at a low rate, with their outcomes and those of /readyz."""
 
     def __init__(self, process: Process) -> None:
         self._client = Client(process)

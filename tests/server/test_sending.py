@@ -126,7 +126,7 @@ def test_the_response_to_a_head_request_has_no_body() -> None:
 
 
 def test_a_client_that_takes_little_is_disconnected() -> None:
-    """It takes something all the time, but too little."""
+    """It keeps reading, but too slowly."""
     application = Application()
     taken = 0
     with serve(application, http=ImpatientProtocol) as url, connect(url) as connection:

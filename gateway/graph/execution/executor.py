@@ -171,8 +171,8 @@ class ObjectExecutor(Executor[Any]):
     def object_type(self, name: str) -> GraphQLObjectType:
         return cast("GraphQLObjectType", self.schema.type_map[name])
 
-    def render(self, completed: dict[str, Any]) -> orjson.Fragment:
-        """Render a completed object, and count its bytes."""
+    def render(self, completed: dict[str, Any] | Exception) -> orjson.Fragment:
+        """Render a completed object, and count its bytes; raises the error of one that failed."""
         return self._fragment(self._render([completed]))
 
     async def complete_objects(
@@ -286,7 +286,7 @@ class ObjectExecutor(Executor[Any]):
         self, selected: FieldDetailsList, path: Path, result: ResourceObject
     ) -> orjson.Fragment:
         (completed,) = await self.complete_objects(selected, [result], [path])
-        return self._fragment(self._render([completed]))
+        return self.render(completed)
 
     def _render(self, rows: Sequence[Any]) -> bytes:
         """Render objects as JSON, separated by commas; the first that failed raises its error."""

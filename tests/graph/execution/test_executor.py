@@ -109,7 +109,7 @@ def export_row(job: str, number: int) -> dict[str, Any]:
 
 
 class Account:
-    """The data of one caller: stands in for CachedClient, and tells the expected objects."""
+    """The data of one caller: stands in for CachedClient, and returns the expected objects."""
 
     def __init__(self, jobs: list[dict[str, Any]]) -> None:
         self.projections = projections()
