@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
 """Responses that clients have not taken yet, in a process. Each counts whole until its last byte is
-taken: it is in memory for so long."""
+taken, because all of it stays in memory until then."""
 
 MIN_TAKEN_BYTES = 1024 * 1024
 """A client must take this much of a response, or the rest of it, within each period."""

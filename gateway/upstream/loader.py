@@ -148,7 +148,7 @@ class RequestLoader:
     ) -> T:
         try:
             async with self._time_limit():
-                # Held before the flight ends, so that nobody misses both.
+                # Held before the flight ends, so that every reader finds one of the two.
                 result: T = await self._flights.run(
                     request, lambda: self._fetch_and_hold(request, fetch)
                 )

@@ -123,7 +123,7 @@ async def test_all_without_proof_together_take_a_quarter_of_the_slots_at_most(ke
 
 
 async def test_callers_without_proof_wait_for_each_other() -> None:
-    """One of them may be an honest new caller, who has no other request."""
+    """One of them may be an honest new caller with a single request."""
     limiter = ConcurrencyLimiter(20)
     async with AsyncExitStack() as stack:
         for _ in range(5):

@@ -195,7 +195,7 @@ async def test_repeated_reads_are_one_call(fresh: bool) -> None:  # noqa: FBT001
 
 @pytest.mark.parametrize("iterations", range(8))
 async def test_a_read_while_a_call_ends_makes_none(iterations: int) -> None:
-    """In whichever iteration of the event loop it begins: the call, or its result, is there."""
+    """Whenever it begins, it finds the call or its result."""
     again: list[asyncio.Task[Item]] = []
 
     async def read_later() -> Item:

@@ -161,8 +161,8 @@ class ObjectExecutor(Executor[Any]):
     def pop_size(self, value: Any) -> int:
         """Return how many bytes of a completed value are rendered, and counted, already.
 
-        To be asked once, before the value is rendered as a part of another. Otherwise it would
-        stay in memory, beside its copy.
+        Call it once, before the value is rendered as a part of another: otherwise the value would
+        stay in memory beside its copy.
         """
         if isinstance(value, orjson.Fragment):
             return self._sizes.pop(value)
