@@ -22,7 +22,9 @@ AUTHORIZATION = "authorization"
 ACCESS_KEY_ID = "x-aws-access-key-id"
 SECRET_ACCESS_KEY = "x-aws-secret-access-key"  # noqa: S105  a name, not a secret
 SESSION_TOKEN = "x-aws-session-token"  # noqa: S105  a name, not a secret
-AWS_HEADERS = frozenset(name.encode() for name in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN))
+CREDENTIAL_HEADERS = frozenset(
+    name.encode() for name in (AUTHORIZATION, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)
+)
 
 LONG_TERM_PREFIX = "AKIA"
 
@@ -71,7 +73,7 @@ class Authenticator:
     """Set if `schemes` has `oidc`."""
 
     def read(self, headers: Iterable[tuple[bytes, bytes]]) -> Claim:
-        """Return the claim in the headers of an ASGI scope. Makes no call.
+        """Return the claim in these headers, as in an ASGI scope. Makes no call.
 
         Raises UnauthenticatedError for credentials that are invalid, malformed or duplicated, of
         two schemes, or of a scheme that is not enabled. Its message does not repeat their values.
@@ -154,7 +156,7 @@ async def _exchange(sessions: SessionCache, token: VerifiedToken) -> Caller:
 def _credential_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for raw, value in headers:
-        if raw == b"authorization" or raw in AWS_HEADERS:
+        if raw in CREDENTIAL_HEADERS:
             name = raw.decode()
             if name in found:
                 raise UnauthenticatedError(f"Duplicate header {name}. Accepted: one.")
@@ -235,7 +237,7 @@ class RouterSecrets:
         return cls(tuple(lines))
 
     def match(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Return whether the headers of an ASGI scope have exactly one secret, an accepted one.
+        """Return whether these headers, as in an ASGI scope, have exactly one accepted secret.
 
         The comparison takes constant time.
         """

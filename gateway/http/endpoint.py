@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -34,7 +33,9 @@ from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of
 from gateway.http.requests import (
+    COST_HEADER,
     BodyReader,
+    RequestHeaders,
     check_cross_site,
     has_no_cache,
     parse_accept,
@@ -52,9 +53,6 @@ from gateway.http.responses import (
 from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
 
 METHODS = "GET, POST"
-
-COST_HEADER = "X-Gateway-Cost"
-"""Requests `extensions.cost`, with any value."""
 
 CLIENT_DISCONNECTED = "CLIENT_GONE"
 """Outcome of a request whose client disconnected before the response."""
@@ -91,7 +89,11 @@ class ClientDisconnectedError(Exception):
 class _Exchange:
     """A request, and what lasts from its head to the end of its response."""
 
-    request: Request[Resources]
+    method: str
+    query_string: bytes
+    headers: RequestHeaders = field(repr=False)
+    receive: Receive
+    resources: Resources
     log: RequestLog
     slot: RequestSlot
     deadline: float
@@ -116,7 +118,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of any method, as an ASGI application."""
-        exchange = self._begin(Request(scope, receive))
+        exchange = self._begin(scope, receive)
         exchange.log.is_graphql = True
         try:
             response = await self.cpu.run(exchange.limit_key, self._respond(exchange))
@@ -126,20 +128,31 @@ class Endpoint:
         finally:
             exchange.slot.release()
 
-    def _begin(self, request: Request[Resources]) -> _Exchange:
-        deadline = asyncio.get_running_loop().time() + self.deadline_seconds
-        claim, limit_key = _read_claim(request), ANONYMOUS
+    def _begin(self, scope: Scope, receive: Receive) -> _Exchange:
+        headers = RequestHeaders(scope["headers"])
+        resources: Resources = scope["state"]
+        claim, limit_key = _read_claim(resources["authenticator"], headers), ANONYMOUS
         if isinstance(claim, Caller):
             limit_key = self.proved_callers.limit_key(claim)
         elif isinstance(claim, BearerClaim):
             limit_key = claim.token.limit_key if claim.token else UNPROVED
-        slot = RequestSlot(self.limiter)
-        return _Exchange(request, request_log_of(request.scope), slot, deadline, claim, limit_key)
+        return _Exchange(
+            scope["method"],
+            scope["query_string"],
+            headers,
+            receive,
+            resources,
+            request_log_of(scope),
+            RequestSlot(self.limiter),
+            asyncio.get_running_loop().time() + self.deadline_seconds,
+            claim,
+            limit_key,
+        )
 
     async def _respond(self, exchange: _Exchange) -> Response:
-        request, request_log = exchange.request, exchange.log
-        accepted = parse_accept(", ".join(request.headers.getlist("accept")))
-        if request.method == "GET" and accepted.html and self.graphiql is not None:
+        request_log = exchange.log
+        accepted = parse_accept(", ".join(exchange.headers.values(b"accept")))
+        if exchange.method == "GET" and accepted.html and self.graphiql is not None:
             request_log.is_graphql = False
             return self.graphiql.page()
         media_type = accepted.media_type
@@ -147,66 +160,64 @@ class Endpoint:
             if media_type is None:
                 message = f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}."
                 raise bad_request(message, 406)
-            if request.method == "GET":
-                check_cross_site(request.headers, self.cors_origins)
+            if exchange.method == "GET":
+                check_cross_site(exchange.headers, self.cors_origins)
             result = await self._execute(exchange)
             request_log.set_outcome(result.outcome, result.operation)
-            return _response(result, media_type, request.state["authenticator"].challenge)
+            return _response(result, media_type, exchange.resources["authenticator"].challenge)
         except (HttpError, OverloadedError) as error:
             http_error = error if isinstance(error, HttpError) else _service_unavailable(error)
             request_log.outcome = http_error.error.code
             return error_response(http_error, media_type or JSON)
 
     async def _execute(self, exchange: _Exchange) -> GraphResult:
-        request, claim = exchange.request, exchange.claim
+        claim = exchange.claim
         if isinstance(claim, HttpError):
             raise claim
         _log_caller(exchange, claim)
         await exchange.slot.acquire(exchange.limit_key)
-        options = self._options(request)
+        options = self._options(exchange.headers)
         try:
             async with asyncio.timeout_at(exchange.deadline):
-                content = await self._read_content(request)
+                content = await self._read_content(exchange)
         except TimeoutError:
             raise _body_too_slow() from None
         # The body may have arrived long after the request's first turn, with those of many others.
         await take_turn(begun=False)
-        parse = parse_body if request.method == "POST" else parse_query_string
+        parse = parse_body if exchange.method == "POST" else parse_query_string
         graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
-        read_only = request.method == "GET"
+        read_only = exchange.method == "GET"
         try:
-            async with cancel_on_disconnect(request.receive):
+            async with cancel_on_disconnect(exchange.receive):
                 identity = await _identify(exchange, claim)
                 _log_caller(exchange, identity)
-                context = request.state["make_context"](identity, options, exchange.deadline)
+                make_context = exchange.resources["make_context"]
+                context = make_context(identity, options, exchange.deadline)
                 exchange.log.cost = context.cost
                 return await self.engine.run(graph_request, context, read_only=read_only)
         except WriteByGetError:
             raise _method_not_allowed("GET executes queries only.", "POST") from None
 
-    def _options(self, request: Request[Resources]) -> RequestOptions:
+    def _options(self, headers: RequestHeaders) -> RequestOptions:
         return RequestOptions(
-            fresh=has_no_cache(request.headers.getlist("cache-control")),
-            show_cost=COST_HEADER in request.headers,
-            from_router=self.router_secrets is None
-            or self.router_secrets.match(request.scope["headers"]),
+            fresh=has_no_cache(headers.values(b"cache-control")),
+            show_cost=bool(headers.values(COST_HEADER)),
+            from_router=self.router_secrets is None or self.router_secrets.match(headers.items),
         )
 
-    async def _read_content(self, request: Request[Resources]) -> bytes:
+    async def _read_content(self, exchange: _Exchange) -> bytes:
         """Return the body, or the query string."""
-        if request.method == "POST":
-            return await self.body_reader.read(request)
-        if request.method == "GET":
-            query_string: bytes = request.scope["query_string"]
-            return query_string
-        raise _method_not_allowed(f"Method {request.method[:20]} is not supported.", METHODS)
+        if exchange.method == "POST":
+            return await self.body_reader.read(exchange.headers, exchange.receive)
+        if exchange.method == "GET":
+            return exchange.query_string
+        raise _method_not_allowed(f"Method {exchange.method[:20]} is not supported.", METHODS)
 
 
-def _read_claim(request: Request[Resources]) -> Claim | HttpError:
-    authenticator = request.state["authenticator"]
+def _read_claim(authenticator: Authenticator, headers: RequestHeaders) -> Claim | HttpError:
     try:
-        return authenticator.read(request.scope["headers"])
+        return authenticator.read(headers.items)
     except UnauthenticatedError as error:
         return HttpError(401, error, authenticator.challenge)
 
@@ -214,7 +225,7 @@ def _read_claim(request: Request[Resources]) -> Claim | HttpError:
 async def _identify(exchange: _Exchange, claim: Claim) -> Identity:
     if not isinstance(claim, BearerClaim):
         return claim
-    authenticator = exchange.request.state["authenticator"]
+    authenticator = exchange.resources["authenticator"]
     try:
         async with asyncio.timeout_at(exchange.deadline):
             return await authenticator.identify(claim, exchange.slot.transfer)

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
+from gateway.auth.authenticator import CREDENTIAL_HEADERS, ROUTER_SECRET_HEADER
 from gateway.errors import ForbiddenError, LimitExceededError, OverloadedError
 from gateway.graph.execution.engine import GraphRequest
 from gateway.http.responses import GRAPHQL, JSON, HttpError, bad_request
@@ -40,9 +40,49 @@ MAX_JSON_VALUES = 10_000
 """Values in the JSON of a request. Each may take thirty times its text in memory: 256 KiB of empty
 lists take 6 MB. The limits on ids and tokens leave no use for so many."""
 
+COST_HEADER = b"x-gateway-cost"
+"""Requests `extensions.cost`, with any value."""
+
+READ_HEADERS = CREDENTIAL_HEADERS | {
+    ROUTER_SECRET_HEADER,
+    COST_HEADER,
+    b"accept",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"origin",
+    b"sec-fetch-site",
+}
+"""The headers that the endpoint reads."""
+
 PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
 
 MAX_QUERY_PARAMETERS = 100
+
+
+class RequestHeaders:
+    """The headers of an ASGI scope that the endpoint reads, as they were received.
+
+    The response depends on no other header, because no other one can be read here.
+    """
+
+    __slots__ = ("items",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.items = tuple([header for header in headers if header[0] in READ_HEADERS])
+
+    def values(self, name: bytes) -> list[str]:
+        """Return the values of all headers of one of these names, which is in lower case."""
+        return [value.decode("latin-1") for key, value in self.items if key == name]
+
+    def get(self, name: bytes, default: str = "") -> str:
+        """Return the first value, or the default."""
+        values = self.values(name)
+        return values[0] if values else default
+
+    def __repr__(self) -> str:
+        return "RequestHeaders(…)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +151,15 @@ def has_no_cache(cache_control: Iterable[str]) -> bool:
     return any(_NO_CACHE.search(header.lower()) for header in cache_control)
 
 
-def check_cross_site(headers: Headers, allowed_origins: Collection[str]) -> None:
+def check_cross_site(headers: RequestHeaders, allowed_origins: Collection[str]) -> None:
     """Check a GET, which any page can have a browser send: by a link, an image or a script.
 
     Raises HttpError 403 if the browser says that a page of another site did, unless it is a request
     of one of the origins, whose pages may read the response. A POST needs no check, because its
     content type makes a browser ask first.
     """
-    is_cross_site = headers.get("sec-fetch-site") == "cross-site"
-    if is_cross_site and headers.get("origin") not in allowed_origins:
+    is_cross_site = headers.get(b"sec-fetch-site") == "cross-site"
+    if is_cross_site and headers.get(b"origin") not in allowed_origins:
         message = (
             "Pages of other sites cannot send GET requests. Accepted: POST, or pages of the "
             "origins in GATEWAY_CORS_ORIGINS."
@@ -134,26 +174,29 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._pending_bytes = 0
 
-    async def read(self, request: Request[Any]) -> bytes:
+    async def read(self, headers: RequestHeaders, receive: Receive) -> bytes:
         """Return the body.
 
         Raises HttpError 415 for another media type, charset or coding, HttpError 413 as soon as
         the limit is passed, and OverloadedError if the unfinished bodies take too much memory.
         """
-        _check_media_type(request)
-        announced = request.headers.get("content-length", "0")
+        _check_media_type(headers)
+        announced = headers.get(b"content-length")
         if announced.isdigit() and int(announced) > self._max_bytes:
             raise self._too_large()
         parts: list[bytes] = []
         size = 0
+        more = True
         try:
-            async for part in request.stream():
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise bad_request("The body is incomplete.")
+                part, more = message.get("body", b""), message.get("more_body", False)
                 size += len(part)
                 self._pending_bytes += len(part)
                 self._check_size(size)
                 parts.append(part)
-        except ClientDisconnect:
-            raise bad_request("The body is incomplete.") from None
         finally:
             self._pending_bytes -= size
         return b"".join(parts)
@@ -170,11 +213,11 @@ class BodyReader:
         return HttpError(413, LimitExceededError(message), {"Connection": "close"})
 
 
-def _check_media_type(request: Request[Any]) -> None:
-    values = request.headers.getlist("content-type")
+def _check_media_type(headers: RequestHeaders) -> None:
+    values = headers.values(b"content-type")
     if len(values) != 1 or not _is_json(values[0]):
         raise bad_request("Unsupported Content-Type. Accepted: application/json in UTF-8.", 415)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get(b"content-encoding", "identity").lower() != "identity":
         raise bad_request("Unsupported Content-Encoding. Accepted: identity.", 415)
 
 
