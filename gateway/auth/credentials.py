@@ -21,9 +21,11 @@ class AwsCredentials:
     account_id: None
 
     def __init__(self, access_key: str, secret_key: str, token: str | None) -> None:
-        values = (access_key, None, secret_key, token)
-        for name, value in zip(self.__slots__, values, strict=True):
-            object.__setattr__(self, name, value)
+        set_once = object.__setattr__
+        set_once(self, "access_key", access_key)
+        set_once(self, "account_id", None)
+        set_once(self, "secret_key", secret_key)
+        set_once(self, "token", token)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("AwsCredentials are immutable")

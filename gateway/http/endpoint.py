@@ -85,7 +85,7 @@ class ClientDisconnectedError(Exception):
     """The client disconnected before the response."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Exchange:
     """A request, and what lasts from its head to the end of its response."""
 

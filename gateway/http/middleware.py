@@ -1,5 +1,6 @@
 """Middleware: request id, access log, metrics, tracing and CORS."""
 
+import random
 import re
 import time
 from collections.abc import Callable, Collection
@@ -7,19 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
-from uuid import uuid4
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
 
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.execution.engine import MASKED
 from gateway.http.responses import HttpError, bad_request, error_response
-from gateway.telemetry.logging import exception_fields
-from gateway.telemetry.metrics import OK, REQUEST_SECONDS, REQUESTS
+from gateway.telemetry.logging import exception_fields, log_context
+from gateway.telemetry.metrics import OK, REQUEST_SECONDS, requests_counter
 from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
 from gateway.upstream.values import RequestCost
 
@@ -51,7 +49,7 @@ MAX_HEADERS = 100
 HEADER_FRAMING_BYTES = 4
 """Colon, space and line end of each header."""
 
-REQUEST_ID = "X-Request-Id"
+REQUEST_ID = b"x-request-id"
 
 HEAD_TOO_LARGE = HttpError(
     431,
@@ -130,14 +128,21 @@ class RequestLog:
 
     def record_metrics(self, seconds: float) -> None:
         if self.is_graphql:
-            REQUESTS.labels(self.status, self.outcome).inc()
+            requests_counter(self.status, self.outcome).inc()
             REQUEST_SECONDS.observe(seconds)
 
 
 def request_log_of(scope: Scope) -> RequestLog:
     """Return the RequestLog of a request, made by the first call for it."""
-    request_log: RequestLog = scope.setdefault(REQUEST_LOG, RequestLog())
+    request_log: RequestLog | None = scope.get(REQUEST_LOG)
+    if request_log is None:
+        request_log = scope[REQUEST_LOG] = RequestLog()
     return request_log
+
+
+def new_request_id() -> str:
+    """Return a random id. It identifies a request in logs, and protects nothing."""
+    return f"{random.getrandbits(128):032x}"
 
 
 class AccessLogMiddleware:
@@ -162,25 +167,27 @@ class AccessLogMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_log = request_log_of(scope)
-        request_id = request_log.request_id = _request_id(scope)
         started = time.perf_counter()
+        sent_id, http_error = _read_head(scope)
+        request_id = sent_id or new_request_id()
+        header = (REQUEST_ID, request_id.encode())
+        request_log = request_log_of(scope)
+        request_log.request_id = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request_log.status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                message["headers"] = [*message["headers"], header]
             await send(message)
 
-        with bound_contextvars(request_id=request_id):
+        app = self.app if http_error is None else self._error_responses[http_error]
+        with log_context(request_id=request_id):
             try:
-                await self._respond(scope, receive, send_with_id)
+                await self._respond(app, scope, receive, send_with_id)
             finally:
                 _report(scope, request_log, time.perf_counter() - started)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        http_error = _head_error(scope)
-        app = self.app if http_error is None else self._error_responses[http_error]
+    async def _respond(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
         except Exception as error:  # noqa: BLE001  nothing further out can respond
@@ -205,23 +212,20 @@ def _report(scope: Scope, request_log: RequestLog, seconds: float) -> None:
     )
 
 
-def _head_error(scope: Scope) -> HttpError | None:
+def _read_head(scope: Scope) -> tuple[str | None, HttpError | None]:
+    """Return the request's own id if it is acceptable, and the error of its head as a whole."""
     headers = scope["headers"]
-    size, hosts = len(scope["path"]) + len(scope["query_string"]), 0
+    size = len(scope["path"]) + len(scope["query_string"]) + len(headers) * HEADER_FRAMING_BYTES
+    hosts, request_id = 0, None
     for name, value in headers:
-        size += len(name) + len(value) + HEADER_FRAMING_BYTES
-        hosts += name == b"host"
+        size += len(name) + len(value)
+        if name == b"host":
+            hosts += 1
+        elif name == REQUEST_ID and not request_id and _REQUEST_ID_PATTERN.fullmatch(value):
+            request_id = value.decode()
     if size > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
-        return HEAD_TOO_LARGE
-    return DUPLICATE_HOST if hosts > 1 else None
-
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID_PATTERN.fullmatch(value):
-            request_id: str = value.decode()
-            return request_id
-    return uuid4().hex
+        return request_id, HEAD_TOO_LARGE
+    return request_id, DUPLICATE_HOST if hosts > 1 else None
 
 
 class TracingMiddleware:
@@ -241,7 +245,7 @@ class TracingMiddleware:
         request_log = request_log_of(scope)
         token = SPAN.set(span)
         try:
-            with bound_contextvars(trace_id=span.trace_id):
+            with log_context(trace_id=span.trace_id):
                 await self.app(scope, receive, send)
         finally:
             SPAN.reset(token)

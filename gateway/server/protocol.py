@@ -10,11 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, cast
-from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import httptools
-from structlog.contextvars import bound_contextvars
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -24,9 +22,15 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from gateway.errors import LimitExceededError, OverloadedError
-from gateway.http.middleware import HEAD_TOO_LARGE, MAX_HEAD_BYTES, REQUEST_ID
+from gateway.http.middleware import (
+    HEAD_TOO_LARGE,
+    MAX_HEAD_BYTES,
+    REQUEST_ID,
+    new_request_id,
+)
 from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.server.sending import UnsentResponses
+from gateway.telemetry.logging import log_context
 from gateway.telemetry.metrics import REJECTIONS
 
 READ_SECONDS = 10
@@ -83,7 +87,7 @@ def raw_response(
     lines = [
         *headers,
         *response.raw_headers,
-        (REQUEST_ID.lower().encode(), request_id.encode()),
+        (REQUEST_ID, request_id.encode()),
         (b"connection", b"close"),
     ]
     head = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
@@ -311,8 +315,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _respond(self, http_error: HttpError) -> None:
-        request_id = uuid4().hex
-        with bound_contextvars(request_id=request_id):
+        request_id = new_request_id()
+        with log_context(request_id=request_id):
             self.logger.warning(http_error.error.message)
         headers = self.server_state.default_headers
         self.transport.write(raw_response(http_error, request_id, headers))

@@ -8,9 +8,13 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from queue import SimpleQueue
 from select import PIPE_BUF
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -47,18 +51,29 @@ FLUSH_SECONDS = 1.0
 """How long the end of the process waits for the last lines to be written."""
 
 
+_context: ContextVar[Mapping[str, str]] = ContextVar(
+    "fields of log lines", default=MappingProxyType({})
+)
+
+
+@contextmanager
+def log_context(**fields: str) -> Iterator[None]:
+    """Add these fields to the log lines of the block, and of tasks that it starts."""
+    token = _context.set({**_context.get(), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
 def configure_logs(level: str) -> None:
     """Write structlog's and the standard library's logs from `level` up to standard output."""
     writer = LogWriter(sys.stdout.fileno())
     atexit.register(writer.close)
     number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    shared: list[Any] = [structlog.processors.add_log_level, _add_context]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
+        processors=[*shared, _render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.BytesLoggerFactory(writer),  # type: ignore[arg-type]  # two methods suffice
         cache_logger_on_first_use=True,
@@ -70,7 +85,7 @@ def configure_logs(level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _replace_exception,
-                structlog.processors.JSONRenderer(serializer=_dumps),
+                _render_text,
             ],
         )
     )
@@ -193,5 +208,13 @@ def _replace_exception(
     return event
 
 
-def _dumps(value: Any, **_: Any) -> str:
-    return orjson.dumps(value, default=str).decode()
+def _add_context(_: Any, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    return {**_context.get(), **event, "timestamp": datetime.now(UTC)}
+
+
+def _render(_: Any, __: str, event: structlog.types.EventDict) -> bytes:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z)
+
+
+def _render_text(*event: Any) -> str:
+    return _render(*event).decode()
