@@ -3,17 +3,19 @@
 import asyncio
 import functools
 import time
+import types
 from collections import OrderedDict, deque
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
+    Generator,
     Hashable,
     Iterator,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from heapq import nlargest
 from operator import attrgetter
@@ -106,6 +108,39 @@ async def settle(
     return results
 
 
+async def guard_waiting(
+    coroutine: Coroutine[Any, Any, T], guard: Callable[[], AbstractAsyncContextManager[object]]
+) -> T:
+    """Return the result of a coroutine, which waits inside of a context manager if it has to wait.
+
+    Most requests are served without waiting. A timer or a task that could end a wait would cost
+    them more than they do themselves. The context manager must not wait when it is entered.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as completed:
+        result: T = completed.value
+        return result
+    async with guard():
+        return await _resume(coroutine, awaited)
+
+
+@types.coroutine
+def _resume(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """Return the result of a coroutine that waits for what it has `awaited` last."""
+    while True:
+        try:
+            try:
+                yield awaited
+            except BaseException as error:  # noqa: BLE001  it belongs to the coroutine
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(None)  # an event loop sends nothing else
+        except StopIteration as completed:
+            result: T = completed.value
+            return result
+
+
 class KeyedSemaphore(Generic[K]):
     """A semaphore per key, kept only while it is held or waited for."""
 
@@ -172,7 +207,8 @@ class CpuScheduler:
         token = _account.set(account)
         accounted = _AccountedCoroutine(account, coroutine)
         try:
-            await account.take_turn(begun=False)
+            if not account.has_turn():
+                await account.wait_turn(begun=False)
             result: T = await accounted
             return result
         finally:
@@ -225,13 +261,12 @@ class _Account:
     def grant(self, seconds: float) -> None:
         self.left = min(self.left + seconds, BURST_SECONDS)
 
-    async def take_turn(self, *, begun: bool) -> None:
-        """Continue at once if the caller has time left and nobody waits, else wait for a turn."""
+    def has_turn(self) -> bool:
+        """Return whether the caller has time left, and no task of theirs waits for more."""
         now = self.clock()
         self.grant((now - self._refilled_at) * UNCONTENDED_SHARE)
         self._refilled_at = now
-        if self.left <= 0 or self.waiting:
-            await self.wait_turn(begun=begun)
+        return self.left > 0 and not self.waiting
 
     async def wait_turn(self, *, begun: bool) -> None:
         """Continue at a turn in a later iteration.
@@ -302,8 +337,8 @@ async def take_turn(*, begun: bool = True) -> None:
     What has `begun` goes before what has not.
     """
     account = _account.get()
-    if account is not None:
-        await account.take_turn(begun=begun)
+    if account is not None and not account.has_turn():
+        await account.wait_turn(begun=begun)
 
 
 async def pause() -> None:

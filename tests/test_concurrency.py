@@ -1,8 +1,9 @@
-"""Single flight and keyed semaphore."""
+"""Single flight, guarded waits and keyed semaphore."""
 
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from gateway.concurrency import (
     KeyedSemaphore,
     SingleFlight,
+    guard_waiting,
 )
 
 Flight = SingleFlight[int]
@@ -267,3 +269,97 @@ async def test_a_semaphore_forgets_a_key_with_its_last_user() -> None:
     assert (semaphore._semaphores, semaphore._users) == ({}, {})
     async with semaphore.acquire(7):
         pass
+
+
+class Guard:
+    """Counts how often it is entered, and records with what it is left."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.left_with: list[type[BaseException] | None] = []
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[None]:
+        self.entered += 1
+        try:
+            yield
+        except BaseException as error:
+            self.left_with.append(type(error))
+            raise
+        self.left_with.append(None)
+
+
+async def computing() -> int:
+    return 1
+
+
+async def waiting() -> int:
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return await asyncio.wait_for(asyncio.shield(asyncio.create_task(computing())), 1)
+
+
+async def failing(*, waits: bool) -> int:
+    if waits:
+        await asyncio.sleep(0)
+    raise ZeroDivisionError
+
+
+async def forgiving() -> int:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)
+    return 2
+
+
+async def test_only_what_waits_is_guarded() -> None:
+    guard = Guard()
+    assert await guard_waiting(computing(), guard) == 1
+    assert guard.entered == 0
+
+    assert await guard_waiting(waiting(), guard) == 1
+    assert (guard.entered, guard.left_with) == (1, [None])
+
+
+async def test_an_exception_passes_the_guard_of_what_has_waited() -> None:
+    guard = Guard()
+    with pytest.raises(ZeroDivisionError):
+        await guard_waiting(failing(waits=False), guard)
+    assert guard.entered == 0
+
+    with pytest.raises(ZeroDivisionError):
+        await guard_waiting(failing(waits=True), guard)
+    assert guard.left_with == [ZeroDivisionError]
+
+
+async def test_a_guard_ends_the_wait() -> None:
+    call = Call()
+    with pytest.raises(TimeoutError):
+        await guard_waiting(call(), lambda: asyncio.timeout(0))
+    assert call.cancelled == 1
+
+
+async def test_cancellation_reaches_what_is_guarded() -> None:
+    guard, call = Guard(), Call()
+    task = asyncio.create_task(guard_waiting(call(), guard))
+    await call.running.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (call.cancelled, guard.left_with) == (1, [asyncio.CancelledError])
+
+    task = asyncio.create_task(guard_waiting(forgiving(), guard))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == 2
+
+
+async def test_what_is_guarded_is_closed_with_its_guard() -> None:
+    """As an event loop that ends closes what still waits."""
+    guard, call = Guard(), Call()
+    guarded = guard_waiting(call(), guard)
+    guarded.send(None)
+    guarded.close()
+    assert call.ended.is_set()
+    assert guard.left_with == [GeneratorExit]

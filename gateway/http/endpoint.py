@@ -20,7 +20,7 @@ from gateway.auth.authenticator import (
     RouterSecrets,
 )
 from gateway.auth.credentials import Caller
-from gateway.concurrency import CpuScheduler, take_turn
+from gateway.concurrency import CpuScheduler, guard_waiting, take_turn
 from gateway.errors import (
     LimitExceededError,
     OverloadedError,
@@ -28,7 +28,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.graph.context import Context
-from gateway.graph.execution.engine import Engine, GraphResult, WriteByGetError
+from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, WriteByGetError
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of
@@ -177,27 +177,31 @@ class Endpoint:
         _log_caller(exchange, claim)
         await exchange.slot.acquire(exchange.limit_key)
         options = self._options(exchange.headers)
-        try:
-            async with asyncio.timeout_at(exchange.deadline):
-                content = await self._read_content(exchange)
-        except TimeoutError:
-            raise _body_too_slow() from None
+        content = await self._read_content(exchange)
         # The body may have arrived long after the request's first turn, with those of many others.
         await take_turn(begun=False)
         parse = parse_body if exchange.method == "POST" else parse_query_string
         graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
-        read_only = exchange.method == "GET"
+        run = self._run(exchange, claim, options, graph_request)
         try:
-            async with cancel_on_disconnect(exchange.receive):
-                identity = await _identify(exchange, claim)
-                _log_caller(exchange, identity)
-                make_context = exchange.resources["make_context"]
-                context = make_context(identity, options, exchange.deadline)
-                exchange.log.cost = context.cost
-                return await self.engine.run(graph_request, context, read_only=read_only)
+            return await guard_waiting(run, lambda: cancel_on_disconnect(exchange.receive))
         except WriteByGetError:
             raise _method_not_allowed("GET executes queries only.", "POST") from None
+
+    async def _run(
+        self,
+        exchange: _Exchange,
+        claim: Claim,
+        options: RequestOptions,
+        graph_request: GraphRequest,
+    ) -> GraphResult:
+        identity = await _identify(exchange, claim)
+        _log_caller(exchange, identity)
+        context = exchange.resources["make_context"](identity, options, exchange.deadline)
+        exchange.log.cost = context.cost
+        read_only = exchange.method == "GET"
+        return await self.engine.run(graph_request, context, read_only=read_only)
 
     def _options(self, headers: RequestHeaders) -> RequestOptions:
         return RequestOptions(
@@ -209,7 +213,11 @@ class Endpoint:
     async def _read_content(self, exchange: _Exchange) -> bytes:
         """Return the body, or the query string."""
         if exchange.method == "POST":
-            return await self.body_reader.read(exchange.headers, exchange.receive)
+            body = self.body_reader.read(exchange.headers, exchange.receive)
+            try:
+                return await guard_waiting(body, lambda: asyncio.timeout_at(exchange.deadline))
+            except TimeoutError:
+                raise _body_too_slow() from None
         if exchange.method == "GET":
             return exchange.query_string
         raise _method_not_allowed(f"Method {exchange.method[:20]} is not supported.", METHODS)
