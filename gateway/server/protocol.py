@@ -29,7 +29,7 @@ from gateway.http.middleware import (
     new_request_id,
 )
 from gateway.http.responses import HttpError, bad_request, error_response
-from gateway.server.sending import UnsentResponses
+from gateway.server.sending import HeldWrites, UnsentResponses
 from gateway.telemetry.logging import log_context
 from gateway.telemetry.metrics import REJECTIONS
 
@@ -268,18 +268,21 @@ class HardenedProtocol(HttpToolsProtocol):
     async def _send(self, cycle: RequestResponseCycle, message: ASGISendEvent) -> None:
         """Send a part of a response; returns when the kernel has all of it.
 
-        uvicorn would complete a response whose client has not taken it.
+        The head is sent with the first part of the body. uvicorn would send it by itself, and
+        would complete a response whose client has not taken it.
         """
-        completes, body = False, b""
-        if message["type"] == "http.response.body":
-            body = message.get("body", b"")
-            completes = not message.get("more_body", False)
-            message = {"type": "http.response.body", "body": body, "more_body": True}
-        await cycle.send(message)
+        if message["type"] == "http.response.start":
+            cycle.transport = HeldWrites(self.transport)
+            await cycle.send(message)
+            return
+        body = cast("bytes", message.get("body", b""))
+        await cycle.send({"type": "http.response.body", "body": body, "more_body": True})
+        if isinstance(cycle.transport, HeldWrites):
+            cycle.transport = cycle.transport.release()
         if self.flow.write_paused:
             size = len(body) + cycle.expected_content_length
             await self._unsent.wait(self.transport, self.flow, size, self.write_seconds)
-        if completes:
+        if not message.get("more_body", False):
             await self._complete(cycle)
 
     async def _complete(self, cycle: RequestResponseCycle) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, ClassVar, cast
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
@@ -115,6 +116,43 @@ def test_pipelined_large_responses_arrive_in_order() -> None:
     assert len(body) == SIZE
     (response,) = parse_responses(following)
     assert response.status == 200
+
+
+class CountingTransport:
+    """Counts the writes that end in a system call each."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.writes = 0
+
+    def write(self, data: bytes) -> None:
+        self.writes += bool(data)
+        self._transport.write(data)
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.writes += 1
+        self._transport.writelines(parts)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class CountingProtocol(HardenedProtocol):
+    counted: ClassVar[list[CountingTransport]] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.counted.append(CountingTransport(transport))
+        super().connection_made(cast("Any", self.counted[-1]))
+
+
+def test_the_head_is_sent_with_the_first_part_of_the_body() -> None:
+    application = Application(parts=4)
+    with serve(application, http=CountingProtocol) as url, connect(url) as connection:
+        connection.sendall(KEPT + SMALL)
+        received = read_to_end(connection)
+
+    assert received.count(b"HTTP/1.1 200 ") == 2
+    assert CountingProtocol.counted[-1].writes == 4 + 1
 
 
 def test_the_response_to_a_head_request_has_no_body() -> None:
