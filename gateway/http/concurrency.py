@@ -44,7 +44,7 @@ class ConcurrencyLimiter:
         self._clock = clock
         self._slots = _Slots(max_in_flight, waiting_keys=CALLER_FRACTION)
         self._shared_slots = {key: _Slots(self._max_per_caller) for key in SHARED}
-        self._per_caller: Counter[bytes] = Counter()
+        self._per_caller: dict[bytes, int] = {}
         self._rejected_at: deque[float] = deque(maxlen=OVERLOAD_REJECTIONS)
         self.in_flight = 0
 
@@ -55,7 +55,7 @@ class ConcurrencyLimiter:
 
     async def acquire(self, key: bytes) -> None:
         """Take a slot in total."""
-        if not await self._slots.acquire(key):
+        if not (self._slots.take() or await self._slots.wait(key)):
             REJECTIONS.labels("concurrency").inc()
             self._rejected_at.append(self._clock())
             raise OverloadedError("The gateway is busy. Try again later.")
@@ -73,20 +73,21 @@ class ConcurrencyLimiter:
         # balancer avoid this replica.
         shared = self._shared_slots.get(key)
         if shared is not None:
-            if not await shared.acquire(key):
+            if not (shared.take() or await shared.wait(key)):
                 REJECTIONS.labels(SHARED[key]).inc()
                 raise OverloadedError(
                     "Too many concurrent requests without credentials that AWS has accepted "
                     "recently. Try again later."
                 )
             return
-        if self._per_caller[key] >= self._max_per_caller:
+        taken = self._per_caller.get(key, 0)
+        if taken >= self._max_per_caller:
             REJECTIONS.labels("caller_concurrency").inc()
             raise OverloadedError(
                 f"Too many concurrent requests of this caller. Accepted: {self._max_per_caller}. "
                 "Try again later."
             )
-        self._per_caller[key] += 1
+        self._per_caller[key] = taken + 1
 
     def release_part(self, key: bytes) -> None:
         if key in self._shared_slots:
@@ -136,16 +137,25 @@ class _Slots:
 
     def __init__(self, number: int, *, waiting_keys: int = 1) -> None:
         """Divide the queue by `waiting_keys`: one key may occupy one part of it."""
-        self._free = asyncio.Semaphore(number)
+        self._free = number
+        self._turns: deque[asyncio.Future[None]] = deque()
+        """Of those who wait; none does while a slot is free."""
         self._max_waiting = max(1, number // IN_FLIGHT_PER_WAITING)
         self._max_waiting_per_key = max(1, self._max_waiting // waiting_keys)
         self._waiting: Counter[bytes] = Counter()
 
-    async def acquire(self, key: bytes) -> bool:
-        """Return whether there is a slot within `WAIT_SECONDS`, and room to wait for it."""
-        if not self._free.locked():
-            await self._free.acquire()  # without suspending, so no other request comes between
-            return True
+    def take(self) -> bool:
+        """Take a slot; returns whether there is one."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self, key: bytes) -> bool:
+        """Take a slot that becomes free within `WAIT_SECONDS`.
+
+        Returns whether there is one, and room to wait for it.
+        """
         waiting = self._waiting
         if waiting.total() >= self._max_waiting or waiting[key] >= self._max_waiting_per_key:
             return False
@@ -153,7 +163,7 @@ class _Slots:
         WAITING.inc()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._free.acquire()
+                await self._wait_turn()
         except TimeoutError:
             return False
         finally:
@@ -163,5 +173,21 @@ class _Slots:
                 del waiting[key]
         return True
 
+    async def _wait_turn(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self.release()  # the slot was handed over before
+            raise
+
     def release(self) -> None:
-        self._free.release()
+        """Hand the slot over to the one who has waited longest, or free it."""
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

@@ -175,6 +175,21 @@ async def test_a_cancelled_request_frees_its_slot(*, admitted: bool) -> None:
     assert not limiter._slots._waiting
 
 
+async def test_a_request_that_is_cancelled_as_it_gets_its_slot_passes_it_on() -> None:
+    limiter = ConcurrencyLimiter(1)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(slot(limiter, b"a"))
+        cancelled = asyncio.create_task(enter(limiter, b"b"))
+        await asyncio.sleep(0)
+        await stack.aclose()
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+
+    assert cancelled.cancelled()
+    await enter(limiter, b"c")
+    assert limiter._slots._free == 1
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_many_rejections_mean_overload_for_a_while() -> None:
     clock = Clock(100.0)
