@@ -4,7 +4,7 @@ Source: RFC 9110 section 12.5.1 (`Accept`); GraphQL over HTTP, "Media Types" and
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -67,18 +67,21 @@ class RequestHeaders:
     The response depends on no other header, because no other one can be read here.
     """
 
-    __slots__ = ("items",)
+    __slots__ = ("_values", "items")
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.items = tuple([header for header in headers if header[0] in READ_HEADERS])
+        self._values: dict[bytes, list[str]] = {}
+        for name, value in self.items:
+            self._values.setdefault(name, []).append(value.decode("latin-1"))
 
-    def values(self, name: bytes) -> list[str]:
+    def values(self, name: bytes) -> Sequence[str]:
         """Return the values of all headers of one of these names, which is in lower case."""
-        return [value.decode("latin-1") for key, value in self.items if key == name]
+        return self._values.get(name, ())
 
     def get(self, name: bytes, default: str = "") -> str:
         """Return the first value, or the default."""
-        values = self.values(name)
+        values = self._values.get(name)
         return values[0] if values else default
 
     def __repr__(self) -> str:
@@ -215,15 +218,15 @@ class BodyReader:
 
 def _check_media_type(headers: RequestHeaders) -> None:
     values = headers.values(b"content-type")
-    if len(values) != 1 or not _is_json(values[0]):
+    is_short = len(values) == 1 and len(values[0]) <= MAX_CONTENT_TYPE_CHARACTERS
+    if not is_short or not _is_json(values[0]):
         raise bad_request("Unsupported Content-Type. Accepted: application/json in UTF-8.", 415)
     if headers.get(b"content-encoding", "identity").lower() != "identity":
         raise bad_request("Unsupported Content-Encoding. Accepted: identity.", 415)
 
 
+@lru_cache(maxsize=256)
 def _is_json(content_type: str) -> bool:
-    if len(content_type) > MAX_CONTENT_TYPE_CHARACTERS:
-        return False
     media, *parameters = (piece.strip().lower() for piece in content_type.split(";"))
     charsets = {
         value.strip('"')
