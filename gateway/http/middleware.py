@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.execution.engine import MASKED
 from gateway.http.responses import HttpError, bad_request, error_response
-from gateway.telemetry.logging import exception_fields, log_context
+from gateway.telemetry.logging import event_writer, exception_fields, log_context
 from gateway.telemetry.metrics import OK, REQUEST_SECONDS, requests_counter
 from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
 from gateway.upstream.values import RequestCost
@@ -158,6 +158,7 @@ class AccessLogMiddleware:
 
     def __init__(self, app: ASGIApp, cors: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> None:
         self.app = cors(app)
+        self._write_line, self._write_probe = event_writer("info"), event_writer("debug")
         self._error_responses = {
             http_error: cors(error_response(http_error))
             for http_error in (HEAD_TOO_LARGE, DUPLICATE_HOST, CRASHED)
@@ -185,7 +186,7 @@ class AccessLogMiddleware:
             try:
                 await self._respond(app, scope, receive, send_with_id)
             finally:
-                _report(scope, request_log, time.perf_counter() - started)
+                self._report(scope, request_log, time.perf_counter() - started)
 
     async def _respond(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -197,19 +198,20 @@ class AccessLogMiddleware:
             if not request_log.status:
                 await self._error_responses[CRASHED](scope, receive, send)
 
-
-def _report(scope: Scope, request_log: RequestLog, seconds: float) -> None:
-    request_log.status = request_log.status or CLIENT_CLOSED_REQUEST
-    request_log.record_metrics(seconds)
-    write = log.debug if scope["path"] in PROBE_PATHS else log.info
-    write(
-        "request",
-        method=scope["method"],
-        path=scope["path"][:MAX_LOGGED_PATH],
-        status=request_log.status,
-        ms=round(seconds * 1000, 1),
-        **request_log.log_fields(),
-    )
+    def _report(self, scope: Scope, request_log: RequestLog, seconds: float) -> None:
+        request_log.status = request_log.status or CLIENT_CLOSED_REQUEST
+        request_log.record_metrics(seconds)
+        write = self._write_probe if scope["path"] in PROBE_PATHS else self._write_line
+        write(
+            {
+                "event": "request",
+                "method": scope["method"],
+                "path": scope["path"][:MAX_LOGGED_PATH],
+                "status": request_log.status,
+                "ms": round(seconds * 1000, 1),
+                **request_log.log_fields(),
+            }
+        )
 
 
 def _read_head(scope: Scope) -> tuple[str | None, HttpError | None]:

@@ -142,7 +142,7 @@ class CountingProtocol(HardenedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self.counted.append(CountingTransport(transport))
-        super().connection_made(cast("Any", self.counted[-1]))
+        super().connection_made(cast("asyncio.Transport", self.counted[-1]))
 
 
 def test_the_head_is_sent_with_the_first_part_of_the_body() -> None:

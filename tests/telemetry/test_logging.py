@@ -1,6 +1,7 @@
 """Logs are one JSON object a line, without the text of exceptions."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -97,6 +98,19 @@ stdlib.warning("two %s\\n{\\"event\\": \\"forged\\"}", "a\\nb")
 stdlib.error("three", extra={"odd": object()})
 """
 
+TWICE = """
+import structlog
+from gateway.telemetry.logging import configure_logs, event_writer, log_context
+
+configure_logs("info")
+log = structlog.get_logger()
+with log_context(request_id="r"), log_context(trace_id="t"):
+    log.info("request", status=200, odd=object)
+    event_writer("info")({"event": "request", "status": 200, "odd": object})
+event_writer("debug")({"event": "too fine"})
+log.info("outside")
+"""
+
 
 def lines_of(code: str) -> list[Any]:
     done = subprocess.run(  # noqa: S603  a fixed program
@@ -133,6 +147,17 @@ def test_each_line_is_one_event() -> None:
 
     assert [line["level"] for line in lines] == ["info", "warning", "error"]
     assert lines[1]["event"] == 'two a\nb\n{"event": "forged"}'
+
+
+def test_lines_of_requests_are_like_all_others() -> None:
+    """They have the same level, fields and time, and the fields of their context."""
+    *lines, outside = lines_of(TWICE)
+    times = [line.pop("timestamp") for line in lines]
+
+    expected = {"level": "info", "event": "request", "status": 200, "odd": repr(object)}
+    assert lines == [{**expected, "request_id": "r", "trace_id": "t"}] * 2
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", each) for each in times)
+    assert (outside["event"], "request_id" in outside) == ("outside", False)
 
 
 def test_a_flood_of_one_message_is_limited() -> None:
