@@ -178,8 +178,6 @@ class Endpoint:
         await exchange.slot.acquire(exchange.limit_key)
         options = self._options(exchange.headers)
         content = await self._read_content(exchange)
-        # The body may have arrived long after the request's first turn, with those of many others.
-        await take_turn(begun=False)
         parse = parse_body if exchange.method == "POST" else parse_query_string
         graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
@@ -214,10 +212,7 @@ class Endpoint:
         """Return the body, or the query string."""
         if exchange.method == "POST":
             body = self.body_reader.read(exchange.headers, exchange.receive)
-            try:
-                return await guard_waiting(body, lambda: asyncio.timeout_at(exchange.deadline))
-            except TimeoutError:
-                raise _body_too_slow() from None
+            return await guard_waiting(body, lambda: _wait_for_body(exchange.deadline))
         if exchange.method == "GET":
             return exchange.query_string
         raise _method_not_allowed(f"Method {exchange.method[:20]} is not supported.", METHODS)
@@ -248,10 +243,18 @@ def _log_caller(exchange: _Exchange, claim: Claim) -> None:
         exchange.log.caller = claim.digest
 
 
-def _body_too_slow() -> HttpError:
-    message = "The body took longer to arrive than a request may take."
-    # The rest of the body is not read, so the connection cannot carry another request.
-    return HttpError(408, LimitExceededError(message), {"Connection": "close"})
+@asynccontextmanager
+async def _wait_for_body(deadline: float) -> AsyncIterator[None]:
+    """Wait until a deadline; then raises HttpError 408."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:
+        message = "The body took longer to arrive than a request may take."
+        # The rest of the body is not read, so the connection cannot carry another request.
+        raise HttpError(408, LimitExceededError(message), {"Connection": "close"}) from None
+    # The body arrived after the request's first turn, perhaps with those of many others.
+    await take_turn(begun=False)
 
 
 def _method_not_allowed(message: str, allowed: str) -> HttpError:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.execution.engine import MASKED
 from gateway.http.responses import HttpError, bad_request, error_response
-from gateway.telemetry.logging import event_writer, exception_fields, log_context
+from gateway.telemetry.logging import LogContext, event_writer, exception_fields
 from gateway.telemetry.metrics import OK, REQUEST_SECONDS, requests_counter
 from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
 from gateway.upstream.values import RequestCost
@@ -182,7 +182,7 @@ class AccessLogMiddleware:
             await send(message)
 
         app = self.app if http_error is None else self._error_responses[http_error]
-        with log_context(request_id=request_id):
+        with LogContext(request_id=request_id):
             try:
                 await self._respond(app, scope, receive, send_with_id)
             finally:
@@ -247,7 +247,7 @@ class TracingMiddleware:
         request_log = request_log_of(scope)
         token = SPAN.set(span)
         try:
-            with log_context(trace_id=span.trace_id):
+            with LogContext(trace_id=span.trace_id):
                 await self.app(scope, receive, send)
         finally:
             SPAN.reset(token)

@@ -30,7 +30,7 @@ from gateway.http.middleware import (
 )
 from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.server.sending import HeldWrites, UnsentResponses
-from gateway.telemetry.logging import log_context
+from gateway.telemetry.logging import LogContext
 from gateway.telemetry.metrics import REJECTIONS
 
 READ_SECONDS = 10
@@ -319,7 +319,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _respond(self, http_error: HttpError) -> None:
         request_id = new_request_id()
-        with log_context(request_id=request_id):
+        with LogContext(request_id=request_id):
             self.logger.warning(http_error.error.message)
         headers = self.server_state.default_headers
         self.transport.write(raw_response(http_error, request_id, headers))

@@ -66,7 +66,6 @@ class HeldWrites(asyncio.Transport):
     __slots__ = ("_parts", "_transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__()
         self._transport = transport
         self._parts: list[bytes | bytearray | memoryview] = []
 

@@ -8,8 +8,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from queue import SimpleQueue
@@ -56,14 +55,19 @@ _context: ContextVar[Mapping[str, str]] = ContextVar(
 )
 
 
-@contextmanager
-def log_context(**fields: str) -> Iterator[None]:
-    """Add these fields to the log lines of the block, and of tasks that it starts."""
-    token = _context.set({**_context.get(), **fields})
-    try:
-        yield
-    finally:
-        _context.reset(token)
+class LogContext:
+    """Adds fields to the log lines of a `with` block, and of tasks that it starts."""
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, **fields: str) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _context.set({**_context.get(), **self._fields})
+
+    def __exit__(self, *_: object) -> None:
+        _context.reset(self._token)
 
 
 def configure_logs(level: str) -> None:

@@ -100,11 +100,11 @@ stdlib.error("three", extra={"odd": object()})
 
 TWICE = """
 import structlog
-from gateway.telemetry.logging import configure_logs, event_writer, log_context
+from gateway.telemetry.logging import configure_logs, event_writer, LogContext
 
 configure_logs("info")
 log = structlog.get_logger()
-with log_context(request_id="r"), log_context(trace_id="t"):
+with LogContext(request_id="r"), LogContext(trace_id="t"):
     log.info("request", status=200, odd=object)
     event_writer("info")({"event": "request", "status": 200, "odd": object})
 event_writer("debug")({"event": "too fine"})
