@@ -184,19 +184,14 @@ class AccessLogMiddleware:
         app = self.app if http_error is None else self._error_responses[http_error]
         with LogContext(request_id=request_id):
             try:
-                await self._respond(app, scope, receive, send_with_id)
+                await app(scope, receive, send_with_id)
+            except Exception as error:  # noqa: BLE001  nothing further out can respond
+                request_log.outcome = InternalError.code
+                log.error("request crashed", **exception_fields(error))  # noqa: TRY400  its text may hold secrets
+                if not request_log.status:
+                    await self._error_responses[CRASHED](scope, receive, send_with_id)
             finally:
                 self._report(scope, request_log, time.perf_counter() - started)
-
-    async def _respond(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001  nothing further out can respond
-            request_log = request_log_of(scope)
-            request_log.outcome = InternalError.code
-            log.error("request crashed", **exception_fields(error))  # noqa: TRY400  its text may hold secrets
-            if not request_log.status:
-                await self._error_responses[CRASHED](scope, receive, send)
 
     def _report(self, scope: Scope, request_log: RequestLog, seconds: float) -> None:
         request_log.status = request_log.status or CLIENT_CLOSED_REQUEST

@@ -2,11 +2,15 @@
 
 import contextlib
 import select
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from starlette.types import Receive
 
 from gateway.dev import aws_headers
+from gateway.http import endpoint
+from gateway.http.endpoint import cancel_on_disconnect
 from gateway.sandbox import CALLERS
 from gateway.server.protocol import LINGER_BYTES, HardenedProtocol
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
@@ -213,6 +217,25 @@ def test_responses_are_private_and_have_a_request_id(gateway: Gateway) -> None:
         assert answer.headers["cache-control"] == "private, no-store"
         assert (answer.headers["x-request-id"] == sent) == kept
         assert len(answer.headers["x-request-id"]) <= 64
+
+
+def test_the_client_is_watched_only_while_a_request_waits(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = []
+
+    def watch(receive: Receive) -> AbstractAsyncContextManager[None]:
+        watched.append(receive)
+        return cancel_on_disconnect(receive)
+
+    monkeypatch.setattr(endpoint, "cancel_on_disconnect", watch)
+    with gateway_over(sandbox) as gateway:
+        for _ in range(10):
+            assert gateway.ask("{ __typename }").data
+        assert len(watched) < 10  # one that is slow gives way to others, and waits
+        watched.clear()
+        assert gateway.ask(JOBS).data
+        assert len(watched) == 1
 
 
 def test_without_introspection_the_schema_is_hidden(sandbox: Sandbox) -> None:
