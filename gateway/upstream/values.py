@@ -1,13 +1,15 @@
 """The values that pass between the graph and the upstream: requests, results and their cost."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from gateway.upstream.model import parse_item, parse_list
 from gateway.upstream.projection import Projection
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Item: TypeAlias = Mapping[str, Any]
@@ -17,6 +19,12 @@ PAGE_SIZE = 100
 """The upstream's maximum, so that one cached page serves every `first`."""
 
 MAX_REQUEST_IDS = 100
+
+MAX_DERIVED = 16
+"""What is derived from the rows of a page and kept with it. The least recently used is dropped."""
+
+DERIVED_OVERHEAD = 300
+"""Bytes that each of these takes at most beside the value: its key and its table slots."""
 
 
 class UpstreamRequest(Protocol[T_co]):
@@ -44,27 +52,108 @@ class UpstreamRequest(Protocol[T_co]):
         """Restore a result from what orjson made of it for the cache."""
 
 
-@dataclass(frozen=True, slots=True)
+class Derived:
+    """What is computed of the rows of a page, for its later readers: they must not modify it."""
+
+    __slots__ = ("_kept", "on_growth")
+
+    def __init__(self) -> None:
+        self.on_growth: Callable[[int], None] | None = None
+        self._kept: dict[Hashable, tuple[Any, int]] = {}
+        """Key -> value and weight, least recently used first."""
+
+    def get(self, key: Hashable, compute: Callable[[], T], weigh: Callable[[T], int]) -> T:
+        found = self._kept.pop(key, None)
+        if found is not None:
+            self._kept[key] = found
+            known: T = found[0]
+            return known
+        value = compute()
+        self._keep(key, value, weigh(value))
+        return value
+
+    def mark_used(self, key: Hashable) -> bool:
+        """Return whether the key has a value, or was marked before."""
+        if key in self._kept:
+            return True
+        # The hash, because the names in a key may be long. Two keys with the same do no harm.
+        marker = hash(key)
+        if marker in self._kept:
+            self._drop(marker)
+            return True
+        self._keep(marker, None, 0)
+        return False
+
+    def _keep(self, key: Hashable, value: Any, weight: int) -> None:
+        weight += DERIVED_OVERHEAD
+        self._kept[key] = value, weight
+        self._report(weight)
+        if len(self._kept) > MAX_DERIVED:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Hashable) -> None:
+        _, weight = self._kept.pop(key)
+        self._report(-weight)
+
+    def _report(self, change: int) -> None:
+        if self.on_growth is not None:
+            self.on_growth(change)
+
+
+@dataclass(slots=True)
 class Page:
     """One response of a List operation. It may be short or empty and still carry a token."""
 
     items: list[Item]
     next_token: str | None
-    _rows: dict[object, dict[Hashable, int]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _derived: Derived = field(default_factory=Derived, init=False, repr=False, compare=False)
+
+    @property
+    def on_growth(self) -> Callable[[int], None] | None:
+        """Called with each change of the bytes that are kept of what is derived from the rows.
+
+        None unless the page is in a cache that counts them.
+        """
+        return self._derived.on_growth
+
+    @on_growth.setter
+    def on_growth(self, report: Callable[[int], None] | None) -> None:
+        self._derived.on_growth = report
+
+    def derive(self, key: Hashable, compute: Callable[[], T], weigh: Callable[[T], int]) -> T:
+        """Return what `compute` returns, which depends on the rows and the key only.
+
+        It is kept with the page, and must not be modified. `weigh` returns its size in bytes, any
+        text in the key included.
+        """
+        return self._derived.get(key, compute, weigh)
+
+    def derive_if_reread(
+        self, key: Hashable, compute: Callable[[], T], weigh: Callable[[T], int]
+    ) -> T | None:
+        """Do as `derive` does, from the second time on; None the first time.
+
+        Most pages are read once, and not always in whole.
+        """
+        return self.derive(key, compute, weigh) if self._derived.mark_used(key) else None
 
     def row_of(self, key: K, key_of: Callable[[Item], K]) -> int | None:
         """Return the first row with this key; None if there is none.
 
         The rows are indexed once for each function `key_of`.
         """
-        rows = self._rows.get(key_of)
-        if rows is None:
-            rows = self._rows[key_of] = {}
-            for row, item in enumerate(self.items):
-                rows.setdefault(key_of(item), row)
-        return rows.get(key)
+
+        def index_rows() -> dict[K, int]:
+            # Backwards, so that the first row with a key stays.
+            rows = range(len(self.items))
+            return {key_of(self.items[row]): row for row in reversed(rows)}
+
+        return self.derive(("rows", key_of), index_rows, sizes).get(key)
+
+
+def sizes(values: Iterable[object]) -> int:
+    """Return the bytes of a collection of strings, bytes or the like, as `derive` needs them."""
+    return getsizeof(values) + sum(map(getsizeof, values))
 
 
 @dataclass(frozen=True, slots=True)
