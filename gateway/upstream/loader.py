@@ -1,7 +1,7 @@
 """Reads for one request: each page and object once, within call budgets and a deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -125,6 +125,10 @@ class RequestLoader:
         One response shows an object in one state only (Relay: Global Object Identification).
         """
         return self._first_seen.setdefault(key, item)
+
+    def first_seen_all(self, keys: Iterable[str], items: Iterable[Item]) -> list[Item]:
+        """Do for each key and item as `first_seen` does."""
+        return list(map(self._first_seen.setdefault, keys, items))
 
     async def _load(
         self,

@@ -115,7 +115,7 @@ class EdgeBatch(Batch):
         path: Path,
     ) -> None:
         super().__init__()
-        items = [listed.item for listed in page.items]
+        items = page.items
         grouped = executor.collect_subfields(edge_type, selected).grouped_field_set
         for response_name, nodes in grouped.items():
             match nodes[0].node.name.value:
@@ -260,7 +260,7 @@ class _CursorColumn(Column):
         self._page = page
 
     def values(self, start: int, stop: int) -> Sequence[str]:
-        return list(map(self._page.cursor, self._page.items[start:stop]))
+        return [each.decode() for each in self._page.cursors(start, stop)]
 
 
 class _NodeColumn(Column):

@@ -201,11 +201,10 @@ class ObjectExecutor(Executor[Any]):
         page: PageResult,
     ) -> AwaitableOrValue[orjson.Fragment]:
         row_type = cast("GraphQLObjectType", get_named_type(return_type))
-        resource, count = page.source.resource, len(page.items)
+        resource, count = page.source.resource, len(page)
         batch: Batch
         if row_type.name == resource.name:
-            items = [listed.item for listed in page.items]
-            batch = ObjectBatch(self, resource, selected, items, path.add_key)
+            batch = ObjectBatch(self, resource, selected, page.items, path.add_key)
         else:
             batch = EdgeBatch(self, row_type, selected, page, path)
         if batch.needs_loading or count * batch.size > SMALL_BATCH_VALUES:

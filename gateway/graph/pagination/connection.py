@@ -3,9 +3,10 @@
 Source: Relay's Cursor Connections specification.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import strawberry
 from graphql import (
@@ -36,11 +37,9 @@ from gateway.graph.pagination.pager import (
 )
 from gateway.graph.types.resource_type import FieldCost, costly
 from gateway.upstream.loader import BudgetSpentError
-from gateway.upstream.values import Item, Listing, Page, PageRequest
+from gateway.upstream.values import Item, Listing, Page, PageRequest, sizes
 
 T = TypeVar("T")
-
-Predicate = Callable[[Item], bool]
 
 _FIRST = (
     f"Returns up to this many items from the front: 0 to {MAX_FIRST}. {DEFAULT_FIRST} if `last` is "
@@ -111,6 +110,14 @@ class Connection(Generic[T]):
         return await count_items(self.page.source)
 
 
+class Predicate(NamedTuple):
+    """A condition on one value of an item."""
+
+    read: Callable[[Item], Any]
+    """Reads the value. What it returns of a page's items is kept with the page, by function."""
+    accepts: Callable[[Any], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
     """A filter of items; two filters have the same `key` if and only if they are equal."""
@@ -118,8 +125,16 @@ class ItemFilter:
     predicates: tuple[Predicate, ...]
     key: str
 
-    def matches(self, item: Item) -> bool:
-        return all(predicate(item) for predicate in self.predicates)
+    def matching(self, page: Page, rows: Sequence[int]) -> Sequence[int]:
+        """Return which of these rows of a page pass the filter."""
+        for read, accepts in self.predicates:
+            values = page.derive(("values", read), partial(_read_all, read, page), sizes)
+            rows = [row for row in rows if accepts(values[row])]
+        return rows
+
+
+def _read_all(read: Callable[[Item], Any], page: Page) -> list[Any]:
+    return list(map(read, page.items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +208,8 @@ class _ConnectionExtension(FieldExtension):
             digest, first=first, after=after, last=last, before=before
         )
         load = _page_loader(info, listing, page_arguments.after, nested=self._nested)
-        matches = filtered.matches if filtered else None
-        source_list = UpstreamList(digest, resource, load, matches)
+        matching = filtered.matching if filtered else None
+        source_list = UpstreamList(digest, resource, load, matching)
         return await _connect(info, page_arguments, source_list)
 
 
@@ -235,14 +250,15 @@ async def _connect(info: Info, arguments: PageArguments, source: UpstreamList) -
         arguments.last is not None and _selects(raw_info, "pageInfo", "hasPreviousPage")
     )
     page = await paginate(arguments, source, look_around=look_around)
-    loader, key_of = info.context.loader, source.resource.key_of
+    loader = info.context.loader
     loader.cost.scanned += page.scanned
     if page.resume is not None:
         info.context.record_stopped_walk(raw_info.path.as_list(), page.scanned)
-    for index, listed in enumerate(page.items):
-        seen = loader.first_seen(key_of(listed.item), listed.item)
-        if seen is not listed.item:
-            page.items[index] = listed._replace(item=seen)
+    key_of = source.resource.key_of
+    page.parts = [
+        part.with_items(loader.first_seen_all(map(key_of, part.items), part.items))
+        for part in page.parts
+    ]
     return Connection(page=page)
 
 

@@ -14,7 +14,7 @@ itself, the long one once per page, without unused bits: no other text decodes t
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -35,6 +35,7 @@ _HEAD = Struct(f">B{DIGEST_BYTES}s3s")
 _TAIL = Struct(f">H{DIGEST_BYTES}s")
 _TAIL_BYTES = _TAIL.size + DIGEST_BYTES
 _GROUP = 3
+_TAIL_CHARACTERS = _TAIL_BYTES // _GROUP * 4
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -72,24 +73,32 @@ def listing_digest(listing: Listing, filter_key: str = "") -> bytes:
 class PageCursors:
     """Encodes the cursors of one page; their common part is encoded once."""
 
-    __slots__ = ("_common", "_hash")
+    __slots__ = ("_hash", "common")
 
     def __init__(self, list_digest: bytes, token: str | None) -> None:
         common = _common_part(list_digest, token)
-        self._common = _base64url(common)
+        self.common = _base64url(common)
+        """What all cursors of the page begin with."""
         self._hash = blake2b(common, digest_size=DIGEST_BYTES)
 
-    def encode(self, offset: int, item: bytes) -> str:
-        """Encode the position with this offset and item, as in CursorPosition."""
-        tail = _TAIL.pack(offset, item)
-        checksum = self._hash.copy()
-        checksum.update(tail)
-        return self._common + _base64url(tail + checksum.digest())
+    def tails(self, offsets: Iterable[int], items: Iterable[bytes]) -> list[bytes]:
+        """Encode positions, with offset and item as in CursorPosition, without the common part."""
+        parts: list[bytes] = []
+        for tail in map(_TAIL.pack, offsets, items):
+            checksum = self._hash.copy()
+            checksum.update(tail)
+            parts += tail, checksum.digest()
+        # All at once takes a fifth of the time of one after the other.
+        encoded = _base64url(b"".join(parts))
+        size = _TAIL_CHARACTERS
+        return [encoded[start : start + size] for start in range(0, len(encoded), size)]
 
 
 def encode_cursor(list_digest: bytes, position: CursorPosition) -> str:
     """Encode a position in the list with this digest."""
-    return PageCursors(list_digest, position.token).encode(position.offset, position.item)
+    cursors = PageCursors(list_digest, position.token)
+    (tail,) = cursors.tails([position.offset], [position.item])
+    return (cursors.common + tail).decode()
 
 
 def decode_cursor(list_digest: bytes, text: str, *, argument: str) -> CursorPosition:
@@ -117,9 +126,9 @@ def decode_cursor(list_digest: bytes, text: str, *, argument: str) -> CursorPosi
     return position
 
 
-def _base64url(raw: bytes) -> str:
-    # base64.urlsafe_b64encode takes twice as long, which matters for a hundred edges.
-    return b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
+def _base64url(raw: bytes) -> bytes:
+    # base64.urlsafe_b64encode takes twice as long.
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE)
 
 
 def _common_part(list_digest: bytes, token: str | None) -> bytes:

@@ -5,10 +5,9 @@ the upstream through `UpstreamList.load` only.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import NamedTuple, Self
+from typing import Self
 
 from gateway.errors import (
     BadUserInputError,
@@ -22,8 +21,8 @@ from gateway.graph.pagination.cursor import (
     decode_cursor,
     digest_by,
     encode_cursor,
-    item_digest,
 )
+from gateway.graph.pagination.rows import PageRows, cut
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import BudgetSpentError, DeadlineError
 from gateway.upstream.model import check_not_repeated
@@ -84,17 +83,8 @@ class UpstreamList:
     resource: ResourceType
     load: Callable[[str | None], Awaitable[Page]]
     """Returns the page of a token (None: the first). May raise BudgetSpentError, DeadlineError."""
-    matches: Callable[[Item], bool] | None = None
-    """Whether an item passes the filter, if there is one."""
-
-
-class ListedItem(NamedTuple):
-    """An item with its place: the token of its page (None: the first), the page, the row in it."""
-
-    token: str | None
-    page: Page
-    row: int
-    item: Item
+    matching: Callable[[Page, range], Sequence[int]] | None = None
+    """Returns which of these rows of a page pass the filter, if there is one."""
 
 
 @dataclass(slots=True)
@@ -102,39 +92,83 @@ class PageResult:
     """A page of a connection, and the cursors of its items."""
 
     source: UpstreamList
-    items: list[ListedItem]
+    parts: list[PageRows]
     has_next: bool
     has_previous: bool
     resume: CursorPosition | None = None
     """Where to continue if the budget or the deadline ended the walk before the page was full."""
     scanned: int = 0
     """How many items were read."""
-    _cursors: dict[str | None, PageCursors] = field(default_factory=dict)
+    _encoders: dict[str | None, PageCursors] = field(default_factory=dict)
 
-    def cursor(self, listed: ListedItem) -> str:
-        """Return the cursor of the position after an item.
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def items(self) -> list[Item]:
+        return [item for part in self.parts for item in part.items]
+
+    def rows(self, start: int, stop: int) -> Iterator[PageRows]:
+        """Yield the items with these indexes, as rows of upstream pages."""
+        return cut(self.parts, start, stop)
+
+    def cursors(self, start: int, stop: int) -> list[bytes]:
+        """Return the cursors of the positions after the items with these indexes.
 
         After the last item of an upstream page that is the start of the next one, so that
         continuing there costs one upstream call.
         """
-        # A CursorPosition per row would take noticeable time.
-        token, offset = listed.token, listed.row + 1
-        if offset == len(listed.page.items) and listed.page.next_token is not None:
-            token, offset = listed.page.next_token, 0
-        cursors = self._cursors.get(token)
-        if cursors is None:
-            cursors = self._cursors[token] = PageCursors(self.source.digest, token)
-        return cursors.encode(offset, item_digest(self.source.resource.key_of(listed.item)))
+        cursors: list[bytes] = []
+        for rows in self.rows(start, stop):
+            key = "cursors", self.source.digest, rows.token
+            tails = rows.derive(key, self._tails)
+            common = self._encoder(rows.token).common
+            cursors += [common + tail for tail in tails]
+            if rows.ends_page:
+                cursors[-1] = self._encoder(rows.page.next_token).common + tails[-1]
+        return cursors
 
     @property
     def start_cursor(self) -> str | None:
-        return self.cursor(self.items[0]) if self.items else None
+        return self._cursor(self.parts[0].slice(0, 1)) if self.parts else None
 
     @property
     def end_cursor(self) -> str | None:
         if self.resume is not None:
             return encode_cursor(self.source.digest, self.resume)
-        return self.cursor(self.items[-1]) if self.items else None
+        if not self.parts:
+            return None
+        last = self.parts[-1]
+        return self._cursor(last.slice(len(last) - 1, len(last)))
+
+    def _cursor(self, row: PageRows) -> str:
+        token = row.page.next_token if row.ends_page else row.token
+        (tail,) = self._encode(row, list(map(self._digest_of, row.items)))
+        return (self._encoder(token).common + tail).decode()
+
+    def _tails(self, rows: PageRows) -> list[bytes]:
+        digest_of = self._digest_of
+        digests = rows.derive(digest_of, lambda rows: list(map(digest_of, rows.items)))
+        return self._encode(rows, digests)
+
+    def _encode(self, rows: PageRows, digests: Sequence[bytes]) -> list[bytes]:
+        offsets = [index + 1 for index in rows.indexes]
+        if not rows.ends_page:
+            return self._encoder(rows.token).tails(offsets, digests)
+        return [
+            *self._encoder(rows.token).tails(offsets[:-1], digests[:-1]),
+            *self._encoder(rows.page.next_token).tails([0], digests[-1:]),
+        ]
+
+    @property
+    def _digest_of(self) -> Callable[[Item], bytes]:
+        return digest_by(self.source.resource.key_of)
+
+    def _encoder(self, token: str | None) -> PageCursors:
+        encoder = self._encoders.get(token)
+        if encoder is None:
+            encoder = self._encoders[token] = PageCursors(self.source.digest, token)
+        return encoder
 
 
 async def paginate(
@@ -159,7 +193,8 @@ async def count_items(source: UpstreamList) -> int | None:
     try:
         while True:
             page = await source.load(token)
-            total += sum(1 for item in page.items if not source.matches or source.matches(item))
+            rows = range(len(page.items))
+            total += len(source.matching(page, rows) if source.matching else rows)
             token = page.next_token
             if token is None:
                 return total
@@ -172,21 +207,24 @@ async def _forward(
     walk: "Walk", arguments: PageArguments, first: int, *, look_around: bool
 ) -> PageResult:
     limit = first + LOOKAHEAD if look_around else first
-    items: list[ListedItem] = []
+    parts: list[PageRows] = []
+    total = 0
     resume = None
     try:
-        while len(items) < limit and not walk.ended:
-            items.extend(await walk.next_items(limit - len(items)))
+        while total < limit and not walk.ended:
+            found = await walk.next_rows(limit - total)
+            parts.append(found)
+            total += len(found)
     except DeadlineError:
-        if not items:
+        if not total:
             raise
         resume = walk.position()
     except BudgetSpentError:
         resume = walk.position()
     return PageResult(
         walk.source,
-        items[:first],
-        has_next=resume is not None or len(items) > first,
+        [*cut(parts, 0, first)],
+        has_next=resume is not None or total > first,
         has_previous=arguments.after is not None and arguments.after.item != NO_ITEM,
         resume=resume,
         scanned=walk.scanned,
@@ -198,21 +236,25 @@ async def _backward(
 ) -> PageResult:
     """Read from the front, as AWS lists forward only, and keep the last items."""
     first, end = arguments.first, _stop_after(arguments, last, look_around=look_around)
-    items: deque[ListedItem] = deque(maxlen=last)
-    total = 0
+    parts: deque[PageRows] = deque()
+    total = kept = 0
     try:
         while (end is None or total < end) and not walk.ended:
-            for listed in await walk.next_items():
-                if first is None or total < first:
-                    items.append(listed)
-                total += 1
+            found = await walk.next_rows()
+            stop = len(found) if first is None else first - total
+            total += len(found)
+            for part in cut([found], 0, stop):
+                parts.append(part)
+                kept += len(part)
+            while parts and kept - len(parts[0]) >= last:
+                kept -= len(parts.popleft())
     except BudgetSpentError as error:
         raise LimitExceededError(
             f"`last` reads the list from its start, and the list is too long: {error.message}"
         ) from error
     return PageResult(
         walk.source,
-        list(items),
+        [*cut(parts, kept - last, kept)],
         has_next=walk.stopped_at_before if first is None else total > first,
         has_previous=total > last,
     )
@@ -251,11 +293,11 @@ class Walk:
             return self._after
         return CursorPosition(self._token, 0, self._last_item)
 
-    async def next_items(self, limit: int | None = None) -> list[ListedItem]:
-        """Return the items of the next page, perhaps none; the last page sets `ended`.
+    async def next_rows(self, limit: int | None = None) -> PageRows:
+        """Return the rows of the next page, perhaps none; the last page sets `ended`.
 
         With a `limit` the rest of the page is dropped, so the walk must not be continued after
-        that many items.
+        that many rows.
 
         Raises InvalidCursorError if the list ends before the item of `before`,
         UpstreamInvalidResponseError if AWS repeats a token.
@@ -266,22 +308,16 @@ class Walk:
         page = await self.source.load(self._token)
         stop = await self._find_stop(page, start)
         end = len(page.items) if stop is None else stop
-        items = self._matching(page, range(start, end), limit)
+        indexes: Sequence[int] = range(start, end)
+        if self.source.matching is not None:
+            indexes = self.source.matching(page, range(start, end))
+        rows = PageRows.of(self._token, page, indexes[:limit])
         self.scanned += max(end - start, 0)
         self._after = None
         if end > start:
             self._last_item = self._digest_of(page.items[end - 1])
         self._advance(page, stop)
-        return items
-
-    def _matching(self, page: Page, indexes: range, limit: int | None) -> list[ListedItem]:
-        token, items, matches = self._token, page.items, self.source.matches
-        found = (
-            ListedItem(token, page, index, items[index])
-            for index in indexes
-            if matches is None or matches(items[index])
-        )
-        return list(islice(found, limit))
+        return rows
 
     def _advance(self, page: Page, stop: int | None) -> None:
         if stop is not None:

@@ -1,5 +1,6 @@
 """The filter of the job list, which AWS does not support: the gateway applies it itself."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import strawberry
@@ -52,20 +53,20 @@ def item_filter(arguments: AudienceGenerationJobFilter | None) -> ItemFilter | N
     if arguments.status:
         statuses = frozenset(arguments.status)
         names = ",".join(sorted(status.name for status in statuses))
-        predicates[f"status={names}"] = lambda item: (
-            enum_member(AudienceGenerationJobStatus, item["status"]) in statuses
-        )
+        predicates[f"status={names}"] = Predicate(_status, statuses.__contains__)
     if arguments.name_contains:
         part = _check_substring("nameContains", "name", arguments.name_contains).casefold()
-        predicates[f"nameContains={part}"] = lambda item: part in item["name"].casefold()
+        predicates[f"nameContains={part}"] = Predicate(_name, lambda name: part in name)
     if arguments.started_by is not None:
         account = _check_value("startedBy", arguments.started_by)
-        predicates[f"startedBy={account}"] = lambda item: item.get("startedBy") == account
+        predicates[f"startedBy={account}"] = Predicate(
+            _started_by, lambda started_by: started_by == account
+        )
     predicates |= _between(
-        "created", "createTime", arguments.created_after, arguments.created_before
+        "created", _create_time, arguments.created_after, arguments.created_before
     )
     predicates |= _between(
-        "updated", "updateTime", arguments.updated_after, arguments.updated_before
+        "updated", _update_time, arguments.updated_after, arguments.updated_before
     )
     return ItemFilter(tuple(predicates.values()), "\n".join(predicates)) if predicates else None
 
@@ -87,7 +88,7 @@ def _check_substring(field: str, member: str, value: str) -> str:
 
 
 def _between(
-    name: str, member: str, after: DateTime | None, before: DateTime | None
+    name: str, read: Callable[[Item], datetime], after: DateTime | None, before: DateTime | None
 ) -> dict[str, Predicate]:
     start, end = (None if each is None else parse_datetime(each) for each in (after, before))
     if start is not None and end is not None and start >= end:
@@ -96,11 +97,31 @@ def _between(
         )
     predicates: dict[str, Predicate] = {}
     if start is not None:
-        predicates[f"{name}After={start.timestamp()}"] = lambda item: _time(item, member) > start
+        predicates[f"{name}After={start.timestamp()}"] = Predicate(read, lambda time: time > start)
     if end is not None:
-        predicates[f"{name}Before={end.timestamp()}"] = lambda item: _time(item, member) < end
+        predicates[f"{name}Before={end.timestamp()}"] = Predicate(read, lambda time: time < end)
     return predicates
 
 
-def _time(item: Item, member: str) -> datetime:
-    return datetime.fromisoformat(item[member])
+# What the predicates compare, parsed once for each page.
+
+
+def _status(item: Item) -> AudienceGenerationJobStatus:
+    return enum_member(AudienceGenerationJobStatus, item["status"])
+
+
+def _name(item: Item) -> str:
+    name: str = item["name"]
+    return name.casefold()
+
+
+def _started_by(item: Item) -> str | None:
+    return item.get("startedBy")
+
+
+def _create_time(item: Item) -> datetime:
+    return datetime.fromisoformat(item["createTime"])
+
+
+def _update_time(item: Item) -> datetime:
+    return datetime.fromisoformat(item["updateTime"])

@@ -1,6 +1,6 @@
 """Upstream lists for tests: pages of any shape, each loaded once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -30,12 +30,16 @@ class Keyed:
 def listed(
     load: Callable[[str | None], Awaitable[Page]], matches: Callable[[Item], bool] | None = None
 ) -> UpstreamList:
-    return UpstreamList(DIGEST, cast("ResourceType", Keyed()), load, matches)
+    def matching(page: Page, rows: Sequence[int]) -> Sequence[int]:
+        return [row for row in rows if matches is None or matches(page.items[row])]
+
+    return UpstreamList(DIGEST, cast("ResourceType", Keyed()), load, matches and matching)
 
 
 def position_after(page: PageResult, index: int) -> CursorPosition:
     """Return the position in the cursor of an item."""
-    return decode_cursor(DIGEST, page.cursor(page.items[index]), argument="after")
+    (text,) = page.cursors(index, index + 1)
+    return decode_cursor(DIGEST, text.decode(), argument="after")
 
 
 @dataclass

@@ -110,8 +110,19 @@ def test_a_cursor_is_valid_for_its_own_list_only(other: Listing, position: Curso
 
 def test_the_cursors_of_a_page_have_a_common_prefix() -> None:
     """This makes responses compress well."""
-    writer = PageCursors(LISTING, "a token of the upstream")
-    one, two = writer.encode(1, item_digest("a")), writer.encode(2, item_digest("b"))
-    assert one != two
-    assert one[:-24] == two[:-24]
-    assert len(one) - 24 > len("a token of the upstream")
+    token = "a token of the upstream"
+    cursors = PageCursors(LISTING, token)
+    digests = [item_digest("a"), item_digest("b")]
+    texts = [(cursors.common + tail).decode() for tail in cursors.tails([1, 2], digests)]
+    positions = [CursorPosition(token, *each) for each in zip([1, 2], digests, strict=True)]
+    assert texts == [encode_cursor(LISTING, each) for each in positions]
+    assert texts[0][:-24] == texts[1][:-24] == cursors.common.decode()
+    assert len(cursors.common) > len(token)
+
+
+def test_the_encoding_has_not_changed() -> None:
+    """Clients keep cursors, so those of earlier versions of the gateway must stay valid."""
+    position = CursorPosition("a token of the upstream", 99, item_digest("arn"))
+    assert encode_cursor(b"list" * 2, position) == (
+        "AWxpc3RsaXN0AAAXYSB0b2tlbiBvZiB0aGUgdXBzdHJlYW0AAGOt-uXVxavI3jDKIVBT1QCM"
+    )

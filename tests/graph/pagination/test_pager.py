@@ -39,7 +39,7 @@ amounts = st.integers(0, 12)
 
 
 def keys(taken: PageResult) -> list[str]:
-    return [key_of(each.item) for each in taken.items]
+    return [key_of(each) for each in taken.items]
 
 
 async def take_page(
@@ -62,7 +62,7 @@ async def test_forward_pages_give_every_item_once_in_order(
         assert taken.has_next == (len(seen) < len(paged.keys))
         if not taken.has_next:
             break
-        after = position_after(taken, -1)
+        after = position_after(taken, len(taken) - 1)
     assert seen == paged.keys
 
 
@@ -172,7 +172,9 @@ async def test_continuing_after_the_last_item_of_a_page_costs_one_call() -> None
 
     fresh = PagedList(paged.shapes)
     await take_page(
-        fresh, PageArguments(first=1, after=position_after(taken, -1)), look_around=False
+        fresh,
+        PageArguments(first=1, after=position_after(taken, len(taken) - 1)),
+        look_around=False,
     )
 
     assert list(fresh.loaded) == ["t1"]
@@ -199,7 +201,7 @@ async def test_a_walk_that_exceeds_the_budget_can_be_continued(
         seen += keys(taken)
         if not taken.has_next:
             break
-        after = taken.resume or position_after(taken, -1)
+        after = taken.resume or position_after(taken, len(taken) - 1)
     assert seen == paged.keys
 
 
@@ -370,7 +372,7 @@ async def test_a_filtered_list_pages_like_the_list_of_its_matches(
             assert taken.has_next == (len(seen) < len(matching))
         if not taken.resume and len(taken.items) < amount:
             break
-        after = taken.resume or position_after(taken, -1)
+        after = taken.resume or position_after(taken, len(taken) - 1)
     assert seen == matching
 
 
