@@ -31,9 +31,10 @@ from gateway.concurrency import settle
 from gateway.errors import GatewayError, UnauthenticatedError
 from gateway.graph.context import Context
 from gateway.graph.execution.batch import Batch, EdgeBatch, ObjectBatch
+from gateway.graph.execution.columns import NULL
 from gateway.graph.meter import OperationEndedError
 from gateway.graph.node import NamedObject, NamedObjects
-from gateway.graph.pagination.pager import PageResult
+from gateway.graph.pagination.result import PageResult
 from gateway.graph.types.resource_type import ResourceObject
 from gateway.upstream.loader import CONCURRENT_ITEMS
 
@@ -41,7 +42,8 @@ MAX_LISTED_ERRORS = 50
 """The other errors of a response are counted in `extensions.errorsOmitted`."""
 
 SLICE_VALUES = 250
-"""Values that are completed and rendered at a time. Each may have 14 KB: a cursor."""
+"""Values that are rendered at a time. Each may have 14 KB: a cursor. Members of an object that a
+page has kept together count as one."""
 
 SMALL_BATCH_VALUES = 2_000
 """A batch of up to this many values takes less than SLICE_SECONDS, and is completed at once."""
@@ -171,14 +173,13 @@ class ObjectExecutor(Executor[Any]):
     def object_type(self, name: str) -> GraphQLObjectType:
         return cast("GraphQLObjectType", self.schema.type_map[name])
 
-    def render(self, completed: dict[str, Any] | Exception) -> orjson.Fragment:
-        """Render a completed object, and count its bytes; raises the error of one that failed."""
-        return self._fragment(self._render([completed]))
-
     async def complete_objects(
         self, selected: FieldDetailsList, objects: Sequence[ResourceObject], paths: Sequence[Path]
-    ) -> list[dict[str, Any] | Exception]:
-        """Complete objects of any types; return each, or the error that made it null."""
+    ) -> list[bytes | Exception]:
+        """Complete objects of any types, and count their bytes.
+
+        Returns the JSON of each, or the error that made it null.
+        """
         completed: list[Any] = [None] * len(objects)
         for resource in {id(each.resource): each.resource for each in objects}.values():
             indexes = [i for i, each in enumerate(objects) if each.resource is resource]
@@ -188,6 +189,7 @@ class ObjectExecutor(Executor[Any]):
             await batch.load()
             self.meter.charge_bytes(-batch.rendered_bytes)
             for start, rows in self._slices(batch, len(items)):
+                self.meter.charge_bytes(sum(len(row) for row in rows if isinstance(row, bytes)))
                 for index, row in zip(indexes[start:], rows, strict=False):
                     completed[index] = row
                 await self.meter.pause()
@@ -204,12 +206,12 @@ class ObjectExecutor(Executor[Any]):
         resource, count = page.source.resource, len(page)
         batch: Batch
         if row_type.name == resource.name:
-            batch = ObjectBatch(self, resource, selected, page.items, path.add_key)
+            batch = ObjectBatch(self, resource, selected, page, path.add_key)
         else:
             batch = EdgeBatch(self, row_type, selected, page, path)
         if batch.needs_loading or count * batch.size > SMALL_BATCH_VALUES:
             return self._load_and_complete(batch, count)
-        return self._list_of([self._render(rows) for _, rows in self._slices(batch, count)])
+        return self._list_of([self._joined(rows) for _, rows in self._slices(batch, count)])
 
     async def _load_and_complete(self, batch: Batch, count: int) -> orjson.Fragment:
         await batch.load()
@@ -217,23 +219,22 @@ class ObjectExecutor(Executor[Any]):
         self.meter.charge_bytes(-batch.rendered_bytes)
         rendered = []
         for _, rows in self._slices(batch, count):
-            rendered.append(self._render(rows))
+            rendered.append(self._joined(rows))
             await self.meter.pause()
         return self._list_of(rendered)
 
-    def _slices(
-        self, batch: Batch, count: int
-    ) -> Iterator[tuple[int, list[dict[str, Any] | Exception]]]:
+    def _slices(self, batch: Batch, count: int) -> Iterator[tuple[int, list[bytes | Exception]]]:
         """Complete a batch; yields the index of the first object of a slice, and the slice."""
-        size = batch.size
-        step = max(1, SLICE_VALUES // max(1, size))
+        size, work = batch.size, batch.work
+        step = max(1, SLICE_VALUES // max(1, work))
         start = 0
         while start < count:
-            stop, before = min(start + step, count), self.meter.values
+            stop = min(start + step, count)
             self.meter.charge_values((stop - start) * size)
+            before = self.meter.values
             rows = batch.complete(start, stop)
             # The values of lists inside objects are known only now.
-            completed = max(1, self.meter.values - before)
+            completed = max(1, (stop - start) * work + self.meter.values - before)
             step = max(1, SLICE_VALUES * (stop - start) // completed)
             yield start, rows
             start = stop
@@ -266,14 +267,12 @@ class ObjectExecutor(Executor[Any]):
             if isinstance(value, Exception):
                 self.handle_field_error(value, element_type, selected, path.add_key(index))
                 value = None
+            text: bytes = NULL if value is None else value
             # An object that is named many times is rendered once, and counted before it is copied.
-            if isinstance(value, bytes):
-                self.meter.charge_bytes(len(value))
-            else:
-                value = self._render([value])
-                if each in objects:
-                    values[each] = value
-            rendered.append(value)
+            repeated = isinstance(each, NamedObject) and indexes[each] != index
+            if value is None or repeated:
+                self.meter.charge_bytes(len(text))
+            rendered.append(text)
         return self._list_of(rendered)
 
     async def _find(self, named: NamedObject) -> ResourceObject | None:
@@ -285,19 +284,21 @@ class ObjectExecutor(Executor[Any]):
         self, selected: FieldDetailsList, path: Path, result: ResourceObject
     ) -> orjson.Fragment:
         (completed,) = await self.complete_objects(selected, [result], [path])
-        return self.render(completed)
+        if isinstance(completed, Exception):
+            raise completed
+        return self._fragment(completed)
 
-    def _render(self, rows: Sequence[Any]) -> bytes:
-        """Render objects as JSON, separated by commas; the first that failed raises its error."""
+    def _joined(self, rows: Sequence[bytes | Exception]) -> bytes:
+        """Join the JSON of objects, and count it; raises the error of the first that failed."""
         for row in rows:
             if isinstance(row, Exception):
                 raise row
-        content = orjson.dumps(rows)[1:-1]
+        content = b",".join(cast("Sequence[bytes]", rows))
         self.meter.charge_bytes(len(content))
         return content
 
     def _list_of(self, slices: list[bytes]) -> orjson.Fragment:
-        return self._fragment(b"[" + b",".join(slices) + b"]")
+        return self._fragment(b"[%b]" % b",".join(slices))
 
     def _fragment(self, content: bytes) -> orjson.Fragment:
         fragment = orjson.Fragment(content)

@@ -30,11 +30,10 @@ from gateway.graph.pagination.pager import (
     DEFAULT_FIRST,
     MAX_FIRST,
     PageArguments,
-    PageResult,
-    UpstreamList,
     count_items,
     paginate,
 )
+from gateway.graph.pagination.result import PageResult, UpstreamList
 from gateway.graph.types.resource_type import FieldCost, costly
 from gateway.upstream.loader import BudgetSpentError
 from gateway.upstream.values import Item, Listing, Page, PageRequest, sizes

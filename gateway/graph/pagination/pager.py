@@ -5,8 +5,8 @@ the upstream through `UpstreamList.load` only.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from gateway.errors import (
@@ -17,16 +17,13 @@ from gateway.errors import (
 from gateway.graph.pagination.cursor import (
     NO_ITEM,
     CursorPosition,
-    PageCursors,
     decode_cursor,
     digest_by,
-    encode_cursor,
 )
-from gateway.graph.pagination.rows import PageRows, cut
-from gateway.graph.types.resource_type import ResourceType
+from gateway.graph.pagination.result import PageResult, PageRows, UpstreamList, cut
 from gateway.upstream.loader import BudgetSpentError, DeadlineError
 from gateway.upstream.model import check_not_repeated
-from gateway.upstream.values import Item, Page
+from gateway.upstream.values import Page
 
 DEFAULT_FIRST = 20
 MAX_FIRST = 500
@@ -72,103 +69,6 @@ def _check_amount(value: int | None, argument: str) -> int | None:
     if value is not None and not 0 <= value <= MAX_FIRST:
         raise BadUserInputError(f"`{argument}` is {value}. Accepted: 0 to {MAX_FIRST}.")
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamList:
-    """A list to page through, with its filter."""
-
-    digest: bytes
-    """The digest that its cursors carry."""
-    resource: ResourceType
-    load: Callable[[str | None], Awaitable[Page]]
-    """Returns the page of a token (None: the first). May raise BudgetSpentError, DeadlineError."""
-    matching: Callable[[Page, range], Sequence[int]] | None = None
-    """Returns which of these rows of a page pass the filter, if there is one."""
-
-
-@dataclass(slots=True)
-class PageResult:
-    """A page of a connection, and the cursors of its items."""
-
-    source: UpstreamList
-    parts: list[PageRows]
-    has_next: bool
-    has_previous: bool
-    resume: CursorPosition | None = None
-    """Where to continue if the budget or the deadline ended the walk before the page was full."""
-    scanned: int = 0
-    """How many items were read."""
-    _encoders: dict[str | None, PageCursors] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.parts))
-
-    @property
-    def items(self) -> list[Item]:
-        return [item for part in self.parts for item in part.items]
-
-    def rows(self, start: int, stop: int) -> Iterator[PageRows]:
-        """Yield the items with these indexes, as rows of upstream pages."""
-        return cut(self.parts, start, stop)
-
-    def cursors(self, start: int, stop: int) -> list[bytes]:
-        """Return the cursors of the positions after the items with these indexes.
-
-        After the last item of an upstream page that is the start of the next one, so that
-        continuing there costs one upstream call.
-        """
-        cursors: list[bytes] = []
-        for rows in self.rows(start, stop):
-            key = "cursors", self.source.digest, rows.token
-            tails = rows.derive(key, self._tails)
-            common = self._encoder(rows.token).common
-            cursors += [common + tail for tail in tails]
-            if rows.ends_page:
-                cursors[-1] = self._encoder(rows.page.next_token).common + tails[-1]
-        return cursors
-
-    @property
-    def start_cursor(self) -> str | None:
-        return self._cursor(self.parts[0].slice(0, 1)) if self.parts else None
-
-    @property
-    def end_cursor(self) -> str | None:
-        if self.resume is not None:
-            return encode_cursor(self.source.digest, self.resume)
-        if not self.parts:
-            return None
-        last = self.parts[-1]
-        return self._cursor(last.slice(len(last) - 1, len(last)))
-
-    def _cursor(self, row: PageRows) -> str:
-        token = row.page.next_token if row.ends_page else row.token
-        (tail,) = self._encode(row, list(map(self._digest_of, row.items)))
-        return (self._encoder(token).common + tail).decode()
-
-    def _tails(self, rows: PageRows) -> list[bytes]:
-        digest_of = self._digest_of
-        digests = rows.derive(digest_of, lambda rows: list(map(digest_of, rows.items)))
-        return self._encode(rows, digests)
-
-    def _encode(self, rows: PageRows, digests: Sequence[bytes]) -> list[bytes]:
-        offsets = [index + 1 for index in rows.indexes]
-        if not rows.ends_page:
-            return self._encoder(rows.token).tails(offsets, digests)
-        return [
-            *self._encoder(rows.token).tails(offsets[:-1], digests[:-1]),
-            *self._encoder(rows.page.next_token).tails([0], digests[-1:]),
-        ]
-
-    @property
-    def _digest_of(self) -> Callable[[Item], bytes]:
-        return digest_by(self.source.resource.key_of)
-
-    def _encoder(self, token: str | None) -> PageCursors:
-        encoder = self._encoders.get(token)
-        if encoder is None:
-            encoder = self._encoders[token] = PageCursors(self.source.digest, token)
-        return encoder
 
 
 async def paginate(

@@ -93,7 +93,10 @@ class ResourceType(ABC):
             name: _scalar_reader(name, each.type)
             for name, each in fields.items()
             if name not in self.sources and each.base_resolver is None
-        } | {"id": lambda item: to_global_id(self.name, self.key_of(item))}
+        } | {
+            "id": lambda item: to_global_id(self.name, self.key_of(item)),
+            "__typename": lambda _: self.name,
+        }
         """The fields that are read from a row without further work."""
         RESOURCE_TYPES[self.name] = self
 

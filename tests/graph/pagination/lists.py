@@ -7,7 +7,7 @@ from typing import cast
 from hypothesis import strategies as st
 
 from gateway.graph.pagination.cursor import CursorPosition, decode_cursor, item_digest
-from gateway.graph.pagination.pager import PageResult, UpstreamList
+from gateway.graph.pagination.result import PageResult, UpstreamList
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget
 from gateway.upstream.values import Item, Page

@@ -16,11 +16,10 @@ from gateway.errors import (
 from gateway.graph.pagination.cursor import NO_ITEM, CursorPosition, item_digest
 from gateway.graph.pagination.pager import (
     PageArguments,
-    PageResult,
-    UpstreamList,
     count_items,
     paginate,
 )
+from gateway.graph.pagination.result import PageResult, UpstreamList
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget, DeadlineError
 from gateway.upstream.values import Item, Page

@@ -1,0 +1,184 @@
+"""The result of paging: rows of upstream pages, and the cursors of their items."""
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from operator import is_
+from typing import Self
+
+from gateway.graph.pagination.cursor import (
+    CursorPosition,
+    PageCursors,
+    digest_by,
+    encode_cursor,
+)
+from gateway.graph.types.resource_type import ResourceType
+from gateway.upstream.values import Item, Page, sizes
+
+
+@dataclass(frozen=True, slots=True)
+class PageRows:
+    """Some rows of an upstream page, in its order."""
+
+    token: str | None
+    """The token of the page; None is the first page."""
+    page: Page
+    indexes: Sequence[int]
+    """Of the rows in the page."""
+    items: Sequence[Item]
+    """The item of each row."""
+    replaced: bool = False
+    """Whether some of the items are not the page's own."""
+
+    @classmethod
+    def of(cls, token: str | None, page: Page, indexes: Sequence[int]) -> Self:
+        return cls(token, page, indexes, [page.items[index] for index in indexes])
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def slice(self, start: int, stop: int) -> "PageRows":
+        """Return the rows from `start` to `stop`, counted among these."""
+        if (start, stop) == (0, len(self)):
+            return self
+        part = slice(start, stop)
+        return PageRows(self.token, self.page, self.indexes[part], self.items[part], self.replaced)
+
+    def with_items(self, items: Sequence[Item]) -> "PageRows":
+        """Return these rows with other items of the same keys, or the same ones."""
+        if all(map(is_, items, self.items)):
+            return self
+        return replace(self, items=items, replaced=True)
+
+    @property
+    def ends_page(self) -> bool:
+        """Whether the last of the rows is that of the page, and another page follows."""
+        last = len(self.page.items) - 1
+        return self.page.next_token is not None and len(self) > 0 and self.indexes[-1] == last
+
+    def derive(
+        self, key: Hashable, compute: Callable[["PageRows"], list[bytes]]
+    ) -> Sequence[bytes]:
+        """Return what is computed of each row.
+
+        If the page is read more than once, that of all its rows is kept with it under the key.
+        """
+        if self.replaced:
+            return compute(self)
+
+        def compute_all() -> list[bytes]:
+            return compute(PageRows.of(self.token, self.page, range(len(self.page.items))))
+
+        kept = self.page.derive_if_reread(key, compute_all, sizes)
+        return compute(self) if kept is None else [kept[index] for index in self.indexes]
+
+
+def cut(parts: Iterable[PageRows], start: int, stop: int) -> Iterator[PageRows]:
+    """Yield the rows from `start` to `stop`, counted over all parts, without empty parts."""
+    for part in parts:
+        first, last = max(start, 0), min(stop, len(part))
+        if first < last:
+            yield part.slice(first, last)
+        start, stop = start - len(part), stop - len(part)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamList:
+    """A list to page through, with its filter."""
+
+    digest: bytes
+    """The digest that its cursors carry."""
+    resource: ResourceType
+    load: Callable[[str | None], Awaitable[Page]]
+    """Returns the page of a token (None: the first). May raise BudgetSpentError, DeadlineError."""
+    matching: Callable[[Page, range], Sequence[int]] | None = None
+    """Returns which of these rows of a page pass the filter, if there is one."""
+
+
+@dataclass(slots=True)
+class PageResult:
+    """A page of a connection, and the cursors of its items."""
+
+    source: UpstreamList
+    parts: list[PageRows]
+    has_next: bool
+    has_previous: bool
+    resume: CursorPosition | None = None
+    """Where to continue if the budget or the deadline ended the walk before the page was full."""
+    scanned: int = 0
+    """How many items were read."""
+    _encoders: dict[str | None, PageCursors] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def items(self) -> list[Item]:
+        return [item for part in self.parts for item in part.items]
+
+    def rows(self, start: int, stop: int) -> Iterator[PageRows]:
+        """Yield the items with these indexes, as rows of upstream pages."""
+        return cut(self.parts, start, stop)
+
+    def derive(
+        self, start: int, stop: int, key: Hashable, compute: Callable[[PageRows], list[bytes]]
+    ) -> list[bytes]:
+        """Return what is computed of each of these items, as PageRows.derive does."""
+        return [each for rows in self.rows(start, stop) for each in rows.derive(key, compute)]
+
+    def cursors(self, start: int, stop: int) -> list[bytes]:
+        """Return the cursors of the positions after the items with these indexes.
+
+        After the last item of an upstream page that is the start of the next one, so that
+        continuing there costs one upstream call.
+        """
+        cursors: list[bytes] = []
+        for rows in self.rows(start, stop):
+            key = "cursors", self.source.digest, rows.token
+            tails = rows.derive(key, self._tails)
+            common = self._encoder(rows.token).common
+            cursors += [common + tail for tail in tails]
+            if rows.ends_page:
+                cursors[-1] = self._encoder(rows.page.next_token).common + tails[-1]
+        return cursors
+
+    @property
+    def start_cursor(self) -> str | None:
+        return self._cursor(self.parts[0].slice(0, 1)) if self.parts else None
+
+    @property
+    def end_cursor(self) -> str | None:
+        if self.resume is not None:
+            return encode_cursor(self.source.digest, self.resume)
+        if not self.parts:
+            return None
+        last = self.parts[-1]
+        return self._cursor(last.slice(len(last) - 1, len(last)))
+
+    def _cursor(self, row: PageRows) -> str:
+        token = row.page.next_token if row.ends_page else row.token
+        (tail,) = self._encode(row, list(map(self._digest_of, row.items)))
+        return (self._encoder(token).common + tail).decode()
+
+    def _tails(self, rows: PageRows) -> list[bytes]:
+        digest_of = self._digest_of
+        digests = rows.derive(digest_of, lambda rows: list(map(digest_of, rows.items)))
+        return self._encode(rows, digests)
+
+    def _encode(self, rows: PageRows, digests: Sequence[bytes]) -> list[bytes]:
+        offsets = [index + 1 for index in rows.indexes]
+        if not rows.ends_page:
+            return self._encoder(rows.token).tails(offsets, digests)
+        return [
+            *self._encoder(rows.token).tails(offsets[:-1], digests[:-1]),
+            *self._encoder(rows.page.next_token).tails([0], digests[-1:]),
+        ]
+
+    @property
+    def _digest_of(self) -> Callable[[Item], bytes]:
+        return digest_by(self.source.resource.key_of)
+
+    def _encoder(self, token: str | None) -> PageCursors:
+        encoder = self._encoders.get(token)
+        if encoder is None:
+            encoder = self._encoders[token] = PageCursors(self.source.digest, token)
+        return encoder
