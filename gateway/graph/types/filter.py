@@ -51,9 +51,8 @@ def item_filter(arguments: AudienceGenerationJobFilter | None) -> ItemFilter | N
         return None
     predicates: dict[str, Predicate] = {}
     if arguments.status:
-        statuses = frozenset(arguments.status)
-        names = ",".join(sorted(status.name for status in statuses))
-        predicates[f"status={names}"] = Predicate(_status, statuses.__contains__)
+        names = frozenset(status.name for status in arguments.status)
+        predicates[f"status={','.join(sorted(names))}"] = Predicate(_status, names.__contains__)
     if arguments.name_contains:
         part = _check_substring("nameContains", "name", arguments.name_contains).casefold()
         predicates[f"nameContains={part}"] = Predicate(_name, lambda name: part in name)
@@ -106,8 +105,9 @@ def _between(
 # What the predicates compare, parsed once for each page.
 
 
-def _status(item: Item) -> AudienceGenerationJobStatus:
-    return enum_member(AudienceGenerationJobStatus, item["status"])
+def _status(item: Item) -> str:
+    # The name, because an enum's hash is computed in Python.
+    return enum_member(AudienceGenerationJobStatus, item["status"]).name
 
 
 def _name(item: Item) -> str:

@@ -120,7 +120,7 @@ class Account:
     async def cached(self, *_: Any, **__: Any) -> None:
         """Nothing is cached."""
 
-    async def fetch(self, _: Caller, request: UpstreamRequest[Any], **__: Any) -> Any:
+    async def fetch(self, _: Caller, request: UpstreamRequest[Any], /, **__: Any) -> Any:
         parameters = dict(request.parameters)
         if request.operation == "ListAudienceGenerationJobs":
             row = ("audienceGenerationJobArn", "configuredAudienceModelArn", "name", "status")
@@ -203,7 +203,7 @@ def jobs(draw: st.DrawFn) -> list[dict[str, Any]]:
     return result
 
 
-class _Selections:
+class Selections:
     """Draws selection sets: with aliases, directives, and fragments."""
 
     UNKNOWN = frozenset({"cursor", "pageInfo", "audienceGenerationJob", "audienceModel"})
@@ -242,7 +242,7 @@ class _Selections:
 
 @st.composite
 def queries(draw: st.DrawFn) -> str:
-    selections = _Selections(draw)
+    selections = Selections(draw)
     job = cast("GraphQLObjectType", REFERENCE.type_map["AudienceGenerationJob"])
     connection = cast("GraphQLObjectType", REFERENCE.type_map["AudienceGenerationJobConnection"])
     return (
