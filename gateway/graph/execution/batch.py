@@ -49,22 +49,15 @@ Layout = list[bytes | Column]
 class Batch:
     """Objects of one type, and what is selected of them."""
 
-    layout: Layout
-    size: int
-    """How many values an object has, without those of lists."""
-
-    def __init__(self) -> None:
-        self.failed: dict[int, Exception] = {}
+    def __init__(self, failed: dict[int, Exception]) -> None:
+        self.failed = failed
         """Index of each object that is null because a required field failed -> the error."""
-
-    @property
-    def columns(self) -> list[Column]:
-        return [each for each in self.layout if isinstance(each, Column)]
-
-    @property
-    def work(self) -> int:
-        """How many values of an object take time to render."""
-        return sum(column.work for column in self.columns)
+        self.layout: Layout = []
+        self.columns: list[Column] = []
+        self.size = 0
+        """How many values an object has, without those of lists."""
+        self.work = 0
+        """How many of them take time to render."""
 
     @property
     def needs_loading(self) -> bool:
@@ -89,18 +82,21 @@ class Batch:
                 rows[index - start] = error
         return rows
 
-
-def _layout_of(members: Iterable[Layout]) -> Layout:
-    """Return the layout of an object with these members, adjacent texts as one."""
-    parts: Layout = []
-    for member in members:
-        parts += [b",", *member]
-    parts = [b"{", *parts[1:], b"}"]
-    layout: Layout = []
-    for _, same in groupby(parts, key=lambda each: isinstance(each, bytes)):
-        each = [*same]
-        layout += [b"".join(cast("list[bytes]", each))] if isinstance(each[0], bytes) else each
-    return layout
+    def _lay_out(self, members: Iterable[Layout]) -> None:
+        """Lay out an object with these members."""
+        text, comma = b"{", b""
+        for member in members:
+            text += comma
+            for each in member:
+                if isinstance(each, bytes):
+                    text += each
+                else:
+                    self.layout += [text, each]
+                    self.columns.append(each)
+                    text = b""
+            comma = b","
+        self.layout.append(text + b"}")
+        self.work = sum(column.work for column in self.columns)
 
 
 def _member(response_name: str, *value: bytes | Column) -> Layout:
@@ -118,7 +114,7 @@ class EdgeBatch(Batch):
         page: PageResult,
         path: Path,
     ) -> None:
-        super().__init__()
+        super().__init__({})
         self._nodes: list[ObjectBatch] = []
         grouped = executor.collect_subfields(edge_type, selected).grouped_field_set
         members = []
@@ -135,7 +131,7 @@ class EdgeBatch(Batch):
                     members.append(_member(response_name, *batch.layout))
                 case _:
                     members.append(_member(response_name, f'"{edge_type.name}"'.encode()))
-        self.layout = _layout_of(members)
+        self._lay_out(members)
         self.size = len(members) + sum(batch.size for batch in self._nodes)
 
     async def load(self) -> None:
@@ -159,9 +155,7 @@ class ObjectBatch(Batch):
         failed: dict[int, Exception] | None = None,
     ) -> None:
         """`failed` is where the errors of failed objects are, if they are parts of others."""
-        super().__init__()
-        if failed is not None:
-            self.failed = failed
+        super().__init__({} if failed is None else failed)
         self.executor = executor
         self.resource = resource
         self.items = objects.items if isinstance(objects, PageResult) else objects
@@ -172,8 +166,7 @@ class ObjectBatch(Batch):
         self._linked: dict[ArnResourceType, asyncio.Future[Mapping[str, Any]]] = {}
         self._shared_errors: dict[tuple[str, int], Exception] = {}
         grouped = executor.collect_subfields(self._type, selected).grouped_field_set
-        members = list(self._members(objects, grouped))
-        self.layout = _layout_of(members)
+        self._lay_out(self._members(objects, grouped))
         self.size = sum(column.size for column in self.columns)
 
     async def load(self) -> None:

@@ -12,7 +12,7 @@ from graphql.execution.collect_fields import FieldDetailsList
 from gateway.concurrency import settle
 from gateway.errors import GatewayError, UpstreamInvalidResponseError
 from gateway.graph.execution.values import INVALID, compile_value
-from gateway.graph.pagination.result import PageResult, PageRows
+from gateway.graph.pagination.result import DerivedTexts, PageResult, PageRows
 from gateway.graph.types.resource_type import (
     ArnResourceType,
     Read,
@@ -90,12 +90,11 @@ class ListedRowColumn(RowColumn):
     def __init__(
         self, fields: Sequence[tuple[str, str]], reads: Mapping[str, Read], page: PageResult
     ) -> None:
-        super().__init__(fields, reads, page.items)
-        self._page = page
-        self._key = "texts", *fields
+        super().__init__(fields, reads, ())
+        self._texts = DerivedTexts(page.parts, (*fields,), self._render_rows)
 
     def texts(self, start: int, stop: int) -> Sequence[bytes]:
-        return self._page.derive(start, stop, self._key, self._render_rows)
+        return self._texts.between(start, stop)
 
     def _render_rows(self, rows: PageRows) -> list[bytes]:
         return self._render(rows.items)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from operator import is_
+from operator import add, is_
 from typing import Self
 
 from gateway.graph.pagination.cursor import (
@@ -81,6 +81,28 @@ def cut(parts: Iterable[PageRows], start: int, stop: int) -> Iterator[PageRows]:
         start, stop = start - len(part), stop - len(part)
 
 
+class DerivedTexts:
+    """What is computed of each of some rows: of those of one page at a time, when it is needed."""
+
+    def __init__(
+        self,
+        parts: Iterable[PageRows],
+        key: Hashable,
+        compute: Callable[[PageRows], list[bytes]],
+    ) -> None:
+        self._parts = iter(parts)
+        self._key = key
+        self._compute = compute
+        self._texts: list[bytes] = []
+
+    def between(self, start: int, stop: int) -> list[bytes]:
+        """Return the texts of the rows from `start` to `stop`, counted over all parts."""
+        while len(self._texts) < stop:
+            rows = next(self._parts)
+            self._texts += rows.derive((self._key, rows.token), self._compute)
+        return self._texts[start:stop]
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamList:
     """A list to page through, with its filter."""
@@ -107,6 +129,7 @@ class PageResult:
     scanned: int = 0
     """How many items were read."""
     _encoders: dict[str | None, PageCursors] = field(default_factory=dict)
+    _tails: DerivedTexts | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -115,31 +138,22 @@ class PageResult:
     def items(self) -> list[Item]:
         return [item for part in self.parts for item in part.items]
 
-    def rows(self, start: int, stop: int) -> Iterator[PageRows]:
-        """Yield the items with these indexes, as rows of upstream pages."""
-        return cut(self.parts, start, stop)
-
-    def derive(
-        self, start: int, stop: int, key: Hashable, compute: Callable[[PageRows], list[bytes]]
-    ) -> list[bytes]:
-        """Return what is computed of each of these items, as PageRows.derive does."""
-        return [each for rows in self.rows(start, stop) for each in rows.derive(key, compute)]
-
     def cursors(self, start: int, stop: int) -> list[bytes]:
         """Return the cursors of the positions after the items with these indexes.
 
         After the last item of an upstream page that is the start of the next one, so that
         continuing there costs one upstream call.
         """
-        cursors: list[bytes] = []
-        for rows in self.rows(start, stop):
-            key = "cursors", self.source.digest, rows.token
-            tails = rows.derive(key, self._tails)
-            common = self._encoder(rows.token).common
-            cursors += [common + tail for tail in tails]
+        if self._tails is None:
+            self._tails = DerivedTexts(
+                self.parts, ("cursors", self.source.digest), self._encode_all
+            )
+        common: list[bytes] = []
+        for rows in cut(self.parts, start, stop):
+            common += [self._encoder(rows.token).common] * len(rows)
             if rows.ends_page:
-                cursors[-1] = self._encoder(rows.page.next_token).common + tails[-1]
-        return cursors
+                common[-1] = self._encoder(rows.page.next_token).common
+        return list(map(add, common, self._tails.between(start, stop)))
 
     @property
     def start_cursor(self) -> str | None:
@@ -159,7 +173,7 @@ class PageResult:
         (tail,) = self._encode(row, list(map(self._digest_of, row.items)))
         return (self._encoder(token).common + tail).decode()
 
-    def _tails(self, rows: PageRows) -> list[bytes]:
+    def _encode_all(self, rows: PageRows) -> list[bytes]:
         digest_of = self._digest_of
         digests = rows.derive(digest_of, lambda rows: list(map(digest_of, rows.items)))
         return self._encode(rows, digests)
