@@ -211,7 +211,7 @@ class ObjectExecutor(Executor[Any]):
             batch = EdgeBatch(self, row_type, selected, page, path)
         if batch.needs_loading or count * batch.size > SMALL_BATCH_VALUES:
             return self._load_and_complete(batch, count)
-        return self._list_of([self._joined(rows) for _, rows in self._slices(batch, count)])
+        return self._list_of([self._joined(batch, rows) for _, rows in self._slices(batch, count)])
 
     async def _load_and_complete(self, batch: Batch, count: int) -> orjson.Fragment:
         await batch.load()
@@ -219,7 +219,7 @@ class ObjectExecutor(Executor[Any]):
         self.meter.charge_bytes(-batch.rendered_bytes)
         rendered = []
         for _, rows in self._slices(batch, count):
-            rendered.append(self._joined(rows))
+            rendered.append(self._joined(batch, rows))
             await self.meter.pause()
         return self._list_of(rendered)
 
@@ -288,11 +288,12 @@ class ObjectExecutor(Executor[Any]):
             raise completed
         return self._fragment(completed)
 
-    def _joined(self, rows: Sequence[bytes | Exception]) -> bytes:
+    def _joined(self, batch: Batch, rows: Sequence[bytes | Exception]) -> bytes:
         """Join the JSON of objects, and count it; raises the error of the first that failed."""
-        for row in rows:
-            if isinstance(row, Exception):
-                raise row
+        if batch.failed:
+            for row in rows:
+                if isinstance(row, Exception):
+                    raise row
         content = b",".join(cast("Sequence[bytes]", rows))
         self.meter.charge_bytes(len(content))
         return content

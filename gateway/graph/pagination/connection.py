@@ -124,7 +124,7 @@ class ItemFilter:
     predicates: tuple[Predicate, ...]
     key: str
 
-    def matching(self, page: Page, rows: Sequence[int]) -> Sequence[int]:
+    def matches(self, page: Page, rows: Sequence[int]) -> Sequence[int]:
         """Return which of these rows of a page pass the filter."""
         for read, accepts in self.predicates:
             values = page.derive(("values", read), partial(_read_all, read, page), sizes)
@@ -207,8 +207,8 @@ class _ConnectionExtension(FieldExtension):
             digest, first=first, after=after, last=last, before=before
         )
         load = _page_loader(info, listing, page_arguments.after, nested=self._nested)
-        matching = filtered.matching if filtered else None
-        source_list = UpstreamList(digest, resource, load, matching)
+        matches = filtered.matches if filtered else None
+        source_list = UpstreamList(digest, resource, load, matches)
         return await _connect(info, page_arguments, source_list)
 
 

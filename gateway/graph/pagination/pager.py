@@ -94,7 +94,7 @@ async def count_items(source: UpstreamList) -> int | None:
         while True:
             page = await source.load(token)
             rows = range(len(page.items))
-            total += len(source.matching(page, rows) if source.matching else rows)
+            total += len(source.matches(page, rows) if source.matches else rows)
             token = page.next_token
             if token is None:
                 return total
@@ -209,8 +209,8 @@ class Walk:
         stop = await self._find_stop(page, start)
         end = len(page.items) if stop is None else stop
         indexes: Sequence[int] = range(start, end)
-        if self.source.matching is not None:
-            indexes = self.source.matching(page, range(start, end))
+        if self.source.matches is not None:
+            indexes = self.source.matches(page, range(start, end))
         rows = PageRows.of(self._token, page, indexes[:limit])
         self.scanned += max(end - start, 0)
         self._after = None

@@ -69,7 +69,9 @@ class PageRows:
             return compute(PageRows.of(self.token, self.page, range(len(self.page.items))))
 
         kept = self.page.derive_if_reread(key, compute_all, sizes)
-        return compute(self) if kept is None else [kept[index] for index in self.indexes]
+        if kept is None:
+            return compute(self)
+        return kept if len(kept) == len(self) else [kept[index] for index in self.indexes]
 
 
 def cut(parts: Iterable[PageRows], start: int, stop: int) -> Iterator[PageRows]:
@@ -112,7 +114,7 @@ class UpstreamList:
     resource: ResourceType
     load: Callable[[str | None], Awaitable[Page]]
     """Returns the page of a token (None: the first). May raise BudgetSpentError, DeadlineError."""
-    matching: Callable[[Page, range], Sequence[int]] | None = None
+    matches: Callable[[Page, range], Sequence[int]] | None = None
     """Returns which of these rows of a page pass the filter, if there is one."""
 
 
