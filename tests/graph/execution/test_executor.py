@@ -120,7 +120,11 @@ class Account:
     async def cached(self, *_: Any, **__: Any) -> None:
         """Nothing is cached."""
 
-    async def fetch(self, _: Caller, request: UpstreamRequest[Any], /, **__: Any) -> Any:
+    async def fetch(self, _: Caller, request: UpstreamRequest[Any], **__: Any) -> Any:
+        return self.read(request)
+
+    def read(self, request: UpstreamRequest[Any]) -> Any:
+        """Return a page or an object, or raise its error."""
         parameters = dict(request.parameters)
         if request.operation == "ListAudienceGenerationJobs":
             row = ("audienceGenerationJobArn", "configuredAudienceModelArn", "name", "status")

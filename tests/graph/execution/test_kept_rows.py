@@ -56,12 +56,12 @@ class PagedAccount(Account):
         super().__init__(rows)
         self._kept: dict[PageRequest, Page] | None = {} if kept else None
 
-    async def fetch(self, caller: Caller, request: UpstreamRequest[Any], /, **_: Any) -> Any:
+    def read(self, request: UpstreamRequest[Any]) -> Any:
         if not isinstance(request, PageRequest):
-            return await super().fetch(caller, request)
+            return super().read(request)
         if self._kept is not None and request in self._kept:
             return self._kept[request]
-        whole = await super().fetch(caller, request)
+        whole = super().read(request)
         start = int(request.token or 0)
         stop = start + PAGE_ROWS
         token = str(stop) if stop < len(whole.items) else None
@@ -216,8 +216,8 @@ async def test_a_row_that_another_list_shows_in_another_state_is_not_the_kept_on
     variables = {"model": JOBS[0]["configuredAudienceModelArn"]}
 
     class Changing(PagedAccount):
-        async def fetch(self, caller: Caller, request: UpstreamRequest[Any], /, **_: Any) -> Any:
-            page = await super().fetch(caller, request)
+        def read(self, request: UpstreamRequest[Any]) -> Any:
+            page = super().read(request)
             if (
                 dict(request.parameters).keys() & {"configuredAudienceModelArn"}
                 and page.items[0]["name"] == JOBS[0]["name"]
