@@ -4,27 +4,29 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, Protocol
+from uuid import uuid4
 
 import aioboto3
 import aiohttp
 import attrs
 import orjson
 from aiobotocore.config import AioConfig
-from aiobotocore.credentials import AioCredentials
 from aiobotocore.httpsession import AIOHTTPSession
-from aiobotocore.parsers import AioResponseParserFactory, AioRestJSONParser
 from aiobotocore.session import AioSession
+from botocore.awsrequest import prepare_request_dict
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
+from botocore.exceptions import ClientError
 from botocore.httpsession import get_cert_path
-from botocore.parsers import ResponseParserError
+from botocore.parsers import ResponseParserError, create_parser
+from yarl import URL
 
 from gateway import __version__
 from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.upstream.errors import ResponseTooLargeError, translate_errors
 from gateway.upstream.model import SERVICE, model_loader
+from gateway.upstream.signature import RequestSigner
 
 CONNECT_SECONDS = 2.0
 ATTEMPT_SECONDS = 5.0
@@ -36,7 +38,7 @@ MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 NO_RETRIES = {"mode": "standard", "total_max_attempts": 1}
 """ResilientClient retries, with one budget for all regions."""
 
-_credentials: ContextVar[AwsCredentials] = ContextVar("credentials of the current call")
+_error_parser = create_parser("rest-json")
 
 
 class UpstreamClient(Protocol):
@@ -47,48 +49,98 @@ class UpstreamClient(Protocol):
 
 
 class CleanRoomsClient:
-    """Makes single attempts. One client per region serves all callers.
+    """Makes single attempts, for all callers."""
 
-    Credentials are passed in a context variable: a client per caller would cost 50 ms and 8 MB.
-    """
-
-    def __init__(self, clients: Mapping[str, Any]) -> None:
-        self._clients = clients
+    def __init__(self, endpoints: "Mapping[str, _Endpoint]") -> None:
+        """`endpoints` are those of the regions."""
+        self._endpoints = endpoints
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, regions: frozenset[str], url: str | None
     ) -> AsyncIterator["CleanRoomsClient"]:
-        """Open a client for each region; without a `url`, for AWS's own endpoint."""
+        """Open connections to each region; without a `url`, to AWS's own endpoint."""
         session = aws_session()
         async with AsyncExitStack() as clients:
-            yield cls(
-                {
-                    region: await clients.enter_async_context(
-                        aws_client(session, SERVICE, region, url)
-                    )
-                    for region in sorted(regions)
-                }
-            )
+            endpoints = {}
+            for region in sorted(regions):
+                client = await clients.enter_async_context(
+                    aws_client(session, SERVICE, region, url)
+                )
+                endpoints[region] = await _Endpoint.of(client)
+            yield cls(endpoints)
 
     def address(self, region: str) -> str:
         """Return the URL of a region's endpoint."""
-        url: str = self._clients[region].meta.endpoint_url
-        return url
+        return self._endpoints[region].url
 
     async def call(
         self, caller: Caller, region: str, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        client = self._clients[region]
-        token = _credentials.set(caller.credentials)
-        try:
-            with translate_errors(operation):
-                # The generated methods of the client only wrap this one.
-                response: dict[str, Any] = await client._make_api_call(operation, parameters)  # noqa: SLF001
-                return response
-        finally:
-            _credentials.reset(token)
+        with translate_errors(operation):
+            return await self._endpoints[region].call(caller.credentials, operation, parameters)
+
+
+class _Endpoint:
+    """Makes the calls in a region with the parts of one botocore client.
+
+    The client itself would resolve the endpoint, run the hooks of all services and choose a signer
+    for each call, which takes twice as long as the rest. All calls here are GET requests to one
+    service, and differ in caller and parameters only.
+    """
+
+    def __init__(
+        self, client: Any, session: "_NoRedirectSession", url: str, signer: RequestSigner
+    ) -> None:
+        self.url = url
+        self._session = session
+        self._signer = signer
+        self._serializer = client._serializer  # noqa: SLF001
+        self._service_model = client.meta.service_model
+        self._user_agent: str = client._user_agent_creator.to_string()  # noqa: SLF001
+
+    @classmethod
+    async def of(cls, client: Any) -> "_Endpoint":
+        """Return the endpoint of a client's service, which is the same for all operations."""
+        model = client.meta.service_model
+        operation = model.operation_model(model.operation_names[0])
+        context: dict[str, Any] = {"client_config": client.meta.config}
+        url, _, _ = await client._resolve_endpoint_ruleset(operation, {}, context)  # noqa: SLF001
+        scope, default = context.get("signing", {}), client._request_signer  # noqa: SLF001
+        region = scope.get("region", default.region_name)
+        service = scope.get("signing_name", default.signing_name)
+        session = await client._endpoint.http_session.session_for(url)  # noqa: SLF001
+        return cls(client, session, url, RequestSigner(url, region, service))
+
+    async def call(
+        self, credentials: AwsCredentials, operation: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        model = self._service_model.operation_model(operation)
+        request = self._serializer.serialize_to_request(parameters, model)
+        prepare_request_dict(request, self.url)
+        url = request["url"]
+        headers = {
+            "User-Agent": self._user_agent,
+            **self._signer.headers(credentials, url),
+            "amz-sdk-invocation-id": str(uuid4()),
+            "amz-sdk-request": "attempt=1",
+            "Accept-Encoding": "identity",
+        }
+        async with self._session.request(
+            "GET", url=URL(url, encoded=True), headers=headers, proxy=self._session.proxy
+        ) as response:
+            body = await response.read()
+        # Strict, because a request id that is not UTF-8 could not be logged.
+        received = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise ClientError(_parse_error(response.status, received, body), operation)
+        parsed = _parse(body)
+        parsed["ResponseMetadata"] = {
+            "RequestId": received.get("x-amzn-requestid"),
+            "HTTPHeaders": received,
+        }
+        return parsed
 
 
 def aws_session() -> Any:
@@ -99,16 +151,6 @@ def aws_session() -> Any:
 def aws_client(session: Any, service: str, region: str, url: str | None, **config: Any) -> Any:
     """Return an async context manager of a client; `config` goes to its AioConfig."""
     return session.client(service, region_name=region, endpoint_url=url, config=_config(**config))
-
-
-class _CallerCredentials(AioCredentials):
-    """Reads the caller's credentials from the context of the call when it is signed."""
-
-    def __init__(self) -> None:
-        super().__init__("unset", "unset", method="caller")
-
-    async def get_frozen_credentials(self) -> AwsCredentials:  # type: ignore[override]  # the signer reads three names
-        return _credentials.get()
 
 
 class _CallerSession(AioSession):
@@ -131,11 +173,10 @@ class _CallerSession(AioSession):
                 "ca_bundle": BOTOCORE_DEFAUT_SESSION_VARIABLES["ca_bundle"],
             }
         )
-        self.register_component("response_parser_factory", _ParserFactory())
         self.register_component("data_loader", model_loader())
 
-    async def get_credentials(self) -> AioCredentials:  # type: ignore[override]  # aiobotocore's is async
-        return _CallerCredentials()
+    async def get_credentials(self) -> None:  # type: ignore[override]  # aiobotocore's is async
+        """Return none: each call is signed with those of its caller."""
 
 
 def _config(**options: Any) -> AioConfig:
@@ -165,6 +206,11 @@ class _HttpSession(AIOHTTPSession):
     _verify: Any
     """True, or the file of AWS_CA_BUNDLE."""
     _connector_args: dict[str, Any]
+    _proxy_config: Any
+
+    async def session_for(self, url: str) -> "_NoRedirectSession":
+        """Return the session for requests to the URL, which has the proxy of the environment."""
+        return await self._get_session(self._proxy_config.proxy_url_for(url))
 
     def _create_connector(self, _: str | None) -> aiohttp.TCPConnector:
         # botocore's context does not check host names, which it leaves to urllib3, and through a
@@ -187,7 +233,7 @@ class _HttpSession(AIOHTTPSession):
             )
             # aiohttp's own retry would double each attempt.
             session._retry_connection = False  # noqa: SLF001
-            self._sessions[proxy_url] = _NoRedirectSession(session)
+            self._sessions[proxy_url] = _NoRedirectSession(session, proxy_url)
         return self._sessions[proxy_url]
 
 
@@ -218,67 +264,39 @@ class _BoundedResponse(aiohttp.ClientResponse):
 class _NoRedirectSession:
     """The one method of aiohttp's session that aiobotocore uses, with redirects off."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, proxy: str | None) -> None:
         self._session = session
+        self.proxy = proxy
 
     def request(self, method: str, **options: Any) -> Any:
         return self._session.request(method, allow_redirects=False, **options)
 
 
-class _ParserFactory(AioResponseParserFactory):
-    """Shares one REST-JSON parser: it is stateless, and creating it per call takes time."""
+def _parse(body: bytes) -> dict[str, Any]:
+    """Return the JSON of a response as it is.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._parser = _Parser()
-
-    def create_parser(self, protocol_name: str) -> Any:
-        if protocol_name == "rest-json":
-            return self._parser
-        return super().create_parser(protocol_name)
-
-
-def _with_code(error: Any, response: Any) -> Any:
-    """Return the error if it has a code, else one that has the HTTP status as its code."""
-    details = error.get("Error") if isinstance(error, dict) else None
-    if isinstance(details, dict) and isinstance(details.get("Code"), str):
-        return error
-    status = response["status_code"]
-    metadata = {"HTTPStatusCode": status, "HTTPHeaders": dict(response["headers"])}
-    return {"Error": {"Code": str(status), "Message": ""}, "ResponseMetadata": metadata}
-
-
-class _Parser(AioRestJSONParser):
-    """Returns the JSON of a response as it is; errors are parsed by botocore.
-
-    The stock parser walks the shape of the service model for each value, which takes most of the
+    botocore's parser walks the shape of the service model for each value, which takes most of the
     time of a call, and only turns timestamps into datetimes: this service renames no member and
     sends none in a header. `parse_list` and `parse_item` check what a response must contain.
     """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ResponseParserError("the body is not JSON") from error
+    if not isinstance(parsed, dict):
+        raise ResponseParserError("the body is not a JSON object")
+    return parsed
 
-    async def parse(self, response: Any, shape: Any) -> Any:
-        try:
-            parsed = await super().parse(response, shape)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-            if response["status_code"] < HTTPStatus.MULTIPLE_CHOICES:
-                raise ResponseParserError("the response contradicts the service model") from error
-            parsed = {}
-        is_error = response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES
-        # botocore parses an error twice: for its code, then for the members of its shape.
-        if is_error and not (shape is not None and shape.metadata.get("exception")):
-            return _with_code(parsed, response)
+
+def _parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Any:
+    """Return what botocore reads in an error response; without a code, the HTTP status is it."""
+    response = {"status_code": status, "headers": headers, "body": body}
+    try:
+        parsed: Any = _error_parser.parse(response, None)  # type: ignore[arg-type]  # stubs
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        parsed = {}
+    details = parsed.get("Error")
+    if isinstance(details, dict) and isinstance(details.get("Code"), str):
         return parsed
-
-    def _parse_payload(
-        self, response: Any, shape: Any, member_shapes: Any, final_parsed: dict[str, Any]
-    ) -> None:
-        if response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES:
-            super()._parse_payload(response, shape, member_shapes, final_parsed)  # type: ignore[misc]  # not in the stubs
-            return
-        try:
-            body = orjson.loads(response["body"])
-        except orjson.JSONDecodeError as error:
-            raise ResponseParserError("the body is not JSON") from error
-        if not isinstance(body, dict):
-            raise ResponseParserError("the body is not a JSON object")
-        final_parsed.update(body)
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
+    return {"Error": {"Code": str(status), "Message": ""}, "ResponseMetadata": metadata}

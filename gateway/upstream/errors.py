@@ -133,22 +133,27 @@ STATUSES: dict[int, Meaning] = {
 }
 """For error codes that CODES does not have. From 500 on, any status is _FAILED."""
 
+
+class ResponseTooLargeError(Exception):
+    """The body of a response exceeds the limit."""
+
+
 EXCEPTIONS: dict[type[BaseException], Meaning] = {
     # Most specific first.
     aws.ConnectTimeoutError: _CONNECT_TIMEOUT,
+    aiohttp.ConnectionTimeoutError: _CONNECT_TIMEOUT,
     aws.ReadTimeoutError: _TIMEOUT,
     asyncio.TimeoutError: _TIMEOUT,
     aws.HTTPClientError: _UNREACHABLE,
     aws.ConnectionError: _UNREACHABLE,
+    aiohttp.ClientHttpProxyError: _UNREACHABLE,
+    aiohttp.ClientResponseError: _INVALID,
     aiohttp.ClientError: _UNREACHABLE,
     OSError: _UNREACHABLE,
     UnicodeDecodeError: _INVALID,
     ResponseParserError: _INVALID,
+    ResponseTooLargeError: _INVALID,
 }
-
-
-class ResponseTooLargeError(Exception):
-    """The body of a response exceeds the limit."""
 
 
 UNREADABLE = (ResponseTooLargeError, aiohttp.ClientResponseError)

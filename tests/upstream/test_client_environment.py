@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 from starlette.responses import Response
 
 from gateway.auth.credentials import Caller
 from gateway.errors import GatewayError
+from gateway.upstream.client import aws_client, aws_session
+from gateway.upstream.model import SERVICE
 from tests.aws_environment import CANARY, SOURCES, Traps, aws_environment
 from tests.serving import serve
 from tests.upstream.clients import REGION, caller, list_jobs, open_client
@@ -34,8 +37,9 @@ async def test_credentials_of_the_environment_are_never_used(traps: Traps) -> No
         async with open_client(url) as aws:
             await list_jobs(aws, caller("ada"))
             await list_jobs(aws, Caller.from_keys("AKIA0000000000000000", "secret", None))
-            with pytest.raises(LookupError):
-                await aws._clients[REGION].list_audience_generation_jobs()
+        async with aws_client(aws_session(), SERVICE, REGION, url) as client:
+            with pytest.raises(NoCredentialsError):
+                await client.list_audience_generation_jobs()
     with serve(rejecting) as url:
         async with open_client(url) as aws:
             with pytest.raises(GatewayError):
@@ -54,7 +58,7 @@ async def test_credentials_of_the_environment_are_never_used(traps: Traps) -> No
 async def test_aws_settings_do_not_change_the_endpoint(traps: Traps) -> None:
     """Without a URL of our own, it is the regional endpoint of AWS, over TLS."""
     async with open_client(None) as aws:
-        endpoint = aws._clients[REGION].meta.endpoint_url
+        endpoint = aws.address(REGION)
 
     assert endpoint == f"https://cleanrooms-ml.{REGION}.amazonaws.com"
     traps.check()

@@ -165,9 +165,11 @@ def test_retry_after_is_in_seconds_or_absent(
 
 
 def test_every_connection_error_is_a_timeout_or_unavailable() -> None:
-    """They are those of botocore, and those of aiohttp that aiobotocore lets through."""
+    """They are those of botocore and of aiohttp, but for responses that are not HTTP."""
     timeouts = 0
-    for exception in subclasses(aws.HTTPClientError, aws.ConnectionError, aiohttp.ClientError):
+    known = set(subclasses(aws.HTTPClientError, aws.ConnectionError, aiohttp.ClientError))
+    invalid = set(subclasses(aiohttp.ClientResponseError)) - {aiohttp.ClientHttpProxyError}
+    for exception in known - invalid:
         error = translate(exception.__new__(exception))
         is_timeout = "Timeout" in exception.__name__ or issubclass(exception, TimeoutError)
         timeouts += is_timeout
@@ -175,6 +177,8 @@ def test_every_connection_error_is_a_timeout_or_unavailable() -> None:
         assert type(error) is (UpstreamTimeoutError if is_timeout else UpstreamUnavailableError)
         assert error.aws is None
     assert timeouts >= 4
+    for exception in invalid:
+        assert type(translate(exception.__new__(exception))) is UpstreamInvalidResponseError
 
 
 @pytest.mark.parametrize(
