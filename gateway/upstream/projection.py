@@ -18,18 +18,22 @@ class Projection:
     nested: Mapping[str, "Projection"]
 
     def apply(self, structure: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the structure with these members only: itself, or a copy.
+        """Return a copy of the structure with these members only.
 
         A value that is neither a structure nor a list where one is expected stays as it is.
         """
-        # Nearly all rows of lists have no other members, which is faster to check for all at once.
-        if not self.nested and structure.keys() <= self.members:
-            return structure
         return {
             name: self._apply_to_member(name, value)
             for name, value in structure.items()
             if name in self.members
         }
+
+    def apply_to_all(self, structures: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the structures with these members only: the same list, or a copy."""
+        # Nearly all rows of lists have no other members, which is faster to check for all at once.
+        if not self.nested and self.members.issuperset(set().union(*structures)):
+            return structures
+        return [self.apply(structure) for structure in structures]
 
     def restricted_to(self, names: AbstractSet[str]) -> "Projection":
         """Return the projection to those of its members, at any depth, that have these names."""

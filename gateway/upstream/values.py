@@ -190,7 +190,7 @@ class PageRequest:
         return Page(*parse_list(self.operation, response))
 
     def project(self, result: Page, projection: Projection) -> Page:
-        return Page([projection.apply(item) for item in result.items], result.next_token)
+        return Page(projection.apply_to_all(result.items), result.next_token)
 
     def from_json(self, value: Any) -> Page:
         return Page(**value)
