@@ -167,10 +167,16 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The page of a listing that starts at `token`; None is the first page."""
+    """The page of a listing that starts at `token`; None is the first page.
+
+    Two requests are equal if they are for the same place of the list: within a GraphQL request the
+    page that was read first, of however many rows, is the one that all fields show.
+    """
 
     listing: Listing
     token: str | None
+    rows: int = field(default=PAGE_SIZE, compare=False)
+    """The most rows to return. Pages that are cached need them all."""
     is_list: ClassVar[bool] = True
 
     @property
@@ -184,7 +190,7 @@ class PageRequest:
     @property
     def parameters(self) -> tuple[tuple[str, Any], ...]:
         token = () if self.token is None else (("nextToken", self.token),)
-        return (("maxResults", PAGE_SIZE), *self.listing.filters, *token)
+        return (("maxResults", self.rows), *self.listing.filters, *token)
 
     def parse(self, response: dict[str, Any]) -> Page:
         return Page(*parse_list(self.operation, response))

@@ -89,6 +89,18 @@ def budget_rejections() -> list[float]:
     return [REJECTIONS.labels(limit)._value.get() for limit in limits]
 
 
+async def test_the_page_that_was_read_first_is_shown_whatever_rows_are_needed() -> None:
+    """Two fields of a request must not read different states of a list."""
+    fake = FakeClient()
+    loader = new_loader(cached(fake, 0))
+    listing = Listing(LIST, REGION)
+
+    pages = [await loader.page(PageRequest(listing, None, rows)) for rows in (3, 100, 5)]
+
+    assert pages[0] is pages[1] is pages[2]
+    assert [parameters for *_, parameters in fake.calls] == [{"maxResults": 3}]
+
+
 async def test_a_spent_budget_prevents_the_next_call() -> None:
     """The error names the setting. A page that is fetched per row costs what an object does."""
     fake, counts = FakeClient(), budget_rejections()

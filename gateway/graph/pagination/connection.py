@@ -3,7 +3,7 @@
 Source: Relay's Cursor Connections specification.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -33,10 +33,10 @@ from gateway.graph.pagination.pager import (
     count_items,
     paginate,
 )
-from gateway.graph.pagination.result import PageResult, UpstreamList
+from gateway.graph.pagination.result import LoadPage, PageResult, UpstreamList
 from gateway.graph.types.resource_type import FieldCost, costly
 from gateway.upstream.loader import BudgetSpentError
-from gateway.upstream.values import Item, Listing, Page, PageRequest, sizes
+from gateway.upstream.values import PAGE_SIZE, Item, Listing, Page, PageRequest, sizes
 
 T = TypeVar("T")
 
@@ -214,14 +214,17 @@ class _ConnectionExtension(FieldExtension):
 
 def _page_loader(
     info: Info, listing: Listing, after: CursorPosition | None, *, nested: bool
-) -> Callable[[str | None], Awaitable[Page]]:
+) -> LoadPage:
     loader, meter = info.context.loader, info.context.meter
     first_token = None if after is None else after.token
+    # Later requests, and other fields of this one, may need the whole page if it is kept for them.
+    is_kept = info.context.settings.cache_seconds > 0 or not _is_only_reader(info._raw_info)  # noqa: SLF001
 
-    async def load(token: str | None) -> Page:
+    async def load(token: str | None, rows: int = PAGE_SIZE) -> Page:
         per_row = nested and token == first_token
+        request = PageRequest(listing, token, PAGE_SIZE if is_kept else rows)
         try:
-            page = await loader.page(PageRequest(listing, token), per_row=per_row)
+            page = await loader.page(request, per_row=per_row)
         except BudgetSpentError as error:
             if not per_row:
                 raise
@@ -259,6 +262,13 @@ async def _connect(info: Info, arguments: PageArguments, source: UpstreamList) -
         for part in page.parts
     ]
     return Connection(page=page)
+
+
+def _is_only_reader(info: GraphQLResolveInfo[Any]) -> bool:
+    """Return whether the field being resolved is the operation's only one, and reads one page."""
+    selections = info.operation.selection_set.selections
+    is_only_field = len(selections) == 1 and isinstance(selections[0], FieldNode)
+    return is_only_field and info.path.prev is None and not _selects(info, "totalCount")
 
 
 def _selects(info: GraphQLResolveInfo[Any], *path: str) -> bool:

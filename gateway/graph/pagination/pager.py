@@ -23,7 +23,7 @@ from gateway.graph.pagination.cursor import (
 from gateway.graph.pagination.result import PageResult, PageRows, UpstreamList, cut
 from gateway.upstream.loader import BudgetSpentError, DeadlineError
 from gateway.upstream.model import check_not_repeated
-from gateway.upstream.values import Page
+from gateway.upstream.values import PAGE_SIZE, Page
 
 DEFAULT_FIRST = 20
 MAX_FIRST = 500
@@ -203,9 +203,10 @@ class Walk:
         UpstreamInvalidResponseError if AWS repeats a token.
         """
         start = 0
+        needed = self._rows_needed(limit)
         if self._after is not None:
-            self._token, start = await self._find_start(self._after)
-        page = await self.source.load(self._token)
+            self._token, start = await self._find_start(self._after, needed)
+        page = await self.source.load(self._token, needed)
         stop = await self._find_stop(page, start)
         end = len(page.items) if stop is None else stop
         indexes: Sequence[int] = range(start, end)
@@ -218,6 +219,14 @@ class Walk:
             self._last_item = self._digest_of(page.items[end - 1])
         self._advance(page, stop)
         return rows
+
+    def _rows_needed(self, limit: int | None) -> int:
+        """Return how many rows the next page must have for so many items to be found in it."""
+        # The cursor of a deleted item is found by the token of its page: pages of usual size.
+        if limit is None or self.source.matches is not None or self._before is not None:
+            return PAGE_SIZE
+        offset = self._after.offset if self._after is not None else 0
+        return min(offset + limit, PAGE_SIZE)
 
     def _advance(self, page: Page, stop: int | None) -> None:
         if stop is not None:
@@ -233,13 +242,13 @@ class Walk:
             check_not_repeated(page.next_token, self._seen_tokens)
             self._token = page.next_token
 
-    async def _find_start(self, after: CursorPosition) -> tuple[str | None, int]:
+    async def _find_start(self, after: CursorPosition, rows: int) -> tuple[str | None, int]:
         """Return the page token and the index to start at.
 
         If items have moved, the digest finds the item of `after` in its page or in the next one;
         if the item is gone, its former index counts.
         """
-        page = await self.source.load(after.token)
+        page = await self.source.load(after.token, rows)
         index = self._index_of(page, after)
         if index is not None:
             return after.token, index + 1

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import add, is_
-from typing import Self
+from typing import Protocol, Self
 
 from gateway.graph.pagination.cursor import (
     CursorPosition,
@@ -12,7 +12,15 @@ from gateway.graph.pagination.cursor import (
     encode_cursor,
 )
 from gateway.graph.types.resource_type import ResourceType
-from gateway.upstream.values import Item, Page, sizes
+from gateway.upstream.values import PAGE_SIZE, Item, Page, sizes
+
+
+class LoadPage(Protocol):
+    def __call__(self, token: str | None, rows: int = PAGE_SIZE, /) -> Awaitable[Page]:
+        """Return the page of a token (None: the first), of which so many rows are needed.
+
+        May return more of them. May raise BudgetSpentError or DeadlineError.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +120,7 @@ class UpstreamList:
     digest: bytes
     """The digest that its cursors carry."""
     resource: ResourceType
-    load: Callable[[str | None], Awaitable[Page]]
-    """Returns the page of a token (None: the first). May raise BudgetSpentError, DeadlineError."""
+    load: LoadPage
     matches: Callable[[Page, range], Sequence[int]] | None = None
     """Returns which of these rows of a page pass the filter, if there is one."""
 

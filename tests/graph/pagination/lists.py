@@ -1,16 +1,16 @@
 """Upstream lists for tests: pages of any shape, each loaded once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from hypothesis import strategies as st
 
 from gateway.graph.pagination.cursor import CursorPosition, decode_cursor, item_digest
-from gateway.graph.pagination.result import PageResult, UpstreamList
+from gateway.graph.pagination.result import LoadPage, PageResult, UpstreamList
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget
-from gateway.upstream.values import Item, Page
+from gateway.upstream.values import PAGE_SIZE, Item, Page
 
 
 def key_of(item: Item) -> str:
@@ -27,9 +27,7 @@ class Keyed:
     key_of = staticmethod(key_of)
 
 
-def listed(
-    load: Callable[[str | None], Awaitable[Page]], matches: Callable[[Item], bool] | None = None
-) -> UpstreamList:
+def listed(load: LoadPage, matches: Callable[[Item], bool] | None = None) -> UpstreamList:
     def matching(page: Page, rows: Sequence[int]) -> Sequence[int]:
         return [row for row in rows if matches is None or matches(page.items[row])]
 
@@ -50,7 +48,7 @@ class PagedList:
     budget: CallBudget | None = None
     loaded: dict[str | None, Page] = field(default_factory=dict)
 
-    async def load(self, token: str | None) -> Page:
+    async def load(self, token: str | None, _: int = PAGE_SIZE) -> Page:
         if token not in self.loaded:
             if self.budget is not None:
                 self.budget.spend()

@@ -22,7 +22,7 @@ from gateway.graph.pagination.pager import (
 from gateway.graph.pagination.result import PageResult, UpstreamList
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget, DeadlineError
-from gateway.upstream.values import Item, Page
+from gateway.upstream.values import PAGE_SIZE, Item, Page
 from tests.graph.pagination.lists import (
     DIGEST,
     Keyed,
@@ -216,7 +216,7 @@ async def test_the_deadline_ends_a_walk_that_has_an_edge(found: int) -> None:
     """Without an edge it is an error."""
     pages = {None: Page([{"key": "a"}] * found, "t1")}
 
-    async def load(token: str | None) -> Page:
+    async def load(token: str | None, _: int = PAGE_SIZE) -> Page:
         if token in pages:
             return pages[token]
         raise DeadlineError("late")
@@ -331,7 +331,7 @@ async def test_before_an_item_not_in_the_list_is_an_error() -> None:
 async def test_a_repeated_token_is_an_upstream_error() -> None:
     """A circular list is an error, not an endless walk."""
 
-    async def load(_: str | None) -> Page:
+    async def load(_: str | None, __: int = PAGE_SIZE) -> Page:
         return Page([], "again")
 
     for arguments in (
