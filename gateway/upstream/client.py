@@ -90,12 +90,11 @@ class _Endpoint:
     service, and differ in caller and parameters only.
     """
 
-    def __init__(
-        self, client: Any, session: "_NoRedirectSession", url: str, signer: RequestSigner
-    ) -> None:
+    def __init__(self, client: Any, url: str, signer: RequestSigner) -> None:
         self.url = url
-        self._session = session
         self._signer = signer
+        self._http: _HttpSession = client._endpoint.http_session  # noqa: SLF001
+        self._proxy = self._http.proxy_for(url)
         self._serializer = client._serializer  # noqa: SLF001
         self._service_model = client.meta.service_model
         self._user_agent: str = client._user_agent_creator.to_string()  # noqa: SLF001
@@ -110,8 +109,7 @@ class _Endpoint:
         scope, default = context.get("signing", {}), client._request_signer  # noqa: SLF001
         region = scope.get("region", default.region_name)
         service = scope.get("signing_name", default.signing_name)
-        session = await client._endpoint.http_session.session_for(url)  # noqa: SLF001
-        return cls(client, session, url, RequestSigner(url, region, service))
+        return cls(client, url, RequestSigner(url, region, service))
 
     async def call(
         self, credentials: AwsCredentials, operation: str, parameters: Mapping[str, Any]
@@ -127,8 +125,9 @@ class _Endpoint:
             "amz-sdk-request": "attempt=1",
             "Accept-Encoding": "identity",
         }
-        async with self._session.request(
-            "GET", url=URL(url, encoded=True), headers=headers, proxy=self._session.proxy
+        session = await self._http.session(self._proxy)
+        async with session.request(
+            "GET", url=URL(url, encoded=True), headers=headers, proxy=self._proxy
         ) as response:
             body = await response.read()
         # Strict, because a request id that is not UTF-8 could not be logged.
@@ -208,9 +207,14 @@ class _HttpSession(AIOHTTPSession):
     _connector_args: dict[str, Any]
     _proxy_config: Any
 
-    async def session_for(self, url: str) -> "_NoRedirectSession":
-        """Return the session for requests to the URL, which has the proxy of the environment."""
-        return await self._get_session(self._proxy_config.proxy_url_for(url))
+    def proxy_for(self, url: str) -> str | None:
+        """Return the proxy that the environment names for the URL, if it does."""
+        proxy: str | None = self._proxy_config.proxy_url_for(url)
+        return proxy
+
+    async def session(self, proxy: str | None) -> "_NoRedirectSession":
+        """Return the session for requests through a proxy, or directly."""
+        return await self._get_session(proxy)
 
     def _create_connector(self, _: str | None) -> aiohttp.TCPConnector:
         # botocore's context does not check host names, which it leaves to urllib3, and through a
@@ -233,7 +237,7 @@ class _HttpSession(AIOHTTPSession):
             )
             # aiohttp's own retry would double each attempt.
             session._retry_connection = False  # noqa: SLF001
-            self._sessions[proxy_url] = _NoRedirectSession(session, proxy_url)
+            self._sessions[proxy_url] = _NoRedirectSession(session)
         return self._sessions[proxy_url]
 
 
@@ -264,9 +268,8 @@ class _BoundedResponse(aiohttp.ClientResponse):
 class _NoRedirectSession:
     """The one method of aiohttp's session that aiobotocore uses, with redirects off."""
 
-    def __init__(self, session: aiohttp.ClientSession, proxy: str | None) -> None:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self.proxy = proxy
 
     def request(self, method: str, **options: Any) -> Any:
         return self._session.request(method, allow_redirects=False, **options)

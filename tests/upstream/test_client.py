@@ -178,6 +178,16 @@ async def test_a_refused_connection_is_unavailable() -> None:
             await list_jobs(client, caller("ada"))
 
 
+async def test_without_its_authorities_a_call_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gateway starts, and serves what needs no call."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/missing")
+    async with open_client("https://127.0.0.1:1") as client:
+        with pytest.raises(UpstreamUnavailableError):
+            await list_jobs(client, caller("ada"))
+
+
 async def test_a_call_is_signed_for_its_region(sandbox: Sandbox) -> None:
     regions = frozenset({"us-east-1", "eu-central-1"})
     async with CleanRoomsClient.open(regions, sandbox.url) as client:
