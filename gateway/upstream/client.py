@@ -86,7 +86,7 @@ class _Endpoint:
     """Makes the calls in a region with the parts of one botocore client.
 
     The client itself would resolve the endpoint, run the hooks of all services and choose a signer
-    for each call, which takes twice as long as the rest. All calls here are GET requests to one
+    for each call, which takes as long as the rest of it. All calls here are GET requests to one
     service, and differ in caller and parameters only.
     """
 

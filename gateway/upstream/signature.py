@@ -3,7 +3,7 @@
 Source: AWS Identity and Access Management User Guide, "Create a signed AWS API request".
 
 botocore's own signer computes the same signatures. It allows for any headers and bodies, and takes
-five times as long.
+almost four times as long.
 """
 
 import hmac
