@@ -195,3 +195,17 @@ async def test_a_call_is_signed_for_its_region(sandbox: Sandbox) -> None:
             await client.call(caller("ada"), region, LIST, {"maxResults": 1})
 
     assert [call["region"] for call in sandbox.calls] == ["eu-central-1", "us-east-1"]
+
+
+async def test_the_endpoint_is_that_of_the_region_and_its_partition() -> None:
+    domains = {
+        "eu-central-1": "amazonaws.com",
+        "cn-north-1": "amazonaws.com.cn",
+        "eusc-de-east-1": "amazonaws.eu",
+    }
+    async with CleanRoomsClient.open(frozenset(domains), None) as client:
+        addresses = {region: client.address(region) for region in domains}
+
+    assert addresses == {
+        region: f"https://cleanrooms-ml.{region}.{domain}" for region, domain in domains.items()
+    }
