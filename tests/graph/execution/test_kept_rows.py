@@ -74,7 +74,7 @@ class PagedAccount(Account):
 @dataclass
 class Outcome:
     data: str
-    errors: list[Any]
+    errors: list[bytes]
     counted: tuple[int, int, int]
     """Rows, values and bytes."""
 
@@ -94,7 +94,9 @@ async def outcome(account: Account, query: str, variables: dict[str, Any]) -> Ou
     request = GraphRequest(query, None, variables)
     result = await ENGINE.run(request, context, read_only=False)
     counted = meter.rows, meter.values, meter.bytes
-    return Outcome(orjson.dumps(result.data).decode(), result.errors, counted)
+    # Fields that wait for others at the same time list their errors in any order.
+    errors = sorted(map(orjson.dumps, result.errors))
+    return Outcome(orjson.dumps(result.data).decode(), errors, counted)
 
 
 class WithCursors(Selections):
