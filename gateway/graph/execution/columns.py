@@ -91,10 +91,10 @@ class ListedRowColumn(RowColumn):
         self, fields: Sequence[tuple[str, str]], reads: Mapping[str, Read], page: PageResult
     ) -> None:
         super().__init__(fields, reads, ())
-        self._texts = DerivedTexts(page.parts, (*fields,), self._render_rows)
+        self._texts = DerivedTexts(page.parts, (*fields,))
 
     def texts(self, start: int, stop: int) -> Sequence[bytes]:
-        return self._texts.between(start, stop)
+        return self._texts.between(start, stop, self._render_rows)
 
     def _render_rows(self, rows: PageRows) -> list[bytes]:
         return self._render(rows.items)

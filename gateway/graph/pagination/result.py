@@ -94,22 +94,21 @@ def cut(parts: Iterable[PageRows], start: int, stop: int) -> Iterator[PageRows]:
 class DerivedTexts:
     """What is computed of each of some rows: of those of one page at a time, when it is needed."""
 
-    def __init__(
-        self,
-        parts: Iterable[PageRows],
-        key: Hashable,
-        compute: Callable[[PageRows], list[bytes]],
-    ) -> None:
+    def __init__(self, parts: Iterable[PageRows], key: Hashable) -> None:
         self._parts = iter(parts)
         self._key = key
-        self._compute = compute
         self._texts: list[bytes] = []
 
-    def between(self, start: int, stop: int) -> list[bytes]:
-        """Return the texts of the rows from `start` to `stop`, counted over all parts."""
+    def between(
+        self, start: int, stop: int, compute: Callable[[PageRows], list[bytes]]
+    ) -> list[bytes]:
+        """Return the texts of the rows from `start` to `stop`, counted over all parts.
+
+        `compute` is the same each time; kept here, it would make a cycle with its owner.
+        """
         while len(self._texts) < stop:
             rows = next(self._parts)
-            self._texts += rows.derive((self._key, rows.token), self._compute)
+            self._texts += rows.derive((self._key, rows.token), compute)
         return self._texts[start:stop]
 
 
@@ -154,15 +153,13 @@ class PageResult:
         continuing there costs one upstream call.
         """
         if self._tails is None:
-            self._tails = DerivedTexts(
-                self.parts, ("cursors", self.source.digest), self._encode_all
-            )
+            self._tails = DerivedTexts(self.parts, ("cursors", self.source.digest))
         common: list[bytes] = []
         for rows in cut(self.parts, start, stop):
             common += [self._encoder(rows.token).common] * len(rows)
             if rows.ends_page:
                 common[-1] = self._encoder(rows.page.next_token).common
-        return list(map(add, common, self._tails.between(start, stop)))
+        return list(map(add, common, self._tails.between(start, stop, self._encode_all)))
 
     @property
     def start_cursor(self) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.graph.execution.executor import ObjectExecutor
+from gateway.graph.pagination.result import PageRows
 from tests.graph.execution.test_executor import JOBS, Account, run
 
 CURSORS = " ".join(f"c{number}: cursor" for number in range(30))
@@ -28,14 +29,24 @@ def no_collection() -> Iterator[None]:
         "{ audienceGenerationJobs { edges { node { exportJobs { nodes { name } } } } } }",
         '{ audienceGenerationJobs { nodes { name } } node(id: "bad") { id } }',
         '{ audienceGenerationJobs { nodes { exportJobs(after: "bad") { totalCount } } } }',
+        "{ audienceGenerationJobs { edges { cursor node { name } } pageInfo { endCursor } } }",
         "{ _entities(representations: [{}]) { __typename } }",
         "{ audienceGenerationJobs(first: 60) { edges { " + CURSORS + " } } }",
     ],
-    ids=["details", "links", "lists", "error", "nested errors", "error of an entity", "limit"],
+    ids=[
+        "details",
+        "links",
+        "lists",
+        "error",
+        "nested errors",
+        "rows and cursors",
+        "error of an entity",
+        "limit",
+    ],
 )
 @pytest.mark.usefixtures("no_collection")
-async def test_no_cycle_keeps_an_executor(query: str) -> None:
+async def test_no_cycle_keeps_an_executor_or_rows(query: str) -> None:
     await run(Account(JOBS), query, limit_answer_bytes=50_000)
     await asyncio.sleep(0)  # the tasks of the operation end
 
-    assert not [each for each in gc.get_objects() if type(each) is ObjectExecutor]
+    assert not [each for each in gc.get_objects() if type(each) in {ObjectExecutor, PageRows}]
