@@ -79,7 +79,7 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[*shared, _render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(writer),  # type: ignore[arg-type]  # two methods suffice
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
     )
     handler = _WriterHandler(writer)
@@ -140,8 +140,8 @@ class LogWriter:
         else:
             LOG_LINES_DROPPED.inc()
 
-    def flush(self) -> None:
-        pass
+    debug = info = warning = error = critical = write
+    """structlog's names."""
 
     def close(self) -> None:
         """Wait for the lines so far, but not for a reader that takes none."""
@@ -183,7 +183,7 @@ class _WriterHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._writer.write(self.format(record).encode() + b"\n")
+            self._writer.write(self.format(record).encode())
         except Exception:  # noqa: BLE001  as the handlers of the library do
             self.handleError(record)
 
@@ -236,7 +236,7 @@ def _add_context(_: Any, __: str, event: structlog.types.EventDict) -> structlog
 
 
 def _render(_: Any, __: str, event: structlog.types.EventDict) -> bytes:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z)
+    return orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
 def _render_text(*event: Any) -> str:
