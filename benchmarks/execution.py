@@ -25,7 +25,7 @@ class OnePage:
     """Stands in for CachedClient: returns the one page that it holds."""
 
     def __init__(self) -> None:
-        body = upstream.page(0, 1).partition(b"\r\n\r\n")[2]
+        body = upstream.page().partition(b"\r\n\r\n")[2]
         self._page = PageRequest(Listing("ListAudienceGenerationJobs", ""), None).parse(
             json.loads(body)
         )

@@ -3,9 +3,10 @@
     python -m benchmarks.upstream [--pages 100] [--delay-ms 0]
     python -m benchmarks.upstream --fault hang|drip|fail|reset
 
-Prints its URL. It answers prepared pages of 100 rows; the token of page n is the number padded to
-the length of a usual token. With a fault it never answers, sends a byte of the body now and then,
-answers 500, or resets the connection. It counts the calls.
+Prints its URL. It answers pages of `maxResults` rows, prepared before the first call if that is
+100; the token of a page is the number of its first row, padded to the length of a usual token. With
+a fault it never answers, sends a byte of the body now and then, answers 500, or resets the
+connection. It counts the calls.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from benchmarks.client import HEAD_END
 ROWS = 100
 TOKEN_CHARACTERS = 300
 TOKEN = re.compile(rb"nextToken=(\d+)")
+MAX_RESULTS = re.compile(rb"maxResults=(\d+)")
 ARN = "arn:aws:cleanrooms-ml:us-east-1:123456789012"
 DRIP_SECONDS = 0.1
 BACKLOG = 1000
@@ -57,18 +59,21 @@ def response(content: object) -> bytes:
     body = json.dumps(content).encode()
     return (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        b"Cache-Control: max-age=5\r\n"  # AWS sends none; Hive Gateway's HTTP cache needs one
         b"x-amzn-RequestId: 2f1d7a34-0000-4000-8000-000000000000\r\n"
         b"Content-Length: %d\r\n\r\n" % len(body)
     ) + body
 
 
 @cache
-def page(number: int, pages: int) -> bytes:
-    """Make the response with this page."""
-    rows = [row(number * ROWS + index) for index in range(ROWS)]
-    content: dict[str, object] = {"audienceGenerationJobs": rows}
-    if number + 1 < pages:
-        content["nextToken"] = str(number + 1).zfill(TOKEN_CHARACTERS)
+def page(start: int = 0, rows: int = ROWS, size: int = ROWS) -> bytes:
+    """Make the response with the rows from `start` on of a list of so many, at most `size`."""
+    end = min(start + size, rows)
+    content: dict[str, object] = {
+        "audienceGenerationJobs": [row(each) for each in range(start, end)]
+    }
+    if end < rows:
+        content["nextToken"] = str(end).zfill(TOKEN_CHARACTERS)
     return response(content)
 
 
@@ -77,12 +82,13 @@ Handler = Callable[[asyncio.Transport, bytes], None]
 
 
 def answer_pages(pages: int, delay: float) -> Handler:
-    for number in range(pages):
-        page(number, pages)  # now, so that no call pays for it
+    rows = pages * ROWS
+    for start in range(0, rows, ROWS):
+        page(start, rows, ROWS)  # now, so that no call pays for it
 
     def handle(transport: asyncio.Transport, head: bytes) -> None:
-        token = TOKEN.search(head)
-        answer = page(int(token[1]) if token else 0, pages)
+        token, size = TOKEN.search(head), MAX_RESULTS.search(head)
+        answer = page(int(token[1]) if token else 0, rows, int(size[1]) if size else ROWS)
         if delay:
             asyncio.get_running_loop().call_later(delay, transport.write, answer)
         else:
@@ -97,7 +103,7 @@ def hang(_: asyncio.Transport, _head: bytes) -> None:
 
 def drip(transport: asyncio.Transport, _head: bytes) -> None:
     """Send the head of a page, then its body byte by byte."""
-    head, _, body = page(0, 1).partition(HEAD_END)
+    head, _, body = page().partition(HEAD_END)
     transport.write(head + HEAD_END)
     _send_byte(transport, body, 0)
 
