@@ -6,8 +6,17 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --pyt
 
 NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federation deploy)
 
-# Programs that the tests run, each with its Debian package.
-TEST_PROGRAMS = chromium:chromium haproxy:haproxy bwrap:bubblewrap
+NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
+
+# Programs that the tests and the benchmarks run, each with its Debian package.
+TEST_PROGRAMS  = chromium:chromium haproxy:haproxy bwrap:bubblewrap
+BENCH_PROGRAMS = wrk:wrk haproxy:haproxy
+
+# $(call require,The tests,$(TEST_PROGRAMS))
+define require
+@PATH="$$PATH:/usr/sbin"; missing=; for each in $(2); do command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
+[ -z "$$missing" ] || { echo "$(1) need programs that are not installed; on Debian: apt install$$missing"; exit 1; }
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help install dev check audit test schema docs screenshot bench lock clean
@@ -30,8 +39,7 @@ audit: .venv/dev.stamp  ## look up known vulnerabilities of locked versions
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
 test: .venv/dev.stamp gateway/http/explorer/index.html $(NPM_TESTS)  ## run the test suite
-	@PATH="$$PATH:/usr/sbin"; missing=; for each in $(TEST_PROGRAMS); do command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
-	[ -z "$$missing" ] || { echo "The tests need programs that are not installed; on Debian: apt install$$missing"; exit 1; }
+	$(call require,The tests,$(TEST_PROGRAMS))
 	.venv/bin/pytest -n 2
 
 schema: .venv/runtime.stamp  ## regenerate schema.graphql
@@ -43,8 +51,10 @@ docs: .venv/runtime.stamp  ## regenerate tables and schemas from the code
 screenshot: .venv/dev.stamp gateway/http/explorer/index.html  ## retake docs/graphiql.png
 	.venv/bin/python -m scripts.screenshot
 
-bench: .venv/dev.stamp  ## measure what benchmarks/README.md claims
-	.venv/bin/python benchmarks/run.py
+# ONLY=hot measures one benchmark or group; WRITE=1 puts the tables into the documents.
+bench: .venv/dev.stamp $(NPM_PEERS)  ## measure what benchmarks/README.md claims
+	$(call require,The benchmarks,$(BENCH_PROGRAMS))
+	.venv/bin/python benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write)
 
 lock: .venv/dev.stamp  ## resolve the lock files again
 	$(PIP) install uv
@@ -54,7 +64,7 @@ lock: .venv/dev.stamp  ## resolve the lock files again
 	$(COMPILE) requirements/node.in -o requirements/node.txt
 
 clean:  ## remove everything installed or built
-	rm -rf .venv gateway/http/explorer explorer/node_modules tests/*/node_modules
+	rm -rf .venv gateway/http/explorer explorer/node_modules tests/*/node_modules benchmarks/peers/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; select one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -77,6 +87,6 @@ gateway/http/explorer/index.html: explorer/package-lock.json explorer/build.sh $
 	@explorer/build.sh
 	@touch $@
 
-tests/%/node_modules/.package-lock.json: tests/%/package-lock.json | .venv/bin/python
-	@scripts/with-node npm ci --prefix tests/$* --ignore-scripts --no-fund --no-audit --loglevel=error
+%/node_modules/.package-lock.json: %/package-lock.json | .venv/bin/python
+	@scripts/with-node npm ci --prefix $* --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $@
