@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -31,8 +31,8 @@ class Process(ProcessStatistics):
         return f"http://127.0.0.1:{self.port}"
 
     def cpu(self) -> float:
-        """Return the seconds of CPU that it has used."""
-        return cpu_of(self.pid)
+        """Return the seconds of CPU that it and its children have used."""
+        return cpu_of(self.pid) + sum(map(cpu_of, self.children()))
 
     def write_line(self, line: str) -> None:
         stdin = cast("IO[str]", self._popen.stdin)
@@ -64,7 +64,7 @@ def faulty_upstream(fault: str) -> Iterator[Process]:
 
 @contextmanager
 def _upstream(*options: str) -> Iterator[Process]:
-    with _running("-m", "benchmarks.upstream", *options, pipes=True) as popen:
+    with running(python("-m", "benchmarks.upstream", *options), pipes=True) as popen:
         process = Process(popen, 0)
         process.port = int(process.read_line().rpartition(":")[2])
         yield process
@@ -73,49 +73,63 @@ def _upstream(*options: str) -> Iterator[Process]:
 @contextmanager
 def stock_limits() -> Iterator[Process]:
     """Run Strawberry's own limiters; benchmarks/stock_limits.py documents the lines."""
-    with _running("-m", "benchmarks.stock_limits", pipes=True) as popen:
+    with running(python("-m", "benchmarks.stock_limits"), pipes=True) as popen:
         yield Process(popen, 0)
 
 
 @contextmanager
 def stock_client(upstream: Process) -> Iterator[Process]:
     """Run the stock client over an upstream; benchmarks/stock.py documents the lines."""
-    with _running("-m", "benchmarks.stock", upstream.url, pipes=True) as popen:
+    with running(python("-m", "benchmarks.stock", upstream.url), pipes=True) as popen:
         yield Process(popen, 0)
 
 
 @contextmanager
-def gateway(upstream: Process, **settings: object) -> Iterator[Process]:
+def gateway(upstream: Process, *, workers: int = 1, **settings: object) -> Iterator[Process]:
     """Run `gateway serve` over an upstream; `settings` are GATEWAY_* without the prefix."""
-    with starting_gateway(upstream, **settings) as process:
-        _wait_until_listening(process)
+    with starting_gateway(upstream, workers=workers, **settings) as process:
+        wait_until_listening(process)
         yield process
 
 
 @contextmanager
 def gateway_without_telemetry(upstream: Process, **settings: object) -> Iterator[Process]:
-    port = _free_port()
-    arguments = ("-m", "benchmarks.no_telemetry", "--port", str(port))
-    with _running(*arguments, environment=_environment(upstream, settings)) as popen:
-        process = Process(popen, port)
-        _wait_until_listening(process)
+    module = ("-m", "benchmarks.no_telemetry")
+    with server(
+        lambda port: python(*module, "--port", port), _environment(upstream, settings)
+    ) as process:
         yield process
 
 
-def _wait_until_listening(process: Process) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not _listens(process.port):
-        assert time.monotonic() < deadline, "the gateway did not start"
-        time.sleep(0.01)
+@contextmanager
+def starting_gateway(
+    upstream: Process, *, workers: int = 1, **settings: object
+) -> Iterator[Process]:
+    """Run `gateway serve` without waiting until it listens."""
+    port = _free_port()
+    arguments = ("serve", "--port", str(port), "--workers", str(workers))
+    command = python("-m", "gateway", *arguments)
+    with running(command, environment=_environment(upstream, settings)) as popen:
+        yield Process(popen, port)
 
 
 @contextmanager
-def starting_gateway(upstream: Process, **settings: object) -> Iterator[Process]:
-    """Run `gateway serve` without waiting until it listens."""
+def server(
+    command: Callable[[str], Sequence[str]], environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    """Run a command, made for a free port, until it listens there."""
     port = _free_port()
-    arguments = ("-m", "gateway", "serve", "--port", str(port))
-    with _running(*arguments, environment=_environment(upstream, settings)) as popen:
-        yield Process(popen, port)
+    with running(command(str(port)), environment=environment) as popen:
+        process = Process(popen, port)
+        wait_until_listening(process)
+        yield process
+
+
+def wait_until_listening(process: Process) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _listens(process.port):
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.01)
 
 
 def _environment(upstream: Process, settings: Mapping[str, object]) -> dict[str, str]:
@@ -129,12 +143,16 @@ def _environment(upstream: Process, settings: Mapping[str, object]) -> dict[str,
     return {f"GATEWAY_{name.upper()}": str(value) for name, value in values.items()}
 
 
+def python(*arguments: str) -> Sequence[str]:
+    return (sys.executable, *arguments)
+
+
 @contextmanager
-def _running(
-    *command: str, pipes: bool = False, environment: Mapping[str, str] | None = None
+def running(
+    command: Sequence[str], *, pipes: bool = False, environment: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[str]"]:
     popen = subprocess.Popen(  # noqa: S603  our own programs
-        [sys.executable, *command],
+        command,
         cwd=ROOT,
         env={**clean_environment(), **(environment or {})},
         stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """Runs the benchmarks and prints one table.
 
-    python benchmarks/run.py [--only NAME]
+    python benchmarks/run.py [--only NAME] [--write]
 
 Everything runs as real processes on this machine's loopback, and ends with this one.
 """
@@ -11,9 +11,11 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import uvloop
 
+from benchmarks import documents
 from benchmarks.hostile import (
     aborts,
     failing,
@@ -27,7 +29,8 @@ from benchmarks.hostile import (
 )
 from benchmarks.measures import (
     call,
-    cold,
+    comparison,
+    execution,
     flight,
     identity,
     latency,
@@ -36,18 +39,18 @@ from benchmarks.measures import (
     start,
     telemetry,
     walk,
-    warm,
 )
-from benchmarks.table import Row, text
+from benchmarks.table import Row, summary, text
 
 Measure = Callable[[], Awaitable[list[Row]]]
 
+PEERS: dict[str, Measure] = {
+    **{name: partial(comparison.measure, name) for name in comparison.CASES},
+    "latency": latency.measure,
+}
 SPEED: dict[str, Measure] = {
     "call": call.measure,
-    "cold": cold.measure,
-    "few": cold.measure_few,
-    "warm": warm.measure,
-    "latency": latency.measure,
+    "execution": execution.measure,
     "start": start.measure,
     "memory": memory.measure,
     "flight": flight.measure,
@@ -67,34 +70,49 @@ HOSTILE: dict[str, Measure] = {
     "aborts": aborts.measure,
     "maximal": maximal.measure,
 }
-MEASURES = SPEED | HOSTILE
-GROUPS = {"speed": SPEED, "hostile": HOSTILE} | {name: (name,) for name in MEASURES}
-"""What `--only` takes."""
+GROUPS = {"peers": PEERS, "speed": SPEED, "hostile": HOSTILE}
+MEASURES = PEERS | SPEED | HOSTILE
 
 
-async def measured(names: Sequence[str]) -> list[Row]:
+async def measured(names: Sequence[str]) -> dict[str, list[Row]]:
     """Run these one after the other; SIGTERM ends them like Ctrl-C."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    rows: list[Row] = []
+    rows: dict[str, list[Row]] = {}
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows += await MEASURES[name]()
+        rows[name] = await MEASURES[name]()
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=GROUPS, help="run this benchmark or group alone")
-    only = parser.parse_args().only
+    parser.add_argument(
+        "--only", choices=[*GROUPS, *MEASURES], help="run this benchmark or group alone"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables of whole groups into the documents"
+    )
+    arguments = parser.parse_args()
     for name in [name for name in os.environ if name.upper().startswith("AWS_")]:
         del os.environ[name]  # the stock client would read it
+    only = arguments.only
+    names = list(GROUPS.get(only, [only] if only else MEASURES))
     try:
-        rows = uvloop.run(measured(list(GROUPS[only] if only else MEASURES)))
+        rows = uvloop.run(measured(names))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("ended early")
-    print(text(rows))
+    everything = [row for each in rows.values() for row in each]
+    print(documents.conditions(), text(everything), summary(everything), sep="\n\n")
+    if arguments.write:
+        documents.write(
+            {
+                group: [row for name in members for row in rows[name]]
+                for group, members in GROUPS.items()
+                if set(members) <= set(rows)
+            }
+        )
 
 
 if __name__ == "__main__":

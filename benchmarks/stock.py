@@ -2,7 +2,7 @@
 
     python -m benchmarks.stock http://127.0.0.1:9000
 
-For each line `CONCURRENCY SECONDS` it lists pages of 100 rows for that time, and prints
+For each line `CONCURRENCY SECONDS ROWS` it lists pages of so many rows for that time, and prints
 `CALLS SECONDS`.
 """
 
@@ -37,19 +37,19 @@ async def main() -> None:
     """Process the lines of standard input."""
     async with stock_client(sys.argv[1]) as client:
         for line in sys.stdin:
-            concurrency, seconds = line.split()
+            concurrency, seconds, rows = line.split()
             started = time.perf_counter()
             until = started + float(seconds)
             counts = await asyncio.gather(
-                *(_list_until(client, until) for _ in range(int(concurrency)))
+                *(_list_until(client, until, int(rows)) for _ in range(int(concurrency)))
             )
             print(sum(counts), time.perf_counter() - started, flush=True)
 
 
-async def _list_until(client: Any, until: float) -> int:
+async def _list_until(client: Any, until: float, rows: int) -> int:
     count = 0
     while time.perf_counter() < until:
-        await client.list_audience_generation_jobs(maxResults=100)
+        await client.list_audience_generation_jobs(maxResults=rows)
         count += 1
     return count
 

@@ -19,7 +19,7 @@ async def measure() -> list[Row]:
     """Measure with the cache, and without."""
     return [
         await _count_calls("", cache_seconds=5),
-        await _count_calls(", no cache", cache_seconds=0),
+        await _count_calls(", cache off", cache_seconds=0),
     ]
 
 
@@ -34,5 +34,5 @@ async def _count_calls(how: str, *, cache_seconds: int) -> Row:
         calls = await load.upstream_calls(upstream)
         for connection in connections:
             connection.close()
-    what = f"{REQUESTS} identical questions at once{how}"
+    what = f"flight: {REQUESTS} identical requests at once{how}"
     return Row(what, f"{calls} upstream calls", "1", calls == 1)

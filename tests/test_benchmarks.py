@@ -1,0 +1,42 @@
+"""`make bench` asks every server the same; its questions fit their schemas."""
+
+import pytest
+import strawberry
+from graphql import DocumentNode, GraphQLSchema, build_schema, parse, validate
+
+from benchmarks.contestants import PEERS
+from benchmarks.measures.comparison import CASES
+from benchmarks.peers.strawberry_app import Query
+from benchmarks.questions import Question
+from benchmarks.wrk import NUMBER
+from gateway.graph.schema import client_sdl
+
+QUESTIONS = pytest.mark.parametrize(
+    "question", [case.question for case in CASES.values()], ids=CASES
+)
+
+
+@QUESTIONS
+@pytest.mark.parametrize(
+    "sdl", [client_sdl(), strawberry.Schema(Query).as_str()], ids=["ours", "stock"]
+)
+def test_schemas_with_a_connection_answer_each_question(question: Question, sdl: str) -> None:
+    assert not validate(build_schema(sdl), document(question.text()))
+
+
+@QUESTIONS
+@pytest.mark.parametrize("config", ["supergraph.graphql", "tailcall.graphql"])
+def test_the_peers_rest_shaped_schemas_answer_each_question(
+    question: Question, config: str
+) -> None:
+    assert not validate(rest_shaped(config), document(question.text(rest_shaped=True)))
+
+
+def document(text: str) -> DocumentNode:
+    return parse(text.replace(NUMBER, "123456"))
+
+
+def rest_shaped(config: str) -> GraphQLSchema:
+    """Build the schema of a peer's configuration, whose directives are the peer's own."""
+    sdl = (PEERS / config).read_text("utf-8").replace("port: PORT", "port: 0")
+    return build_schema(sdl, assume_valid_sdl=True)
