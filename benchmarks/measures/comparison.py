@@ -166,12 +166,14 @@ def _compared(case: Case, slots: Slots) -> list[Row]:
     for each in case.ratios:
         if each.to not in slots:
             continue
-        ratio = median(a.rate / b.rate for a, b in zip(slots[each.of], slots[each.to], strict=True))
-        whose = "two workers: " if each.of == TWO_WORKERS else ""
+        pairs = list(zip(slots[each.of], slots[each.to], strict=True))
+        ratio = median(a.rate / b.rate for a, b in pairs)
+        cpu_ratio = median(b.cpu_ms / a.cpu_ms for a, b in pairs)
+        whose = "two workers " if each.of == TWO_WORKERS else ""
         rows.append(
             Row(
-                f"  {whose}{ratio:.2f} x {each.to}",
-                figures(slots[each.to]),
+                f"  {whose}to {each.to}: {figures(slots[each.to])}",
+                f"{ratio:.2f} x (CPU {cpu_ratio:.2f} x)",
                 "" if each.minimum is None else f">= {each.minimum:g} x",
                 None if each.minimum is None else ratio >= each.minimum,
             )
