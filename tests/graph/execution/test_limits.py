@@ -22,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, LimitExceededError, ValidationFailedError
-from gateway.graph.execution import documents as documents_module
 from gateway.graph.execution import limits as limits_module
 from gateway.graph.execution.documents import (
     DocumentRejectedError,
@@ -35,6 +34,7 @@ from gateway.graph.execution.limits import (
     Count,
     count_operations,
 )
+from gateway.graph.execution.validation import Validator
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from tests.gateways import Gateway, Sandbox, gateway_over
@@ -345,7 +345,7 @@ def test_each_fragment_is_counted_once(monkeypatch: pytest.MonkeyPatch, levels: 
 def test_doubling_fragments_are_rejected_before_validation(
     monkeypatch: pytest.MonkeyPatch, levels: int
 ) -> None:
-    monkeypatch.setattr(documents_module, "validate", lambda *_, **__: pytest.fail("validated"))
+    monkeypatch.setattr(Validator, "validate", lambda *_, **__: pytest.fail("validated"))
     error = rejection(doubling(levels))
 
     assert isinstance(error, LimitExceededError)

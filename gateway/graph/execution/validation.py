@@ -1,0 +1,251 @@
+"""Validation of a document by graphql-core's rules, in a single pass.
+
+graphql-core's own `validate` asks every rule at every node, and looks for variables in passes of
+their own. Here a node is shown to the rules that have a method for its kind, and the variables of
+an operation are found on the way. A property test verifies that the errors are the same.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+
+from graphql import (
+    BREAK,
+    SKIP,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    Node,
+    OperationDefinitionNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    ValidationContext,
+    Visitor,
+    VisitorAction,
+    specified_rules,
+    visit,
+)
+from graphql.language.ast import QUERY_DOCUMENT_KEYS
+from graphql.language.visitor import EnterLeaveVisitor
+from graphql.validation import (
+    DeferStreamDirectiveLabel,
+    DeferStreamDirectiveOnRootField,
+    DeferStreamDirectiveOnValidOperationsRule,
+    KnownDirectivesRule,
+    NoUnusedFragmentsRule,
+    StreamDirectiveOnListField,
+    UniqueDirectivesPerLocationRule,
+)
+from graphql.validation.validate import FragmentNestingVisitor, ValidationAbortedError
+from graphql.validation.validation_context import VariableUsage, VariableUsageVisitor
+
+ABORTED = "Validation aborted."
+"""graphql-core's message for a document that takes too much work."""
+
+TOO_MANY_ERRORS = "Too many validation errors, error limit reached. Validation aborted."
+
+Rule = Callable[["_Context"], Visitor]
+
+Method = Callable[..., VisitorAction | None]
+
+
+class Validator:
+    """Validates documents against one schema by the specified rules, and others."""
+
+    def __init__(
+        self, schema: GraphQLSchema, additional_rules: Collection[Any], *, hide_suggestions: bool
+    ) -> None:
+        self._schema = schema
+        rules = (_FragmentNesting, *specified_rules, *additional_rules)
+        self._rules = {
+            markers: tuple(rule for rule in rules if _can_report(rule, markers))
+            for length in range(len(MARKERS) + 1)
+            for markers in combinations(MARKERS, length)
+        }
+        """The rules for a text with these markers."""
+        self._hide_suggestions = hide_suggestions
+
+    def validate(self, text: str, document: DocumentNode, *, max_errors: int) -> list[GraphQLError]:
+        """Return the errors of the document of this text; one more says that there are others.
+
+        The last error is ABORTED if the document takes too much work.
+        """
+        errors: list[GraphQLError] = []
+
+        def on_error(error: GraphQLError) -> None:
+            if len(errors) >= max_errors:
+                raise ValidationAbortedError(TOO_MANY_ERRORS)
+            errors.append(error)
+
+        context = _Context(
+            self._schema,
+            document,
+            on_error,
+            hide_suggestions=self._hide_suggestions,
+            has_variables="$" in text,
+        )
+        rules = self._rules[tuple(marker for marker in MARKERS if marker in text)]
+        try:
+            visit(document, _SinglePass(context, rules), _VISITED_KEYS)
+        except ValidationAbortedError as error:
+            # The returned error must keep neither frames nor a handled error in memory.
+            error.__context__ = None
+            errors.append(error.with_traceback(None))
+        except RecursionError:
+            errors.append(ValidationAbortedError(ABORTED))
+        return errors
+
+
+class _Context(ValidationContext):
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        on_error: Callable[[GraphQLError], None],
+        *,
+        hide_suggestions: bool,
+        has_variables: bool,
+    ) -> None:
+        self.type_info = TypeInfo(schema)
+        super().__init__(schema, document, self.type_info, on_error, hide_suggestions)
+        self.fragments = {
+            each.name.value: each
+            for each in document.definitions
+            if isinstance(each, FragmentDefinitionNode)
+        }
+        self._has_variables = has_variables
+        self._usages: dict[int, list[VariableUsage]] = {}
+        """By the id of an operation or fragment; its hash would be that of all nodes in it."""
+
+    def get_variable_usages(self, node: Any) -> list[VariableUsage]:
+        if not self._has_variables:
+            return []
+        usages = self._usages.get(id(node))
+        if usages is None:
+            fragment = node if isinstance(node, FragmentDefinitionNode) else None
+            visitor = _VariableUsageVisitor(self.type_info, fragment)
+            visit(node, TypeInfoVisitor(self.type_info, visitor), _VISITED_KEYS)
+            usages = self._usages[id(node)] = visitor.usages
+        return usages
+
+    def get_recursive_variable_usages(
+        self, operation: OperationDefinitionNode
+    ) -> list[VariableUsage]:
+        if not self.fragments:
+            return self.get_variable_usages(operation)
+        return super().get_recursive_variable_usages(operation)
+
+
+class _VariableUsageVisitor(VariableUsageVisitor):
+    def enter_field(self, node: FieldNode, *_: Any) -> VisitorAction:
+        has_contents = node.selection_set or node.arguments or node.directives
+        return None if has_contents else SKIP
+
+
+class _FragmentNesting(FragmentNestingVisitor):
+    """Aborts the validation of fragments that are spread within each other too deeply."""
+
+    def __init__(self, context: _Context) -> None:
+        super().__init__(context.fragments)
+
+
+MARKERS: dict[str, frozenset[Any]] = {
+    "@": frozenset(
+        {
+            KnownDirectivesRule,
+            UniqueDirectivesPerLocationRule,
+            DeferStreamDirectiveOnRootField,
+            DeferStreamDirectiveOnValidOperationsRule,
+            DeferStreamDirectiveLabel,
+            StreamDirectiveOnListField,
+        }
+    ),
+    "fragment": frozenset({_FragmentNesting, NoUnusedFragmentsRule}),
+}
+"""What a text must contain for these rules to find an error in it."""
+
+
+def _can_report(rule: Any, markers: Collection[str]) -> bool:
+    return all(marker in markers or rule not in rules for marker, rules in MARKERS.items())
+
+
+_VISITED_KEYS = {
+    kind: tuple(key for key in keys if key not in {"description", "name", "alias"})
+    for kind, keys in QUERY_DOCUMENT_KEYS.items()
+}
+"""The children that rules look at. They read names as attributes of the named nodes."""
+
+
+class _SinglePass(Visitor):
+    """Shows each node to the type information and to the rules that have a method for its kind."""
+
+    def __init__(self, context: _Context, rules: tuple[Rule, ...]) -> None:
+        super().__init__()
+        self._type_info = context.type_info
+        self._classes = rules
+        self._rules = [rule(context) for rule in rules]
+        self._skipped: list[Any] = [None] * len(rules)
+        """For each rule the node whose contents it skips, or BREAK for the rest of the document."""
+
+    def get_enter_leave_for_kind(self, kind: str) -> EnterLeaveVisitor:
+        found = self.enter_leave_map.get(kind)
+        if found is None:
+            found = EnterLeaveVisitor(self._enter(kind), self._leave(kind))
+            self.enter_leave_map[kind] = found
+        return found
+
+    def _enter(self, kind: str) -> Method | None:
+        enter_type: Callable[[Node], None] | None
+        enter_type = getattr(self._type_info, f"enter_{kind}", None)
+        methods = self._methods("enter", kind)
+        skipped = self._skipped
+
+        def enter(node: Node, *arguments: Any) -> None:
+            if enter_type:
+                enter_type(node)
+            for index, method in methods:
+                if skipped[index] is None:
+                    action = method(node, *arguments)
+                    if action is not None:
+                        skipped[index] = BREAK if action is BREAK else node
+
+        return enter if enter_type or methods else None
+
+    def _leave(self, kind: str) -> Method | None:
+        leave_type: Callable[[], None] | None
+        leave_type = getattr(self._type_info, f"leave_{kind}", None)
+        methods = self._methods("leave", kind)
+        skipped = self._skipped
+        # Only a rule that has entered the node can have skipped it.
+        entered = [index for index, _ in self._methods("enter", kind)]
+
+        def leave(node: Node, *arguments: Any) -> None:
+            for index, method in methods:
+                if skipped[index] is None:
+                    action = method(node, *arguments)
+                    if action is BREAK:
+                        skipped[index] = BREAK
+            for index in entered:
+                if skipped[index] is node:
+                    skipped[index] = None
+            if leave_type:
+                leave_type()
+
+        return leave if leave_type or methods or entered else None
+
+    def _methods(self, event: str, kind: str) -> list[tuple[int, Method]]:
+        names = _method_names(self._classes, event, kind)
+        return [(index, getattr(self._rules[index], name)) for index, name in names]
+
+
+@lru_cache(maxsize=1024)
+def _method_names(rules: tuple[Any, ...], event: str, kind: str) -> Sequence[tuple[int, str]]:
+    """Return the index of each rule that has a method for this event, and the method's name."""
+    names = (f"{event}_{kind}", event)
+    found = [
+        (index, [name for name in names if hasattr(rule, name)]) for index, rule in enumerate(rules)
+    ]
+    return [(index, methods[0]) for index, methods in found if methods]
