@@ -28,7 +28,8 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.graph.context import Context
-from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, WriteByGetError
+from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
+from gateway.graph.execution.plan import WriteByGetError
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of

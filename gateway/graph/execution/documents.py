@@ -3,7 +3,9 @@
 import re
 from bisect import bisect_left
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from graphql import (
     DocumentNode,
@@ -27,13 +29,17 @@ from gateway.graph.execution.limits import check_limits
 from gateway.graph.execution.validation import ABORTED, Validator
 from gateway.settings import Settings
 
+if TYPE_CHECKING:
+    from gateway.graph.execution.plan import Plan
+
 MAX_DOCUMENT_CHARACTERS = 128 * 1024
 """graphql-core reads a document one character at a time, which takes up to 40 ms at this size. One
 string may be most of it: a cursor, which belongs into a variable, has up to 64 KiB."""
 
 MAX_CACHED_CHARACTERS = 128 * 1024
 """A parsed document takes a hundred times the memory of its text, a terse one four hundred times.
-So the cache takes some 13 MB, and 50 MB at worst."""
+So the cache takes some 13 MB, and 50 MB at worst. Each selection counts as a character more where
+its fragment is spread, because plans keep the fields of each selection set."""
 
 MAX_ERRORS = 5
 """How many errors a response lists for a document or its variables; the last may say that there
@@ -58,12 +64,7 @@ _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 
 
 class IndexedSource(Source):
-    """A text whose names are found once, and its line breaks, not for each error."""
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """All words of the text, and so the names of all fields that it selects."""
-        return frozenset(_NAME.findall(self.body))
+    """A text whose line breaks are found once, not for each error."""
 
     @cached_property
     def _line_breaks(self) -> tuple[list[int], list[int]]:
@@ -77,11 +78,21 @@ class IndexedSource(Source):
         return SourceLocation(line + 1, position + 1 - lines[line])
 
 
-def names_in(document: DocumentNode) -> frozenset[str]:
-    """Return the names of all fields in a document that Documents has parsed, among others."""
-    location = document.loc
-    assert location is not None and isinstance(location.source, IndexedSource)  # noqa: S101, PT018
-    return location.source.names
+@dataclass(slots=True)
+class Document:
+    """A parsed text, and what is known of it."""
+
+    text: str
+    node: DocumentNode
+    is_valid: bool = False
+    weight: int = 0
+    """About how much memory it takes, and its plans will, as a number of characters."""
+    plans: dict[str | None, "Plan"] = field(default_factory=dict)
+    """By the operation name of requests. Each name of an operation, or None, has one plan."""
+
+    def names(self) -> frozenset[str]:
+        """Return all words of the text, and so the names of all fields that it selects."""
+        return frozenset(_NAME.findall(self.text))
 
 
 class Documents:
@@ -94,10 +105,10 @@ class Documents:
         self._settings = settings
         hidden = () if settings.introspection else (NoSchemaIntrospectionCustomRule,)
         self._validator = Validator(schema, hidden, hide_suggestions=not settings.introspection)
-        self._cache: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._cached_characters = 0
+        self._cache: OrderedDict[str, Document] = OrderedDict()
+        self._cached_weight = 0
 
-    def parse(self, text: str) -> DocumentNode:
+    def parse(self, text: str) -> Document:
         """Return the document; raises DocumentRejectedError if the text is not one."""
         cached = self._cache.get(text)
         if cached is not None:
@@ -105,19 +116,20 @@ class Documents:
             return cached
         self._check_size(text)
         try:
-            return parse(IndexedSource(text), max_tokens=self._settings.limit_tokens)
+            node = parse(IndexedSource(text), max_tokens=self._settings.limit_tokens)
         except GraphQLSyntaxError as error:
             raise DocumentRejectedError([_with_cause(error, self._cause(error))]) from None
+        return Document(text, node)
 
-    def validate(self, text: str, document: DocumentNode) -> None:
+    def validate(self, document: Document) -> None:
         """Check a parsed document; raises DocumentRejectedError with all that is wrong with it."""
-        if text in self._cache:
+        if document.is_valid:
             return
         try:
-            check_limits(document, self._settings)
+            selections = check_limits(document.node, self._settings)
         except LimitExceededError as error:
             raise _rejected(error) from None
-        errors = self._validator.validate(text, document, max_errors=MAX_ERRORS - 1)
+        errors = self._validator.validate(document.text, document.node, max_errors=MAX_ERRORS - 1)
         if any(error.message == ABORTED for error in errors):
             raise _rejected(
                 LimitExceededError(
@@ -130,7 +142,9 @@ class Documents:
             raise DocumentRejectedError(
                 [_with_cause(error, ValidationFailedError(error.message)) for error in errors]
             )
-        self._add(text, document)
+        document.is_valid = True
+        document.weight = len(document.text) + selections
+        self._add(document)
 
     def _check_size(self, text: str) -> None:
         if len(text) > MAX_DOCUMENT_CHARACTERS:
@@ -168,12 +182,12 @@ class Documents:
             )
         return ParseFailedError(error.message)
 
-    def _add(self, text: str, document: DocumentNode) -> None:
-        self._cache[text] = document
-        self._cached_characters += len(text)
-        while self._cached_characters > MAX_CACHED_CHARACTERS:
-            removed, _ = self._cache.popitem(last=False)
-            self._cached_characters -= len(removed)
+    def _add(self, document: Document) -> None:
+        self._cache[document.text] = document
+        self._cached_weight += document.weight
+        while self._cached_weight > MAX_CACHED_CHARACTERS:
+            _, removed = self._cache.popitem(last=False)
+            self._cached_weight -= removed.weight
 
 
 def _rejected(error: LimitExceededError) -> DocumentRejectedError:

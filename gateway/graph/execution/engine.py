@@ -5,14 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    GraphQLError,
-    GraphQLSchema,
-    OperationType,
-    get_operation_ast,
-)
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema
+from graphql.execution import get_variable_values
 
 from gateway.errors import (
     BadUserInputError,
@@ -23,16 +17,11 @@ from gateway.errors import (
     drop_tracebacks,
 )
 from gateway.graph.context import Context
-from gateway.graph.execution.cost import CostEstimator, EstimatedCost
-from gateway.graph.execution.documents import (
-    MAX_ERRORS,
-    DocumentRejectedError,
-    Documents,
-    names_in,
-)
+from gateway.graph.execution.cost import EstimatedCost
+from gateway.graph.execution.documents import MAX_ERRORS, DocumentRejectedError
 from gateway.graph.execution.executor import MAX_LISTED_ERRORS, ObjectExecutor
+from gateway.graph.execution.plan import Plan, Planner
 from gateway.graph.meter import OperationEndedError
-from gateway.graph.projections import row_members
 from gateway.settings import Settings
 from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import OK, REJECTIONS
@@ -76,19 +65,13 @@ class GraphResult:
         return code
 
 
-class WriteByGetError(Exception):
-    """A GET request executes an operation that is not a query."""
-
-
 class Engine:
     """Runs requests against one schema."""
 
     def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
         self._schema = schema
         self._settings = settings
-        self._documents = Documents(schema, settings)
-        self._costs = CostEstimator(schema)
-        self._row_members = row_members()
+        self._planner = Planner(schema, settings)
 
     async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
         """Execute a request; errors of the request are in the result.
@@ -97,44 +80,42 @@ class Engine:
         """
         name = request.operation_name or None
         try:
-            document = self._documents.parse(request.query)
-            operation = get_operation_ast(document, name)
-            if read_only and operation and operation.operation is not OperationType.QUERY:
-                raise WriteByGetError
-            self._documents.validate(request.query, document)
+            plan = self._planner.plan(request.query, name, read_only=read_only)
         except DocumentRejectedError as rejected:
             return _rejected(*rejected.errors)
-        if operation is None:
-            return _rejected(_no_operation(name))
-        estimate = self._costs.estimate(document, operation, request.variables)
+        estimate = plan.cost.estimate(request.variables)
         try:
             estimate.check(self._settings)
         except LimitExceededError as error:
             return _rejected(GraphQLError(error.message, original_error=error))
         if isinstance(context.loader_or_error, RequestLoader):
-            context.loader_or_error.select(names_in(document) | self._row_members)
-        result = await self._execute(document, request, context)
+            context.loader_or_error.select(plan.selected_names)
+        result = await self._execute(plan, request.variables, context)
         return replace(
             result,
             extensions=result.extensions | _extensions(context, estimate),
-            operation=operation.name.value if operation.name else None,
+            operation=plan.name,
         )
 
     async def _execute(
-        self, document: DocumentNode, request: GraphRequest, context: Context
+        self, plan: Plan, variables: dict[str, Any], context: Context
     ) -> GraphResult:
-        executor = ObjectExecutor.build(
+        values = get_variable_values(
             self._schema,
-            document,
-            context_value=context,
-            raw_variable_values=request.variables,
-            operation_name=request.operation_name or None,
+            plan.operation.variable_definitions or (),
+            variables,
+            max_errors=MAX_ERRORS - 1,
             hide_suggestions=not self._settings.introspection,
-            max_coercion_errors=MAX_ERRORS - 1,
         )
-        if isinstance(executor, list):
-            return _rejected(*executor)
-        assert isinstance(executor, ObjectExecutor)  # noqa: S101  the other value of build
+        if isinstance(values, list):
+            return _rejected(*values)
+        executor = ObjectExecutor(
+            self._schema,
+            plan,
+            values,
+            context,
+            hide_suggestions=not self._settings.introspection,
+        )
         try:
             result = executor.execute_operation()
             if isinstance(result, Awaitable):
@@ -151,14 +132,6 @@ class Engine:
 
 def _rejected(*errors: GraphQLError) -> GraphResult:
     return GraphResult(None, [_format_error(error) for error in errors])
-
-
-def _no_operation(name: str | None) -> GraphQLError:
-    return GraphQLError(
-        "The document has several operations. `operationName` must name the one to execute."
-        if name is None
-        else "`operationName` is not the name of an operation in the document."
-    )
 
 
 def _extensions(context: Context, estimate: EstimatedCost) -> dict[str, Any]:

@@ -19,12 +19,15 @@ from graphql import (
     GraphQLOutputType,
     GraphQLResolveInfo,
     GraphQLResolveInfoHelpers,
+    GraphQLSchema,
+    default_field_resolver,
+    default_type_resolver,
     get_named_type,
     get_nullable_type,
     is_non_null_type,
 )
-from graphql.execution import Executor
-from graphql.execution.collect_fields import FieldDetailsList
+from graphql.execution import Executor, VariableValues
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
 
 from gateway.concurrency import settle
@@ -32,6 +35,7 @@ from gateway.errors import GatewayError, UnauthenticatedError
 from gateway.graph.context import Context
 from gateway.graph.execution.batch import Batch, EdgeBatch, ObjectBatch
 from gateway.graph.execution.columns import NULL
+from gateway.graph.execution.plan import Plan
 from gateway.graph.meter import OperationEndedError
 from gateway.graph.node import NamedObject, NamedObjects
 from gateway.graph.pagination.result import PageResult
@@ -54,8 +58,31 @@ class ObjectExecutor(Executor[Any]):
 
     context_value: Context
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        plan: Plan,
+        variables: VariableValues,
+        context: Context,
+        *,
+        hide_suggestions: bool,
+    ) -> None:
+        super().__init__(
+            schema,
+            plan.fragment_definitions,
+            plan.fragments,
+            None,
+            context,
+            plan.operation,
+            variables,
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
+            hide_suggestions=hide_suggestions,
+        )
+        if plan.subfields is not None:
+            self._relevant_sub_fields = plan.subfields
+        self._plan = plan
         # graphql-core's own helpers hold the executor that holds them. The cycle would keep what a
         # request has read and rendered in memory until the next full garbage collection.
         executor = weakref.proxy(self)
@@ -68,6 +95,22 @@ class ObjectExecutor(Executor[Any]):
         """How many errors are not in the result."""
         self._sizes: dict[orjson.Fragment, int] = {}
         """The size of each fragment that is no part of another yet; orjson does not tell it."""
+
+    def execute_collected_root_fields(
+        self,
+        root_type: GraphQLObjectType,
+        root_value: Any,
+        grouped_field_set: GroupedFieldSet,
+        serially: bool,  # noqa: FBT001  graphql-core's
+        new_defer_usages: Sequence[Any],
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        return super().execute_collected_root_fields(
+            root_type,
+            root_value,
+            self._plan.root_fields(grouped_field_set),
+            serially,
+            new_defer_usages,
+        )
 
     def complete_list_value(
         self,

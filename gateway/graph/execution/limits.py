@@ -69,12 +69,13 @@ class _LocalCounts:
     spreads: list[_Spread] = field(default_factory=list)
 
 
-def check_limits(document: DocumentNode, settings: Settings) -> None:
-    """Check each operation of a document, which need not be valid.
+def check_limits(document: DocumentNode, settings: Settings) -> int:
+    """Check each operation of a document, which need not be valid; return their selections.
 
     Raises LimitExceededError for the first limit that is exceeded.
     """
-    for count in count_operations(document):
+    counts = count_operations(document)
+    for count in counts:
         for name, what in (
             ("depth", "is {} fields deep"),
             ("aliases", "has {} aliases"),
@@ -86,6 +87,7 @@ def check_limits(document: DocumentNode, settings: Settings) -> None:
             _check(getattr(count, name), limit, name, what, setting)
         what = "selects {} lists of the schema below `__schema` and `__type`"
         _check(count.introspection_lists, MAX_INTROSPECTION_LISTS, "introspection", what)
+    return sum(count.selections for count in counts)
 
 
 def _check(found: int, limit: int, name: str, what: str, setting: str = "") -> None:

@@ -23,7 +23,7 @@ from strawberry.types.arguments import StrawberryArgument
 
 from gateway.errors import BadUserInputError, InvalidCursorError, LimitExceededError
 from gateway.graph.context import Info
-from gateway.graph.execution.cost import fields_of
+from gateway.graph.execution.selections import fields_of
 from gateway.graph.node import RESOURCE_TYPES
 from gateway.graph.pagination.cursor import CursorPosition, listing_digest
 from gateway.graph.pagination.pager import (

@@ -229,22 +229,30 @@ def assert_plain(answer: Answer) -> None:
     assert "recursion" not in str(answer.content).lower()
 
 
+FRAGMENTS = "fragment A on Query { ...B ...B } fragment B on Query { __typename }"
+
+
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It holds the latest documents up to a number of characters, and no rejected ones."""
+    """It holds the latest documents up to a number of characters, and no rejected ones.
+
+    Selections count too, at each spread of their fragment, as in plans.
+    """
     monkeypatch.setattr(documents, "MAX_CACHED_CHARACTERS", 5000)
     known = Documents(executable_schema(build_schema()), Settings())
     for n in range(50):
-        query = f"query Q{n} {{ __typename }} # {'x' * 200}"
-        known.validate(query, known.parse(query))
-    assert sum(map(len, known._cache)) == known._cached_characters
-    assert 4700 < known._cached_characters <= 5000
+        query = f"query Q{n} {{ ...A ...B }} {FRAGMENTS} # {'x' * 200}"
+        known.validate(known.parse(query))
+    weights = [each.weight - len(each.text) for each in known._cache.values()]
+    assert set(weights) == {7}  # each spread, and at each of them what is in the fragment
+    assert sum(map(len, known._cache)) + sum(weights) == known._cached_weight
+    assert 4600 < known._cached_weight <= 5000
     assert query in known._cache
 
     before = list(known._cache)
     for n in range(5):
         for query in (f"{{ a{n} }}", f"{{ a{n}", f"{{ {f'a{n}: __typename ' * 40} }}"):
             with pytest.raises(DocumentRejectedError):
-                known.validate(query, known.parse(query))
+                known.validate(known.parse(query))
     assert list(known._cache) == before
 
 
@@ -253,7 +261,7 @@ def test_a_longer_text_is_rejected_before_it_is_read(monkeypatch: pytest.MonkeyP
     known = Documents(executable_schema(build_schema()), Settings())
     query = "{ __typename } #"
     longest = query + "x" * (MAX_DOCUMENT_CHARACTERS - len(query))
-    known.validate(longest, known.parse(longest))
+    known.validate(known.parse(longest))
 
     monkeypatch.setattr(documents, "parse", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(DocumentRejectedError, match="has 131073 characters"):

@@ -257,10 +257,7 @@ def queries(draw: st.DrawFn) -> str:
     )
 
 
-async def run(
-    account: Account, query: str, variables: dict[str, Any] | None = None, **settings: int
-) -> GraphResult:
-    configured = SETTINGS.model_copy(update=settings)
+def context_of(account: Account, settings: Settings = SETTINGS) -> Context:
     deadline = asyncio.get_running_loop().time() + 60
     loader = RequestLoader(
         cast("CachedClient", account),
@@ -270,8 +267,15 @@ async def run(
         page_budget=CallBudget(1000, "PAGES"),
         item_budget=CallBudget(1000, "ITEMS"),
     )
-    meter = Meter(configured, deadline=deadline)
-    context = Context(settings=configured, loader_or_error=loader, meter=meter)
+    meter = Meter(settings, deadline=deadline)
+    return Context(settings=settings, loader_or_error=loader, meter=meter)
+
+
+async def run(
+    account: Account, query: str, variables: dict[str, Any] | None = None, **settings: int
+) -> GraphResult:
+    configured = SETTINGS.model_copy(update=settings)
+    context = context_of(account, configured)
     request = GraphRequest(query, None, variables or {})
     return await Engine(SCHEMA, configured).run(request, context, read_only=False)
 

@@ -116,7 +116,7 @@ def rejection(query: str, **limits: int) -> GatewayError | None:
     limited = {f"limit_{name}": limit for name, limit in limits.items()}
     documents = Documents(SCHEMA, Settings(introspection=True).model_copy(update=limited))
     try:
-        documents.validate(query, documents.parse(query))
+        documents.validate(documents.parse(query))
     except DocumentRejectedError as rejected:
         original = rejected.errors[0].original_error
         assert isinstance(original, GatewayError)

@@ -1,0 +1,85 @@
+"""Plans are made once for each text, and give each request the same result as a first one."""
+
+from typing import Any
+
+import pytest
+
+from gateway.graph.execution.cost_compiler import CostCompiler
+from gateway.graph.execution.documents import DocumentRejectedError
+from gateway.graph.execution.engine import Engine, GraphRequest
+from gateway.graph.execution.plan import Planner, WriteByGetError
+from gateway.graph.schema import build_schema, executable_schema
+from gateway.settings import Settings
+from tests.graph.execution.test_executor import JOBS, Account, context_of, decoded
+
+SCHEMA = executable_schema(build_schema())
+TWO = "query A { __typename } query B { b: __typename }"
+LISTS = """
+query ($first: Int) {
+  audienceGenerationJobs(first: $first) { edges { node { ...Job } } nodes { id ...Job } }
+}
+fragment Job on AudienceGenerationJob { name tags { key } exportJobs { nodes { name } } }
+"""
+SWITCHED = LISTS.replace("name tags", "name @skip(if: $no) tags").replace(
+    "$first: Int", "$first: Int, $no: Boolean!"
+)
+
+
+@pytest.fixture
+def planner() -> Planner:
+    return Planner(SCHEMA, Settings())
+
+
+def test_a_text_has_one_plan(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planner.plan(LISTS, None, read_only=True)
+
+    monkeypatch.setattr(CostCompiler, "compile", lambda *_: pytest.fail("compiled"))
+    assert planner.plan(LISTS, None, read_only=True) is plan
+
+
+def test_each_operation_has_a_plan(planner: Planner) -> None:
+    names = [planner.plan(TWO, name, read_only=False).name for name in ("A", "B", "A")]
+    assert names == ["A", "B", "A"]
+
+    for unknown in (None, "C"):
+        with pytest.raises(DocumentRejectedError):
+            planner.plan(TWO, unknown, read_only=False)
+
+
+def test_a_write_by_get_is_an_error_before_validation(planner: Planner) -> None:
+    with pytest.raises(WriteByGetError):
+        planner.plan("mutation { a }", None, read_only=True)
+    with pytest.raises(DocumentRejectedError):
+        planner.plan("mutation { a }", None, read_only=False)
+
+
+@pytest.mark.parametrize("query", [LISTS, SWITCHED])
+async def test_requests_of_a_text_get_what_they_select(query: str) -> None:
+    """What the first request selected is kept for the others only if no variable decides it."""
+    engine = Engine(SCHEMA, Settings())
+
+    async def answer(engine: Engine, variables: dict[str, Any]) -> str:
+        request = GraphRequest(query, None, variables)
+        result = await engine.run(request, context_of(Account(JOBS)), read_only=False)
+        assert result.errors == []
+        return decoded(result)
+
+    for no in (True, False, True):
+        for first in (3, 1):
+            variables = {"first": first, "no": no}
+            expected = await answer(Engine(SCHEMA, Settings()), variables)
+            assert await answer(engine, variables) == expected
+
+
+async def test_further_requests_add_nothing_to_a_plan() -> None:
+    engine = Engine(SCHEMA, Settings())
+    plan = engine._planner.plan(LISTS, None, read_only=True)
+    sizes = []
+    for first in (1, 2, 3):
+        request = GraphRequest(LISTS, None, {"first": first, "no": False})
+        await engine.run(request, context_of(Account(JOBS)), read_only=False)
+        assert plan.subfields is not None
+        sizes.append(len(plan.subfields))
+
+    assert sizes[0] > 0
+    assert set(sizes) == {sizes[0]}
