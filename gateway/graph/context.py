@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import strawberry
+from graphql import GraphQLResolveInfo
 
 from gateway.errors import BadUserInputError, ForbiddenError, GatewayError
 from gateway.graph.meter import Meter
@@ -79,3 +80,6 @@ class Context:
 
 
 Info: TypeAlias = strawberry.Info[Context, None]
+
+ResolveInfo: TypeAlias = GraphQLResolveInfo[Context]
+"""What the resolvers of connections get."""

@@ -1,7 +1,7 @@
 """Builds and prints the schema."""
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import strawberry
@@ -23,7 +23,7 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.graph.context import Context, Info
 from gateway.graph.node import RESOURCE_TYPES, resolve_entities
 from gateway.graph.query import Query, QueryWithNodes
-from gateway.graph.types.resource_type import COST, FieldCost
+from gateway.graph.types.resource_type import COST, NAMES, RESOLVE, FieldCost
 from gateway.graph.types.values import DATE_TIME, DateTime
 
 DESCRIPTION = """\
@@ -77,6 +77,7 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
     )
     graph = executable_schema(schema)
     graph.description = DESCRIPTION.strip()
+    _bypass_strawberry(graph)
     fields = _query_type(graph).fields
     for name in ("_service", "_entities"):
         fields[name].resolve = _for_router(fields[name].resolve)
@@ -126,6 +127,28 @@ def _for_router(resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
         return resolve(source, info, **arguments)
 
     return guarded
+
+
+def _bypass_strawberry(graph: GraphQLSchema) -> None:
+    """Let graphql-core call the resolvers of connections, with arguments as they expect them."""
+    for each in graph.type_map.values():
+        if isinstance(each, GraphQLInputObjectType):
+            definition = each.extensions["strawberry-definition"]
+            each.out_type = partial(_instance, definition.origin)  # type: ignore[method-assign]
+            for field in definition.fields:
+                each.fields[NAMES.from_field(field)].out_name = field.python_name
+        elif isinstance(each, GraphQLObjectType):
+            for declared in each.fields.values():
+                definition = declared.extensions.get("strawberry-definition")
+                if definition is not None and RESOLVE in definition.metadata:
+                    declared.resolve = definition.metadata[RESOLVE]
+                    for argument in definition.arguments:
+                        name = NAMES.from_argument(argument)
+                        declared.args[name].out_name = argument.python_name
+
+
+def _instance(of_type: type[Any], values: dict[str, Any]) -> Any:
+    return of_type(**values)
 
 
 def _inputs(graph: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:

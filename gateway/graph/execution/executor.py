@@ -6,8 +6,9 @@ returned of them, in slices between which other operations continue; a meter cou
 """
 
 import weakref
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 import orjson
@@ -15,6 +16,7 @@ from graphql import (
     GraphQLAbstractType,
     GraphQLLeafType,
     GraphQLList,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
@@ -51,6 +53,18 @@ page has kept together count as one."""
 
 SMALL_BATCH_VALUES = 2_000
 """A batch of up to this many values takes less than SLICE_SECONDS, and is completed at once."""
+
+
+PAGE_FIELDS: dict[str, Callable[[PageResult], Any] | None] = {
+    "edges": None,
+    "nodes": None,
+    "pageInfo": None,
+    "hasNextPage": attrgetter("has_next"),
+    "hasPreviousPage": attrgetter("has_previous"),
+    "startCursor": attrgetter("start_cursor"),
+    "endCursor": attrgetter("end_cursor"),
+}
+"""The fields of connections, and of their PageInfo, that need no resolver; how scalars are read."""
 
 
 class ObjectExecutor(Executor[Any]):
@@ -121,8 +135,6 @@ class ObjectExecutor(Executor[Any]):
         result: Any,
         position_context: Any,
     ) -> Any:
-        if isinstance(result, PageResult):
-            return self._complete_page(return_type, field_details_list, path, result)
         if isinstance(result, NamedObjects):
             return self._complete_named(info.return_type, field_details_list, path, result)
         return super().complete_list_value(
@@ -140,6 +152,10 @@ class ObjectExecutor(Executor[Any]):
     ) -> Any:
         if isinstance(result, ResourceObject):
             return self._complete_one(field_details_list, path, result)
+        if isinstance(result, PageResult):
+            return self.collect_and_execute_subfields(
+                return_type, field_details_list, path, result, position_context
+            )
         return super().complete_object_value(
             return_type, field_details_list, info, path, result, position_context
         )
@@ -157,6 +173,23 @@ class ObjectExecutor(Executor[Any]):
             return self._complete_one(field_details_list, path, result)
         return super().complete_abstract_value(
             return_type, field_details_list, info, path, result, position_context
+        )
+
+    def execute_field(
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(source, PageResult):
+            name = field_details_list[0].node.name.value
+            if name in PAGE_FIELDS:
+                field_type = parent_type.fields[name].type
+                return self._execute_page_field(name, field_type, field_details_list, path, source)
+        return super().execute_field(
+            parent_type, source, field_details_list, path, position_context
         )
 
     def execute_fields(
@@ -237,6 +270,46 @@ class ObjectExecutor(Executor[Any]):
                     completed[index] = row
                 await self.meter.pause()
         return completed
+
+    def _execute_page_field(
+        self,
+        name: str,
+        field_type: GraphQLOutputType,
+        selected: FieldDetailsList,
+        path: Path,
+        page: PageResult,
+    ) -> AwaitableOrValue[Any]:
+        """Complete a field of a connection or its PageInfo, which needs no resolver."""
+        try:
+            read = PAGE_FIELDS[name]
+            if read is not None:
+                value = read(page)
+                if value is not None and type(value) is str:
+                    self.meter.charge_bytes(len(value))
+                return value
+            of_type = cast("GraphQLNonNull[Any]", field_type).of_type
+            if name == "pageInfo":
+                return self.collect_and_execute_subfields(of_type, selected, path, page, None)
+            completed = self._complete_page(of_type, selected, path, page)
+            if isinstance(completed, orjson.Fragment):
+                return completed
+        except Exception as error:  # noqa: BLE001  as in graphql-core
+            self.handle_field_error(error, field_type, selected, path)
+            return None
+        return self._await_field(completed, field_type, selected, path)
+
+    async def _await_field(
+        self,
+        completed: Awaitable[Any],
+        field_type: GraphQLOutputType,
+        selected: FieldDetailsList,
+        path: Path,
+    ) -> Any:
+        try:
+            return await completed
+        except Exception as error:  # noqa: BLE001  as in graphql-core
+            self.handle_field_error(error, field_type, selected, path)
+            return None
 
     def _complete_page(
         self,

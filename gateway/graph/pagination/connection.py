@@ -6,23 +6,22 @@ Source: Relay's Cursor Connections specification.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from inspect import signature
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import strawberry
 from graphql import (
     FieldNode,
     GraphQLIncludeDirective,
-    GraphQLResolveInfo,
     GraphQLSkipDirective,
     SelectionNode,
     get_directive_values,
 )
 from strawberry.annotation import StrawberryAnnotation
-from strawberry.extensions import FieldExtension
 from strawberry.types.arguments import StrawberryArgument
 
 from gateway.errors import BadUserInputError, InvalidCursorError, LimitExceededError
-from gateway.graph.context import Info
+from gateway.graph.context import ResolveInfo
 from gateway.graph.execution.selections import fields_of
 from gateway.graph.node import RESOURCE_TYPES
 from gateway.graph.pagination.cursor import CursorPosition, listing_digest
@@ -34,7 +33,7 @@ from gateway.graph.pagination.pager import (
     paginate,
 )
 from gateway.graph.pagination.result import LoadPage, PageResult, UpstreamList
-from gateway.graph.types.resource_type import FieldCost, costly
+from gateway.graph.types.resource_type import RESOLVE, FieldCost, costly
 from gateway.upstream.loader import BudgetSpentError
 from gateway.upstream.values import PAGE_SIZE, Item, Listing, Page, PageRequest, sizes
 
@@ -80,25 +79,13 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    page: strawberry.Private[PageResult]
+    """A PageResult in the schema: `execution.executor` completes its fields, but `totalCount`."""
 
-    # `execution.executor` completes a PageResult as a list of edges or nodes.
-    @strawberry.field(description="The items of the page, each with its cursor.")
-    def edges(self) -> list[Edge[T]]:
-        return self.page  # type: ignore[return-value]
-
-    @strawberry.field(description="The items of the page, without their cursors.")
-    def nodes(self) -> list[T]:
-        return self.page  # type: ignore[return-value]
-
-    @strawberry.field(description="The position of the page in the list.")
-    def page_info(self) -> PageInfo:
-        return PageInfo(
-            has_next_page=self.page.has_next,
-            has_previous_page=self.page.has_previous,
-            start_cursor=self.page.start_cursor,
-            end_cursor=self.page.end_cursor,
-        )
+    edges: list[Edge[T]] = strawberry.field(
+        description="The items of the page, each with its cursor."
+    )
+    nodes: list[T] = strawberry.field(description="The items of the page, without their cursors.")
+    page_info: PageInfo = strawberry.field(description="The position of the page in the list.")
 
     @strawberry.field(
         description="The number of items in the whole list, regardless of cursors. Costs one "
@@ -106,7 +93,8 @@ class Connection(Generic[T]):
         "suffice."
     )
     async def total_count(self) -> int | None:
-        return await count_items(self.page.source)
+        page = cast("PageResult", self)
+        return await count_items(page.source)
 
 
 class Predicate(NamedTuple):
@@ -156,14 +144,13 @@ def connection_field(
 ) -> Any:
     """Declare a connection over the list of a resource type that the resolver selects.
 
-    The field has Relay's arguments, then those of the resolver. The first page of a nested
-    connection counts as a detail of its row.
+    The field has Relay's arguments, then those of the resolver. That takes either its parent as
+    `self`, or `info`, of which it may use the context only. The first page of a nested connection
+    counts as a detail of its row.
     """
-    field: Any = strawberry.field(
-        resolver=resolver,
-        extensions=[_ConnectionExtension(type_name, nested=nested)],
-        **costly(FieldCost.CONNECTION, description),
-    )
+    options = costly(FieldCost.CONNECTION, description)
+    options["metadata"][RESOLVE] = _ConnectionResolver(type_name, resolver, nested=nested)
+    field: Any = strawberry.field(resolver=resolver, **options)
     field.arguments = [*_PAGE_ARGUMENTS, *field.arguments]
     return field
 
@@ -179,26 +166,31 @@ _PAGE_ARGUMENTS = [
 ]
 
 
-class _ConnectionExtension(FieldExtension):
-    """Turns the ListQuery of a resolver into a Connection."""
+class _ConnectionResolver:
+    """Resolves a connection field, as a resolver of graphql-core.
 
-    def __init__(self, type_name: str, *, nested: bool) -> None:
+    Strawberry would convert the arguments and look up their names anew for each request.
+    """
+
+    def __init__(self, type_name: str, query: Callable[..., ListQuery], *, nested: bool) -> None:
         self._type_name = type_name
+        self._query = query
+        self._takes_parent = "self" in signature(query).parameters
         self._nested = nested
 
     # A coroutine, so that errors of arguments take their turn among those of other fields.
-    async def resolve(
+    async def __call__(
         self,
-        next_: Callable[..., ListQuery],
-        source: Any,
-        info: Info,
+        parent: Any,
+        info: ResolveInfo,
+        *,
         first: int | None = None,
         after: str | None = None,
         last: int | None = None,
         before: str | None = None,
         **arguments: Any,
-    ) -> Connection[Any]:
-        query = next_(source, info, **arguments)
+    ) -> PageResult:
+        query = self._query(parent if self._takes_parent else info, **arguments)
         resource = RESOURCE_TYPES[self._type_name]
         listing = Listing(resource.list_operation, query.region, query.filters)
         filtered = query.item_filter
@@ -209,16 +201,16 @@ class _ConnectionExtension(FieldExtension):
         load = _page_loader(info, listing, page_arguments.after, nested=self._nested)
         matches = filtered.matches if filtered else None
         source_list = UpstreamList(digest, resource, load, matches)
-        return await _connect(info, page_arguments, source_list)
+        return await _read_page(info, page_arguments, source_list)
 
 
 def _page_loader(
-    info: Info, listing: Listing, after: CursorPosition | None, *, nested: bool
+    info: ResolveInfo, listing: Listing, after: CursorPosition | None, *, nested: bool
 ) -> LoadPage:
     loader, meter = info.context.loader, info.context.meter
     first_token = None if after is None else after.token
     # Later requests, and other fields of this one, may need the whole page if it is kept for them.
-    is_kept = info.context.settings.cache_seconds > 0 or not _is_only_reader(info._raw_info)  # noqa: SLF001
+    is_kept = info.context.settings.cache_seconds > 0 or not _is_only_reader(info)
 
     async def load(token: str | None, rows: int = PAGE_SIZE) -> Page:
         per_row = nested and token == first_token
@@ -245,33 +237,33 @@ def _page_loader(
     return load
 
 
-async def _connect(info: Info, arguments: PageArguments, source: UpstreamList) -> Connection[Any]:
-    # Strawberry's own view of the selection takes more time than the rest of this function.
-    raw_info = info._raw_info  # noqa: SLF001
-    look_around = _selects(raw_info, "pageInfo", "hasNextPage") or (
-        arguments.last is not None and _selects(raw_info, "pageInfo", "hasPreviousPage")
+async def _read_page(
+    info: ResolveInfo, arguments: PageArguments, source: UpstreamList
+) -> PageResult:
+    look_around = _selects(info, "pageInfo", "hasNextPage") or (
+        arguments.last is not None and _selects(info, "pageInfo", "hasPreviousPage")
     )
     page = await paginate(arguments, source, look_around=look_around)
     loader = info.context.loader
     loader.cost.scanned += page.scanned
     if page.resume is not None:
-        info.context.record_stopped_walk(raw_info.path.as_list(), page.scanned)
+        info.context.record_stopped_walk(info.path.as_list(), page.scanned)
     key_of = source.resource.key_of
     page.parts = [
         part.with_items(loader.first_seen_all(map(key_of, part.items), part.items))
         for part in page.parts
     ]
-    return Connection(page=page)
+    return page
 
 
-def _is_only_reader(info: GraphQLResolveInfo[Any]) -> bool:
+def _is_only_reader(info: ResolveInfo) -> bool:
     """Return whether the field being resolved is the operation's only one, and reads one page."""
     selections = info.operation.selection_set.selections
     is_only_field = len(selections) == 1 and isinstance(selections[0], FieldNode)
     return is_only_field and info.path.prev is None and not _selects(info, "totalCount")
 
 
-def _selects(info: GraphQLResolveInfo[Any], *path: str) -> bool:
+def _selects(info: ResolveInfo, *path: str) -> bool:
     """Return whether the field being resolved has this path of fields selected below it."""
     nodes: list[FieldNode] = list(info.field_nodes)
     for name in path:
@@ -281,7 +273,7 @@ def _selects(info: GraphQLResolveInfo[Any], *path: str) -> bool:
     return bool(nodes)
 
 
-def _included(info: GraphQLResolveInfo[Any], selection: SelectionNode) -> bool:
+def _included(info: ResolveInfo, selection: SelectionNode) -> bool:
     if not selection.directives:
         return True
     skip = get_directive_values(GraphQLSkipDirective, selection, info.variable_values)

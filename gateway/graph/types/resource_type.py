@@ -29,7 +29,9 @@ NAMES = NameConverter()
 
 COST = "cost"
 SOURCE = "source"
-"""The keys of a field's cost and source in its metadata."""
+RESOLVE = "resolve"
+"""The keys, in a field's metadata, of its cost, its source, and the resolver of graphql-core that
+takes the place of Strawberry's."""
 
 Convert = Callable[[Any], Any]
 

@@ -34,11 +34,11 @@ from gateway.graph.types.audience_generation_job import JOB
 from gateway.settings import Settings
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.loader import CallBudget, RequestLoader
-from gateway.upstream.values import Page, UpstreamRequest
+from gateway.upstream.values import Item, Page, UpstreamRequest
 
 SCHEMA = executable_schema(build_gateway_schema())
 REFERENCE = build_schema(client_sdl())
-SETTINGS = Settings(limit_aliases=10_000, limit_directives=10_000)
+SETTINGS = Settings(limit_aliases=10_000, limit_directives=10_000, limit_tokens=100_000)
 ARN = "arn:aws:cleanrooms-ml:us-east-1:123456789012"
 TIMES = {"createTime": "2026-01-02T03:04:05.678Z", "updateTime": "2026-01-02T03:04:05Z"}
 MAX_DEPTH = 6
@@ -127,16 +127,9 @@ class Account:
         """Return a page or an object, or raise its error."""
         parameters = dict(request.parameters)
         if request.operation == "ListAudienceGenerationJobs":
-            row = ("audienceGenerationJobArn", "configuredAudienceModelArn", "name", "status")
-            members = {*row, "createTime", "updateTime", "collaborationId", "description"}
-            members.add("startedBy")
-            return Page(
-                [{n: v for n, v in job.items() if n in members} for job in self._jobs.values()],
-                None,
-            )
+            return Page(self.job_rows(), None)
         if request.operation == "ListAudienceExportJobs":
-            job = parameters["audienceGenerationJobArn"]
-            return Page([export_row(job, number) for number in range(2)], None)
+            return Page(self.export_rows(parameters["audienceGenerationJobArn"]), None)
         (key,) = parameters.values()
         if key in self.errors:
             raise self.errors[key]
@@ -146,6 +139,14 @@ class Account:
         if number == 0:
             raise NotFoundError("AWS has no such object.")
         return model_detail(number)
+
+    def job_rows(self) -> list[Item]:
+        row = ("audienceGenerationJobArn", "configuredAudienceModelArn", "name", "status")
+        members = {*row, "createTime", "updateTime", "collaborationId", "description", "startedBy"}
+        return [{n: v for n, v in job.items() if n in members} for job in self._jobs.values()]
+
+    def export_rows(self, job: str) -> list[Item]:
+        return [export_row(job, number) for number in range(2)]
 
     def expected_jobs(self) -> list[dict[str, Any]]:
         return [self._expected_job(each) for each in self._jobs.values()]
@@ -180,7 +181,7 @@ class Account:
         }
 
     def _expected_exports(self, job: str) -> dict[str, Any]:
-        exports = [export_row(job, number) for number in range(2)]
+        exports = self.export_rows(job)
         nodes = [
             {
                 **each,
@@ -212,6 +213,7 @@ class Selections:
 
     UNKNOWN = frozenset({"cursor", "pageInfo", "audienceGenerationJob", "audienceModel"})
     """Fields that the reference has no data for."""
+    MAX_FIELDS = 5
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
@@ -224,24 +226,28 @@ class Selections:
             if name not in self.UNKNOWN and (depth or is_leaf_type(get_named_type(field.type)))
         ]
         drawn = self._draw(
-            st.lists(st.sampled_from([*names, "__typename"]), min_size=1, max_size=5)
+            st.lists(st.sampled_from([*names, "__typename"]), min_size=1, max_size=self.MAX_FIELDS)
         )
         return f"{{ {' '.join(self._selection(of_type, name, depth) for name in drawn)} }}"
 
     def _selection(self, of_type: Any, name: str, depth: int) -> str:
-        self._aliases += 1
         below = ""
         if name != "__typename":
             inner = get_named_type(of_type.fields[name].type)
             below = "" if is_leaf_type(inner) else self.of(cast("Any", inner), depth - 1)
-        switch = self._draw(
-            st.sampled_from(["", "", "@skip(if: true)", "@include(if: true)", "@skip(if: $no)"])
-        )
-        selected = f"a{self._aliases}: {name} {switch} {below}"
+        selected = f"{self.alias(below)} {name} {self.switch()} {below}"
         wrap: Callable[[str], str] = self._draw(
             st.sampled_from([lambda text: text, lambda text: f"... on {of_type.name} {{ {text} }}"])
         )
         return wrap(selected)
+
+    def alias(self, _: str) -> str:
+        self._aliases += 1
+        return f"a{self._aliases}:"
+
+    def switch(self) -> str:
+        switches = ["", "", "@skip(if: true)", "@include(if: true)", "@skip(if: $no)"]
+        return self._draw(st.sampled_from(switches))
 
 
 @st.composite
