@@ -6,6 +6,7 @@ The reference is graphql-core alone, with the schema as clients see it and objec
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -177,7 +178,7 @@ VARIABLES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 
 async def both(
-    account: Account, query: str, variables: dict[str, Any]
+    account: Account, query: str, variables: dict[str, Any], **settings: int
 ) -> tuple[GraphResult, ExecutionResult]:
     """Execute a query in both ways."""
     document = parse(query)
@@ -190,7 +191,7 @@ async def both(
         hide_suggestions=True,
     )
     expected = await reference if isinstance(reference, Awaitable) else reference
-    return await run(account, query, variables), expected
+    return await run(account, query, variables, **settings), expected
 
 
 def described(error: GraphQLError) -> tuple[str, Any, Any, str]:
@@ -218,6 +219,32 @@ async def test_both_ways_return_the_same(
         for each in result.errors
     ]
     assert in_order(found) == in_order([described(each) for each in expected.errors or []])
+
+
+PAGE = """{ edges { cursor node { name } } nodes { name } totalCount
+  pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"""
+
+
+async def test_pages_have_the_same_contents() -> None:
+    """Whatever the arguments that select them."""
+    account = Account([job_detail(row, {}, None) for row in ROWS])
+    edges, _ = await both(account, "{ audienceGenerationJobs { edges { cursor } } }", {})
+    cursors = [
+        edge["cursor"] for edge in json.loads(decoded(edges))["audienceGenerationJobs"]["edges"]
+    ]
+    places = ("", *(f'after: "{each}"' for each in cursors), f'before: "{cursors[2]}"')
+    roots = [
+        f"r{n}: audienceGenerationJobs({' '.join(arguments)} region: null) {PAGE}"
+        for n, arguments in enumerate(
+            product(("", "first: 0", "first: 1", "first: 3"), ("", "last: 2"), places)
+        )
+    ]
+
+    query = f"{{ {' '.join(roots)} }}"
+    result, expected = await both(account, query, {}, limit_root_fields=100, max_upstream_calls=100)
+
+    assert (result.errors, expected.errors) == ([], None)
+    assert decoded(result) == json.dumps(expected.data)
 
 
 async def test_fields_of_one_name_are_merged() -> None:
