@@ -5,8 +5,7 @@ their own. Here a node is shown to the rules that have a method for its kind, an
 an operation are found on the way. A property test verifies that the errors are the same.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable
 from itertools import combinations
 from typing import Any
 
@@ -61,7 +60,7 @@ class Validator:
         self._schema = schema
         rules = (_FragmentNesting, *specified_rules, *additional_rules)
         self._rules = {
-            markers: tuple(rule for rule in rules if _can_report(rule, markers))
+            markers: _RuleSet(rule for rule in rules if _can_report(rule, markers))
             for length in range(len(MARKERS) + 1)
             for markers in combinations(MARKERS, length)
         }
@@ -168,6 +167,26 @@ MARKERS: dict[str, frozenset[Any]] = {
 """What a text must contain for these rules to find an error in it."""
 
 
+class _RuleSet:
+    """Rules that are applied together, and by kind of node the methods that they have."""
+
+    def __init__(self, rules: Iterable[Any]) -> None:
+        self.rules: tuple[Rule, ...] = tuple(rules)
+        self._methods: dict[tuple[str, str], list[tuple[int, str]]] = {}
+
+    def methods(self, event: str, kind: str) -> list[tuple[int, str]]:
+        """Return the index of each rule that has a method for this event, and its name."""
+        found = self._methods.get((event, kind))
+        if found is None:
+            names = (f"{event}_{kind}", event)
+            found = self._methods[event, kind] = [
+                (index, next(name for name in names if hasattr(rule, name)))
+                for index, rule in enumerate(self.rules)
+                if any(hasattr(rule, name) for name in names)
+            ]
+        return found
+
+
 def _can_report(rule: Any, markers: Collection[str]) -> bool:
     return all(marker in markers or rule not in rules for marker, rules in MARKERS.items())
 
@@ -182,12 +201,12 @@ _VISITED_KEYS = {
 class _SinglePass(Visitor):
     """Shows each node to the type information and to the rules that have a method for its kind."""
 
-    def __init__(self, context: _Context, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, context: _Context, rule_set: _RuleSet) -> None:
         super().__init__()
         self._type_info = context.type_info
-        self._classes = rules
-        self._rules = [rule(context) for rule in rules]
-        self._skipped: list[Any] = [None] * len(rules)
+        self._rule_set = rule_set
+        self._rules = [rule(context) for rule in rule_set.rules]
+        self._skipped: list[Any] = [None] * len(self._rules)
         """For each rule the node whose contents it skips, or BREAK for the rest of the document."""
 
     def get_enter_leave_for_kind(self, kind: str) -> EnterLeaveVisitor:
@@ -200,7 +219,7 @@ class _SinglePass(Visitor):
     def _enter(self, kind: str) -> Method | None:
         enter_type: Callable[[Node], None] | None
         enter_type = getattr(self._type_info, f"enter_{kind}", None)
-        methods = self._methods("enter", kind)
+        methods = self._bound_methods("enter", kind)
         skipped = self._skipped
 
         def enter(node: Node, *arguments: Any) -> None:
@@ -217,10 +236,10 @@ class _SinglePass(Visitor):
     def _leave(self, kind: str) -> Method | None:
         leave_type: Callable[[], None] | None
         leave_type = getattr(self._type_info, f"leave_{kind}", None)
-        methods = self._methods("leave", kind)
+        methods = self._bound_methods("leave", kind)
         skipped = self._skipped
         # Only a rule that has entered the node can have skipped it.
-        entered = [index for index, _ in self._methods("enter", kind)]
+        entered = [index for index, _ in self._rule_set.methods("enter", kind)]
 
         def leave(node: Node, *arguments: Any) -> None:
             for index, method in methods:
@@ -236,16 +255,8 @@ class _SinglePass(Visitor):
 
         return leave if leave_type or methods or entered else None
 
-    def _methods(self, event: str, kind: str) -> list[tuple[int, Method]]:
-        names = _method_names(self._classes, event, kind)
-        return [(index, getattr(self._rules[index], name)) for index, name in names]
-
-
-@lru_cache(maxsize=1024)
-def _method_names(rules: tuple[Any, ...], event: str, kind: str) -> Sequence[tuple[int, str]]:
-    """Return the index of each rule that has a method for this event, and the method's name."""
-    names = (f"{event}_{kind}", event)
-    found = [
-        (index, [name for name in names if hasattr(rule, name)]) for index, rule in enumerate(rules)
-    ]
-    return [(index, methods[0]) for index, methods in found if methods]
+    def _bound_methods(self, event: str, kind: str) -> list[tuple[int, Method]]:
+        return [
+            (index, getattr(self._rules[index], name))
+            for index, name in self._rule_set.methods(event, kind)
+        ]
