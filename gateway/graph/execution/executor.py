@@ -6,9 +6,8 @@ returned of them, in slices between which other operations continue; a meter cou
 """
 
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Any, cast
 
 import orjson
@@ -16,7 +15,6 @@ from graphql import (
     GraphQLAbstractType,
     GraphQLLeafType,
     GraphQLList,
-    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
@@ -37,6 +35,7 @@ from gateway.errors import GatewayError, UnauthenticatedError
 from gateway.graph.context import Context
 from gateway.graph.execution.batch import Batch, EdgeBatch, ObjectBatch
 from gateway.graph.execution.columns import NULL
+from gateway.graph.execution.pages import PAGE_FIELDS, execute_page_field
 from gateway.graph.execution.plan import Plan
 from gateway.graph.meter import OperationEndedError
 from gateway.graph.node import NamedObject, NamedObjects
@@ -53,18 +52,6 @@ page has kept together count as one."""
 
 SMALL_BATCH_VALUES = 2_000
 """A batch of up to this many values takes less than SLICE_SECONDS, and is completed at once."""
-
-
-PAGE_FIELDS: dict[str, Callable[[PageResult], Any] | None] = {
-    "edges": None,
-    "nodes": None,
-    "pageInfo": None,
-    "hasNextPage": attrgetter("has_next"),
-    "hasPreviousPage": attrgetter("has_previous"),
-    "startCursor": attrgetter("start_cursor"),
-    "endCursor": attrgetter("end_cursor"),
-}
-"""The fields of connections, and of their PageInfo, that need no resolver; how scalars are read."""
 
 
 class ObjectExecutor(Executor[Any]):
@@ -187,7 +174,7 @@ class ObjectExecutor(Executor[Any]):
             name = field_details_list[0].node.name.value
             if name in PAGE_FIELDS:
                 field_type = parent_type.fields[name].type
-                return self._execute_page_field(name, field_type, field_details_list, path, source)
+                return execute_page_field(self, field_type, field_details_list, path, source)
         return super().execute_field(
             parent_type, source, field_details_list, path, position_context
         )
@@ -271,53 +258,14 @@ class ObjectExecutor(Executor[Any]):
                 await self.meter.pause()
         return completed
 
-    def _execute_page_field(
-        self,
-        name: str,
-        field_type: GraphQLOutputType,
-        selected: FieldDetailsList,
-        path: Path,
-        page: PageResult,
-    ) -> AwaitableOrValue[Any]:
-        """Complete a field of a connection or its PageInfo, which needs no resolver."""
-        try:
-            read = PAGE_FIELDS[name]
-            if read is not None:
-                value = read(page)
-                if value is not None and type(value) is str:
-                    self.meter.charge_bytes(len(value))
-                return value
-            of_type = cast("GraphQLNonNull[Any]", field_type).of_type
-            if name == "pageInfo":
-                return self.collect_and_execute_subfields(of_type, selected, path, page, None)
-            completed = self._complete_page(of_type, selected, path, page)
-            if isinstance(completed, orjson.Fragment):
-                return completed
-        except Exception as error:  # noqa: BLE001  as in graphql-core
-            self.handle_field_error(error, field_type, selected, path)
-            return None
-        return self._await_field(completed, field_type, selected, path)
-
-    async def _await_field(
-        self,
-        completed: Awaitable[Any],
-        field_type: GraphQLOutputType,
-        selected: FieldDetailsList,
-        path: Path,
-    ) -> Any:
-        try:
-            return await completed
-        except Exception as error:  # noqa: BLE001  as in graphql-core
-            self.handle_field_error(error, field_type, selected, path)
-            return None
-
-    def _complete_page(
+    def complete_page(
         self,
         return_type: GraphQLList[Any],
         selected: FieldDetailsList,
         path: Path,
         page: PageResult,
     ) -> AwaitableOrValue[orjson.Fragment]:
+        """Complete and render the list of a page's edges or nodes."""
         row_type = cast("GraphQLObjectType", get_named_type(return_type))
         resource, count = page.source.resource, len(page)
         batch: Batch
