@@ -179,6 +179,8 @@ class Endpoint:
         await exchange.slot.acquire(exchange.limit_key)
         options = self._options(exchange.headers)
         content = await self._read_content(exchange)
+        # The slot or the body may have come long after the request's first turn, with many others.
+        await take_turn(begun=False)
         parse = parse_body if exchange.method == "POST" else parse_query_string
         graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
@@ -254,8 +256,6 @@ async def _wait_for_body(deadline: float) -> AsyncIterator[None]:
         message = "The body took longer to arrive than a request may take."
         # The rest of the body is not read, so the connection cannot carry another request.
         raise HttpError(408, LimitExceededError(message), {"Connection": "close"}) from None
-    # The body arrived after the request's first turn, perhaps with those of many others.
-    await take_turn(begun=False)
 
 
 def _method_not_allowed(message: str, allowed: str) -> HttpError:
