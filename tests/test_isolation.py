@@ -65,7 +65,7 @@ class CacheKeyError(Exception):
 
 
 class KeyRevealingCache(MemoryCache):
-    async def get(self, _caller: Caller, key: str) -> bytes | None:
+    async def get(self, _caller: Caller, key: str, _request: Any) -> Any:
         raise CacheKeyError(key)
 
 

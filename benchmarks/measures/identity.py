@@ -17,9 +17,10 @@ from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.auth.jwks import IssuerKeys
 from gateway.auth.oidc import Issuer, Role, TokenVerifier
 from gateway.auth.sts import Session, SessionCache, StsClient
-from gateway.upstream.cache.memory import MemoryCache
+from gateway.upstream.cache.memory import MemoryCache, Stored, Version
 from gateway.upstream.cache.redis import decrypt, encrypt
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
+from gateway.upstream.values import Item, ItemRequest
 
 REGION = "us-east-1"
 NAME = "https://issuer.example"
@@ -133,7 +134,8 @@ async def _memory() -> list[Row]:
     marks: list[int] = []
     for number in range(CALLERS):
         caller = Caller.from_keys(f"ASIA{number:016d}", f"{number:040d}", "t" * 800)
-        await cache.set(caller, caller.fingerprint.hex(), b"x" * 100, 60)
+        stored: Stored[Item] = Stored({"x": "x" * 50}, 0, Version(60))
+        await cache.set(caller, caller.fingerprint.hex(), ItemRequest("", "", ()), stored, 60)
         if number * TOKENS % CALLERS < TOKENS:
             text = signed_token(ec, "ES256", f"caller {number}")
             await identify(ours, [(b"authorization", b"Bearer " + text.encode())])

@@ -19,6 +19,7 @@ from gateway.errors import (
 from gateway.settings import variable
 from gateway.telemetry.metrics import CACHE_LOOKUPS, REJECTIONS
 from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.cache.memory import Stored, Version
 from gateway.upstream.projection import Projection
 from gateway.upstream.values import (
     Item,
@@ -36,6 +37,9 @@ CONCURRENT_ITEMS = 16
 MAX_HELD_PAGES = 32
 """Pages that a request holds, some 4 MB. Those after them are read again if another field of the
 request needs them."""
+
+NO_RESULT = Version(expires_at=0)
+"""Stands for a read that has failed: the next one may not."""
 
 DEADLINE_EXCEEDED = "The request exceeded its time limit. Request fewer items or fields."
 
@@ -94,6 +98,8 @@ class RequestLoader:
         self.cost = RequestCost()
         self.stale: dict[UpstreamRequest[Any], float] = {}
         """Expired results that were used because the upstream failed, and their age in seconds."""
+        self.versions: set[Version] = set()
+        """Of all results that were used, NO_RESULT included."""
         self._results: dict[UpstreamRequest[Any], Any] = {}
         self._pages = 0
         self._flights: SingleFlight[Any] = SingleFlight()
@@ -133,22 +139,26 @@ class RequestLoader:
     async def _load(
         self,
         request: UpstreamRequest[T],
-        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, T]],
+        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, Stored[T]]],
     ) -> T:
-        result: T | None = self._results.get(request)
-        if result is not None:
-            return result
+        held: T | None = self._results.get(request)
+        if held is not None:
+            return held
         if not self._fresh:
             # Most requests find everything here, without a task for each.
-            result = await self._client.cached(self._caller, request, cost=self.cost)
-        if result is not None:
-            return self._hold(request, result)
-        return await self._fetch_or_stale(request, fetch)
+            cached = await self._client.cached(self._caller, request, cost=self.cost)
+            if cached is not None:
+                return self._hold(request, cached)
+        try:
+            return await self._fetch_or_stale(request, fetch)
+        except BaseException:
+            self.versions.add(NO_RESULT)
+            raise
 
     async def _fetch_or_stale(
         self,
         request: UpstreamRequest[T],
-        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, T]],
+        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, Stored[T]]],
     ) -> T:
         try:
             async with self._time_limit():
@@ -161,19 +171,19 @@ class RequestLoader:
             expired = None if self._fresh else await self._client.fetch_stale(self._caller, request)
             if expired is None:
                 raise
-            result, self.stale[request] = expired
+            stored, self.stale[request] = expired
             CACHE_LOOKUPS.labels("stale").inc()
-            result = self._hold(request, result)
+            result = self._hold(request, stored)
         return result
 
     async def _fetch_and_hold(
         self,
         request: UpstreamRequest[T],
-        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, T]],
+        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, Stored[T]]],
     ) -> T:
         return self._hold(request, await fetch(request))
 
-    def _hold(self, request: UpstreamRequest[T], result: T) -> T:
+    def _hold(self, request: UpstreamRequest[T], stored: Stored[T]) -> T:
         """Keep a result for the rest of the request; return the one that is kept already if any.
 
         Pages beyond MAX_HELD_PAGES are not kept.
@@ -181,17 +191,18 @@ class RequestLoader:
         held: T | None = self._results.get(request)
         if held is not None:
             return held
+        self.versions.add(stored.version)
         if request.is_list:
             if self._pages >= MAX_HELD_PAGES:
-                return result
+                return stored.value
             self._pages += 1
-        self._results[request] = result = self._keep(request, result)
+        self._results[request] = result = self._keep(request, stored.value)
         return result
 
-    async def _fetch_page(self, request: UpstreamRequest[T]) -> T:
+    async def _fetch_page(self, request: UpstreamRequest[T]) -> Stored[T]:
         return await self._fetch(request, self._page_budget)
 
-    async def _fetch_detail(self, request: UpstreamRequest[T]) -> T:
+    async def _fetch_detail(self, request: UpstreamRequest[T]) -> Stored[T]:
         async with self._slots:
             return await self._fetch(request, self._item_budget)
 
@@ -206,7 +217,7 @@ class RequestLoader:
             self._projections[request.operation] = projection
         return request.project(result, projection)
 
-    async def _fetch(self, request: UpstreamRequest[T], budget: CallBudget) -> T:
+    async def _fetch(self, request: UpstreamRequest[T], budget: CallBudget) -> Stored[T]:
         region, operation = request.region, request.operation
 
         def before_call() -> None:

@@ -48,8 +48,11 @@ class UpstreamRequest(Protocol[T_co]):
     def project(self, result: Any, projection: Projection) -> T_co:
         """Return a result with its objects projected."""
 
+    def to_json(self, result: Any) -> Any:
+        """Return a result as a value that JSON has, sharing its parts."""
+
     def from_json(self, value: Any) -> T_co:
-        """Restore a result from what orjson made of it for the cache."""
+        """Restore a result from what `to_json` returned."""
 
 
 class Derived:
@@ -198,6 +201,9 @@ class PageRequest:
     def project(self, result: Page, projection: Projection) -> Page:
         return Page(projection.apply_to_all(result.items), result.next_token)
 
+    def to_json(self, result: Page) -> Any:
+        return {"items": result.items, "next_token": result.next_token}
+
     def from_json(self, value: Any) -> Page:
         return Page(**value)
 
@@ -216,6 +222,9 @@ class ItemRequest:
 
     def project(self, result: Item, projection: Projection) -> Item:
         return projection.apply(result)
+
+    def to_json(self, result: Item) -> Any:
+        return result
 
     def from_json(self, value: Any) -> Item:
         item: Item = value

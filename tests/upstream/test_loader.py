@@ -241,7 +241,7 @@ async def test_objects_are_held_however_many_pages_there_are() -> None:
 
 async def test_a_request_holds_a_limited_number_of_pages() -> None:
     """The same page is the same object, unless it comes after that many others."""
-    loader = new_loader(cached(FakeClient()), pages=MAX_HELD_PAGES + 1)
+    loader = new_loader(cached(FakeClient(), seconds=0), pages=MAX_HELD_PAGES + 2)
     pages = [await loader.page(page_request(number)) for number in range(MAX_HELD_PAGES + 1)]
     again = [await loader.page(page_request(number)) for number in range(MAX_HELD_PAGES + 1)]
 

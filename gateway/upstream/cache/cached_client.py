@@ -1,5 +1,6 @@
 """Reads of the upstream, cached for a few seconds for the caller who made them."""
 
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from gateway.auth.credentials import Caller
 from gateway.concurrency import SingleFlight
 from gateway.errors import GatewayError, UpstreamError
 from gateway.telemetry.metrics import CACHE_LOOKUPS
-from gateway.upstream.cache.memory import ResponseCache
+from gateway.upstream.cache.memory import ResponseCache, Stored, Version
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.projection import Projection
 from gateway.upstream.resilience.callers import RefusedCredentialsError
@@ -68,15 +69,15 @@ class CachedClient:
 
     async def cached(
         self, caller: Caller, request: UpstreamRequest[T], *, cost: RequestCost
-    ) -> T | None:
+    ) -> Stored[T] | None:
         """Return the result of a request if it is cached, and count it in `cost`."""
         found = await self._lookup(caller, request)
         # Clocks of replicas differ a little: an entry may seem to come from the future.
-        if found is None or abs(found[1]) >= self._seconds:
+        if found is None or abs(self._clock() - found.stored_at) >= self._seconds:
             return None
         cost.cache_hits += 1
         FROM_CACHE.inc()
-        return found[0]
+        return found
 
     async def fetch(
         self,
@@ -86,7 +87,7 @@ class CachedClient:
         cost: RequestCost,
         before_call: Callable[[], None],
         fresh: bool = False,
-    ) -> T:
+    ) -> Stored[T]:
         """Return the result of a request that is not cached, cache it, and count it in `cost`.
 
         A call for the same request that is in progress is joined, unless this one is `fresh`.
@@ -96,35 +97,38 @@ class CachedClient:
         key = self._key(caller, request)
         called = False
 
-        def start() -> Coroutine[Any, Any, T]:
+        def start() -> Coroutine[Any, Any, Stored[T]]:
             nonlocal called
             before_call()
             called = True
             return self._call(caller, request, key, cost)
 
-        result: T = await self._flights.run(key, start, replace=fresh)
+        stored: Stored[T] = await self._flights.run(key, start, replace=fresh)
         cost.cache_hits += not called
         (FROM_UPSTREAM if called else FROM_FLIGHT).inc()
-        return result
+        return stored
 
     async def fetch_stale(
         self, caller: Caller, request: UpstreamRequest[T]
-    ) -> tuple[T, float] | None:
+    ) -> tuple[Stored[T], float] | None:
         """Return an expired result and its age in seconds, if the cache still has one."""
-        if not self._stale_seconds:
-            return None
-        return await self._lookup(caller, request)
+        found = await self._lookup(caller, request) if self._stale_seconds else None
+        return None if found is None else (found, self._clock() - found.stored_at)
 
     async def _call(
         self, caller: Caller, request: UpstreamRequest[T], key: str, cost: RequestCost
-    ) -> T:
+    ) -> Stored[T]:
         with _log_failure(request):
             result = await self._read(caller, request, cost)
-        seconds = self._ttl(caller)
+        now = self._clock()
+        credentials_expire_at = math.inf if caller.expires_at is None else caller.expires_at
+        stored = Stored(result, now, Version(min(now + self._seconds, credentials_expire_at)))
+        # No longer than the caller's credentials are valid.
+        seconds = min(self._seconds + self._stale_seconds, credentials_expire_at - now)
         # A call that a fresh one has replaced must not overwrite the newer result.
         if seconds > 0 and self._flights.is_current(key):
-            await self._cache.set(caller, key, orjson.dumps([self._clock(), result]), seconds)
-        return result
+            await self._cache.set(caller, key, request, stored, seconds)
+        return stored
 
     async def _read(self, caller: Caller, request: UpstreamRequest[T], cost: RequestCost) -> T:
         try:
@@ -139,20 +143,8 @@ class CachedClient:
         cost.record_response(response.get("ResponseMetadata", {}))
         return request.project(request.parse(response), self.projections[request.operation])
 
-    async def _lookup(self, caller: Caller, request: UpstreamRequest[T]) -> tuple[T, float] | None:
-        """Return the cached result and its age."""
-        entry = await self._cache.get(caller, self._key(caller, request))
-        if entry is None:
-            return None
-        stored_at, value = orjson.loads(entry)
-        return request.from_json(value), self._clock() - stored_at
-
-    def _ttl(self, caller: Caller) -> float:
-        """Return how long to keep a result: no longer than the caller's credentials are valid."""
-        seconds = self._seconds + self._stale_seconds
-        if caller.expires_at is None:
-            return seconds
-        return min(seconds, caller.expires_at - self._clock())
+    async def _lookup(self, caller: Caller, request: UpstreamRequest[T]) -> Stored[T] | None:
+        return await self._cache.get(caller, self._key(caller, request), request)
 
     def _key(self, caller: Caller, request: UpstreamRequest[Any]) -> str:
         return cache_key(

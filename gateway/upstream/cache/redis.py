@@ -12,8 +12,9 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from struct import Struct
-from typing import Any
+from typing import Any, TypeVar
 
+import orjson
 import structlog
 from aiocache.backends.redis import RedisCache
 from aiocache.serializers import NullSerializer
@@ -26,7 +27,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from gateway.auth.credentials import Caller
 from gateway.telemetry.metrics import CIRCUIT_BREAKER_OPEN
+from gateway.upstream.cache.memory import Stored, Version
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
+from gateway.upstream.values import UpstreamRequest
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -155,19 +160,29 @@ class EncryptedRedisCache:
         self._backend.client = redis.client
         self._clock = clock
 
-    async def get(self, caller: Caller, key: str) -> bytes | None:
+    async def get(self, caller: Caller, key: str, request: UpstreamRequest[T]) -> Stored[T] | None:
         encrypted = await self._redis.execute(GET_SECONDS, self._backend.get, PREFIX + key)
         if not isinstance(encrypted, bytes) or len(encrypted) > MAX_VALUE_BYTES:
             return None
         decrypted = decrypt(caller.encryption_key, key, encrypted)
-        if decrypted is None:
+        if decrypted is None or self._clock() >= decrypted[0]:
             return None
-        expires, value = decrypted
-        return value if self._clock() < expires else None
+        stored_at, value = orjson.loads(decrypted[1])
+        return Stored(request.from_json(value), stored_at, Version(decrypted[0]))
 
-    async def set(self, caller: Caller, key: str, value: bytes, seconds: float) -> None:
+    async def set(
+        self,
+        caller: Caller,
+        key: str,
+        request: UpstreamRequest[T],
+        stored: Stored[T],
+        seconds: float,
+    ) -> None:
         milliseconds = int(seconds * 1000)
-        if milliseconds < 1 or len(value) > MAX_VALUE_BYTES // 2:
+        if milliseconds < 1:
+            return
+        value = orjson.dumps([stored.stored_at, request.to_json(stored.value)])
+        if len(value) > MAX_VALUE_BYTES // 2:
             return
         encrypted = encrypt(caller.encryption_key, key, self._clock() + seconds, value)
         ttl = milliseconds / 1000

@@ -77,10 +77,11 @@ class Fetcher:
     ) -> Any:
         cached = None if fresh else await self.client.cached(caller, request, cost=self.cost)
         if cached is not None:
-            return cached
-        return await self.client.fetch(
+            return cached.value
+        stored = await self.client.fetch(
             caller, request, cost=self.cost, before_call=self.announce, fresh=fresh
         )
+        return stored.value
 
     async def page(self, name: str | Caller = "ada", *, fresh: bool = False) -> Page:
         own = name if isinstance(name, Caller) else caller(name)
@@ -107,14 +108,27 @@ async def test_five_hundred_concurrent_fetches_are_one_call(
     assert len(pages[0].items) == 100
 
 
-async def test_a_cached_page_is_equal_and_shares_nothing(sandbox: Sandbox) -> None:
+async def test_a_cached_page_is_the_same_object(sandbox: Sandbox) -> None:
+    """It is decoded once, and readers do not modify it."""
     async with open_fetcher(sandbox.url) as fetcher:
         first, second = [await fetcher.page() for _ in range(2)]
 
     assert sandbox.count() == 1
-    assert first == second
-    assert first.items is not second.items
-    assert first.items[0] is not second.items[0]
+    assert first is second
+
+
+async def test_what_is_derived_of_a_cached_page_counts_as_its_bytes() -> None:
+    """Until a fresh result replaces it."""
+    fetcher = Fetcher(FakeClient())
+    page = await fetcher.page()
+    size = fetcher.cached_bytes
+    page.derive("names", lambda: [row["name"] for row in page.items], lambda _: 1000)
+    grown = fetcher.cached_bytes
+    newer = await fetcher.page(fresh=True)
+
+    assert grown >= size + 1000
+    assert (newer is page, fetcher.cached_bytes) == (False, size)
+    assert page.on_growth is None
 
 
 async def test_zero_seconds_disable_the_cache(sandbox: Sandbox) -> None:
@@ -282,8 +296,9 @@ async def test_only_what_the_schema_can_show_is_returned_and_cached(
     fetcher = Fetcher(Revealing())
     fetched = await fetcher.fetch(caller("ada"), request_)
     (entry,) = fetcher.cache.store._entries.values()
+    cached: Any = entry.value
 
-    for kept in (orjson.dumps(fetched), entry[0]):
+    for kept in map(orjson.dumps, (fetched, cached.stored.value)):
         assert b"spring" in kept
         assert not any(text in kept for text in (b"SELECT", b"addedByAws", b"ResponseMetadata"))
     assert await fetcher.fetch(caller("ada"), request_) == fetched

@@ -43,11 +43,12 @@ from tests.redis_servers import (
     is_cache_key,
     running_redis,
 )
+from tests.upstream.cache.entries import put, take
 from tests.upstream.clients import caller
 
 ADA, GRACE = caller("ada"), caller("grace")
 KEY, OTHER_KEY = "a" * 64, "b" * 64
-VALUE = b'["a row", null]'
+VALUE = ["a row", None]
 MIB = 1024 * 1024
 LONG_SECONDS = 15
 
@@ -121,7 +122,7 @@ def test_arbitrary_bytes_do_not_decrypt(encryption_key: bytes, key: str, value: 
 
 def test_equal_values_never_look_alike() -> None:
     """No nonce is used twice."""
-    encrypted = {encrypt(ADA.encryption_key, KEY, 1.0, VALUE) for _ in range(1000)}
+    encrypted = {encrypt(ADA.encryption_key, KEY, 1.0, b"value") for _ in range(1000)}
 
     assert len({each[:12] for each in encrypted}) == 1000
     assert len({each[12:] for each in encrypted}) == 1000
@@ -160,23 +161,23 @@ async def test_only_the_same_caller_and_key_find_an_entry(
     cache: EncryptedRedisCache, empty_redis: RedisServer
 ) -> None:
     """Another process finds it, too."""
-    await cache.set(ADA, KEY, VALUE, 5)
+    await put(cache, ADA, KEY, VALUE, 5)
     async with open_cache(empty_redis.url) as other:
-        assert [await cache.get(ADA, KEY), await other.get(ADA, KEY)] == [VALUE, VALUE]
-    assert await cache.get(ADA, OTHER_KEY) is None
-    assert await cache.get(GRACE, KEY) is None
+        assert [await take(cache, ADA, KEY), await take(other, ADA, KEY)] == [VALUE, VALUE]
+    assert await take(cache, ADA, OTHER_KEY) is None
+    assert await take(cache, GRACE, KEY) is None
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(VALUE, 0.0009), (VALUE, 0), (VALUE, -3600), (bytes(5 * MIB), 5)],
+    [(VALUE, 0.0009), (VALUE, 0), (VALUE, -3600), ("x" * 5 * MIB, 5)],
     ids=["under a millisecond", "0", "negative", "too large to read back"],
 )
 async def test_an_entry_that_nobody_could_read_is_not_stored(
-    cache: EncryptedRedisCache, redis: Any, value: bytes, seconds: float
+    cache: EncryptedRedisCache, redis: Any, value: object, seconds: float
 ) -> None:
     """Redis would reject a time to live of 0, or store the entry without one."""
-    await cache.set(ADA, KEY, value, seconds)
+    await put(cache, ADA, KEY, value, seconds)
 
     assert redis.dbsize() == 0
 
@@ -186,7 +187,7 @@ async def test_redis_expires_an_entry_in_time(
     cache: EncryptedRedisCache, redis: Any, seconds: float
 ) -> None:
     """The time to live is exact to the millisecond."""
-    await cache.set(ADA, KEY, VALUE, seconds)
+    await put(cache, ADA, KEY, VALUE, seconds)
     left = redis.pttl(PREFIX + KEY)
 
     assert left == -2 or 0 <= left <= seconds * 1000
@@ -199,12 +200,12 @@ async def test_an_entry_expires_even_if_redis_keeps_it(
     """The expiry is encrypted with the value: removing the time to live prolongs nothing."""
     clock = Clock()
     async with open_cache(empty_redis.url, clock=clock) as cache:
-        await cache.set(ADA, KEY, VALUE, 5)
+        await put(cache, ADA, KEY, VALUE, 5)
         assert redis.persist(PREFIX + KEY)
         clock.now += 4.999
-        before = await cache.get(ADA, KEY)
+        before = await take(cache, ADA, KEY)
         clock.now += 0.001
-        after = await cache.get(ADA, KEY)
+        after = await take(cache, ADA, KEY)
 
     assert (before, after) == (VALUE, None)
     assert redis.exists(PREFIX + KEY)
@@ -257,13 +258,13 @@ async def test_a_forged_entry_is_a_miss(
     cache: EncryptedRedisCache, redis: Any, forge: Callable[[Any, str], object]
 ) -> None:
     """The next result replaces it."""
-    await cache.set(ADA, KEY, b"original", 5)
+    await put(cache, ADA, KEY, "original", 5)
     forge(redis, PREFIX + KEY)
-    found = await cache.get(ADA, KEY)
+    found = await take(cache, ADA, KEY)
     redis.delete(PREFIX + KEY)
-    await cache.set(ADA, KEY, VALUE, 5)
+    await put(cache, ADA, KEY, VALUE, 5)
 
-    assert (found, await cache.get(ADA, KEY)) == (None, VALUE)
+    assert (found, await take(cache, ADA, KEY)) == (None, VALUE)
 
 
 async def test_a_pickle_is_a_miss_and_is_not_loaded(
@@ -272,7 +273,7 @@ async def test_a_pickle_is_a_miss_and_is_not_loaded(
     file = tmp_path / "created"
     redis.set(PREFIX + KEY, pickle.dumps(Payload(file)))
 
-    assert await cache.get(ADA, KEY) is None
+    assert await take(cache, ADA, KEY) is None
     assert not file.exists()
 
 
@@ -281,10 +282,10 @@ async def test_only_get_and_psetex_are_sent(
 ) -> None:
     """HELLO is not needed; KEYS, SCAN, EVAL or FLUSHDB would harm other users of the Redis."""
     redis.config_resetstat()
-    await cache.set(ADA, KEY, VALUE, 5)
-    await cache.set(ADA, KEY, VALUE, 0)
-    await asyncio.gather(*(cache.get(ADA, f"{n:064}") for n in range(100)))
-    await cache.get(ADA, KEY)
+    await put(cache, ADA, KEY, VALUE, 5)
+    await put(cache, ADA, KEY, VALUE, 0)
+    await asyncio.gather(*(take(cache, ADA, f"{n:064}") for n in range(100)))
+    await take(cache, ADA, KEY)
     await cache.close()
     sent = set(empty_redis.commands())
 
@@ -297,8 +298,8 @@ async def test_other_keys_of_the_database_are_untouched(
 ) -> None:
     foreign = {b"audience": b"1", b"audience-gateway:0:x": b"2", KEY.encode(): b"3"}
     redis.mset(foreign)
-    await cache.set(ADA, KEY, VALUE, 5)
-    await cache.get(ADA, OTHER_KEY)
+    await put(cache, ADA, KEY, VALUE, 5)
+    await take(cache, ADA, OTHER_KEY)
     await cache.close()
 
     assert {key: redis.get(key) for key in foreign} == foreign
@@ -309,7 +310,7 @@ async def test_other_keys_of_the_database_are_untouched(
 async def test_an_entry_reveals_neither_its_value_nor_its_caller(
     cache: EncryptedRedisCache, redis: Any
 ) -> None:
-    await cache.set(ADA, KEY, b"arn:aws:cleanrooms-ml:us-east-1:111122223333:x" * 20, 5)
+    await put(cache, ADA, KEY, "arn:aws:cleanrooms-ml:us-east-1:111122223333:x" * 20, 5)
     dumped = redis.get(PREFIX + KEY)
 
     assert b"arn:" not in dumped
@@ -334,8 +335,8 @@ async def test_the_password_in_the_url_is_used_and_never_shown(
         for url in (guarded_server.url, wrong_url):
             async with open_cache(url) as cache:
                 for _ in range(FAILURES + 1):
-                    await cache.set(ADA, KEY, VALUE, 5)
-                found.append(await cache.get(ADA, KEY))
+                    await put(cache, ADA, KEY, VALUE, 5)
+                found.append(await take(cache, ADA, KEY))
                 settings = Settings(cache_url=url)
                 shown += [cache, cache._redis.client, settings, str(settings)]
 
@@ -361,8 +362,8 @@ async def test_an_unreachable_redis_is_a_miss_and_opens_the_breaker() -> None:
     """This holds from the start on, and is logged once."""
     with capture_logs() as logs:
         async with open_cache("redis://127.0.0.1:1/0") as cache:
-            await asyncio.gather(*(cache.set(ADA, KEY, VALUE, 5) for _ in range(100)))
-            found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(100)))
+            await asyncio.gather(*(put(cache, ADA, KEY, VALUE, 5) for _ in range(100)))
+            found = await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(100)))
             is_open = cache._redis.breaker.open
 
     assert found == [None] * 100
@@ -432,8 +433,8 @@ async def test_any_reply_is_at_most_a_miss(
         ):
             found = []
             for _ in range(2):
-                await cache.set(ADA, KEY, VALUE, 5)
-                found.append(await cache.get(ADA, KEY))
+                await put(cache, ADA, KEY, VALUE, 5)
+                found.append(await take(cache, ADA, KEY))
             return found
 
     found = await asyncio.gather(*map(get, NONSENSE))
@@ -448,11 +449,11 @@ async def test_a_hanging_redis_gets_a_few_commands_and_then_one_per_reset_time()
     breaker = CircuitBreaker(FAILURES, 10, clock=clock)
     async with serve_redis(fake) as url, open_cache(url, breaker=breaker) as cache:
         for _ in range(20):
-            assert await cache.get(ADA, KEY) is None
+            assert await take(cache, ADA, KEY) is None
         connections = fake.connections
         for _ in range(3):
             clock.now += 10
-            await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(20)))
+            await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(20)))
 
     assert (connections, fake.connections) == (FAILURES, FAILURES + 3)
 
@@ -470,7 +471,7 @@ async def test_commands_that_wait_for_a_connection_see_the_breaker_open(
     fake = FakeRedis(None)
     async with serve_redis(fake) as url, open_cache(url) as cache:
         cache._redis.breaker = CircuitBreaker(FAILURES, 3600)
-        found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(200)))
+        found = await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(200)))
 
     assert found == [None] * 200
     assert fake.connections < 5 + FAILURES
@@ -481,8 +482,8 @@ async def test_commands_wait_for_a_connection_of_an_exhausted_pool(
 ) -> None:
     """The pool by itself raises, and three errors open the breaker."""
     cache._redis.breaker = CircuitBreaker(1, 3600)
-    await cache.set(ADA, KEY, VALUE, 60)
-    found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(4 * CONNECTIONS)))
+    await put(cache, ADA, KEY, VALUE, 60)
+    found = await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(4 * CONNECTIONS)))
 
     assert found == [VALUE] * (4 * CONNECTIONS)
     with empty_redis.client() as redis:
@@ -493,7 +494,7 @@ async def test_commands_wait_for_a_connection_of_an_exhausted_pool(
 async def test_a_busy_event_loop_does_not_open_the_breaker(cache: EncryptedRedisCache) -> None:
     """The reply has arrived before the timeout, and is read after it."""
     cache._redis.breaker = CircuitBreaker(1, 3600)
-    await cache.set(ADA, KEY, VALUE, 60)
+    await put(cache, ADA, KEY, VALUE, 60)
 
     async def block() -> None:
         while True:
@@ -501,7 +502,7 @@ async def test_a_busy_event_loop_does_not_open_the_breaker(cache: EncryptedRedis
             await asyncio.sleep(0)
 
     blocking = asyncio.create_task(block())
-    found = [await cache.get(ADA, KEY) for _ in range(3)]
+    found = [await take(cache, ADA, KEY) for _ in range(3)]
     blocking.cancel()
 
     assert found == [VALUE] * 3
@@ -513,14 +514,14 @@ async def test_after_a_pause_a_probe_closes_the_breaker(own_server: RedisServer)
     async with open_cache(
         own_server.url, breaker=CircuitBreaker(FAILURES, 10, clock=clock)
     ) as cache:
-        await cache.set(ADA, KEY, VALUE, 60)
+        await put(cache, ADA, KEY, VALUE, 60)
         own_server.pause()
-        missed = [await cache.get(ADA, KEY) for _ in range(FAILURES + 2)]
+        missed = [await take(cache, ADA, KEY) for _ in range(FAILURES + 2)]
         was_open = cache._redis.breaker.open
         own_server.resume()
-        while_open = await cache.get(ADA, KEY)
+        while_open = await take(cache, ADA, KEY)
         clock.now += 10
-        found = [await cache.get(ADA, KEY) for _ in range(3)]
+        found = [await take(cache, ADA, KEY) for _ in range(3)]
 
     assert missed == [None] * (FAILURES + 2)
     assert (was_open, while_open) == (True, None)
@@ -530,10 +531,10 @@ async def test_after_a_pause_a_probe_closes_the_breaker(own_server: RedisServer)
 async def test_a_restart_does_not_open_the_breaker(own_server: RedisServer) -> None:
     """The old connections are closed, which costs one miss."""
     async with open_cache(own_server.url, breaker=CircuitBreaker(2, 3600)) as cache:
-        await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(10)))
+        await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(10)))
         await asyncio.to_thread(own_server.restart)  # lets the loop see them close
-        await cache.set(ADA, KEY, VALUE, 60)
-        found = await asyncio.gather(*(cache.get(ADA, KEY) for _ in range(20)))
+        await put(cache, ADA, KEY, VALUE, 60)
+        found = await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(20)))
 
     assert found == [VALUE] * 20
 
@@ -551,13 +552,13 @@ async def test_a_redis_that_rejects_writes_is_still_read(
 ) -> None:
     """The breaker stays closed, and the log has one entry a minute, without the error's text."""
     async with open_cache(own_server.url) as cache:
-        await cache.set(ADA, KEY, VALUE, 60)
+        await put(cache, ADA, KEY, VALUE, 60)
         with own_server.client() as redis:
             reconfigure(redis)
         with capture_logs() as logs:
             for number in range(FAILURES + 2):
-                await cache.set(ADA, OTHER_KEY, VALUE, 60 + number)
-        found = await cache.get(ADA, KEY)
+                await put(cache, ADA, OTHER_KEY, VALUE, 60 + number)
+        found = await take(cache, ADA, KEY)
         is_open = cache._redis.breaker.open
 
     assert (found, is_open) == (VALUE, False)
@@ -573,7 +574,7 @@ async def test_a_rejected_probe_closes_the_breaker(cache: EncryptedRedisCache, r
     redis.rpush(PREFIX + KEY, "x")
     clock.now += 10
 
-    assert await cache.get(ADA, KEY) is None
+    assert await take(cache, ADA, KEY) is None
     assert cache._redis.breaker.allows()
     assert cache._redis.breaker.allows()
 
@@ -586,9 +587,9 @@ async def test_closing_while_redis_hangs_is_no_error(
     monkeypatch.setattr(redis_module, "MAX_VALUE_BYTES", 128 * MIB)
     monkeypatch.setattr(redis_module, "SET_SECONDS", LONG_SECONDS)
     cache = EncryptedRedisCache(RedisClient(own_server.url))
-    await cache.get(ADA, KEY)
+    await take(cache, ADA, KEY)
     own_server.pause()
-    writing = asyncio.create_task(cache.set(ADA, KEY, bytes(32 * MIB), 60))
+    writing = asyncio.create_task(put(cache, ADA, KEY, "x" * 32 * MIB, 60))
     pool: Any = cache._redis.client.connection_pool
     await until(lambda: any(map(_unsent, pool._in_use_connections)))
     (transport,) = (each._writer.transport for each in pool._in_use_connections)
@@ -652,9 +653,9 @@ async def slow_proxy(port: int, rng: random.Random) -> AsyncIterator[str]:
         await asyncio.gather(*proxy.tasks)
 
 
-def value_of(caller: Caller, key: str) -> bytes:
+def value_of(caller: Caller, key: str) -> str:
     """Return a value that identifies its entry, and takes several parts to send."""
-    return (caller.fingerprint.hex() + key).encode() * random.Random(key).randint(1, 60)  # noqa: S311 - sizes
+    return (caller.fingerprint.hex() + key) * random.Random(key).randint(1, 60)  # noqa: S311 - sizes
 
 
 async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: RedisServer) -> None:
@@ -667,7 +668,7 @@ async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: Re
     async def get(cache: EncryptedRedisCache, entry: tuple[Caller, str], seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                found = await cache.get(*entry)
+                found = await take(cache, *entry)
         except TimeoutError:
             outcomes["cancelled"] += 1
             return
@@ -680,7 +681,7 @@ async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: Re
         open_cache(url, breaker=never_open()) as cache,
     ):
         for entry in entries:
-            await direct.set(*entry, value_of(*entry), 600)
+            await put(direct, *entry, value_of(*entry), 600)
         for _ in range(30):
             limits = [LONG_SECONDS, *(rng.uniform(0, 0.06) for _ in range(2))]
             chosen = rng.choices(entries, k=100)
