@@ -24,6 +24,7 @@ from gateway.graph.execution.engine import Engine
 from gateway.graph.meter import Meter
 from gateway.graph.projections import projections
 from gateway.graph.schema import build_schema, executable_schema
+from gateway.http.answers import AnswerCache
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
 from gateway.http.graphiql import GraphiQL
@@ -34,7 +35,7 @@ from gateway.settings import Settings, SettingsError, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
 from gateway.upstream.cache.cached_client import CachedClient
-from gateway.upstream.cache.memory import MemoryCache
+from gateway.upstream.cache.memory import MemoryCache, ResponseCache
 from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.loader import CallBudget, RequestLoader
@@ -71,6 +72,9 @@ def create_app(
     secret_file = settings.router_secret_file
     cache_url = settings.read_cache_url()
     tracer = _build_tracer(settings.trace_ratio) if settings.trace_ratio else None
+    memory = MemoryCache(settings.cache_bytes)
+    # With Redis, another replica may refresh what an answer here was made of.
+    keeps_answers = cache_url == "memory://" and settings.cache_seconds and settings.cache_bytes
     limiter = ConcurrencyLimiter(settings.max_in_flight)
     proved_callers = ProvedCallers()
     health = Health(limiter)
@@ -83,6 +87,7 @@ def create_app(
         deadline_seconds=settings.deadline_seconds,
         router_secrets=RouterSecrets.read(secret_file) if secret_file else None,
         cors_origins=settings.cors_origins,
+        answers=AnswerCache(memory.store) if keeps_answers else None,
     )
 
     @asynccontextmanager
@@ -93,7 +98,9 @@ def create_app(
             redis = None if cache_url == "memory://" else RedisClient(cache_url)
             rate_limiter = CallerRateLimiter(settings.caller_calls_per_second, redis)
             authenticator = await _open_authenticator(settings, issuers, rate_limiter, stack)
-            client = await _open_client(settings, redis, rate_limiter, proved_callers, stack)
+            cache = EncryptedRedisCache(redis) if redis else memory
+            stack.push_async_callback(cache.close)
+            client = await _open_client(settings, cache, rate_limiter, proved_callers, stack)
             stack.enter_context(measure_loop())
             stack.enter_context(account_for_tasks())
             # What exists by now lives as long as the process. Scanning it in a full collection
@@ -202,17 +209,15 @@ async def _open_authenticator(
 
 async def _open_client(
     settings: Settings,
-    redis: RedisClient | None,
+    cache: ResponseCache,
     rate_limiter: CallerRateLimiter,
     proved_callers: ProvedCallers,
     stack: AsyncExitStack,
 ) -> CachedClient:
-    """Open the client for AWS with its retries, limits and cache."""
+    """Open the client for AWS with its retries and limits, behind the cache."""
     clean_rooms = await stack.enter_async_context(
         CleanRoomsClient.open(settings.served_regions, settings.upstream_url)
     )
-    cache = EncryptedRedisCache(redis) if redis else MemoryCache(settings.cache_bytes)
-    stack.push_async_callback(cache.close)
     return CachedClient(
         ResilientClient(clean_rooms, rate_limiter, proved_callers),
         cache,

@@ -30,6 +30,7 @@ from gateway.errors import (
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.execution.plan import WriteByGetError
+from gateway.http.answers import AnswerCache, AnswerLookup
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of
@@ -51,6 +52,7 @@ from gateway.http.responses import (
     error_response,
     json_response,
 )
+from gateway.upstream.loader import RequestLoader
 from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
 
 METHODS = "GET, POST"
@@ -98,10 +100,13 @@ class _Exchange:
     log: RequestLog
     slot: RequestSlot
     deadline: float
-    claim: Claim | HttpError
-    """Who the request says it comes from, or the response to invalid credentials."""
+    claim: Claim | HttpError | None
+    """Who the request says it comes from, or the response to invalid credentials. None for a
+    known caller, until the request is executed."""
     limit_key: bytes = field(repr=False)
     """The caller in limits when the request begins; a token may have to be verified first."""
+    lookup: AnswerLookup | None
+    """None if no whole answer may be served or kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ class Endpoint:
     router_secrets: RouterSecrets | None = None
     """None: every request counts as the router's."""
     cors_origins: Collection[str] = ()
+    answers: AnswerCache | None = None
+    """None: each request is executed."""
     cpu: CpuScheduler = field(default_factory=CpuScheduler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +139,14 @@ class Endpoint:
     def _begin(self, scope: Scope, receive: Receive) -> _Exchange:
         headers = RequestHeaders(scope["headers"])
         resources: Resources = scope["state"]
-        claim, limit_key = _read_claim(resources["authenticator"], headers), ANONYMOUS
+        log = request_log_of(scope)
+        lookup = self.answers.lookup(scope["method"], headers) if self.answers else None
+        claim, limit_key = None, ANONYMOUS
+        if lookup and lookup.caller:
+            limit_key = self.proved_callers.limit_key(lookup.caller)
+            log.caller = lookup.caller.digest
+        else:
+            claim = _read_claim(resources["authenticator"], headers)
         if isinstance(claim, Caller):
             limit_key = self.proved_callers.limit_key(claim)
         elif isinstance(claim, BearerClaim):
@@ -143,11 +157,12 @@ class Endpoint:
             headers,
             receive,
             resources,
-            request_log_of(scope),
+            log,
             RequestSlot(self.limiter),
             asyncio.get_running_loop().time() + self.deadline_seconds,
             claim,
             limit_key,
+            lookup,
         )
 
     async def _respond(self, exchange: _Exchange) -> Response:
@@ -163,46 +178,62 @@ class Endpoint:
                 raise bad_request(message, 406)
             if exchange.method == "GET":
                 check_cross_site(exchange.headers, self.cors_origins)
-            result = await self._execute(exchange)
-            request_log.set_outcome(result.outcome, result.operation)
-            return _response(result, media_type, exchange.resources["authenticator"].challenge)
+            return await self._answer(exchange, media_type)
         except (HttpError, OverloadedError) as error:
             http_error = error if isinstance(error, HttpError) else _service_unavailable(error)
             request_log.outcome = http_error.error.code
             return error_response(http_error, media_type or JSON)
 
-    async def _execute(self, exchange: _Exchange) -> GraphResult:
+    async def _answer(self, exchange: _Exchange, media_type: str) -> Response:
+        """Return the answer that was kept for the request, or execute it."""
+        content = await self._receive(exchange)
+        answer = exchange.lookup.find(content) if exchange.lookup else None
+        if answer is not None:
+            return answer.replay(exchange.log)
+        result, context = await self._execute(exchange, content)
+        exchange.log.set_outcome(result.outcome, result.operation)
+        challenge = exchange.resources["authenticator"].challenge
+        response = _response(result, media_type, challenge)
+        _keep_answer(exchange, result, context, response)
+        return response
+
+    async def _receive(self, exchange: _Exchange) -> bytes:
+        """Take the request's slot, and return its body or query string."""
         claim = exchange.claim
         if isinstance(claim, HttpError):
             raise claim
         _log_caller(exchange, claim)
         await exchange.slot.acquire(exchange.limit_key)
-        options = self._options(exchange.headers)
         content = await self._read_content(exchange)
         # The slot or the body may have come long after the request's first turn, with many others.
         await take_turn(begun=False)
+        return content
+
+    async def _execute(self, exchange: _Exchange, content: bytes) -> tuple[GraphResult, Context]:
         parse = parse_body if exchange.method == "POST" else parse_query_string
         graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
-        run = self._run(exchange, claim, options, graph_request)
+        claim = exchange.claim
+        if claim is None:
+            claim = _read_claim(exchange.resources["authenticator"], exchange.headers)
+        if isinstance(claim, HttpError):
+            raise claim
+        run = self._run(exchange, claim, graph_request)
         try:
             return await guard_waiting(run, lambda: cancel_on_disconnect(exchange.receive))
         except WriteByGetError:
             raise _method_not_allowed("GET executes queries only.", "POST") from None
 
     async def _run(
-        self,
-        exchange: _Exchange,
-        claim: Claim,
-        options: RequestOptions,
-        graph_request: GraphRequest,
-    ) -> GraphResult:
+        self, exchange: _Exchange, claim: Claim, graph_request: GraphRequest
+    ) -> tuple[GraphResult, Context]:
         identity = await _identify(exchange, claim)
         _log_caller(exchange, identity)
+        options = self._options(exchange.headers)
         context = exchange.resources["make_context"](identity, options, exchange.deadline)
         exchange.log.cost = context.cost
         read_only = exchange.method == "GET"
-        return await self.engine.run(graph_request, context, read_only=read_only)
+        return await self.engine.run(graph_request, context, read_only=read_only), context
 
     def _options(self, headers: RequestHeaders) -> RequestOptions:
         return RequestOptions(
@@ -241,9 +272,19 @@ async def _identify(exchange: _Exchange, claim: Claim) -> Identity:
         return UpstreamTimeoutError(NOT_IDENTIFIED)
 
 
-def _log_caller(exchange: _Exchange, claim: Claim) -> None:
+def _log_caller(exchange: _Exchange, claim: Claim | None) -> None:
     if isinstance(claim, Caller):
         exchange.log.caller = claim.digest
+
+
+def _keep_answer(
+    exchange: _Exchange, result: GraphResult, context: Context, response: Response
+) -> None:
+    """Keep a response with data and nothing else, which the request has a caller for."""
+    loader = context.loader_or_error
+    is_complete = result.executed and not result.errors and not result.extensions
+    if exchange.lookup and is_complete and isinstance(loader, RequestLoader):
+        exchange.lookup.keep(loader.caller, loader.versions, response, exchange.log)
 
 
 @asynccontextmanager

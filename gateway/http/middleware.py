@@ -28,6 +28,9 @@ GRAPHQL_PATH = "/graphql"
 REQUEST_LOG: Final = "audience-gateway.request_log"
 """Key of the RequestLog in an ASGI scope."""
 
+FROM_CACHE = "cache"
+"""Logged of a response that was not made for this request."""
+
 MAX_LOGGED_PATH = 200
 
 PROBE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -88,6 +91,8 @@ class RequestLog:
     outcome: str = OK
     """OK, or the code of the first error."""
     cost: RequestCost | None = None
+    answer: str | None = None
+    """FROM_CACHE, or None."""
     request_id: str | None = None
     status: int = 0
     """HTTP status; 0 until the response starts."""
@@ -112,6 +117,7 @@ class RequestLog:
             "operation": self.operation,
             "document": self.document,
             "caller": self.caller,
+            "answer": self.answer,
         }
         return fields if self.cost is None else fields | self.cost.log_fields()
 

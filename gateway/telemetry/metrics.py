@@ -58,7 +58,8 @@ UPSTREAM_SECONDS = Histogram(
 CACHE_LOOKUPS = Counter(
     "gateway_cache_lookups",
     "Lookups of upstream responses, by their source: `cache`, `flight` (a call already in "
-    "progress), `upstream`, or `stale` (an expired response, because the upstream failed).",
+    "progress), `upstream`, or `stale` (an expired response, because the upstream failed); and "
+    "`answer`, requests that were answered with a whole response from the cache.",
     ["result"],
 )
 REJECTIONS = Counter(

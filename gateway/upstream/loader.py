@@ -90,7 +90,7 @@ class RequestLoader:
     ) -> None:
         """`deadline` is a time of the event loop's clock."""
         self._client = client
-        self._caller = caller
+        self.caller = caller
         self._fresh = fresh
         self._deadline = deadline
         self._page_budget = page_budget
@@ -146,7 +146,7 @@ class RequestLoader:
             return held
         if not self._fresh:
             # Most requests find everything here, without a task for each.
-            cached = await self._client.cached(self._caller, request, cost=self.cost)
+            cached = await self._client.cached(self.caller, request, cost=self.cost)
             if cached is not None:
                 return self._hold(request, cached)
         try:
@@ -168,7 +168,7 @@ class RequestLoader:
                 )
         except (UpstreamTimeoutError, UpstreamUnavailableError):
             # Not an error of the caller, who has lost no permission: older data may be served.
-            expired = None if self._fresh else await self._client.fetch_stale(self._caller, request)
+            expired = None if self._fresh else await self._client.fetch_stale(self.caller, request)
             if expired is None:
                 raise
             stored, self.stale[request] = expired
@@ -228,7 +228,7 @@ class RequestLoader:
 
         try:
             return await self._client.fetch(
-                self._caller,
+                self.caller,
                 request,
                 cost=self.cost,
                 before_call=before_call,

@@ -87,8 +87,8 @@ def test_each_attempt_to_call_aws_is_logged_in_one_line(sandbox: Sandbox) -> Non
 def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
     with gateway_process(sandbox.url, caller_calls_per_second=1) as program:
         gateway, url = Gateway(program.url, sandbox), program.url
-        for _ in range(3):
-            gateway.ask(NEWEST)
+        for text in (NEWEST, f"{NEWEST} ", NEWEST):
+            gateway.ask(text)
         gateway.ask(NEWEST, caller="denied")
         gateway.ask("{ nothing }")
         sandbox.fault("unavailable", operation="ListAudienceModels")
@@ -105,6 +105,7 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
             "failed calls": metric(url, calls, operation=models, outcome="UPSTREAM_UNAVAILABLE"),
             "calls": metric(url, calls, operation=lists, outcome="OK"),
             "cached": metric(url, "gateway_cache_lookups_total", result="cache"),
+            "answered": metric(url, "gateway_cache_lookups_total", result="answer"),
             "timed": metric(url, "gateway_request_duration_seconds_count"),
             "in flight": metric(url, "gateway_in_flight_requests"),
         }
@@ -117,7 +118,8 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
         "invalid": 1,
         "failed calls": 3,
         "calls": 1 + 15 - limited,
-        "cached": 2,
+        "cached": 1,
+        "answered": 1,
         "timed": 21,
         "in flight": 0,
     }

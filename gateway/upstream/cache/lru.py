@@ -81,8 +81,12 @@ class LruStore(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """Those with over a FAIR_SHARE of the capacity, of which there are only a few."""
 
     def find(self, key: str | bytes, namespace: object) -> Any:
-        """Return a value as `get` does, in a fraction of its time; None if there is none."""
+        """Return a value as `get` does, without its overhead; None if there is none."""
         return self._find(_Key(namespace, key))
+
+    def keep(self, key: str | bytes, namespace: object, value: Storable, ttl: float) -> bool:
+        """Store a value as `set` does, without its overhead; return whether it is stored."""
+        return self._keep(_Key(namespace, key), value, ttl)
 
     def grow(self, key: str | bytes, namespace: object, change: int) -> None:
         """Add `change` bytes, which may be negative, to what a value takes.
@@ -110,9 +114,12 @@ class LruStore(BaseCache):  # type: ignore[misc]  # aiocache has no types
         return entry.value
 
     async def _set(self, key: _Key, value: Storable, ttl: float | None = None, **_: Any) -> bool:
+        return self._keep(key, value, ttl or 0)
+
+    def _keep(self, key: _Key, value: Storable, ttl: float) -> bool:
         self._drop(key)
         weight = len(key.key) + value.weight + ENTRY_OVERHEAD
-        if ttl is None or ttl <= 0 or weight > self.capacity:
+        if ttl <= 0 or weight > self.capacity:
             return False
         self._add(key, _Entry(value, self._clock() + ttl, weight))
         self._evict()

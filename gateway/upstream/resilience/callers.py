@@ -8,7 +8,7 @@ together have what one caller has.
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, NamedTuple, NoReturn, TypeVar
+from typing import Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from gateway.auth.credentials import Caller
 from gateway.errors import AwsErrorDetails, GatewayError, UnauthenticatedError
@@ -84,6 +84,16 @@ class ExpiringStore(Generic[K, V]):
         return len(self._entries)
 
 
+class LimitedCaller(Protocol):
+    """What limits know of a caller; see Caller."""
+
+    @property
+    def limit_key(self) -> bytes: ...
+
+    @property
+    def verified(self) -> bool: ...
+
+
 class ProvedCallers:
     """The callers of whom AWS has accepted a call within PROVED_SECONDS."""
 
@@ -92,7 +102,7 @@ class ProvedCallers:
             MAX_PROVED, PROVED_SECONDS, clock=clock
         )
 
-    def limit_key(self, caller: Caller) -> bytes:
+    def limit_key(self, caller: LimitedCaller) -> bytes:
         """Return the key under which limits count the caller now: their own, or UNPROVED."""
         if caller.verified or self._proved.get(caller.limit_key):
             return caller.limit_key

@@ -1,0 +1,143 @@
+"""Whole responses, kept in memory and sent again to the same request of the same caller.
+
+Two digests identify a request: one of its method and of all headers that the endpoint can read,
+credentials included, and one of this and the content. The first is enough to know the caller to
+the limits before the content is read.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from hashlib import sha256
+
+from starlette.responses import Response
+
+from gateway.auth.credentials import Caller
+from gateway.http.middleware import FROM_CACHE, RequestLog
+from gateway.http.requests import RequestHeaders, has_no_cache
+from gateway.telemetry.metrics import CACHE_LOOKUPS
+from gateway.upstream.cache.lru import LruStore
+from gateway.upstream.cache.memory import Version
+from gateway.upstream.resilience.callers import ExpiringStore
+from gateway.upstream.values import RequestCost
+
+CACHED_METHODS = frozenset({"GET", "POST"})
+
+ANSWER_OVERHEAD = 2000
+"""Bytes that an answer takes at most beside its body and its versions: mostly the headers."""
+
+VERSION_BYTES = 80
+
+MAX_KNOWN_CALLERS = 20_000
+"""Some 500 bytes each."""
+
+KNOWN_SECONDS = 60.0
+
+LOOKUPS = CACHE_LOOKUPS.labels("answer")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCaller:
+    """What limits and the log need to know of a caller, without secrets."""
+
+    limit_key: bytes
+    verified: bool
+    digest: str
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A response, and what the log says of it. It holds nothing of the request."""
+
+    response: Response
+    document: str | None
+    operation: str | None
+    versions: Collection[Version]
+    """Of all results that it was made of."""
+
+    @property
+    def weight(self) -> int:
+        return len(self.response.body) + ANSWER_OVERHEAD + VERSION_BYTES * len(self.versions)
+
+    def on_drop(self) -> None:
+        pass
+
+    def replay(self, log: RequestLog) -> Response:
+        """Return the response, and log what executing the request again would have cost."""
+        LOOKUPS.inc()
+        log.answer = FROM_CACHE
+        log.document, log.operation = self.document, self.operation
+        log.cost = RequestCost(cache_hits=len(self.versions))
+        return self.response
+
+
+class AnswerCache:
+    """The answers of one process, in the store of its pages.
+
+    An answer lives no longer than its caller's credentials and the results that it was made of:
+    it ends when one of them expires, or is replaced or evicted in the cache.
+    """
+
+    def __init__(self, store: LruStore, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock` is the wall clock, by which results and credentials expire."""
+        self.store = store
+        self.clock = clock
+        self.callers: ExpiringStore[bytes, KnownCaller] = ExpiringStore(
+            MAX_KNOWN_CALLERS, KNOWN_SECONDS
+        )
+
+    def lookup(self, method: str, headers: RequestHeaders) -> "AnswerLookup | None":
+        """Begin to look for the answer to a request; None if it goes past the cache."""
+        if method not in CACHED_METHODS or has_no_cache(headers.values(b"cache-control")):
+            return None
+        parts = [method.encode()]
+        for header in headers.items:
+            parts += header
+        # The lengths tell where each part ends.
+        lengths = b"%a" % [*map(len, parts)]
+        return AnswerLookup(self, sha256(lengths + b"".join(parts)).digest())
+
+
+class AnswerLookup:
+    """Finds or keeps the answer to one request."""
+
+    __slots__ = ("_cache", "_head", "_key", "caller")
+
+    def __init__(self, cache: AnswerCache, head: bytes) -> None:
+        self._cache = cache
+        self._head = head
+        self._key = b""
+        self.caller: KnownCaller | None = None
+        """The caller, if an answer to a request with this head was kept recently, and the
+        credentials have not expired."""
+        known = cache.callers.get(head)
+        if known and (known.expires_at is None or cache.clock() < known.expires_at):
+            self.caller = known
+
+    def find(self, content: bytes) -> Answer | None:
+        """Return the answer to the request with this content, which was read completely."""
+        self._key = sha256(self._head + content).digest()
+        if self.caller is None:
+            return None
+        answer: Answer | None = self._cache.store.find(self._key, self.caller.limit_key)
+        if answer is None or not all(version.current for version in answer.versions):
+            return None
+        return answer
+
+    def keep(
+        self, caller: Caller, versions: Collection[Version], response: Response, log: RequestLog
+    ) -> None:
+        """Keep a complete response that was made of these results, unless one has changed."""
+        if not versions or not all(version.current for version in versions):
+            return
+        now = self._cache.clock()
+        seconds = min(version.expires_at for version in versions) - now
+        if caller.expires_at is not None:
+            seconds = min(seconds, caller.expires_at - now)
+        # Without the unused part of the buffer in which orjson wrote it.
+        response.body = bytes(memoryview(response.body))
+        answer = Answer(response, log.document, log.operation, tuple(versions))
+        if self._cache.store.keep(self._key, caller.limit_key, answer, seconds):
+            known = KnownCaller(caller.limit_key, caller.verified, caller.digest, caller.expires_at)
+            self._cache.callers.set(self._head, known)
