@@ -130,6 +130,7 @@ class RequestLog:
             attributes[OUTCOME] = self.outcome
             attributes["graphql.operation.name"] = self.operation
             attributes["gateway.document"] = self.document
+            attributes["gateway.answer"] = self.answer
         return attributes
 
     def record_metrics(self, seconds: float) -> None:
