@@ -4,7 +4,7 @@ import asyncio
 import functools
 import time
 import types
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -175,8 +175,11 @@ BURST_SECONDS = 0.001
 UNCONTENDED_SHARE = 0.5
 """A caller who computes for a smaller part of the time than this never waits for a turn."""
 
-TURNS_PER_ITERATION = 2
-"""Waiting callers who get a turn in an iteration of the event loop."""
+CALLERS_PER_ITERATION = 2
+"""Waiting callers who get turns in an iteration of the event loop."""
+
+TURNS_PER_CALLER = 8
+"""Tasks of such a caller that are woken for a turn. They take it while the caller has time left."""
 
 MAX_ACCOUNTS = 1000
 """Callers whose use of CPU time is known, some 300 bytes each."""
@@ -234,11 +237,10 @@ class CpuScheduler:
         share = ITERATION_SECONDS / len(self._waiting)
         for account in self._waiting:
             account.grant(share)
-        for account in nlargest(TURNS_PER_ITERATION, self._waiting, key=attrgetter("left")):
+        for account in nlargest(CALLERS_PER_ITERATION, self._waiting, key=attrgetter("left")):
             if account.left > 0:
-                account.give_turn()
                 del self._waiting[account]
-                if account.waiting:
+                if account.give_turns():
                     self._waiting[account] = None  # behind those with equal time
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._next_iteration)
@@ -256,7 +258,8 @@ class _Account:
         self._refilled_at = clock()
         self.clock = clock
         self.left = BURST_SECONDS
-        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: OrderedDict[object, asyncio.Future[None]] = OrderedDict()
+        """Task -> its turn, in their order."""
 
     def grant(self, seconds: float) -> None:
         self.left = min(self.left + seconds, BURST_SECONDS)
@@ -273,20 +276,29 @@ class _Account:
 
         What has `begun` goes first: it is in memory, which what waits to begin does not need yet.
         """
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if begun:
-            self.waiting.appendleft(turn)
-        else:
-            self.waiting.append(turn)
-        self._add_waiting(self)
-        await turn
+        loop, task = asyncio.get_running_loop(), object()
+        try:
+            while True:
+                turn = self.waiting[task] = loop.create_future()
+                if begun:
+                    self.waiting.move_to_end(task, last=False)
+                self._add_waiting(self)
+                await turn
+                # Those before may have used up the time, or have gone on and wait again.
+                if self.left > 0 and next(iter(self.waiting)) is task:
+                    return
+                begun = False
+        finally:
+            del self.waiting[task]
 
-    def give_turn(self) -> None:
-        while self.waiting:
-            turn = self.waiting.popleft()
+    def give_turns(self) -> bool:
+        """Wake the first tasks that wait; return whether there are others."""
+        for number, turn in enumerate(self.waiting.values()):
+            if number == TURNS_PER_CALLER:
+                return True
             if not turn.done():  # otherwise cancelled
                 turn.set_result(None)
-                return
+        return False
 
 
 class _AccountedCoroutine(Coroutine[Any, Any, T]):

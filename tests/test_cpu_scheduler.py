@@ -1,6 +1,7 @@
 """Turns of the CPU scheduler, by a clock that only the tests move."""
 
 import asyncio
+import string
 import types
 from collections.abc import Coroutine
 from typing import Any
@@ -101,6 +102,32 @@ async def test_callers_who_always_compute_have_equal_parts() -> None:
     both = computer.log[: computer.log.rindex("b")]
 
     assert both.count("a") * 0.002 == pytest.approx(both.count("b") * 0.005, abs=0.01)
+
+
+@pytest.mark.parametrize(("seconds", "iterations"), [(SHORT, 8), (LONG, 40)])
+async def test_light_turns_share_an_iteration(seconds: float, iterations: int) -> None:
+    """As many of them as it grants time for; each heavy one has an iteration of its own."""
+    computer = Computer()
+    await computer.run("-", LONG)
+    turns = asyncio.gather(*(computer.run("-", seconds) for _ in range(40)))
+    computer.log = ""
+    while not turns.done():
+        computer.log += " "
+        await asyncio.sleep(0)
+
+    assert computer.log.count("-") == 40
+    assert len(computer.log.split()) == pytest.approx(iterations, abs=1)
+
+
+async def test_woken_tasks_keep_their_order() -> None:
+    """Also those for which no time was left, and behind one that goes on at its next turn."""
+    computer = Computer()
+    await computer.run("-", LONG)
+    names = string.ascii_letters[:20]
+    tasks = [computer.compute(name, SHORT, SHORT) for name in names]
+    await asyncio.gather(*(computer.scheduler.run(b"-", task) for task in tasks))
+
+    assert computer.log == "-" + "".join(name * 2 for name in names)
 
 
 async def test_nobody_waits_for_ever_behind_others_with_short_turns() -> None:

@@ -53,33 +53,36 @@ class ConcurrencyLimiter:
         oldest = self._rejected_at[0] if len(self._rejected_at) == OVERLOAD_REJECTIONS else None
         return oldest is not None and self._clock() - oldest < OVERLOAD_SECONDS
 
-    async def acquire(self, key: bytes) -> None:
-        """Take a slot in total."""
-        if not (self._slots.take() or await self._slots.wait(key)):
+    async def acquire(self, key: bytes) -> bool:
+        """Take a slot in total; return whether it was waited for."""
+        free = self._slots.take()
+        if not (free or await self._slots.wait(key)):
             REJECTIONS.labels("concurrency").inc()
             self._rejected_at.append(self._clock())
             raise OverloadedError("The gateway is busy. Try again later.")
         self.in_flight += 1
         IN_FLIGHT.inc()
+        return not free
 
     def release(self) -> None:
         self.in_flight -= 1
         IN_FLIGHT.dec()
         self._slots.release()
 
-    async def acquire_part(self, key: bytes) -> None:
-        """Take a slot from the caller's part."""
+    async def acquire_part(self, key: bytes) -> bool:
+        """Take a slot from the caller's part; return whether it was waited for."""
         # Not a sign of overload: no caller, and nobody who invents credentials, must make the load
         # balancer avoid this replica.
         shared = self._shared_slots.get(key)
         if shared is not None:
-            if not (shared.take() or await shared.wait(key)):
+            free = shared.take()
+            if not (free or await shared.wait(key)):
                 REJECTIONS.labels(SHARED[key]).inc()
                 raise OverloadedError(
                     "Too many concurrent requests without credentials that AWS has accepted "
                     "recently. Try again later."
                 )
-            return
+            return not free
         taken = self._per_caller.get(key, 0)
         if taken >= self._max_per_caller:
             REJECTIONS.labels("caller_concurrency").inc()
@@ -88,6 +91,7 @@ class ConcurrencyLimiter:
                 "Try again later."
             )
         self._per_caller[key] = taken + 1
+        return False
 
     def release_part(self, key: bytes) -> None:
         if key in self._shared_slots:
@@ -106,15 +110,16 @@ class RequestSlot:
         self._key: bytes | None = None
         self._acquired = False
 
-    async def acquire(self, key: bytes) -> None:
-        """Take a slot for the caller with this limit key.
+    async def acquire(self, key: bytes) -> bool:
+        """Take a slot for the caller with this limit key; return whether it was waited for.
 
         Raises OverloadedError if the caller has too many, or there is none within `WAIT_SECONDS`.
         """
-        await self._limiter.acquire_part(key)
+        waited = await self._limiter.acquire_part(key)
         self._key = key
-        await self._limiter.acquire(key)
+        waited = await self._limiter.acquire(key) or waited
         self._acquired = True
+        return waited
 
     async def transfer(self, key: bytes) -> None:
         """Count the slot as another caller's; raises OverloadedError if that one has too many."""

@@ -203,11 +203,9 @@ class Endpoint:
         if isinstance(claim, HttpError):
             raise claim
         _log_caller(exchange, claim)
-        await exchange.slot.acquire(exchange.limit_key)
-        content = await self._read_content(exchange)
-        # The slot or the body may have come long after the request's first turn, with many others.
-        await take_turn(begun=False)
-        return content
+        if await exchange.slot.acquire(exchange.limit_key):
+            await _take_another_turn()
+        return await self._read_content(exchange)
 
     async def _execute(self, exchange: _Exchange, content: bytes) -> tuple[GraphResult, Context]:
         parse = parse_body if exchange.method == "POST" else parse_query_string
@@ -297,6 +295,12 @@ async def _wait_for_body(deadline: float) -> AsyncIterator[None]:
         message = "The body took longer to arrive than a request may take."
         # The rest of the body is not read, so the connection cannot carry another request.
         raise HttpError(408, LimitExceededError(message), {"Connection": "close"}) from None
+    await _take_another_turn()
+
+
+async def _take_another_turn() -> None:
+    """Take a turn after a wait, which may have ended for many other requests at once."""
+    await take_turn(begun=False)
 
 
 def _method_not_allowed(message: str, allowed: str) -> HttpError:
