@@ -1,10 +1,11 @@
 """Whole responses, kept in memory and sent again to the same request of the same caller.
 
-Two digests identify a request: one of its method and of all headers that the endpoint can read,
-credentials included, and one of this and the content. The first is enough to know the caller to
-the limits before the content is read.
+Two digests identify a request: one of its head, which is the method and all headers that the
+endpoint can read, credentials included; and one of this and the content. What depends on the head
+alone, such as the caller, is known before the content is read.
 """
 
+import marshal
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -28,22 +29,31 @@ ANSWER_OVERHEAD = 2000
 
 VERSION_BYTES = 80
 
-MAX_KNOWN_CALLERS = 20_000
+MAX_KNOWN_HEADS = 20_000
 """Some 500 bytes each."""
 
 KNOWN_SECONDS = 60.0
+
+MARSHAL_FORMAT = 2
+"""The last one that writes a value in full each time it occurs, rather than a reference."""
 
 LOOKUPS = CACHE_LOOKUPS.labels("answer")
 
 
 @dataclass(frozen=True, slots=True)
-class KnownCaller:
-    """What limits and the log need to know of a caller, without secrets."""
+class KnownHead:
+    """What follows from the head of a request whose answer was kept, without secrets.
+
+    The head passed all checks, and its request may be answered with what is kept.
+    """
 
     limit_key: bytes
+    """Of the caller, as the other attributes."""
     verified: bool
     digest: str
     expires_at: float | None
+    media_type: str
+    """The one that it accepts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,50 +93,53 @@ class AnswerCache:
         """`clock` is the wall clock, by which results and credentials expire."""
         self.store = store
         self.clock = clock
-        self.callers: ExpiringStore[bytes, KnownCaller] = ExpiringStore(
-            MAX_KNOWN_CALLERS, KNOWN_SECONDS
-        )
+        self.heads: ExpiringStore[bytes, KnownHead] = ExpiringStore(MAX_KNOWN_HEADS, KNOWN_SECONDS)
 
     def lookup(self, method: str, headers: RequestHeaders) -> "AnswerLookup | None":
         """Begin to look for the answer to a request; None if it goes past the cache."""
-        if method not in CACHED_METHODS or has_no_cache(headers.values(b"cache-control")):
+        if method not in CACHED_METHODS:
             return None
-        parts = [method.encode()]
-        for header in headers.items:
-            parts += header
-        # The lengths tell where each part ends.
-        lengths = b"%a" % [*map(len, parts)]
-        return AnswerLookup(self, sha256(lengths + b"".join(parts)).digest())
+        # In this format, lengths tell where each part ends, and equal values have equal bytes.
+        parts = marshal.dumps((method.encode(), headers.items), MARSHAL_FORMAT)
+        lookup = AnswerLookup(self, sha256(parts).digest())
+        if not lookup.known and has_no_cache(headers.values(b"cache-control")):
+            return None
+        return lookup
 
 
 class AnswerLookup:
     """Finds or keeps the answer to one request."""
 
-    __slots__ = ("_cache", "_head", "_key", "caller")
+    __slots__ = ("_cache", "_head", "_key", "known")
 
     def __init__(self, cache: AnswerCache, head: bytes) -> None:
         self._cache = cache
         self._head = head
         self._key = b""
-        self.caller: KnownCaller | None = None
-        """The caller, if an answer to a request with this head was kept recently, and the
-        credentials have not expired."""
-        known = cache.callers.get(head)
+        self.known: KnownHead | None = None
+        """The head, if an answer to a request with it was kept recently, and the credentials have
+        not expired."""
+        known = cache.heads.get(head)
         if known and (known.expires_at is None or cache.clock() < known.expires_at):
-            self.caller = known
+            self.known = known
 
     def find(self, content: bytes) -> Answer | None:
         """Return the answer to the request with this content, which was read completely."""
         self._key = sha256(self._head + content).digest()
-        if self.caller is None:
+        if self.known is None:
             return None
-        answer: Answer | None = self._cache.store.find(self._key, self.caller.limit_key)
+        answer: Answer | None = self._cache.store.find(self._key, self.known.limit_key)
         if answer is None or not all(version.current for version in answer.versions):
             return None
         return answer
 
     def keep(
-        self, caller: Caller, versions: Collection[Version], response: Response, log: RequestLog
+        self,
+        caller: Caller,
+        media_type: str,
+        versions: Collection[Version],
+        response: Response,
+        log: RequestLog,
     ) -> None:
         """Keep a complete response that was made of these results, unless one has changed."""
         if not versions or not all(version.current for version in versions):
@@ -139,5 +152,7 @@ class AnswerLookup:
         response.body = bytes(memoryview(response.body))
         answer = Answer(response, log.document, log.operation, tuple(versions))
         if self._cache.store.keep(self._key, caller.limit_key, answer, seconds):
-            known = KnownCaller(caller.limit_key, caller.verified, caller.digest, caller.expires_at)
-            self._cache.callers.set(self._head, known)
+            known = KnownHead(
+                caller.limit_key, caller.verified, caller.digest, caller.expires_at, media_type
+            )
+            self._cache.heads.set(self._head, known)

@@ -30,7 +30,7 @@ from gateway.errors import (
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.execution.plan import WriteByGetError
-from gateway.http.answers import AnswerCache, AnswerLookup
+from gateway.http.answers import AnswerCache, AnswerLookup, KnownHead
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import RequestLog, request_log_of
@@ -107,6 +107,8 @@ class _Exchange:
     """The caller in limits when the request begins; a token may have to be verified first."""
     lookup: AnswerLookup | None
     """None if no whole answer may be served or kept."""
+    known: KnownHead | None
+    """What need not be checked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +143,11 @@ class Endpoint:
         resources: Resources = scope["state"]
         log = request_log_of(scope)
         lookup = self.answers.lookup(scope["method"], headers) if self.answers else None
+        known = lookup.known if lookup else None
         claim, limit_key = None, ANONYMOUS
-        if lookup and lookup.caller:
-            limit_key = self.proved_callers.limit_key(lookup.caller)
-            log.caller = lookup.caller.digest
+        if known:
+            limit_key = self.proved_callers.limit_key(known)
+            log.caller = known.digest
         else:
             claim = _read_claim(resources["authenticator"], headers)
         if isinstance(claim, Caller):
@@ -163,25 +166,27 @@ class Endpoint:
             claim,
             limit_key,
             lookup,
+            known,
         )
 
     async def _respond(self, exchange: _Exchange) -> Response:
-        request_log = exchange.log
+        if exchange.known:
+            return await self._respond_as(exchange, exchange.known.media_type)
         accepted = parse_accept(", ".join(exchange.headers.values(b"accept")))
         if exchange.method == "GET" and accepted.html and self.graphiql is not None:
-            request_log.is_graphql = False
+            exchange.log.is_graphql = False
             return self.graphiql.page()
-        media_type = accepted.media_type
+        return await self._respond_as(exchange, accepted.media_type)
+
+    async def _respond_as(self, exchange: _Exchange, media_type: str | None) -> Response:
         try:
             if media_type is None:
                 message = f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}."
                 raise bad_request(message, 406)
-            if exchange.method == "GET":
-                check_cross_site(exchange.headers, self.cors_origins)
             return await self._answer(exchange, media_type)
         except (HttpError, OverloadedError) as error:
             http_error = error if isinstance(error, HttpError) else _service_unavailable(error)
-            request_log.outcome = http_error.error.code
+            exchange.log.outcome = http_error.error.code
             return error_response(http_error, media_type or JSON)
 
     async def _answer(self, exchange: _Exchange, media_type: str) -> Response:
@@ -194,11 +199,13 @@ class Endpoint:
         exchange.log.set_outcome(result.outcome, result.operation)
         challenge = exchange.resources["authenticator"].challenge
         response = _response(result, media_type, challenge)
-        _keep_answer(exchange, result, context, response)
+        _keep_answer(exchange, result, context, response, media_type)
         return response
 
     async def _receive(self, exchange: _Exchange) -> bytes:
         """Take the request's slot, and return its body or query string."""
+        if exchange.method == "GET" and not exchange.known:
+            check_cross_site(exchange.headers, self.cors_origins)
         claim = exchange.claim
         if isinstance(claim, HttpError):
             raise claim
@@ -243,7 +250,9 @@ class Endpoint:
     async def _read_content(self, exchange: _Exchange) -> bytes:
         """Return the body, or the query string."""
         if exchange.method == "POST":
-            body = self.body_reader.read(exchange.headers, exchange.receive)
+            if not exchange.known:
+                self.body_reader.check(exchange.headers)
+            body = self.body_reader.read(exchange.receive)
             return await guard_waiting(body, lambda: _wait_for_body(exchange.deadline))
         if exchange.method == "GET":
             return exchange.query_string
@@ -276,13 +285,17 @@ def _log_caller(exchange: _Exchange, claim: Claim | None) -> None:
 
 
 def _keep_answer(
-    exchange: _Exchange, result: GraphResult, context: Context, response: Response
+    exchange: _Exchange,
+    result: GraphResult,
+    context: Context,
+    response: Response,
+    media_type: str,
 ) -> None:
     """Keep a response with data and nothing else, which the request has a caller for."""
     loader = context.loader_or_error
     is_complete = result.executed and not result.errors and not result.extensions
     if exchange.lookup and is_complete and isinstance(loader, RequestLoader):
-        exchange.lookup.keep(loader.caller, loader.versions, response, exchange.log)
+        exchange.lookup.keep(loader.caller, media_type, loader.versions, response, exchange.log)
 
 
 @asynccontextmanager

@@ -67,21 +67,18 @@ class RequestHeaders:
     The response depends on no other header, because no other one can be read here.
     """
 
-    __slots__ = ("_values", "items")
+    __slots__ = ("items",)
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.items = tuple([header for header in headers if header[0] in READ_HEADERS])
-        self._values: dict[bytes, list[str]] = {}
-        for name, value in self.items:
-            self._values.setdefault(name, []).append(value.decode("latin-1"))
 
     def values(self, name: bytes) -> Sequence[str]:
         """Return the values of all headers of one of these names, which is in lower case."""
-        return self._values.get(name, ())
+        return [value.decode("latin-1") for key, value in self.items if key == name]
 
     def get(self, name: bytes, default: str = "") -> str:
         """Return the first value, or the default."""
-        values = self._values.get(name)
+        values = self.values(name)
         return values[0] if values else default
 
     def __repr__(self) -> str:
@@ -177,16 +174,23 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._pending_bytes = 0
 
-    async def read(self, headers: RequestHeaders, receive: Receive) -> bytes:
-        """Return the body.
+    def check(self, headers: RequestHeaders) -> None:
+        """Check what the headers say of the body.
 
-        Raises HttpError 415 for another media type, charset or coding, HttpError 413 as soon as
-        the limit is passed, and OverloadedError if the unfinished bodies take too much memory.
+        Raises HttpError 415 for another media type, charset or coding, and HttpError 413 for a
+        length over the limit.
         """
         _check_media_type(headers)
         announced = headers.get(b"content-length")
         if announced.isdigit() and int(announced) > self._max_bytes:
             raise self._too_large()
+
+    async def read(self, receive: Receive) -> bytes:
+        """Return the body.
+
+        Raises HttpError 413 as soon as the limit is passed, and OverloadedError if the unfinished
+        bodies take too much memory.
+        """
         parts: list[bytes] = []
         size = 0
         more = True

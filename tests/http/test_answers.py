@@ -22,11 +22,12 @@ from starlette.types import Receive, Scope, Send
 from gateway import app as app_module
 from gateway.concurrency import CpuScheduler
 from gateway.graph.node import to_global_id
+from gateway.http import endpoint as endpoint_module
 from gateway.http.answers import ANSWER_OVERHEAD, AnswerCache, AnswerLookup
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.middleware import RequestLog
-from gateway.http.requests import READ_HEADERS, RequestHeaders
-from gateway.http.responses import json_response
+from gateway.http.requests import READ_HEADERS, BodyReader, RequestHeaders
+from gateway.http.responses import JSON, json_response
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.settings import Settings
 from gateway.telemetry.metrics import CACHE_LOOKUPS
@@ -227,6 +228,33 @@ def test_heads_that_differ_have_other_digests(one: Any, other: Any) -> None:
     assert len({each._head for each in lookups if each}) == 2
 
 
+def test_equal_heads_have_equal_digests() -> None:
+    """Also if equal values in them are one object in memory, or several."""
+    cache, value = AnswerCache(LruStore(0)), b"text/html"
+    one = RequestHeaders([(b"accept", value), (b"accept", value)])
+    other = RequestHeaders([(b"accept", bytes(bytearray(value))) for _ in range(2)])
+    lookups = [cache.lookup("POST", headers) for headers in (one, other)]
+
+    assert None not in lookups
+    assert len({each._head for each in lookups if each}) == 1
+
+
+async def test_the_head_of_an_answer_is_checked_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next request only has its content read, whether that has an answer or not."""
+    bodies = [orjson.dumps({"query": MODELS, "variables": {"x": number}}) for number in range(2)]
+    headers = caller_headers()
+    first = await client.send(headers, bodies[0])
+    monkeypatch.setattr(BodyReader, "check", None)
+    monkeypatch.setattr(endpoint_module, "parse_accept", None)
+    others = [await client.send(headers, body) for body in bodies]
+
+    assert first.header(b"content-type") == [f"{GRAPHQL}; charset=utf-8".encode()]
+    assert {each.header(b"content-type")[0] for each in others} == {*first.header(b"content-type")}
+    assert [each.body for each in others] == [first.body] * 2
+
+
 class Upstream:
     """Keeps what an answer is made of, without a gateway."""
 
@@ -251,7 +279,7 @@ class Upstream:
         lookup = self.lookup(name)
         lookup.find(content)
         owner = replace(caller(name), expires_at=expires_at)
-        lookup.keep(owner, versions, Response(b"x" * size), RequestLog())
+        lookup.keep(owner, JSON, versions, Response(b"x" * size), RequestLog())
 
     def has(self, *, name: str = "ada", content: bytes = b"") -> bool:
         return self.lookup(name).find(content) is not None
@@ -312,10 +340,10 @@ def test_an_answer_ends_when_one_of_its_results_is_replaced() -> None:
 def test_a_caller_is_known_no_longer_than_the_credentials() -> None:
     setup = Upstream()
     setup.keep(setup.version(60), expires_at=setup.clock.now + 5)
-    assert setup.lookup().caller
+    assert setup.lookup().known
     setup.clock.now += 5
 
-    assert setup.lookup().caller is None
+    assert setup.lookup().known is None
 
 
 def test_answers_are_bounded_together_and_by_caller() -> None:
@@ -498,7 +526,7 @@ async def test_what_is_kept_reveals_neither_secrets_nor_requests(
     async with gateway_over(sandbox.url, cache_seconds=60) as client:
         await client.ask(JOBS.replace("$first", "$canary"), {"canary": 3})
         (cache,) = caches
-        kept = b"\n".join(reachable(cache.store._entries, cache.store._namespaces, cache.callers))
+        kept = b"\n".join(reachable(cache.store._entries, cache.store._namespaces, cache.heads))
 
     ada = CALLERS["ada"]
     assert b'{"data":' in kept
@@ -520,7 +548,8 @@ def test_answers_take_no_more_than_what_they_weigh() -> None:
             log = RequestLog(document=f"{number:016}", operation=f"{number:064}")
             versions = [setup.version(60) for _ in range(10)]
             response = json_response({"data": f"{number:01000}"}, 200, GRAPHQL)
-            lookup.keep(replace(caller("ada"), limit_key=b"%32d" % number), versions, response, log)
+            owner = replace(caller("ada"), limit_key=b"%32d" % number)
+            lookup.keep(owner, JSON, versions, response, log)
         del lookup, log, versions, response
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
