@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 import httptools
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -29,7 +29,8 @@ from gateway.http.middleware import (
     new_request_id,
 )
 from gateway.http.responses import HttpError, bad_request, error_response
-from gateway.server.sending import HeldWrites, UnsentResponses
+from gateway.server.framing import frame_body, header_line, start_response
+from gateway.server.sending import UnsentResponses
 from gateway.telemetry.logging import LogContext
 from gateway.telemetry.metrics import REJECTIONS
 
@@ -90,7 +91,7 @@ def raw_response(
         (REQUEST_ID, request_id.encode()),
         (b"connection", b"close"),
     ]
-    head = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
+    head = b"".join(header_line(*line) for line in lines)
     return STATUS_LINE[response.status_code] + head + b"\r\n" + bytes(response.body)
 
 
@@ -139,6 +140,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._ignores_input = False
         self._deadline: TimerHandle | None = None
         self._serving: RequestResponseCycle | None = None
+        self._head = b""  # of its response, until it is sent with the first part of the body
 
     def connection_made(self, transport: BaseTransport) -> None:
         if len(self.connections) >= self.max_connections:
@@ -268,29 +270,31 @@ class HardenedProtocol(HttpToolsProtocol):
     async def _send(self, cycle: RequestResponseCycle, message: ASGISendEvent) -> None:
         """Send a part of a response; returns when the kernel has all of it.
 
-        The head is sent with the first part of the body. uvicorn would send it by itself, and
-        would complete a response whose client has not taken it.
+        The head is sent with the first part of the body.
         """
-        if message["type"] == "http.response.start":
-            cycle.transport = HeldWrites(self.transport)
-            await cycle.send(message)
+        if cycle.disconnected:
             return
-        body = cast("bytes", message.get("body", b""))
-        await cycle.send({"type": "http.response.body", "body": body, "more_body": True})
-        if isinstance(cycle.transport, HeldWrites):
-            cycle.transport = cycle.transport.release()
+        if message["type"] == "http.response.start":
+            self._head = start_response(cycle, message)
+            return
+        message = cast("HTTPResponseBodyEvent", message)  # others are for uvicorn's extensions
+        if parts := [each for each in (self._head, *frame_body(cycle, message)) if each]:
+            self.transport.writelines(parts)
+        self._head = b""
         if self.flow.write_paused:
-            size = len(body) + cycle.expected_content_length
+            size = len(message.get("body", b"")) + cycle.expected_content_length
             await self._unsent.wait(self.transport, self.flow, size, self.write_seconds)
-        if not message.get("more_body", False):
-            await self._complete(cycle)
+        if not message.get("more_body", False) and not cycle.disconnected:
+            self._complete(cycle)
 
-    async def _complete(self, cycle: RequestResponseCycle) -> None:
-        lingers = not cycle.keep_alive and (cycle.more_body or self._ignores_input)
-        if lingers:
-            cycle.keep_alive = True  # uvicorn would close the connection
-        await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
-        if lingers:
+    def _complete(self, cycle: RequestResponseCycle) -> None:
+        cycle.response_complete = True
+        cycle.message_event.set()
+        lingers = cycle.more_body or self._ignores_input
+        if not cycle.keep_alive and not lingers:
+            self.transport.close()
+        cycle.on_response()
+        if not cycle.keep_alive and lingers:
             self._linger()
 
     def on_response_complete(self) -> None:

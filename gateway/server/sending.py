@@ -60,28 +60,6 @@ class _Response:
         self.transport.abort()
 
 
-class HeldWrites(asyncio.Transport):
-    """Stands in for a transport, and holds what is written for one system call."""
-
-    __slots__ = ("_parts", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._parts: list[bytes | bytearray | memoryview] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._parts.append(data)
-
-    def close(self) -> None:
-        self.release().close()
-
-    def release(self) -> asyncio.Transport:
-        """Write all, and return the transport."""
-        if self._parts:  # otherwise the client has disconnected
-            self._transport.writelines(self._parts)
-        return self._transport
-
-
 class UnsentResponses:
     """The responses of one server that wait for their clients.
 
