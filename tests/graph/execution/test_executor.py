@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from gateway.graph.schema import client_sdl, executable_schema
 from gateway.graph.types.audience_generation_job import JOB
 from gateway.settings import Settings
 from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.cache.memory import Stored, Version
 from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.values import Item, Page, UpstreamRequest
 
@@ -121,7 +123,7 @@ class Account:
         """Nothing is cached."""
 
     async def fetch(self, _: Caller, request: UpstreamRequest[Any], **__: Any) -> Any:
-        return self.read(request)
+        return Stored(self.read(request), 0.0, Version(math.inf))
 
     def read(self, request: UpstreamRequest[Any]) -> Any:
         """Return a page or an object, or raise its error."""
