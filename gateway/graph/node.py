@@ -7,7 +7,7 @@ specification.
 import binascii
 from base64 import b64decode
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,12 @@ def entity_types() -> "dict[str, ResourceType]":
 
 
 def to_global_id(type_name: str, key: str) -> str:
-    return b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()
+    (global_id,) = to_global_ids(type_name, [key])
+    return global_id
+
+
+def to_global_ids(type_name: str, keys: Iterable[str]) -> list[str]:
+    return [b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode() for key in keys]
 
 
 def from_global_id(text: str) -> tuple[str, str] | None:

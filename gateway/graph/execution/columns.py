@@ -15,7 +15,7 @@ from gateway.graph.execution.values import INVALID, compile_value
 from gateway.graph.pagination.result import DerivedTexts, PageResult, PageRows
 from gateway.graph.types.resource_type import (
     ArnResourceType,
-    Read,
+    ReadAll,
     ResourceObject,
     ValueSource,
 )
@@ -64,31 +64,32 @@ class RowColumn(Column):
     """
 
     def __init__(
-        self, fields: Sequence[tuple[str, str]], reads: Mapping[str, Read], items: Sequence[Item]
+        self,
+        fields: Sequence[tuple[str, str]],
+        reads: Mapping[str, ReadAll],
+        items: Sequence[Item],
     ) -> None:
         """`fields` are pairs of response name and field name; `reads` has how a field is read."""
         self.size = len(fields)
-        self._names = [response_name for response_name, _ in fields]
-        self._reads = [reads[name] for _, name in fields]
+        self._reads = [(response_name, reads[name]) for response_name, name in fields]
         self._items = items
 
     def texts(self, start: int, stop: int) -> Sequence[bytes]:
         return self._render(self._items[start:stop])
 
     def _render(self, items: Sequence[Item]) -> list[bytes]:
-        names = self._names
-        columns = (map(read, items) for read in self._reads)
-        return [
-            orjson.dumps(dict(zip(names, values, strict=True)))[1:-1]
-            for values in zip(*columns, strict=True)
-        ]
+        rows: list[dict[str, Any]] = [{} for _ in items]
+        for name, read in self._reads:
+            for row, value in zip(rows, read(items), strict=True):
+                row[name] = value
+        return [orjson.dumps(row)[1:-1] for row in rows]
 
 
 class ListedRowColumn(RowColumn):
     """A RowColumn of a list, whose pages keep the texts."""
 
     def __init__(
-        self, fields: Sequence[tuple[str, str]], reads: Mapping[str, Read], page: PageResult
+        self, fields: Sequence[tuple[str, str]], reads: Mapping[str, ReadAll], page: PageResult
     ) -> None:
         super().__init__(fields, reads, ())
         self._texts = DerivedTexts(page.parts, (*fields,))

@@ -10,6 +10,7 @@ from gateway.graph.pagination.cursor import (
     PageCursors,
     digest_by,
     encode_cursor,
+    item_digest,
 )
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.values import PAGE_SIZE, Item, Page, sizes
@@ -176,13 +177,14 @@ class PageResult:
 
     def _cursor(self, row: PageRows) -> str:
         token = row.page.next_token if row.ends_page else row.token
-        (tail,) = self._encode(row, list(map(self._digest_of, row.items)))
+        (tail,) = self._encode(row, self._digest_all(row))
         return (self._encoder(token).common + tail).decode()
 
     def _encode_all(self, rows: PageRows) -> list[bytes]:
-        digest_of = self._digest_of
-        digests = rows.derive(digest_of, lambda rows: list(map(digest_of, rows.items)))
-        return self._encode(rows, digests)
+        return self._encode(rows, rows.derive(self._digest_of, self._digest_all))
+
+    def _digest_all(self, rows: PageRows) -> list[bytes]:
+        return [item_digest(key) for key in map(self.source.resource.key_of, rows.items)]
 
     def _encode(self, rows: PageRows, digests: Sequence[bytes]) -> list[bytes]:
         offsets = [index + 1 for index in rows.indexes]
