@@ -1,13 +1,11 @@
 """Reads for one request: each page and object once, within call budgets and a deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import SingleFlight
 from gateway.errors import (
     GatewayError,
     LimitExceededError,
@@ -102,7 +100,8 @@ class RequestLoader:
         """Of all results that were used, NO_RESULT included."""
         self._results: dict[UpstreamRequest[Any], Any] = {}
         self._pages = 0
-        self._flights: SingleFlight[Any] = SingleFlight()
+        self._pending: dict[UpstreamRequest[Any], asyncio.Future[Any]] = {}
+        """What is being read, and will be in `_results`."""
         self._slots = asyncio.Semaphore(CONCURRENT_ITEMS)
         self._rejections: dict[object, GatewayError] = {}
         """Errors about the caller, by region or by region and operation."""
@@ -161,11 +160,7 @@ class RequestLoader:
         fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, Stored[T]]],
     ) -> T:
         try:
-            async with self._time_limit():
-                # Held before the flight ends, so that every reader finds one of the two.
-                result: T = await self._flights.run(
-                    request, lambda: self._fetch_and_hold(request, fetch)
-                )
+            return await self._fetch_in_time(request, fetch)
         except (UpstreamTimeoutError, UpstreamUnavailableError):
             # Not an error of the caller, who has lost no permission: older data may be served.
             expired = None if self._fresh else await self._client.fetch_stale(self.caller, request)
@@ -173,15 +168,49 @@ class RequestLoader:
                 raise
             stored, self.stale[request] = expired
             CACHE_LOOKUPS.labels("stale").inc()
-            result = self._hold(request, stored)
-        return result
+            return self._hold(request, stored)
 
-    async def _fetch_and_hold(
+    async def _fetch_in_time(
         self,
         request: UpstreamRequest[T],
         fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, Stored[T]]],
     ) -> T:
-        return self._hold(request, await fetch(request))
+        if asyncio.get_running_loop().time() >= self._deadline:
+            raise DeadlineError(DEADLINE_EXCEEDED)
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._fetch_once(request, fetch)
+        except TimeoutError as error:
+            raise DeadlineError(DEADLINE_EXCEEDED) from error
+
+    async def _fetch_once(
+        self,
+        request: UpstreamRequest[T],
+        fetch: Callable[[UpstreamRequest[T]], Coroutine[Any, Any, Stored[T]]],
+    ) -> T:
+        """Return what another field is reading, or read it.
+
+        A field that reads may be cancelled: one of those that wait for it then reads again.
+        """
+        while (pending := self._pending.get(request)) is not None:
+            await asyncio.wait([pending])
+            if not pending.cancelled():
+                shared: T = pending.result()
+                return shared
+        # Most requests have one reader, and a task as in SingleFlight would cost them more.
+        pending = self._pending[request] = asyncio.get_running_loop().create_future()
+        try:
+            result = self._hold(request, await fetch(request))
+        except Exception as error:
+            pending.set_exception(error)
+            pending.exception()  # marks it as retrieved, even if no other field waits
+            raise
+        else:
+            pending.set_result(result)
+            return result
+        finally:
+            pending.cancel()  # unless it has a result
+            del self._pending[request]
 
     def _hold(self, request: UpstreamRequest[T], stored: Stored[T]) -> T:
         """Keep a result for the rest of the request; return the one that is kept already if any.
@@ -241,13 +270,3 @@ class RequestLoader:
         except ThrottledError as error:
             self._rejections[region, operation] = error  # AWS throttles by operation
             raise
-
-    @asynccontextmanager
-    async def _time_limit(self) -> AsyncIterator[None]:
-        if asyncio.get_running_loop().time() >= self._deadline:
-            raise DeadlineError(DEADLINE_EXCEEDED)
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                yield
-        except TimeoutError as error:
-            raise DeadlineError(DEADLINE_EXCEEDED) from error

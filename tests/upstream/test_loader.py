@@ -229,6 +229,37 @@ async def test_a_read_while_a_call_ends_makes_none(iterations: int) -> None:
     assert len(client.calls) == 1
 
 
+async def test_a_field_that_waits_reads_for_itself_if_the_reading_one_is_cancelled() -> None:
+    """Another that waits gets what it reads."""
+    client = BarrierClient(2)
+    loader = new_loader(cached(client, seconds=0))
+    first, *others = [asyncio.create_task(loader.item(ITEM)) for _ in range(3)]
+    await client.started.wait()
+    first.cancel()
+    async with asyncio.timeout(5):
+        second, third = await asyncio.gather(*others)
+
+    assert first.cancelled()
+    assert second is third
+    assert client.most_concurrent == 2
+
+
+async def test_a_single_reader_needs_one_task() -> None:
+    """A task for each layer would cost most requests more than it saves the others."""
+    tasks: set[Any] = set()
+
+    class ObservingClient(FakeClient):
+        async def call(self, *arguments: Any) -> dict[str, Any]:
+            tasks.update(asyncio.all_tasks())
+            return await super().call(*arguments)
+
+    loader = new_loader(cached(ObservingClient(), seconds=0))
+    before = asyncio.all_tasks()
+    await loader.item(ITEM)
+
+    assert len(tasks - before) == 1
+
+
 async def test_objects_are_held_however_many_pages_there_are() -> None:
     fake = FakeClient()
     loader = new_loader(cached(fake, seconds=0), pages=MAX_HELD_PAGES + 1)
