@@ -174,6 +174,10 @@ LISTING = Listing(LIST, REGION)
     PageRequest(Listing(LIST, REGION, (("a", ""),)), None),
     PageRequest(Listing(LIST, REGION, ()), None),
 )
+@example(
+    PageRequest(Listing(LIST, REGION, (("a", "b"), ("a", "c"))), None),
+    PageRequest(Listing(LIST, REGION, (("a", "c"),)), None),
+)
 def test_requests_with_colliding_parts_share_nothing(one: Request, other: Request) -> None:
     """Parts are equal if concatenated, null, absent or empty, or Unicode forms of one letter."""
     assume(one != other)

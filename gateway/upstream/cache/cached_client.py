@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 FROM_CACHE, FROM_FLIGHT, FROM_UPSTREAM = map(CACHE_LOOKUPS.labels, ("cache", "flight", "upstream"))
 
-FORMAT = 4
+FORMAT = 5
 """Part of every cache key, so that a version with another format never reads these entries."""
 
 
@@ -71,7 +71,7 @@ class CachedClient:
         self, caller: Caller, request: UpstreamRequest[T], *, cost: RequestCost
     ) -> Stored[T] | None:
         """Return the result of a request if it is cached, and count it in `cost`."""
-        found = await self._lookup(caller, request)
+        found = await self._lookup(caller, request) if self._seconds > 0 else None
         # Clocks of replicas differ a little: an entry may seem to come from the future.
         if found is None or abs(self._clock() - found.stored_at) >= self._seconds:
             return None
@@ -148,8 +148,7 @@ class CachedClient:
 
     def _key(self, caller: Caller, request: UpstreamRequest[Any]) -> str:
         return cache_key(
-            caller,
-            [*self._scope, request.operation, request.region, dict(request.parameters)],
+            caller, [*self._scope, request.operation, request.region, request.parameters]
         )
 
 

@@ -139,6 +139,14 @@ async def test_zero_seconds_disable_the_cache(sandbox: Sandbox) -> None:
     assert (sandbox.count(), fetcher.announced, fetcher.cached_bytes) == (3, 3, 0)
 
 
+async def test_a_disabled_cache_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a Redis."""
+    fetcher = Fetcher(FakeClient(), 0)
+    monkeypatch.setattr(fetcher.cache, "get", None)
+
+    assert (await fetcher.page()).items
+
+
 async def test_callers_never_share_a_result(sandbox: Sandbox) -> None:
     """Even two of one account, who would get the same, do not: each is authorized by AWS."""
     names = ["ada", "ada_again", "longterm", "grace"]
