@@ -15,7 +15,6 @@ import orjson
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
-from botocore.awsrequest import prepare_request_dict
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import ClientError
 from botocore.httpsession import get_cert_path
@@ -26,6 +25,7 @@ from gateway import __version__
 from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.upstream.errors import ResponseTooLargeError, translate_errors
 from gateway.upstream.model import SERVICE, model_loader
+from gateway.upstream.request_url import request_url
 from gateway.upstream.signature import RequestSigner
 
 CONNECT_SECONDS = 2.0
@@ -95,8 +95,6 @@ class _Endpoint:
         self._signer = signer
         self._http: _HttpSession = client._endpoint.http_session  # noqa: SLF001
         self._proxy = self._http.proxy_for(url)
-        self._serializer = client._serializer  # noqa: SLF001
-        self._service_model = client.meta.service_model
         self._user_agent: str = client._user_agent_creator.to_string()  # noqa: SLF001
 
     @classmethod
@@ -114,10 +112,7 @@ class _Endpoint:
     async def call(
         self, credentials: AwsCredentials, operation: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        model = self._service_model.operation_model(operation)
-        request = self._serializer.serialize_to_request(parameters, model)
-        prepare_request_dict(request, self.url)
-        url = request["url"]
+        url = request_url(self.url, operation, parameters)
         headers = {
             "User-Agent": self._user_agent,
             **self._signer.headers(credentials, url),

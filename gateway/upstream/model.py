@@ -64,7 +64,7 @@ class Constraint:
 @cache
 def input_constraint(operation: str, member: str) -> Constraint:
     """Return the constraint on an input member of an operation."""
-    return _constraint(_input(operation).members[member].metadata)
+    return _constraint(input_shape(operation).members[member].metadata)
 
 
 @cache
@@ -133,7 +133,7 @@ def object_shape(operation: str) -> StructureShape:
     return shape
 
 
-def _input(operation: str) -> StructureShape:
+def input_shape(operation: str) -> StructureShape:
     shape = service_model().operation_model(operation).input_shape
     assert shape is not None  # noqa: S101  each operation of this service has inputs
     return shape
