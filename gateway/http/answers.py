@@ -16,7 +16,7 @@ from starlette.responses import Response
 from gateway.auth.credentials import Caller
 from gateway.http.middleware import FROM_CACHE, RequestLog
 from gateway.http.requests import RequestHeaders, has_no_cache
-from gateway.telemetry.metrics import CACHE_LOOKUPS
+from gateway.telemetry.metrics import CACHE_LOOKUPS, count
 from gateway.upstream.cache.lru import LruStore
 from gateway.upstream.cache.memory import Version
 from gateway.upstream.resilience.callers import ExpiringStore
@@ -75,7 +75,7 @@ class Answer:
 
     def replay(self, log: RequestLog) -> Response:
         """Return the response, and log what executing the request again would have cost."""
-        LOOKUPS.inc()
+        count(LOOKUPS)
         log.answer = FROM_CACHE
         log.document, log.operation = self.document, self.operation
         log.cost = RequestCost(cache_hits=len(self.versions))

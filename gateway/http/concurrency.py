@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from gateway.errors import OverloadedError
-from gateway.telemetry.metrics import IN_FLIGHT, REJECTIONS, WAITING
+from gateway.telemetry.metrics import IN_FLIGHT, REJECTIONS, WAITING, count
 from gateway.upstream.resilience.callers import UNPROVED
 
 ANONYMOUS = b"anonymous"
@@ -61,12 +61,12 @@ class ConcurrencyLimiter:
             self._rejected_at.append(self._clock())
             raise OverloadedError("The gateway is busy. Try again later.")
         self.in_flight += 1
-        IN_FLIGHT.inc()
+        count(IN_FLIGHT)
         return not free
 
     def release(self) -> None:
         self.in_flight -= 1
-        IN_FLIGHT.dec()
+        count(IN_FLIGHT, -1)
         self._slots.release()
 
     async def acquire_part(self, key: bytes) -> bool:

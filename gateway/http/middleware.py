@@ -17,7 +17,7 @@ from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.execution.engine import MASKED
 from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.telemetry.logging import LogContext, event_writer, exception_fields
-from gateway.telemetry.metrics import OK, REQUEST_SECONDS, requests_counter
+from gateway.telemetry.metrics import OK, count_request
 from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
 from gateway.upstream.values import RequestCost
 
@@ -135,8 +135,7 @@ class RequestLog:
 
     def record_metrics(self, seconds: float) -> None:
         if self.is_graphql:
-            requests_counter(self.status, self.outcome).inc()
-            REQUEST_SECONDS.observe(seconds)
+            count_request(self.status, self.outcome, seconds)
 
 
 def request_log_of(scope: Scope) -> RequestLog:

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -92,7 +94,38 @@ SHARED_BYTES_PER_WORKER = 1024 * 1024
 """Free space for the metrics of a worker process, and of some that it replaces. The files are
 mapped into memory: the kernel kills a process that writes to one for which there is no space."""
 
-LOOP_LAG_INTERVAL_SECONDS = 0.5
+INTERVAL_SECONDS = 0.5
+"""Between measurements of the event loop, and between writes of what is counted in each request."""
+
+_pending: "dict[_Number, float]" = {}
+"""Number -> what is to be added to it."""
+
+
+class _Number(Protocol):
+    def inc(self, amount: float) -> None: ...
+
+
+def count(number: _Number, amount: float = 1) -> None:
+    """Add to a number of a metric at the next `write_counts`.
+
+    For what each request changes: in the memory that workers share, an addition takes a
+    microsecond and more. Only the thread of the event loop may call this.
+    """
+    _pending[number] = _pending.get(number, 0) + amount
+
+
+def write_counts() -> None:
+    while _pending:
+        number, amount = _pending.popitem()
+        number.inc(amount)
+
+
+def count_request(status: int, outcome: str, seconds: float) -> None:
+    """Count a request in REQUESTS and REQUEST_SECONDS."""
+    count(requests_counter(status, outcome))
+    # The library adds to a histogram one by one only.
+    count(REQUEST_SECONDS._sum, seconds)  # noqa: SLF001
+    count(REQUEST_SECONDS._buckets[bisect_left(SECONDS, seconds)])  # noqa: SLF001
 
 
 @lru_cache(maxsize=256)
@@ -102,7 +135,11 @@ def requests_counter(status: int, outcome: str) -> Counter:
 
 
 def exposition() -> bytes:
-    """Return all metrics in Prometheus's text format, summed over the worker processes."""
+    """Return all metrics in Prometheus's text format, summed over the worker processes.
+
+    What requests of other workers have counted may be INTERVAL_SECONDS old.
+    """
+    write_counts()
     if MULTIPROCESS_DIR not in os.environ:  # noqa: TID251  the library's variable, not a setting
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
@@ -157,7 +194,7 @@ def _has_space(folder: str, size: int) -> bool:
 
 @contextmanager
 def measure_loop() -> Iterator[None]:
-    """Measure the lag and the tasks of the running event loop until the block ends."""
+    """Measure the lag and the tasks of the running event loop, and write counts, until the end."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
 
@@ -165,10 +202,11 @@ def measure_loop() -> Iterator[None]:
         nonlocal timer
         LOOP_LAG_SECONDS.observe(max(0.0, loop.time() - due))
         TASKS.set(len(asyncio.all_tasks(loop)))
+        write_counts()
         timer = schedule()
 
     def schedule() -> asyncio.TimerHandle:
-        due = loop.time() + LOOP_LAG_INTERVAL_SECONDS
+        due = loop.time() + INTERVAL_SECONDS
         return loop.call_at(due, measure, due)
 
     timer = schedule()
@@ -176,3 +214,4 @@ def measure_loop() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        write_counts()

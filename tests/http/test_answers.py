@@ -30,7 +30,7 @@ from gateway.http.requests import READ_HEADERS, BodyReader, RequestHeaders
 from gateway.http.responses import JSON, json_response
 from gateway.sandbox import CALLERS, create_sandbox
 from gateway.settings import Settings
-from gateway.telemetry.metrics import CACHE_LOOKUPS
+from gateway.telemetry.metrics import CACHE_LOOKUPS, write_counts
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.lru import ENTRY_OVERHEAD, LruStore
 from gateway.upstream.cache.memory import MemoryCache, Version
@@ -90,6 +90,7 @@ def names(response: AsgiResponse) -> list[str]:
 
 def from_cache() -> float:
     """Count the requests that were answered from the cache so far."""
+    write_counts()
     value: float = CACHE_LOOKUPS.labels("answer")._value.get()
     return value
 

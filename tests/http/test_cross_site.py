@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.telemetry.metrics import REQUESTS
+from gateway.telemetry.metrics import REQUESTS, write_counts
 from tests.browser import browser_page
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 from tests.serving import serve
@@ -113,6 +113,7 @@ def rejected_requests() -> tuple[int, int]:
 
 
 def requests_with(status: str, outcome: str) -> int:
+    write_counts()
     return int(REQUESTS.labels(status, outcome)._value.get())
 
 

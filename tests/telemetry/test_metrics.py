@@ -3,8 +3,12 @@
 import re
 import signal
 
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry, Histogram
+
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
+from gateway.telemetry.metrics import OK, SECONDS, count_request, write_counts
 from tests.gateways import Gateway, Sandbox
 from tests.processes import gateway_process, until
 from tests.telemetry.programs import events, is_ready, metric, samples
@@ -170,16 +174,41 @@ def test_labels_are_from_fixed_sets(sandbox: Sandbox) -> None:
 
 
 def test_workers_sum_their_metrics(sandbox: Sandbox) -> None:
-    """Each of them returns the sum."""
+    """Each of them returns the sum, at most half a second later."""
     with gateway_process(sandbox.url, workers=2, cache_seconds=0) as program:
         gateway = Gateway(program.url, sandbox)
         until(lambda: is_ready(program.url))
         for _ in range(20):
             assert gateway.ask(NEWEST).data
-        counts = {
-            metric(program.url, "gateway_requests_total", status="200", outcome="OK")
-            for _ in range(10)
-        }
+        name, labels = "gateway_requests_total", {"status": "200", "outcome": "OK"}
+        until(lambda: metric(program.url, name, **labels) == 20)
+        counts = {metric(program.url, name, **labels) for _ in range(10)}
         program.send_signal(signal.SIGTERM)
 
     assert counts == {20.0}
+
+
+def test_requests_are_counted_as_the_library_would() -> None:
+    registry = CollectorRegistry()
+    expected = Histogram("expected", "", buckets=SECONDS, registry=registry)
+    durations = [0, *SECONDS, *(seconds + 0.001 for seconds in SECONDS)]
+    before = request_seconds(REGISTRY, "gateway_request_duration_seconds")
+    for seconds in durations:
+        expected.observe(seconds)
+        count_request(200, OK, seconds)
+    write_counts()
+    after = request_seconds(REGISTRY, "gateway_request_duration_seconds")
+
+    assert {key: after[key] - before[key] for key in after} == pytest.approx(
+        request_seconds(registry, "expected")
+    )
+
+
+def request_seconds(registry: CollectorRegistry, name: str) -> dict[tuple[str, str], float]:
+    """Return (suffix, upper bound) -> value of a histogram."""
+    samples = next(each.samples for each in registry.collect() if each.name == name)
+    return {
+        (sample.name.removeprefix(name), sample.labels.get("le", "")): sample.value
+        for sample in samples
+        if not sample.name.endswith("_created")
+    }
