@@ -6,8 +6,9 @@ returned of them, in slices between which other operations continue; a meter cou
 """
 
 import weakref
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from functools import partial
+from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate, iscoroutine
 from typing import Any, cast
 
 import orjson
@@ -221,7 +222,7 @@ class ObjectExecutor(Executor[Any]):
     def settle_in_background(self, awaitables: list[Awaitable[Any]]) -> None:
         """Drop the fields beside the one whose error made their parent null."""
         for each in awaitables:
-            cast("Any", each).close()
+            _close(cast("Coroutine[Any, Any, Any]", each))
 
     def pop_size(self, value: Any) -> int:
         """Return how many bytes of a completed value are rendered, and counted, already.
@@ -369,3 +370,12 @@ class ObjectExecutor(Executor[Any]):
         fragment = orjson.Fragment(content)
         self._sizes[fragment] = len(content)
         return fragment
+
+
+def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Close a coroutine, and what it would have awaited if it had started: its arguments."""
+    if getcoroutinestate(coroutine) == CORO_CREATED:
+        for argument in getcoroutinelocals(coroutine).values():
+            if iscoroutine(argument):
+                _close(argument)
+    coroutine.close()

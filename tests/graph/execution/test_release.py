@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -50,3 +51,14 @@ async def test_no_cycle_keeps_an_executor_or_rows(query: str) -> None:
     await asyncio.sleep(0)  # the tasks of the operation end
 
     assert not [each for each in gc.get_objects() if type(each) in {ObjectExecutor, PageRows}]
+
+
+async def test_fields_beside_one_that_ends_the_operation_are_closed() -> None:
+    query = "{ audienceGenerationJobs(first: 60) { totalCount edges { " + CURSORS + " } } }"
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        result = await run(Account(JOBS), query, limit_answer_bytes=50_000)
+        gc.collect()
+
+    assert result.outcome == "LIMIT_EXCEEDED"
+    assert [str(each.message) for each in warned] == []
