@@ -131,8 +131,7 @@ class Endpoint:
         exchange = self._begin(scope, receive)
         exchange.log.is_graphql = True
         try:
-            response = await self.cpu.run(exchange.limit_key, self._respond(exchange))
-            await response(scope, receive, send)
+            await self.cpu.run(exchange.limit_key, self._serve(exchange, scope, receive, send))
         except ClientDisconnectedError:
             exchange.log.outcome = CLIENT_DISCONNECTED
         finally:
@@ -168,6 +167,11 @@ class Endpoint:
             lookup,
             known,
         )
+
+    async def _serve(self, exchange: _Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        # Sending takes as much of the event loop's time as finding a whole answer.
+        response = await self._respond(exchange)
+        await response(scope, receive, send)
 
     async def _respond(self, exchange: _Exchange) -> Response:
         if exchange.known:

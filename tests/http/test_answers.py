@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway import app as app_module
-from gateway.concurrency import CpuScheduler
+from gateway.concurrency import CpuScheduler, _account
 from gateway.graph.node import to_global_id
 from gateway.http import endpoint as endpoint_module
 from gateway.http.answers import ANSWER_OVERHEAD, AnswerCache, AnswerLookup
@@ -493,6 +493,24 @@ async def test_it_takes_the_place_and_the_time_of_its_caller(
     ada = caller("ada").limit_key
 
     assert slots == accounts == [UNPROVED, ada]
+
+
+async def test_what_its_sending_takes_is_on_the_account_of_its_caller(client: Client) -> None:
+    """That is as much as finding it."""
+    accounts = []
+
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+        async def observed_send(message: Message) -> None:
+            accounts.append(_account.get())
+            await send(message)
+
+        await client.app(scope, receive, observed_send)
+
+    for name in ("ada", "ada", "grace", "grace"):
+        await Client(observed, client.state).ask(MODELS, name=name)
+
+    assert None not in accounts
+    assert len(set(accounts)) == 3  # the first request of each is of an unproved caller
 
 
 CODE = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, partial)
