@@ -1,6 +1,7 @@
 """What the schema can show of the objects that AWS returns."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from strawberry.types import get_object_definition
@@ -31,6 +32,7 @@ def projections() -> dict[str, Projection]:
     return found
 
 
+@cache
 def row_members() -> frozenset[str]:
     """Return the members that the rows of any list show. Keys, links and filters read them too."""
     found = projections()

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from graphql import (
-    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLField,
@@ -73,10 +72,10 @@ class CostCompiler:
         }
 
     def compile(
-        self, document: DocumentNode, operation: OperationDefinitionNode
-    ) -> "OperationCost":
-        """Compile the cost of a valid query."""
-        return _Compiler(self._declared, document, operation).compile()
+        self, fragments: Mapping[str, FragmentDefinitionNode], operation: OperationDefinitionNode
+    ) -> OperationCost:
+        """Compile the cost of a valid query; `fragments` are those of its document by name."""
+        return _Compiler(self._declared, fragments, operation).compile()
 
 
 def _list_sizes(schema: GraphQLSchema) -> Iterator[tuple[tuple[str, str], int]]:
@@ -117,16 +116,12 @@ class _Compiler:
     def __init__(
         self,
         declared: Mapping[str, Mapping[str, _Declared]],
-        document: DocumentNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
         operation: OperationDefinitionNode,
     ) -> None:
         self._declared = declared
+        self._fragments = fragments
         self._operation = operation
-        self._fragments = {
-            each.name.value: each
-            for each in document.definitions
-            if isinstance(each, FragmentDefinitionNode)
-        }
 
     def compile(self) -> OperationCost:
         root = [("Query", self._operation.selection_set)]

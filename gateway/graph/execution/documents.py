@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from graphql import (
     DocumentNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
@@ -17,6 +18,7 @@ from graphql import (
     SourceLocation,
     parse,
 )
+from graphql.execution.collect_fields import FragmentDetails
 from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from gateway.errors import (
@@ -27,6 +29,7 @@ from gateway.errors import (
 )
 from gateway.graph.execution.limits import check_limits
 from gateway.graph.execution.validation import ABORTED, Validator
+from gateway.graph.projections import row_members
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ class IndexedSource(Source):
         return SourceLocation(line + 1, position + 1 - lines[line])
 
 
-@dataclass(slots=True)
+@dataclass
 class Document:
     """A parsed text, and what is known of it."""
 
@@ -90,9 +93,24 @@ class Document:
     plans: dict[str | None, "Plan"] = field(default_factory=dict)
     """By the operation name of requests. Each name of an operation, or None, has one plan."""
 
-    def names(self) -> frozenset[str]:
-        """Return all words of the text, and so the names of all fields that it selects."""
-        return frozenset(_NAME.findall(self.text))
+    # Made once for all operations: a document may have hundreds of these, and of fragments.
+
+    @cached_property
+    def selected_names(self) -> frozenset[str]:
+        """The names of all members that its operations may need of objects, among others."""
+        return row_members().union(_NAME.findall(self.text))
+
+    @cached_property
+    def fragments(self) -> dict[str, FragmentDetails]:
+        return {
+            each.name.value: FragmentDetails(each)
+            for each in self.node.definitions
+            if isinstance(each, FragmentDefinitionNode)
+        }
+
+    @cached_property
+    def fragment_definitions(self) -> dict[str, FragmentDefinitionNode]:
+        return {name: each.definition for name, each in self.fragments.items()}
 
 
 class Documents:

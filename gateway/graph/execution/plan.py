@@ -1,8 +1,6 @@
 """The plan of an operation: what its execution needs that no request changes."""
 
 from graphql import (
-    DocumentNode,
-    FragmentDefinitionNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLSchema,
@@ -13,14 +11,12 @@ from graphql import (
 from graphql.execution.collect_fields import (
     CollectedFields,
     FieldDetailsList,
-    FragmentDetails,
     GroupedFieldSet,
 )
 
 from gateway.graph.execution.cost import OperationCost
 from gateway.graph.execution.cost_compiler import CostCompiler
 from gateway.graph.execution.documents import Document, DocumentRejectedError, Documents
-from gateway.graph.projections import row_members
 from gateway.settings import Settings
 
 
@@ -40,25 +36,18 @@ class Plan:
 
     def __init__(
         self,
-        document: DocumentNode,
+        document: Document,
         operation: OperationDefinitionNode,
         cost: OperationCost,
-        selected_names: frozenset[str],
-        *,
-        has_directives: bool,
     ) -> None:
         self.operation = operation
         self.name = operation.name.value if operation.name else None
         self.cost = cost
-        self.selected_names = selected_names
-        """The names of all members that the operation may need of objects, among others."""
-        self.fragments = {
-            each.name.value: FragmentDetails(each)
-            for each in document.definitions
-            if isinstance(each, FragmentDefinitionNode)
-        }
-        self.fragment_definitions = {name: each.definition for name, each in self.fragments.items()}
-        self.subfields: CollectedSubfields | None = None if has_directives else {}
+        # Not the document: it has its plans, and the cycle would keep both after its eviction.
+        self.selected_names = document.selected_names
+        self.fragments = document.fragments
+        self.fragment_definitions = document.fragment_definitions
+        self.subfields: CollectedSubfields | None = None if "@" in document.text else {}
         """None if the variables of a request may decide which fields are selected."""
         self._root_fields: GroupedFieldSet | None = None
 
@@ -77,7 +66,6 @@ class Planner:
     def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
         self._documents = Documents(schema, settings)
         self._costs = CostCompiler(schema)
-        self._row_members = row_members()
 
     def plan(self, text: str, operation_name: str | None, *, read_only: bool) -> Plan:
         """Return the plan of an operation.
@@ -94,17 +82,9 @@ class Planner:
             self._documents.validate(document)
             if operation is None:
                 raise DocumentRejectedError([_no_operation(operation_name)])
-            plan = document.plans[operation_name] = self._make(document, operation)
+            cost = self._costs.compile(document.fragment_definitions, operation)
+            plan = document.plans[operation_name] = Plan(document, operation, cost)
         return plan
-
-    def _make(self, document: Document, operation: OperationDefinitionNode) -> Plan:
-        return Plan(
-            document.node,
-            operation,
-            self._costs.compile(document.node, operation),
-            document.names() | self._row_members,
-            has_directives="@" in document.text,
-        )
 
 
 def _no_operation(name: str | None) -> GraphQLError:

@@ -1,5 +1,6 @@
 """Plans are made once for each text, and give each request the same result as a first one."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from tests.graph.execution.test_executor import JOBS, Account, context_of, decoded
 
+BYTES_PER_CHARACTER = 200
 SCHEMA = executable_schema(build_schema())
 TWO = "query A { __typename } query B { b: __typename }"
 LISTS = """
@@ -83,3 +85,20 @@ async def test_further_requests_add_nothing_to_a_plan() -> None:
 
     assert sizes[0] > 0
     assert set(sizes) == {sizes[0]}
+
+
+def test_operations_share_the_fragments_of_their_document(planner: Planner) -> None:
+    """Hundreds of both take no more memory than what they weigh in the cache allows for."""
+    numbers = range(85)
+    text = "".join(f"query q{n} {{ audienceModels {{ pageInfo {{ ...f{n} }} }} }}" for n in numbers)
+    text += "".join(f"fragment f{n} on PageInfo {{ __typename }}" for n in numbers)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for n in numbers:
+            planner.plan(text, f"q{n}", read_only=True)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    assert taken / planner._documents._cached_weight < BYTES_PER_CHARACTER
