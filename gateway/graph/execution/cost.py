@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gateway.errors import LimitExceededError
-from gateway.graph.node import entity_types, from_global_id
+from gateway.graph.node import RESOURCE_TYPES, entity_types, from_global_id
 from gateway.settings import Settings, variable
 from gateway.upstream.values import PAGE_SIZE
 
@@ -88,17 +88,23 @@ class SelectedNamedObjects(NamedTuple):
     objects_of: Callable[[str], SelectedObjects]
     """Returns what is selected of the objects of a type."""
 
-    def named(self, variables: Variables) -> Iterator[tuple[str, str]]:
-        """Yield type name and key of each object."""
-        for each in self.entries(variables):
-            named = each if isinstance(each, dict) else {"id": each}
-            type_name, global_id = named.get("__typename"), named.get("id")
-            found = from_global_id(global_id) if isinstance(global_id, str) else None
-            if found is None and isinstance(type_name, str) and type_name in entity_types():
-                arn = named.get(entity_types()[type_name].arn_member)
-                found = (type_name, arn) if isinstance(arn, str) else None
-            if found is not None:
-                yield found
+
+def _named_by(entries: list[Any]) -> Iterator[tuple[str, str]]:
+    """Yield type name and key of each object that ids or representations name."""
+    for each in entries:
+        named = each if isinstance(each, dict) else {"id": each}
+        type_name, global_id = named.get("__typename"), named.get("id")
+        found = from_global_id(global_id) if isinstance(global_id, str) else None
+        if found is None and isinstance(type_name, str) and type_name in entity_types():
+            arn = named.get(entity_types()[type_name].arn_member)
+            found = (type_name, arn) if isinstance(arn, str) else None
+        if found is not None:
+            yield found
+
+
+def _by_type(named: set[tuple[str, str]]) -> Counter[str]:
+    """Count the objects of each type; those of a type that does not exist are not found."""
+    return Counter(type_name for type_name, _ in named if type_name in RESOURCE_TYPES)
 
 
 @dataclass(slots=True)
@@ -148,10 +154,14 @@ class OperationCost:
             details += connection.nodes.details(rows, variables)
         for objects in self.objects:
             details += 1 + objects.details(1, variables)
-        named: set[tuple[str, str]] = set()  # type and key
-        for each in self.named_objects:
-            found = set(each.named(variables))
-            named |= found
-            for type_name, number in Counter(type_name for type_name, _ in found).items():
+        lists = [each.entries(variables) for each in self.named_objects]
+        # Aliases of one field may all have the same list of thousands, that of a variable.
+        named = {
+            key: {*_named_by(each)} for key, each in {id(each): each for each in lists}.items()
+        }
+        numbers = {key: _by_type(each) for key, each in named.items()}
+        for each, entries in zip(self.named_objects, lists, strict=True):
+            for type_name, number in numbers[id(entries)].items():
                 details += each.objects_of(type_name).details(number, variables)
-        return EstimatedCost(pages, details + len(named), self.fields.number(variables))
+        details += len(set().union(*named.values()))
+        return EstimatedCost(pages, details, self.fields.number(variables))

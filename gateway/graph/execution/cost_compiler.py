@@ -182,8 +182,6 @@ class _Compiler:
         compiled: dict[str, SelectedObjects] = {}
 
         def objects_of(type_name: str) -> SelectedObjects:
-            if type_name not in self._declared:
-                return SelectedObjects()  # there are no such objects
             if type_name not in compiled:
                 compiled[type_name] = self._objects(type_name, [node], fetched=True)
             return compiled[type_name]

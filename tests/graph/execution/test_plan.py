@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from gateway.graph.execution import cost
+from gateway.graph.execution.cost import SelectedNamedObjects, SelectedObjects
 from gateway.graph.execution.cost_compiler import CostCompiler
 from gateway.graph.execution.documents import DocumentRejectedError
 from gateway.graph.execution.engine import Engine, GraphRequest
 from gateway.graph.execution.plan import Planner, WriteByGetError
+from gateway.graph.node import from_global_id, to_global_id
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from tests.graph.execution.test_executor import JOBS, Account, context_of, decoded
@@ -102,3 +105,41 @@ def test_operations_share_the_fragments_of_their_document(planner: Planner) -> N
         tracemalloc.stop()
 
     assert taken / planner._documents._cached_weight < BYTES_PER_CHARACTER
+
+
+def test_a_list_that_several_fields_have_is_read_once(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is executed, and before its length is limited."""
+    ids = [to_global_id("AudienceModel", str(number)) for number in range(1000)]
+    aliases = " ".join(f"a{number}: nodes(ids: $ids) {{ id }}" for number in range(10))
+    plan = planner.plan(f"query ($ids: [ID!]!) {{ {aliases} }}", None, read_only=True)
+    read = []
+
+    def reading(text: str) -> tuple[str, str] | None:
+        read.append(text)
+        return from_global_id(text)
+
+    monkeypatch.setattr(cost, "from_global_id", reading)
+    estimate = plan.cost.estimate({"ids": ids})
+
+    assert read == ids
+    assert (estimate.pages, estimate.details) == (0, 1000)
+
+
+def test_types_that_do_not_exist_cost_no_compilation(planner: Planner) -> None:
+    ids = [to_global_id(f"Type{number}", "1") for number in range(100)]
+    text = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on AudienceModel { tags { key } } } }"
+    operation = planner.plan(text, None, read_only=True).cost
+    compiled = []
+    ((entries, objects_of),) = operation.named_objects
+
+    def compiling(type_name: str) -> SelectedObjects:
+        compiled.append(type_name)
+        return objects_of(type_name)
+
+    operation.named_objects[:] = [SelectedNamedObjects(entries, compiling)]
+    estimate = operation.estimate({"ids": [*ids, to_global_id("AudienceModel", "1")]})
+
+    assert compiled == ["AudienceModel"]
+    assert estimate.details == 101
