@@ -24,7 +24,7 @@ MAX_DERIVED = 16
 """What is derived from the rows of a page and kept with it. The least recently used is dropped."""
 
 DERIVED_OVERHEAD = 300
-"""Bytes that each of these takes at most beside the value: its key and its table slots."""
+"""Bytes that each of these takes at most beside its key and value."""
 
 
 class UpstreamRequest(Protocol[T_co]):
@@ -88,7 +88,7 @@ class Derived:
         return False
 
     def _keep(self, key: Hashable, value: Any, weight: int) -> None:
-        weight += DERIVED_OVERHEAD
+        weight += _key_size(key) + DERIVED_OVERHEAD
         self._kept[key] = value, weight
         self._report(weight)
         if len(self._kept) > MAX_DERIVED:
@@ -126,8 +126,7 @@ class Page:
     def derive(self, key: Hashable, compute: Callable[[], T], weigh: Callable[[T], int]) -> T:
         """Return what `compute` returns, which depends on the rows and the key only.
 
-        It is kept with the page, and must not be modified. `weigh` returns its size in bytes, any
-        text in the key included.
+        It is kept with the page, and must not be modified. `weigh` returns its size in bytes.
         """
         return self._derived.get(key, compute, weigh)
 
@@ -157,6 +156,12 @@ class Page:
 def sizes(values: Iterable[object]) -> int:
     """Return the bytes of a collection of strings, bytes or the like, as `derive` needs them."""
     return getsizeof(values) + sum(map(getsizeof, values))
+
+
+def _key_size(key: Hashable) -> int:
+    """Return the bytes of a key, those of the names and tokens in it included."""
+    parts = key if isinstance(key, tuple) else ()
+    return getsizeof(key) + sum(map(_key_size, parts))
 
 
 @dataclass(frozen=True, slots=True)

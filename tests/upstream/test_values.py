@@ -1,6 +1,9 @@
 """What is derived from the rows of a page is kept with it, within bounds, and weighed."""
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Hashable
+from functools import partial
+from sys import getsizeof
 
 import orjson
 import pytest
@@ -38,12 +41,16 @@ class Growing:
         return compute
 
 
+def overhead(key: Hashable) -> int:
+    return getsizeof(key) + DERIVED_OVERHEAD
+
+
 def test_a_value_is_computed_once_for_each_key() -> None:
     growing = Growing()
     values = [growing.derive(key) for key in ("a", "b", "a", "b")]
     assert values == ["aaa", "bbb", "aaa", "bbb"]
     assert growing.computed == ["a", "b"]
-    assert growing.bytes == 2 * (ROWS + DERIVED_OVERHEAD)
+    assert growing.bytes == 2 * (ROWS + overhead("a"))
 
 
 def test_the_least_recently_used_value_is_dropped() -> None:
@@ -59,11 +66,11 @@ def test_a_page_that_is_read_once_keeps_nothing() -> None:
     growing = Growing()
     key = "k" * 100_000
     assert growing.derive_if_reread(key) is None
-    assert growing.bytes == DERIVED_OVERHEAD
+    assert growing.bytes == overhead(hash(key))
     assert growing.derive_if_reread(key) == key * ROWS
     assert growing.derive_if_reread(key) == key * ROWS
     assert growing.computed == [key]
-    assert growing.bytes == ROWS * len(key) + DERIVED_OVERHEAD
+    assert growing.bytes == ROWS * len(key) + overhead(key)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=2))))
@@ -74,11 +81,31 @@ def test_the_reported_growth_is_what_is_kept(uses: list[tuple[bool, str]]) -> No
             growing.derive(key)
         else:
             growing.derive_if_reread(key)
-    kept = growing.page._derived._kept.values()
-    assert growing.bytes == sum(weight for _, weight in kept)
+    kept = growing.page._derived._kept
+    assert growing.bytes == sum(weight for _, weight in kept.values())
     assert len(kept) <= MAX_DERIVED
-    for value, weight in kept:
-        assert weight == (len(value) if value is not None else 0) + DERIVED_OVERHEAD
+    for known, (value, weight) in kept.items():
+        assert weight == (len(value) if value is not None else 0) + overhead(known)
+
+
+@pytest.mark.parametrize("rows", [1, 100])
+@pytest.mark.parametrize("length", [1, 10_000])
+def test_what_is_kept_takes_no_more_than_what_it_weighs(rows: int, length: int) -> None:
+    """With the names of fields and the token in its key, which no request may hold anymore."""
+    growing = Growing()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(MAX_DERIVED):
+            names = tuple((f"{number}.{field}" + "x" * length, "name") for field in range(30))
+            texts = [b"%d" % row for row in range(rows)]
+            growing.page.derive((names, "token" * length), partial(list, texts), sizes)
+        del names, texts
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    assert taken <= growing.bytes
 
 
 def test_a_page_in_no_cache_reports_nothing() -> None:
