@@ -131,6 +131,8 @@ class AnswerLookup:
         answer: Answer | None = self._cache.store.find(self._key, self.known.limit_key)
         if answer is None or not all(version.current for version in answer.versions):
             return None
+        # Otherwise a caller with many requests could make others unknown.
+        self._cache.heads.set(self._head, self.known)
         return answer
 
     def keep(

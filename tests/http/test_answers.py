@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway import app as app_module
 from gateway.concurrency import CpuScheduler, _account
 from gateway.graph.node import to_global_id
+from gateway.http import answers
 from gateway.http import endpoint as endpoint_module
 from gateway.http.answers import ANSWER_OVERHEAD, AnswerCache, AnswerLookup
 from gateway.http.concurrency import ConcurrencyLimiter
@@ -345,6 +346,24 @@ def test_a_caller_is_known_no_longer_than_the_credentials() -> None:
     setup.clock.now += 5
 
     assert setup.lookup().known is None
+
+
+def test_a_caller_with_many_requests_makes_no_other_caller_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answers, "MAX_KNOWN_HEADS", 10)
+    setup = Upstream()
+    setup.keep(setup.version(60), name="grace")
+    found = []
+    for number in range(100):
+        lookup = setup.cache.lookup("POST", RequestHeaders([(b"accept", b"%d" % number)]))
+        assert lookup is not None
+        lookup.find(b"")
+        lookup.keep(caller("ada"), GRAPHQL, [setup.version(60)], Response(b"x"), RequestLog())
+        found.append(setup.has(name="grace"))
+
+    assert found == [True] * 100
+    assert len(setup.cache.heads) == 10
 
 
 def test_answers_are_bounded_together_and_by_caller() -> None:
