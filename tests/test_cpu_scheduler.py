@@ -1,8 +1,10 @@
 """Turns of the CPU scheduler, by a clock that only the tests move."""
 
 import asyncio
+import gc
 import string
 import types
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -203,3 +205,28 @@ async def test_errors_and_cancellation_pass_through_the_scheduler() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await scheduler.run(b"a", wait())
+
+
+async def test_a_cancelled_task_is_freed_without_a_garbage_collection() -> None:
+    class Held:
+        """What the task has in memory."""
+
+    references: list[weakref.ref[Held]] = []
+
+    async def wait(held: Held) -> None:
+        references.append(weakref.ref(held))
+        await asyncio.Event().wait()
+
+    async def request() -> None:
+        watcher = asyncio.create_task(wait(Held()))
+        await asyncio.sleep(0)
+        watcher.cancel()
+        await asyncio.wait([watcher])
+
+    gc.disable()
+    try:
+        with account_for_tasks():
+            await CpuScheduler().run(b"caller", request())
+        assert [each() for each in references] == [None]
+    finally:
+        gc.enable()

@@ -126,7 +126,11 @@ class _Context(ValidationContext):
         if usages is None:
             fragment = node if isinstance(node, FragmentDefinitionNode) else None
             visitor = _VariableUsageVisitor(self.type_info, fragment)
-            visit(node, TypeInfoVisitor(self.type_info, visitor), _VISITED_KEYS)
+            typed = TypeInfoVisitor(self.type_info, visitor)
+            visit(node, typed, _VISITED_KEYS)
+            # They have their own methods in it: cycles, which only a garbage collection would free.
+            typed.enter_leave_map.clear()
+            visitor.enter_leave_map.clear()
             usages = self._usages[id(node)] = visitor.usages
         return usages
 

@@ -1,11 +1,14 @@
 """Validation in a single pass finds the errors that graphql-core's own validation finds."""
 
+import gc
 from typing import Any
 
 import pytest
 from graphql import (
     GraphQLError,
     NoSchemaIntrospectionCustomRule,
+    TypeInfo,
+    Visitor,
     parse,
     specified_rules,
     validate,
@@ -199,3 +202,15 @@ def test_a_document_that_takes_too_much_work_is_aborted() -> None:
     ours, theirs = errors(f"{{ {spreads} }} {fragments}")
 
     assert ours == theirs == ["Validation aborted. None"]
+
+
+def test_validation_leaves_nothing_to_the_garbage_collector() -> None:
+    text = f"query Q($n: Int) {{ {JOBS}(first: $n) {{ nodes {{ name }} }} }}"
+    document = parse(text)
+    gc.collect()
+    gc.disable()
+    try:
+        assert VALIDATOR.validate(text, document, max_errors=4) == []
+        assert not [each for each in gc.get_objects() if isinstance(each, TypeInfo | Visitor)]
+    finally:
+        gc.enable()
