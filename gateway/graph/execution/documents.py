@@ -1,7 +1,6 @@
 """Documents: query texts, parsed and validated once and cached."""
 
 import re
-from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +13,6 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
-    Source,
-    SourceLocation,
-    parse,
 )
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.validation.rules import overlapping_fields_can_be_merged
@@ -28,6 +24,7 @@ from gateway.errors import (
     ValidationFailedError,
 )
 from gateway.graph.execution.limits import check_limits
+from gateway.graph.execution.parsing import parse
 from gateway.graph.execution.validation import ABORTED, Validator
 from gateway.graph.projections import row_members
 from gateway.settings import Settings
@@ -64,21 +61,6 @@ class DocumentRejectedError(Exception):
 
 
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
-
-
-class IndexedSource(Source):
-    """A text whose line breaks are found once, not for each error."""
-
-    @cached_property
-    def _line_breaks(self) -> tuple[list[int], list[int]]:
-        """The positions at which line breaks begin, and those at which lines begin."""
-        breaks = list(re.finditer(r"\r\n|[\n\r]", self.body))
-        return [each.start() for each in breaks], [0, *(each.end() for each in breaks)]
-
-    def get_location(self, position: int) -> SourceLocation:
-        breaks, lines = self._line_breaks
-        line = bisect_left(breaks, position)
-        return SourceLocation(line + 1, position + 1 - lines[line])
 
 
 @dataclass
@@ -134,7 +116,7 @@ class Documents:
             return cached
         self._check_size(text)
         try:
-            node = parse(IndexedSource(text), max_tokens=self._settings.limit_tokens)
+            node = parse(text, max_tokens=self._settings.limit_tokens)
         except GraphQLSyntaxError as error:
             raise DocumentRejectedError([_with_cause(error, self._cause(error))]) from None
         return Document(text, node)

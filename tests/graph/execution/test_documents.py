@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from graphql import Source, get_introspection_query
-from hypothesis import given
-from hypothesis import strategies as st
+from graphql import get_introspection_query
 
 from gateway.dev import aws_headers
 from gateway.graph.execution import documents
@@ -14,7 +12,6 @@ from gateway.graph.execution.documents import (
     MAX_DOCUMENT_CHARACTERS,
     DocumentRejectedError,
     Documents,
-    IndexedSource,
 )
 from gateway.graph.pagination.cursor import MAX_CURSOR_CHARACTERS
 from gateway.graph.schema import build_schema, executable_schema
@@ -54,14 +51,6 @@ def test_at_most_five_errors_are_listed(gateway: Gateway) -> None:
         assert answer.status == 400
         assert len(answer.errors) == 5
         assert "Too many" in answer.errors[-1]["message"]
-
-
-@given(st.text(alphabet="\n\r \u2028a", max_size=40), st.data())
-def test_an_indexed_source_locates_as_graphql_core_does(text: str, data: st.DataObject) -> None:
-    indexed = IndexedSource(text)
-
-    for position in data.draw(st.lists(st.integers(0, len(text) + 1))):
-        assert indexed.get_location(position) == Source(text).get_location(position)
 
 
 def test_at_most_fifty_errors_of_execution_are_listed(gateway: Gateway) -> None:
