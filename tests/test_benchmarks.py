@@ -1,8 +1,18 @@
 """`make bench` asks every server the same; its questions fit their schemas."""
 
+from typing import cast
+
 import pytest
 import strawberry
-from graphql import DocumentNode, GraphQLSchema, build_schema, parse, validate
+from graphql import (
+    DocumentNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_schema,
+    introspection_types,
+    parse,
+    validate,
+)
 
 from benchmarks.contestants import PEERS
 from benchmarks.measures.comparison import CASES
@@ -16,10 +26,18 @@ QUESTIONS = pytest.mark.parametrize(
 )
 
 
+def stock_sdl() -> str:
+    """Print Strawberry's schema. To make it changes the introspection of all in the process."""
+    fields = cast("GraphQLObjectType", introspection_types["__Type"]).fields
+    is_one_of = fields["isOneOf"]
+    try:
+        return strawberry.Schema(Query).as_str()
+    finally:
+        fields["isOneOf"] = is_one_of
+
+
 @QUESTIONS
-@pytest.mark.parametrize(
-    "sdl", [client_sdl(), strawberry.Schema(Query).as_str()], ids=["ours", "stock"]
-)
+@pytest.mark.parametrize("sdl", [client_sdl(), stock_sdl()], ids=["ours", "stock"])
 def test_schemas_with_a_connection_answer_each_question(question: Question, sdl: str) -> None:
     assert not validate(build_schema(sdl), document(question.text()))
 
