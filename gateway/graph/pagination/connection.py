@@ -169,7 +169,8 @@ _PAGE_ARGUMENTS = [
 class _ConnectionResolver:
     """Resolves a connection field, as a resolver of graphql-core.
 
-    Strawberry would convert the arguments and look up their names anew for each request.
+    Strawberry's own resolvers convert the arguments by their annotations on each call, which takes
+    longer than the rest.
     """
 
     def __init__(self, type_name: str, query: Callable[..., ListQuery], *, nested: bool) -> None:
