@@ -1,6 +1,5 @@
 """Texts that pages keep change neither what is returned nor what is counted."""
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,16 +10,11 @@ from graphql import GraphQLObjectType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.auth.credentials import Caller
 from gateway.errors import ThrottledError
-from gateway.graph.context import Context
 from gateway.graph.execution.columns import ListedRowColumn
 from gateway.graph.execution.engine import Engine, GraphRequest
-from gateway.graph.meter import Meter
 from gateway.graph.pagination.cursor import PageCursors
 from gateway.graph.types import filter as job_filter
-from gateway.upstream.cache.cached_client import CachedClient
-from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.values import Page, PageRequest, UpstreamRequest
 from tests.graph.execution.test_executor import (
     REFERENCE,
@@ -28,6 +22,7 @@ from tests.graph.execution.test_executor import (
     SETTINGS,
     Account,
     Selections,
+    context_of,
     job_detail,
     job_row,
     jobs,
@@ -80,19 +75,10 @@ class Outcome:
 
 
 async def outcome(account: Account, query: str, variables: dict[str, Any]) -> Outcome:
-    deadline = asyncio.get_running_loop().time() + 60
-    loader = RequestLoader(
-        cast("CachedClient", account),
-        Caller.from_keys("ASIA" + "A" * 16, "secret", "token"),
-        fresh=False,
-        deadline=deadline,
-        page_budget=CallBudget(1000, "PAGES"),
-        item_budget=CallBudget(1000, "ITEMS"),
-    )
-    meter = Meter(SETTINGS, deadline=deadline)
-    context = Context(settings=SETTINGS, loader_or_error=loader, meter=meter)
+    context = context_of(account)
     request = GraphRequest(query, None, variables)
     result = await ENGINE.run(request, context, read_only=False)
+    meter = context.meter
     counted = meter.rows, meter.values, meter.bytes
     # Fields that wait for others at the same time list their errors in any order.
     errors = sorted(map(orjson.dumps, result.errors))
