@@ -7,23 +7,26 @@ writes the tables of the documentation and the schema of the chart's values from
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.setting_types import (
+    CACHE_URL,
+    Limit,
+    Origin,
+    PathPrefix,
+    Region,
+    RegionalUrl,
+    lower_case,
+    split_commas,
+)
 
 PREFIX = "GATEWAY_"
 
@@ -36,123 +39,63 @@ It also injects `…_PORT`, which is recognized by its value."""
 
 _INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 
-_PORT = "(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
-
-_IPV6 = r"\[[0-9a-f:]+\]"
-
 
 class SettingsError(Exception):
     """A setting is invalid; the message names each invalid one and what it accepts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """The accepted form of a string: a regular expression for all of it, and a description."""
-
-    pattern: str
-    accepted: str
-
-    def validate(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value):
-            raise ValueError(self.accepted)
-        return value
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.validate, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "pattern": self.pattern, "accepted": self.accepted}
-
-
-_CACHE_URL = Text(
-    rf"memory://|rediss?://(?:[^\s/?#@]*@)?(?:{_IPV6}|[^\s/?#@:]+)(?::0*{_PORT})?(?:/[0-9]{{0,5}})?",
-    "`memory://`, or `redis://host:port/db` or `rediss://host:port/db`, optionally with "
-    "percent-encoded `user:password@` before the host",
-)
-
-
-def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _without_default_port(origin: str) -> str:
-    if re.fullmatch(r"http://.*:80|https://.*:443", origin):
-        raise ValueError
-    return origin
-
-
-def _not_empty(path: Any) -> Any:
-    if path == "":
-        raise ValueError
-    return path
-
-
-Region = Annotated[
-    str, Text(r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}", "AWS region, such as `us-east-1`")
-]
-Url = Annotated[
-    str,
-    Text(
-        rf"https?://(?:{_IPV6}|[^/?#@:\s]+)(?::0*{_PORT})?/?",
-        "URL without a path, such as `https://host` or `http://host:port`",
-    ),
-    AfterValidator(lambda url: url.rstrip("/")),
-]
-Origin = Annotated[
-    str,
-    Text(
-        rf"https?://(?:{_IPV6}|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::{_PORT})?",
-        "origin as browsers send it, such as `https://app.example.com` or `http://localhost:3000`: "
-        "lower case, no wildcard, no default port, no path or trailing slash",
-    ),
-    AfterValidator(_without_default_port),
-]
-FilePath = Annotated[Path, BeforeValidator(_not_empty)]
-Limit = Annotated[int, Field(json_schema_extra={"exceeded": "400 `LIMIT_EXCEEDED`"})]
-"""`exceeded` is the response to a request beyond the limit."""
-
-
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", case_sensitive=False
+        env_prefix=PREFIX,
+        env_ignore_empty=True,  # Compose writes an empty value for what is unset
+        frozen=True,
+        extra="forbid",
+        case_sensitive=False,
     )
 
     callers: Annotated[
-        frozenset[Literal["aws-headers", "oidc"]], BeforeValidator(_split), NoDecode
+        frozenset[Literal["aws-headers", "oidc"]], BeforeValidator(split_commas), NoDecode
     ] = Field(
         frozenset({"aws-headers"}),
         min_length=1,
         description="Authentication schemes that callers may use.",
     )
-    oidc_file: FilePath | None = Field(
+    oidc_file: Path | None = Field(
         None,
         description="TOML file of trusted issuers, and of the roles that the claims of their "
         "tokens map to. Required with `oidc`, and only then.",
     )
     region: Region = Field("us-east-1", description="Default AWS region.")
-    regions: Annotated[frozenset[Region], BeforeValidator(_split), NoDecode] = Field(
+    regions: Annotated[frozenset[Region], BeforeValidator(split_commas), NoDecode] = Field(
         frozenset(), description="AWS regions that may be queried. Unset: `GATEWAY_REGION` alone."
     )
-    upstream_url: Url | None = Field(
+    upstream_url: RegionalUrl | None = Field(
         None,
         description="Clean Rooms ML endpoint. Unset: AWS's own endpoint of each region.",
     )
-    sts_url: Url | None = Field(
-        None, description="STS endpoint. Unset: AWS's own endpoint of `GATEWAY_REGION`."
+    sts_url: RegionalUrl | None = Field(
+        None,
+        description="STS endpoint, of `GATEWAY_REGION`. Unset: AWS's own endpoint of that region.",
     )
-    cache_url: Annotated[str, _CACHE_URL] = Field(
+    path_prefix: PathPrefix | None = Field(
+        None,
+        description="Path below which clients see the gateway. Every route is served below it, and "
+        "without it, for proxies that strip it.",
+    )
+    admin_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port for `/metrics`, `/livez` and `/readyz` alone; the main port then has "
+        "none of them. Unset: they are on the main port.",
+    )
+    cache_url: Annotated[str, CACHE_URL] = Field(
         "memory://",
         repr=False,  # it may contain a password
         description="Where responses are cached: in the memory of each process, or in a Redis or "
         "Valkey that replicas share.",
     )
-    cache_url_file: FilePath | None = Field(
+    cache_url_file: Path | None = Field(
         None,
         description="File that contains the cache URL; for a URL with a password. Excludes "
         "`GATEWAY_CACHE_URL`.",
@@ -182,7 +125,7 @@ class Settings(BaseSettings):
         json_schema_extra={"exceeded": "`UPSTREAM_TIMEOUT`, or the part read by then"},
     )
     max_upstream_calls: Limit = Field(
-        20, ge=1, description="List calls to AWS per operation, for pages of up to 100 rows."
+        100, ge=1, description="List calls to AWS per operation, for pages of up to 100 rows."
     )
     max_detail_calls: Limit = Field(
         500, ge=1, description="Calls to AWS per operation for single objects."
@@ -210,11 +153,11 @@ class Settings(BaseSettings):
         description="How long requests are still accepted after SIGTERM, while `/readyz` reports "
         "`draining`.",
     )
-    cors_origins: Annotated[frozenset[Origin], BeforeValidator(_split), NoDecode] = Field(
+    cors_origins: Annotated[frozenset[Origin], BeforeValidator(split_commas), NoDecode] = Field(
         frozenset(),
         description="Origins whose pages may call the gateway from a browser. Unset: none.",
     )
-    router_secret_file: FilePath | None = Field(
+    router_secret_file: Path | None = Field(
         None,
         description="File of secrets, one per line. Queries for `_service` and `_entities` must "
         "send one of them in the header `X-Router-Secret`. Unset: no secret is required.",
@@ -236,9 +179,9 @@ class Settings(BaseSettings):
         default=False,
         description="Whether callers may use long-term AWS keys (`AKIA…`), which never expire.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Minimum log level."
-    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(lower_case)
+    ] = Field("info", description="Minimum log level.")
     trace_ratio: float = Field(
         0,
         ge=0,
@@ -287,7 +230,16 @@ class Settings(BaseSettings):
             raise ValueError("GATEWAY_OIDC_FILE requires `oidc` in GATEWAY_CALLERS, and vice versa")
         if self.cache_url_file is not None and "cache_url" in self.model_fields_set:
             raise ValueError("GATEWAY_CACHE_URL and GATEWAY_CACHE_URL_FILE exclude each other")
+        if len(self.served_regions) > 1 and not _serves_any_region(self.upstream_url):
+            raise ValueError(
+                "GATEWAY_UPSTREAM_URL is one endpoint for several regions. "
+                "Accepted: `{region}` in the host, or a single region"
+            )
         return self
+
+    def endpoint_url(self, region: str) -> str | None:
+        """Return the Clean Rooms ML endpoint of a region; None for AWS's own."""
+        return self.upstream_url and self.upstream_url.replace("{region}", region)
 
     def read_cache_url(self) -> str:
         """Return the cache URL, from `cache_url_file` if it is set.
@@ -298,13 +250,13 @@ class Settings(BaseSettings):
         if path is None:
             return self.cache_url
         try:
-            return _CACHE_URL.validate(path.read_text(encoding="utf-8").rstrip("\r\n"))
+            return CACHE_URL.validate(path.read_text(encoding="utf-8").rstrip("\r\n"))
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         except UnicodeDecodeError:
             reason = "is not UTF-8 text"
         except ValueError:
-            reason = f"is not a single line with a cache URL. Accepted: {_CACHE_URL.accepted}"
+            reason = f"is not a single line with a cache URL. Accepted: {CACHE_URL.accepted}"
         raise SettingsError(f"{PREFIX}CACHE_URL_FILE: {path} {reason}.")
 
     @property
@@ -317,13 +269,15 @@ def read_settings(**defaults: Any) -> Settings:
 
     Raises SettingsError that names each variable that is unknown or invalid.
     """
-    names = _variable_names()
+    variables = _variables()
+    names = [name for name, _ in variables]
     problems = _unknown(names)
     problems += [
         f"{name} is set twice, in upper and in lower case. Accepted: once."
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
-    unset = {name: value for name, value in defaults.items() if variable(name) not in names}
+    given = {name for name, value in variables if value}
+    unset = {name: value for name, value in defaults.items() if variable(name) not in given}
     try:
         settings = Settings(**unset)
     except ValidationError as error:
@@ -331,6 +285,20 @@ def read_settings(**defaults: Any) -> Settings:
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def _serves_any_region(url: str | None) -> bool:
+    """Return whether requests for any region may go to this URL; a loopback host is an emulator."""
+    host = urlsplit(url or "").hostname or ""
+    return url is None or "{region}" in host or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, without a DNS lookup."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def variable(name: str) -> str:
@@ -369,9 +337,10 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     return f"from {least} to {most}" if most is not None else f"of at least {least}"
 
 
-def _variable_names() -> list[str]:
+def _variables() -> list[tuple[str, str]]:
+    """Return names, in upper case, and values of the variables with the prefix."""
     return [
-        name.upper()
+        (name.upper(), value)
         for name, value in os.environ.items()  # noqa: TID251  the one place that reads it
         if name.upper().startswith(PREFIX)
         and not _INJECTED.fullmatch(name.upper())

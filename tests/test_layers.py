@@ -19,7 +19,8 @@ SHARED = {"concurrency", "errors", "settings", "telemetry"}
 """Known by all parts; so is `auth.credentials`, the caller as a value."""
 
 MAY_IMPORT = {
-    "settings": set[str](),
+    "setting_types": set[str](),
+    "settings": {"setting_types"},
     "errors": set[str](),
     "concurrency": {"errors"},
     "telemetry": {"errors"},

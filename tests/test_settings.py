@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
 from pydantic import ValidationError
 
@@ -12,20 +13,33 @@ from gateway.settings import (
     Settings,
     SettingsError,
     accepted_values,
+    is_loopback,
     read_settings,
     setting_schemas,
     variable,
 )
 
 BAD_TEXTS: dict[str, list[str]] = {
-    "callers": ["", ",", "aws", "aws-headers,anybody", "AWS-HEADERS", "aws-headers;aws-headers"],
-    "region": ["", "us-east", "US-EAST-1", "us-east-1 ", "us-east-1,eu-west-1", "evil.com/#", ".."],
-    "regions": ["us-east-1,..", "us-east-1 eu-west-1", "us-east-1.evil", "us-east-1,EU-WEST-1"],
-    "oidc_file": [""],
-    "router_secret_file": [""],
-    "cache_url_file": [""],
+    "callers": [",", "aws", "aws-headers,anybody", "AWS-HEADERS", "aws-headers;aws-headers"],
+    "region": [
+        "us-east",
+        "zz-east-1",
+        "useast-1",
+        "US-EAST-1",
+        "us-east-1 ",
+        "us-east-1,eu-west-1",
+        "evil.com/#",
+        "..",
+    ],
+    "regions": [
+        ",",
+        " , ",
+        "us-east-1,..",
+        "us-east-1 eu-west-1",
+        "us-east-1.evil",
+        "us-east-1,EU-WEST-1",
+    ],
     "upstream_url": [
-        "",
         "localhost:9000",
         "ftp://host",
         "http://",
@@ -38,9 +52,11 @@ BAD_TEXTS: dict[str, list[str]] = {
         "http://host:port",
         "http://host:99999",
         "http://:80",
+        "https://{zone}.example.com",
+        "https://{region.example.com",
+        "https://host/{region}",
     ],
     "cache_url": [
-        "",
         "memory",
         "memcached://host",
         "MEMORY://",
@@ -56,6 +72,7 @@ BAD_TEXTS: dict[str, list[str]] = {
         "redis://:pa?ss@host",
     ],
     "cors_origins": [
+        ",",
         "*",
         "null",
         "app.example.com",
@@ -79,20 +96,35 @@ BAD_TEXTS: dict[str, list[str]] = {
         "ws://app.example.com",
         "file://",
     ],
-    "log_level": ["", "loud", "INFO ", "trace"],
+    "log_level": ["loud", "INFO ", "trace"],
+    "path_prefix": [
+        "api",
+        "/",
+        "//api",
+        "/api//audience",
+        "/a b",
+        "/api?x",
+        "/..",
+        "/a/./b",
+        "/%41",
+    ],
 }
 BAD_TEXTS["sts_url"] = BAD_TEXTS["upstream_url"]
 
 BAD_NUMBERS = {
-    "boolean": ["", "maybe", "2"],
-    "integer": ["", "1.5", "1e6", "64MB", "10,000"],
-    "number": ["", "five", "5s", "10%", "nan", "inf"],
+    "boolean": ["maybe", "2"],
+    "integer": ["1.5", "1e6", "64MB", "10,000"],
+    "number": ["five", "5s", "10%", "nan", "inf"],
 }
 
 
 def bad_values(name: str) -> Iterator[str]:
     schema = setting_schemas()[name]
-    yield from BAD_TEXTS.get(name) or BAD_NUMBERS[schema["type"]]
+    # Any text may be the path of a file.
+    is_path = schema.get("format") == "path"
+    yield from (
+        BAD_TEXTS[name] if name in BAD_TEXTS else [] if is_path else BAD_NUMBERS[schema["type"]]
+    )
     for bound, beyond in (("exclusiveMinimum", 0), ("minimum", -1), ("maximum", 1)):
         if bound in schema:
             yield str(schema[bound] + beyond)
@@ -225,7 +257,7 @@ def test_valid_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "DEADLINE_SECONDS": "0.5",
         "INTROSPECTION": "true",
         "GRAPHIQL": "1",
-        "LOG_LEVEL": "debug",
+        "LOG_LEVEL": "DEBUG",
     }.items():
         monkeypatch.setenv(f"GATEWAY_{name}", value)
     settings = read_settings()
@@ -249,10 +281,56 @@ def test_the_default_region_must_be_served(monkeypatch: pytest.MonkeyPatch) -> N
         read_settings()
 
 
-def test_an_empty_list_of_regions_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_REGIONS", "")
+def test_an_empty_value_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose writes `GATEWAY_REGION=` for `${GATEWAY_REGION:-}`."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(variable(name), "")
 
-    assert read_settings().served_regions == {"us-east-1"}
+    assert read_settings() == Settings()
+    assert read_settings(region="eu-west-1").region == "eu-west-1"
+
+
+@pytest.mark.parametrize("partition", botocore.session.get_session().get_available_partitions())
+def test_the_regions_of_all_partitions_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, partition: str
+) -> None:
+    for region in botocore.session.get_session().get_available_regions("sts", partition):
+        if region.removesuffix("-fips").endswith("-global"):
+            continue
+        monkeypatch.setenv("GATEWAY_REGION", region)
+
+        assert read_settings().region == region
+
+
+def test_one_endpoint_for_several_regions_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All regions would go to one host, whose signatures are for one of them."""
+    monkeypatch.setenv("GATEWAY_REGIONS", "us-east-1,eu-west-1")
+    monkeypatch.setenv("GATEWAY_UPSTREAM_URL", "https://vpce-1.example.com")
+    with pytest.raises(SettingsError, match=r"GATEWAY_UPSTREAM_URL .* several regions"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://ml.{region}.example.com", "https://ml.eu-west-1.example.com"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("", None),
+    ],
+)
+def test_each_of_several_regions_has_an_endpoint(
+    monkeypatch: pytest.MonkeyPatch, url: str, endpoint: str | None
+) -> None:
+    monkeypatch.setenv("GATEWAY_REGIONS", "us-east-1,eu-west-1")
+    monkeypatch.setenv("GATEWAY_UPSTREAM_URL", url)
+
+    assert read_settings().endpoint_url("eu-west-1") == endpoint
+
+
+def test_the_path_prefix_may_end_with_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PATH_PREFIX", "/api/audience/")
+
+    assert read_settings().path_prefix == "/api/audience"
 
 
 def test_a_name_may_be_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,3 +433,8 @@ def test_a_bad_file_is_named_without_its_content(tmp_path: Path, content: bytes 
     assert "hun" not in str(caught.value).replace(str(path), "")
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+def test_loopback_hosts_are_known_without_dns() -> None:
+    assert all(map(is_loopback, ["127.0.0.1", "127.9.9.9", "::1", "localhost"]))
+    assert not any(map(is_loopback, ["127.0.0.1.example", "0.0.0.0", "localhost.example", ""]))  # noqa: S104

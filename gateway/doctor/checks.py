@@ -1,7 +1,6 @@
 """The checks: of the configuration, and of the services by the code that serves requests."""
 
 import asyncio
-import ipaddress
 import os
 import statistics
 import time
@@ -31,7 +30,7 @@ from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, row_o
 from gateway.errors import GatewayError, UnauthenticatedError, UpstreamInvalidResponseError
 from gateway.http.graphiql import GraphiQL
 from gateway.server.protocol import MAX_CONNECTIONS, RESERVED_FILES, connection_limit
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings, SettingsError, is_loopback
 from gateway.upstream.cache.redis import PREFIX, RedisClient, decrypt, encrypt
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.resilience.rate_limit import WINDOW_SECONDS, shared_rate_limiter
@@ -113,14 +112,6 @@ def unsafe_choices(settings: Settings) -> Iterator[Row]:
 def _is_plain_text(url: str | None) -> bool:
     parts = urlsplit(url or "")
     return parts.scheme in {"http", "redis"} and not is_loopback(parts.hostname or "")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, without a DNS lookup."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def open_files() -> Row:

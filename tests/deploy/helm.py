@@ -42,7 +42,7 @@ ALL_ON: dict[str, Any] = {
         "drain_seconds": 7.5,
         "introspection": True,
         "cors_origins": "https://app.example.com,http://localhost:3000",
-        "upstream_url": 'https://"quoted".example.com',
+        "upstream_url": 'https://"quoted".{region}.example.com',
     },
     "networkPolicy": {
         "from": [{"namespaceSelector": {}}],
