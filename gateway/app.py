@@ -4,7 +4,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,10 +14,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.auth.authenticator import Authenticator, Identity, Oidc, RouterSecrets
-from gateway.auth.oidc import Issuer, TokenVerifier, read_oidc_file
+from gateway.auth.authenticator import Authenticator, Identity, Oidc
+from gateway.auth.oidc import Issuer, TokenVerifier
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.concurrency import account_for_tasks
+from gateway.configuration import read_configuration
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
@@ -27,11 +28,10 @@ from gateway.graph.schema import build_schema, executable_schema
 from gateway.http.answers import AnswerCache
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
-from gateway.http.graphiql import GraphiQL
 from gateway.http.health import Health, livez, metrics
 from gateway.http.middleware import GRAPHQL_PATH, AccessLogMiddleware, TracingMiddleware, cors_for
 from gateway.http.requests import BodyReader
-from gateway.settings import Settings, SettingsError, read_settings
+from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
 from gateway.upstream.cache.cached_client import CachedClient
@@ -42,10 +42,6 @@ from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
-
-if TYPE_CHECKING:
-    from gateway.telemetry.otel import OtelTracer
-
 
 GC_THRESHOLDS = (10_000, 20, 20)
 """Python's own first threshold is 700 objects, fewer than a request with a new document makes.
@@ -72,11 +68,9 @@ def create_app(
     Raises SettingsError if a file that the settings name is invalid, or an optional dependency
     that they require is not installed.
     """
-    graphiql = GraphiQL.load(headers=example_headers) if settings.graphiql else None
-    issuers = read_oidc_file(settings.oidc_file) if settings.oidc_file else {}
-    secret_file = settings.router_secret_file
-    cache_url = settings.read_cache_url()
-    tracer = _build_tracer(settings.trace_ratio) if settings.trace_ratio else None
+    configuration = read_configuration(settings, example_headers=example_headers)
+    graphiql, tracer = configuration.graphiql, configuration.tracer
+    cache_url = configuration.cache_url
     memory = MemoryCache(settings.cache_bytes)
     # With Redis, another replica may refresh what an answer here was made of.
     keeps_answers = cache_url == "memory://" and settings.cache_seconds and settings.cache_bytes
@@ -90,7 +84,7 @@ def create_app(
         body_reader=BodyReader(settings.limit_body_bytes),
         graphiql=graphiql,
         deadline_seconds=settings.deadline_seconds,
-        router_secrets=RouterSecrets.read(secret_file) if secret_file else None,
+        router_secrets=configuration.router_secrets,
         cors_origins=settings.cors_origins,
         answers=AnswerCache(memory.store) if keeps_answers else None,
     )
@@ -102,7 +96,9 @@ def create_app(
                 await stack.enter_async_context(tracer.open())
             redis = None if cache_url == "memory://" else RedisClient(cache_url)
             rate_limiter = CallerRateLimiter(settings.caller_calls_per_second, redis)
-            authenticator = await _open_authenticator(settings, issuers, rate_limiter, stack)
+            authenticator = await _open_authenticator(
+                settings, configuration.issuers, rate_limiter, stack
+            )
             cache = EncryptedRedisCache(redis) if redis else memory
             stack.push_async_callback(cache.close)
             client = await _open_client(settings, cache, rate_limiter, proved_callers, stack)
@@ -232,17 +228,6 @@ async def _open_client(
         stale_seconds=settings.stale_seconds,
         origin=settings.upstream_url or "",
     )
-
-
-def _build_tracer(ratio: float) -> "OtelTracer":
-    try:
-        from gateway.telemetry.otel import OtelTracer  # noqa: PLC0415  an optional extra
-    except ImportError:
-        raise SettingsError(
-            "GATEWAY_TRACE_RATIO is not 0, but OpenTelemetry is not installed: "
-            "pip install 'audience-gateway[otel]'"
-        ) from None
-    return OtelTracer(ratio)
 
 
 async def _redirect_to_graphiql(_: Request) -> Response:

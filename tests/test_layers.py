@@ -24,13 +24,14 @@ MAY_IMPORT = {
     "errors": set[str](),
     "concurrency": {"errors"},
     "telemetry": {"errors"},
-    "doctor": SHARED | set(PARTS),
+    "configuration": SHARED | {"auth", "http"},
+    "doctor": SHARED | {"configuration", *PARTS},
     "sandbox": set[str](),
     **{part: SHARED | {*PARTS[at + 1 :]} for at, part in enumerate(PARTS)},
 }
 """Part of the package -> the other parts it may import. One that is not listed may import all."""
 
-DEFERRED_IMPORTS = {"app.py", "cli.py", "sandbox/__init__.py", "sandbox/cli.py"}
+DEFERRED_IMPORTS = {"cli.py", "configuration.py", "sandbox/__init__.py", "sandbox/cli.py"}
 """Modules whose functions import what not every command or setting needs."""
 
 AWS = {"aioboto3", "aiobotocore", "boto3"}

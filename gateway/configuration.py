@@ -1,0 +1,84 @@
+"""What the settings refer to: files, and parts of an installation.
+
+`gateway serve` reads it at start, and `gateway check` reads the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gateway.auth.authenticator import RouterSecrets
+from gateway.auth.oidc import Issuer, read_oidc_file
+from gateway.http.graphiql import GraphiQL
+from gateway.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from gateway.telemetry.otel import OtelTracer
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Each part is read when it is first used; a part whose setting is unset is None or empty.
+
+    Reading raises SettingsError that names the setting and the file, never a secret in it.
+    """
+
+    settings: Settings
+    example_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    """For GraphiQL's headers editor."""
+
+    @cached_property
+    def issuers(self) -> Mapping[str, Issuer]:
+        """The trusted issuers by name."""
+        file = self.settings.oidc_file
+        return read_oidc_file(file) if file else {}
+
+    @cached_property
+    def router_secrets(self) -> RouterSecrets | None:
+        file = self.settings.router_secret_file
+        return RouterSecrets.read(file) if file else None
+
+    @cached_property
+    def cache_url(self) -> str:
+        return self.settings.read_cache_url()
+
+    @cached_property
+    def graphiql(self) -> GraphiQL | None:
+        return GraphiQL.load(headers=self.example_headers) if self.settings.graphiql else None
+
+    @cached_property
+    def tracer(self) -> "OtelTracer | None":
+        ratio = self.settings.trace_ratio
+        return _build_tracer(ratio) if ratio else None
+
+
+PARTS = tuple(name for name, each in vars(Configuration).items() if type(each) is cached_property)
+"""The attributes that are read. Whoever wants all of them iterates over these."""
+
+
+def read_configuration(
+    settings: Settings, *, example_headers: Mapping[str, str] | None = None
+) -> Configuration:
+    """Read all parts; raises SettingsError that has the message of each part that is invalid."""
+    configuration = Configuration(settings, example_headers)
+    problems = []
+    for part in PARTS:
+        try:
+            getattr(configuration, part)
+        except SettingsError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return configuration
+
+
+def _build_tracer(ratio: float) -> "OtelTracer":
+    try:
+        from gateway.telemetry.otel import OtelTracer  # noqa: PLC0415  an optional extra
+    except ImportError:
+        raise SettingsError(
+            "GATEWAY_TRACE_RATIO is not 0, but OpenTelemetry is not installed: "
+            "pip install 'audience-gateway[otel]'"
+        ) from None
+    return OtelTracer(ratio)
