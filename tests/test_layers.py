@@ -15,7 +15,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 PARTS = ("server", "http", "auth", "graph", "upstream")
 """In the order in which a request meets them: a part imports later ones only."""
 
-SHARED = {"concurrency", "errors", "settings", "telemetry"}
+SHARED = {"concurrency", "errors", "outgoing", "settings", "telemetry"}
 """Known by all parts; so is `auth.credentials`, the caller as a value."""
 
 MAY_IMPORT = {
@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "settings": {"setting_types"},
     "errors": set[str](),
     "concurrency": {"errors"},
-    "telemetry": {"errors"},
+    "outgoing": {"settings"},
+    "telemetry": {"errors", "outgoing", "settings"},
     "configuration": SHARED | {"auth", "http"},
     "doctor": SHARED | {"configuration", *PARTS},
     "sandbox": set[str](),
