@@ -31,6 +31,7 @@ from gateway.http.endpoint import Endpoint, RequestOptions, Resources
 from gateway.http.health import Health, livez, metrics
 from gateway.http.middleware import GRAPHQL_PATH, AccessLogMiddleware, TracingMiddleware, cors_for
 from gateway.http.requests import BodyReader
+from gateway.outgoing import check_environment
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
@@ -65,9 +66,10 @@ def create_app(
 
     `allowed_hosts` rejects requests for other host names, which is logged like any request.
 
-    Raises SettingsError if a file that the settings name is invalid, or an optional dependency
-    that they require is not installed.
+    Raises SettingsError if a file that the settings name is invalid, or the environment's proxy or
+    authorities are, or an optional dependency that they require is not installed.
     """
+    check_environment()
     configuration = read_configuration(settings, example_headers=example_headers)
     graphiql, tracer = configuration.graphiql, configuration.tracer
     cache_url = configuration.cache_url
@@ -200,7 +202,9 @@ async def _open_authenticator(
 ) -> Authenticator:
     oidc = None
     if issuers:
-        sts = await stack.enter_async_context(StsClient.open(settings.region, settings.sts_url))
+        sts = await stack.enter_async_context(
+            StsClient.open(settings.region, settings.sts_endpoint_url())
+        )
         sessions = SessionCache(sts, rate_limiter)
         stack.push_async_callback(sessions.close)
         oidc = Oidc(TokenVerifier(issuers), sessions)
@@ -217,9 +221,7 @@ async def _open_client(
     stack: AsyncExitStack,
 ) -> CachedClient:
     """Open the client for AWS with its retries and limits, behind the cache."""
-    clean_rooms = await stack.enter_async_context(
-        CleanRoomsClient.open(settings.served_regions, settings.upstream_url)
-    )
+    clean_rooms = await stack.enter_async_context(CleanRoomsClient.open(settings.endpoint_urls()))
     return CachedClient(
         ResilientClient(clean_rooms, rate_limiter, proved_callers),
         cache,

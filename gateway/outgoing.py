@@ -28,6 +28,8 @@ RESPONSE_SECONDS = 5.0
 """Of each wait for data. An attempt takes no longer than both together."""
 
 CONNECTIONS = 100
+KEEPALIVE_SECONDS = 12.0
+"""Shorter than that of AWS, which would otherwise close a connection as it is used again."""
 
 FOLDERS = "SSL_CERT_DIR"
 AUTHORITIES = {
@@ -50,7 +52,10 @@ _PROXY = re.compile(r"https?://([^\s/?#@]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+
 
 
 class ProxyRefusedError(aiohttp.ClientConnectionError):
-    """The proxy opened no connection. The text is a clause that says why."""
+    """The proxy opened no connection. The text is a clause without its address and credentials."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the proxy refused the connection ({cause})")
 
 
 def check_environment() -> None:
@@ -100,7 +105,9 @@ async def open_http_session(**options: Any) -> AsyncIterator["HttpSession"]:
         sock_read=RESPONSE_SECONDS,
     )
     async with aiohttp.ClientSession(
-        connector=_Connector(limit=CONNECTIONS, ssl=tls_context()),
+        connector=_Connector(
+            limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, ssl=tls_context()
+        ),
         timeout=timeout,
         cookie_jar=aiohttp.DummyCookieJar(),
         **options,
@@ -137,7 +144,7 @@ class _Connector(aiohttp.TCPConnector):
         try:
             return await super()._create_proxy_connection(*args)
         except aiohttp.ClientHttpProxyError as error:
-            raise ProxyRefusedError(f"it returned HTTP {error.status}") from error
+            raise ProxyRefusedError(f"HTTP {error.status}") from error
         except aiohttp.ClientResponseError as error:
             raise ProxyRefusedError("its response is not HTTP") from error
         except aiohttp.ClientConnectorDNSError as error:

@@ -241,6 +241,14 @@ class Settings(BaseSettings):
         """Return the Clean Rooms ML endpoint of a region; None for AWS's own."""
         return self.upstream_url and self.upstream_url.replace("{region}", region)
 
+    def endpoint_urls(self) -> dict[str, str | None]:
+        """Return the Clean Rooms ML endpoint of each served region; None for AWS's own."""
+        return {region: self.endpoint_url(region) for region in self.served_regions}
+
+    def sts_endpoint_url(self) -> str | None:
+        """Return the STS endpoint; None for AWS's own in `region`."""
+        return self.sts_url and self.sts_url.replace("{region}", self.region)
+
     def read_cache_url(self) -> str:
         """Return the cache URL, from `cache_url_file` if it is set.
 

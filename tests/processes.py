@@ -21,7 +21,9 @@ POLL_SECONDS = 0.01
 
 SERVING = re.compile(r"(?:running on|Clean Rooms ML at) (http://[\w.:]+)")
 # What would change a gateway or an AWS client, or have each start compile the package again.
-_FOREIGN = re.compile(r"(GATEWAY|AWS|OTEL)_.*|.*_PROXY|PYTHONDONTWRITEBYTECODE", re.IGNORECASE)
+_FOREIGN = re.compile(
+    r"(GATEWAY|AWS|OTEL|SSL_CERT)_.*|.*_PROXY|PYTHONDONTWRITEBYTECODE", re.IGNORECASE
+)
 
 
 class ProcessStatistics:

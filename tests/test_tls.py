@@ -71,7 +71,7 @@ def tls_server(certificate: Path) -> Iterator[TlsServer]:
 
 
 async def call_aws(port: int) -> None:
-    async with CleanRoomsClient.open(frozenset({REGION}), f"https://127.0.0.1:{port}") as client:
+    async with CleanRoomsClient.open({REGION: f"https://127.0.0.1:{port}"}) as client:
         with pytest.raises(UpstreamUnavailableError):
             await client.call(CALLER, REGION, "ListAudienceGenerationJobs", {})
 
@@ -166,7 +166,6 @@ def _trust(authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)  # the exporter would prefer them
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # no second attempt
-    monkeypatch.setattr(jwks, "_tls_context", ssl.create_default_context)  # with this authority
 
 
 async def received(

@@ -26,7 +26,7 @@ async def measure() -> list[Row]:
     caller = Caller.from_keys(own.access_key, own.secret_key, own.token)
     with upstream_process() as upstream:
         async with (
-            CleanRoomsClient.open(frozenset({REGION}), upstream.url) as aws,
+            CleanRoomsClient.open({REGION: upstream.url}) as aws,
             stock_client(upstream.url) as client,
             aiohttp.ClientSession() as session,
         ):

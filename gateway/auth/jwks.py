@@ -2,11 +2,9 @@
 
 import asyncio
 import re
-import ssl
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 import aiohttp
@@ -14,7 +12,9 @@ import orjson
 import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
+from yarl import URL
 
+from gateway.outgoing import HttpSession, ProxyRefusedError, open_http_session
 from gateway.upstream.resilience.circuit_breaker import (
     RESET_SECONDS,
     ObservedCircuitBreaker,
@@ -35,8 +35,6 @@ MAX_AGE_SECONDS = 3600.0
 """Older keys are used only if the issuer has just failed to return new ones, so that a withdrawn
 key is not trusted for long."""
 
-FETCH_SECONDS = 5.0
-
 FAILURES = 3
 """Failed fetches in a row after which a token with an unknown key is rejected at once, without
 waiting for an issuer that does not respond; one token per RESET_SECONDS still waits."""
@@ -48,22 +46,30 @@ RSA_BITS = range(2048, 8192 + 1)
 _PUBLIC = ("kty", "kid", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
 """The members of a JWK that are read: no private ones, and no URLs of other keys."""
 
-_HTTPS = re.compile(r"https://[^/?#@\s]+(/[^?#\s]*)?")
-_LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^?#\s]*)?")
+_TRUSTED = re.compile(
+    r"(https://[^/?#@\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?)([/?][^#\s]*)?"
+)
 
 FETCH_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """Errors of a fetch. The text of a ValueError describes an invalid response."""
 
 
 class KeysUnavailableError(Exception):
-    """No keys are known, and they cannot be fetched."""
+    """No keys are known, and they cannot be fetched; the text is a clause for callers."""
 
 
 def trusted_url(value: str) -> str:
     """Return a URL whose responses can be trusted; raises ValueError for any other."""
-    if not _HTTPS.fullmatch(value) and not _LOOPBACK.fullmatch(value):
+    if not _TRUSTED.fullmatch(value):
         raise ValueError("not an https:// URL (http:// is accepted for loopback hosts only)")
     return value
+
+
+def issuer_url(value: str) -> str:
+    """As trusted_url, without a query: the path of the discovery document is appended to it."""
+    if "?" in value:
+        raise ValueError("not an https:// URL without a query")
+    return trusted_url(value)
 
 
 class IssuerKeys:
@@ -85,6 +91,7 @@ class IssuerKeys:
         self._failed_at = -float("inf")
         self._breaker = ObservedCircuitBreaker(issuer, FAILURES, RESET_SECONDS, clock=clock)
         self._fetching: asyncio.Task[None] | None = None
+        self._refusal: ProxyRefusedError | None = None
 
     async def find(self, key_id: str) -> Key | None:
         """As `find_known`, after fetching the keys if they are outdated."""
@@ -100,7 +107,8 @@ class IssuerKeys:
         Raises KeysUnavailableError if no keys could be fetched yet.
         """
         if not self._keys:
-            raise KeysUnavailableError
+            cause = f": {self._refusal}" if self._refusal else ""
+            raise KeysUnavailableError(f"The keys of the token's issuer cannot be fetched{cause}")
         if self._clock() - self._fetched_at > SOFT_AGE_SECONDS and self._may_fetch():
             self._refresh()
         return self._keys.get(key_id)
@@ -137,6 +145,7 @@ class IssuerKeys:
             self._breaker.record_success()
         except FETCH_ERRORS as error:
             self._failed_at = self._clock()
+            self._refusal = error if isinstance(error, ProxyRefusedError) else None
             self._breaker.record_failure()
             log.warning(
                 "jwks refresh failed",
@@ -146,20 +155,13 @@ class IssuerKeys:
             )
 
 
-_tls_context = cache(ssl.create_default_context)  # reading all authorities takes 20 ms
-
-
 async def fetch_keys(issuer: str, jwks_url: str | None) -> Mapping[str, Key]:
     """Return the keys of an issuer by their ids; raises one of FETCH_ERRORS."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=_tls_context()),
-        timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as session:
+    async with open_http_session() as session:
         return _parse_keys(await _get_json(session, jwks_url or await _discover(session, issuer)))
 
 
-async def _discover(session: aiohttp.ClientSession, issuer: str) -> str:
+async def _discover(session: HttpSession, issuer: str) -> str:
     found = await _get_json(session, issuer.rstrip("/") + "/.well-known/openid-configuration")
     url = found.get("jwks_uri")
     if found.get("issuer") != issuer or not isinstance(url, str):
@@ -169,9 +171,10 @@ async def _discover(session: aiohttp.ClientSession, issuer: str) -> str:
     return trusted_url(url)
 
 
-async def _get_json(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+async def _get_json(session: HttpSession, url: str) -> dict[str, Any]:
     body = b""
-    async with session.get(url, allow_redirects=False) as response:
+    # As it is written: a signature in a query is of these very bytes.
+    async with session.request("GET", URL(url, encoded=url.isascii())) as response:
         if response.status != 200:  # noqa: PLR2004  no other status has a document
             raise ValueError(f"{url} returned HTTP {response.status}")
         async for chunk in response.content.iter_any():

@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.auth.jwks import IssuerKeys, KeysUnavailableError, trusted_url
+from gateway.auth.jwks import IssuerKeys, KeysUnavailableError, issuer_url, trusted_url
 from gateway.errors import UnauthenticatedError, UpstreamUnavailableError
 from gateway.settings import SettingsError
 
@@ -66,7 +66,7 @@ class Role(_Table):
 class Issuer(_Table):
     """A trusted issuer, with the audiences that its tokens must be for."""
 
-    issuer: Annotated[str, AfterValidator(trusted_url)]
+    issuer: Annotated[str, AfterValidator(issuer_url)]
     audiences: frozenset[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
     algorithms: frozenset[Algorithm] = Field(frozenset({"RS256", "ES256"}), min_length=1)
     jwks_url: Annotated[str, AfterValidator(trusted_url)] | None = None
@@ -163,8 +163,8 @@ class TokenVerifier:
         issuer, key_id = self._signer(text)
         try:
             key = await self._keys[issuer.issuer].find(key_id)
-        except KeysUnavailableError:
-            raise _keys_unavailable() from None
+        except KeysUnavailableError as error:
+            raise UpstreamUnavailableError(f"{error}. Try again later.") from None
         return self._verify(text, issuer, key)
 
     def verify_at_once(self, text: str) -> VerifiedToken | None:
@@ -175,8 +175,8 @@ class TokenVerifier:
             return None
         try:
             key = keys.find_known(key_id)
-        except KeysUnavailableError:
-            raise _keys_unavailable() from None
+        except KeysUnavailableError as error:
+            raise UpstreamUnavailableError(f"{error}. Try again later.") from None
         return self._verify(text, issuer, key)
 
     def _signer(self, text: str) -> tuple[Issuer, str]:
@@ -272,12 +272,6 @@ def _is_time(value: object) -> TypeGuard[float]:
 
 def _digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
-
-
-def _keys_unavailable() -> UpstreamUnavailableError:
-    return UpstreamUnavailableError(
-        "The keys of the token's issuer could not be fetched. Try again later."
-    )
 
 
 def _invalid(reason: str) -> UnauthenticatedError:

@@ -150,9 +150,9 @@ async def check_services(
     """Check all services at once. Without a caller, AWS need only be reached."""
     regions = settings.served_regions
     async with (
-        CleanRoomsClient.open(regions, settings.upstream_url) as aws,
+        CleanRoomsClient.open(settings.endpoint_urls()) as aws,
         # A second attempt would hide the error of the first.
-        StsClient.open(settings.region, settings.sts_url, attempts=1) as sts,
+        StsClient.open(settings.region, settings.sts_endpoint_url(), attempts=1) as sts,
     ):
         checks = AwsChecks(settings, issuers, aws, sts)
         *upstream, oidc, redis = await asyncio.gather(

@@ -14,6 +14,7 @@ from redis import exceptions as redis
 
 from gateway import errors
 from gateway.auth.jwks import FETCH_ERRORS
+from gateway.outgoing import AUTHORITIES, ProxyRefusedError
 from gateway.upstream.cache.redis import CONNECT_SECONDS
 
 CHECK_SECONDS = 5.0
@@ -91,9 +92,6 @@ _NETWORK = "Check firewalls, security groups, routes and the DNS resolver."
 _SERVICE = "Check the address and the port, and that the service is running."
 
 NETWORK_PROBLEMS: Problems = {
-    (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError): Problem(
-        "the proxy refused the connection", "Check HTTPS_PROXY and NO_PROXY."
-    ),
     (aiohttp.ClientConnectorDNSError, socket.gaierror, UnicodeError): Problem(
         "the host name cannot be resolved (DNS)",
         "Check the address, the resolver, and that the service exists in this region.",
@@ -114,8 +112,12 @@ def network_problem(error: BaseException) -> Problem | None:
     """Diagnose an error and its causes; None if none of them is an error of the network."""
     causes = _causes(error)
     for cause in causes:
+        if isinstance(cause, ProxyRefusedError):
+            return Problem(str(cause), "Check HTTPS_PROXY and NO_PROXY, and the proxy's own rules.")
         if reason := getattr(cause, "verify_message", ""):  # of ssl.SSLCertVerificationError
-            remedy = "For a private authority, set AWS_CA_BUNDLE (AWS) or SSL_CERT_FILE (others)."
+            remedy = (
+                f"Add its authority to {', '.join(AUTHORITIES)}; they replace the system's own."
+            )
             return Problem(f"the TLS certificate is not trusted: {reason}", remedy)
     return _find(NETWORK_PROBLEMS, causes)
 

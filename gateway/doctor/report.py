@@ -19,6 +19,7 @@ from gateway.doctor.checks import (
     unsafe_choices,
 )
 from gateway.doctor.diagnosis import Row, State, row_of
+from gateway.outgoing import check_environment
 from gateway.settings import SettingsError, read_settings
 
 HEAD = ("what", "state", "detail")
@@ -46,6 +47,7 @@ def run(token_file: Path | None, *, as_json: bool) -> int:
 def _check(token: str | None) -> tuple[list[Row], int]:
     try:
         settings = read_settings()
+        check_environment()
     except SettingsError as error:
         return settings_rows(error), SETTINGS_ARE_INVALID
     issuers, files = check_files(settings)

@@ -1,7 +1,6 @@
 """Clean Rooms ML over HTTP, each call signed as its caller. The only module with aioboto3."""
 
 import os
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -10,27 +9,22 @@ from uuid import uuid4
 
 import aioboto3
 import aiohttp
-import attrs
 import orjson
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import ClientError
-from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError, create_parser
 from yarl import URL
 
 from gateway import __version__
 from gateway.auth.credentials import AwsCredentials, Caller
+from gateway.outgoing import HttpSession, open_http_session, proxy_for
 from gateway.upstream.errors import ResponseTooLargeError, translate_errors
 from gateway.upstream.model import SERVICE, model_loader
 from gateway.upstream.request_url import request_url
 from gateway.upstream.signature import RequestSigner
-
-CONNECT_SECONDS = 2.0
-ATTEMPT_SECONDS = 5.0
-CONNECTIONS = 100
 
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """Larger than any valid response: a page of 100 rows takes some 100 KB."""
@@ -57,14 +51,12 @@ class CleanRoomsClient:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, regions: frozenset[str], url: str | None
-    ) -> AsyncIterator["CleanRoomsClient"]:
-        """Open connections to each region; without a `url`, to AWS's own endpoint."""
+    async def open(cls, urls: Mapping[str, str | None]) -> AsyncIterator["CleanRoomsClient"]:
+        """Open a client for regions with these URLs; None is AWS's own endpoint of the region."""
         session = aws_session()
         async with AsyncExitStack() as clients:
             endpoints = {}
-            for region in sorted(regions):
+            for region, url in sorted(urls.items()):
                 client = await clients.enter_async_context(
                     aws_client(session, SERVICE, region, url)
                 )
@@ -94,7 +86,7 @@ class _Endpoint:
         self.url = url
         self._signer = signer
         self._http: _HttpSession = client._endpoint.http_session  # noqa: SLF001
-        self._proxy = self._http.proxy_for(url)
+        self._proxy = proxy_for(url)
         self._user_agent: str = client._user_agent_creator.to_string()  # noqa: SLF001
 
     @classmethod
@@ -120,7 +112,7 @@ class _Endpoint:
             "amz-sdk-request": "attempt=1",
             "Accept-Encoding": "identity",
         }
-        session = await self._http.session(self._proxy)
+        session = await self._http.open()
         async with session.request(
             "GET", url=URL(url, encoded=True), headers=headers, proxy=self._proxy
         ) as response:
@@ -148,10 +140,7 @@ def aws_client(session: Any, service: str, region: str, url: str | None, **confi
 
 
 class _CallerSession(AioSession):
-    """Ignores the environment's credentials and all AWS_* settings but AWS_CA_BUNDLE.
-
-    AWS_CA_BUNDLE concerns the connection, as HTTPS_PROXY does, not the identity.
-    """
+    """Ignores the environment's credentials and AWS_* settings."""
 
     def __init__(self) -> None:
         unset = {
@@ -160,12 +149,7 @@ class _CallerSession(AioSession):
         }
         nowhere = (None, None, os.devnull, None)
         super().__init__(
-            session_vars={
-                **unset,
-                "config_file": nowhere,
-                "credentials_file": nowhere,
-                "ca_bundle": BOTOCORE_DEFAUT_SESSION_VARIABLES["ca_bundle"],
-            }
+            session_vars={**unset, "config_file": nowhere, "credentials_file": nowhere}
         )
         self.register_component("data_loader", model_loader())
 
@@ -176,9 +160,6 @@ class _CallerSession(AioSession):
 def _config(**options: Any) -> AioConfig:
     return AioConfig(
         **{"retries": NO_RETRIES, **options},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=ATTEMPT_SECONDS,
-        max_pool_connections=CONNECTIONS,
         parameter_validation=False,  # the graph validates against the same model
         ignore_configured_endpoint_urls=True,
         # botocore would build one from the environment for each call.
@@ -188,52 +169,43 @@ def _config(**options: Any) -> AioConfig:
 
 
 class _HttpSession(AIOHTTPSession):
-    """Follows no redirects and stores no cookies.
+    """Connects as all parts of the gateway do.
 
-    aiohttp would send the caller's session token to the target of a redirect, and one caller's
-    cookies with another's calls.
+    botocore's own TLS context does not check host names, and through a proxy aiobotocore checks no
+    certificate at all.
     """
 
-    _sessions: dict[str | None, "_NoRedirectSession"]
     _exit_stack: AsyncExitStack
-    _timeout: aiohttp.ClientTimeout
-    _verify: Any
-    """True, or the file of AWS_CA_BUNDLE."""
-    _connector_args: dict[str, Any]
-    _proxy_config: Any
 
-    def proxy_for(self, url: str) -> str | None:
-        """Return the proxy that the environment names for the URL, if it does."""
-        proxy: str | None = self._proxy_config.proxy_url_for(url)
-        return proxy
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._proxy_config = _Proxies()
+        self._opened: HttpSession | None = None
 
-    async def session(self, proxy: str | None) -> "_NoRedirectSession":
-        """Return the session for requests through a proxy, or directly."""
-        return await self._get_session(proxy)
-
-    def _create_connector(self, _: str | None) -> aiohttp.TCPConnector:
-        # botocore's context does not check host names, which it leaves to urllib3, and through a
-        # proxy aiobotocore checks no certificate at all.
-        context = ssl.create_default_context(cafile=get_cert_path(self._verify))
-        return aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, **self._connector_args)
-
-    async def _get_session(self, proxy_url: str | None) -> "_NoRedirectSession":
-        if proxy_url not in self._sessions:
-            session = await self._exit_stack.enter_async_context(
-                aiohttp.ClientSession(
-                    connector=self._create_connector(proxy_url),
-                    # A total, because a slow trickle of data never exceeds a socket timeout.
-                    timeout=attrs.evolve(self._timeout, total=CONNECT_SECONDS + ATTEMPT_SECONDS),
+    async def open(self) -> HttpSession:
+        """Return the session, which is opened when it is first used."""
+        if self._opened is None:
+            self._opened = await self._exit_stack.enter_async_context(
+                open_http_session(
                     skip_auto_headers={"Content-Type"},
                     auto_decompress=False,
-                    cookie_jar=aiohttp.DummyCookieJar(),
                     response_class=_BoundedResponse,
                 )
             )
-            # aiohttp's own retry would double each attempt.
-            session._retry_connection = False  # noqa: SLF001
-            self._sessions[proxy_url] = _NoRedirectSession(session)
-        return self._sessions[proxy_url]
+        return self._opened
+
+    async def _get_session(self, _: str | None) -> HttpSession:
+        return await self.open()
+
+
+class _Proxies:
+    """What aiobotocore asks of botocore's ProxyConfiguration."""
+
+    def proxy_url_for(self, url: str) -> URL | None:
+        return proxy_for(url)
+
+    def proxy_headers_for(self, _: str) -> Mapping[str, str]:
+        return {}  # aiohttp sends the credentials in the URL
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -258,16 +230,6 @@ class _BoundedResponse(aiohttp.ClientResponse):
                 raise ResponseTooLargeError
             parts.append(part)
         return b"".join(parts)
-
-
-class _NoRedirectSession:
-    """The one method of aiohttp's session that aiobotocore uses, with redirects off."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    def request(self, method: str, **options: Any) -> Any:
-        return self._session.request(method, allow_redirects=False, **options)
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
+from gateway.outgoing import ProxyRefusedError
 
 MAX_CODE_CHARACTERS = 100
 
@@ -59,6 +60,11 @@ _ISSUER_UNREACHABLE = (
 )
 _FAILED = UpstreamUnavailableError, "{service} failed. Try again later."
 _UNREACHABLE = UpstreamUnavailableError, "{service} could not be reached."
+_REFUSED_BY_PROXY = UpstreamUnavailableError, "{service} could not be reached: {error}."
+_UNKNOWN_TO_PROXY = (
+    UpstreamUnavailableError,
+    "{service} could not be reached: the proxy refused the connection (HTTP 407).",
+)
 _TIMEOUT = UpstreamTimeoutError, "{service} did not respond in time."
 _CONNECT_TIMEOUT = UpstreamTimeoutError, "{service} could not be reached in time."
 _INVALID = UpstreamInvalidResponseError, "{service} returned an invalid response."
@@ -128,6 +134,7 @@ STATUSES: dict[int, Meaning] = {
     HTTPStatus.BAD_REQUEST: _BAD_PARAMETER,
     HTTPStatus.UNAUTHORIZED: _UNKNOWN,
     HTTPStatus.FORBIDDEN: _DENIED,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: _UNKNOWN_TO_PROXY,
     HTTPStatus.REQUEST_TIMEOUT: _TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS: _THROTTLED,
 }
@@ -140,13 +147,13 @@ class ResponseTooLargeError(Exception):
 
 EXCEPTIONS: dict[type[BaseException], Meaning] = {
     # Most specific first.
+    ProxyRefusedError: _REFUSED_BY_PROXY,
     aws.ConnectTimeoutError: _CONNECT_TIMEOUT,
     aiohttp.ConnectionTimeoutError: _CONNECT_TIMEOUT,
     aws.ReadTimeoutError: _TIMEOUT,
     asyncio.TimeoutError: _TIMEOUT,
     aws.HTTPClientError: _UNREACHABLE,
     aws.ConnectionError: _UNREACHABLE,
-    aiohttp.ClientHttpProxyError: _UNREACHABLE,
     aiohttp.ClientResponseError: _INVALID,
     aiohttp.ClientError: _UNREACHABLE,
     OSError: _UNREACHABLE,
@@ -156,8 +163,8 @@ EXCEPTIONS: dict[type[BaseException], Meaning] = {
 }
 
 
-UNREADABLE = (ResponseTooLargeError, aiohttp.ClientResponseError)
-"""The response is too large, incomplete, or not HTTP."""
+MORE_SPECIFIC = (ProxyRefusedError, ResponseTooLargeError, aiohttp.ClientResponseError)
+"""botocore has no errors for them: it says that the endpoint could not be reached."""
 
 
 @contextmanager
@@ -168,8 +175,9 @@ def translate_errors(operation: str, service: str = "Clean Rooms ML") -> Iterato
     except aws.ClientError as error:
         raise _from_response(operation, service, error) from error
     except tuple(EXCEPTIONS) as error:
-        error_type, message = _from_exception(error)
-        raise error_type(message.format(service=service)) from error
+        cause = _unwrapped(error)
+        error_type, message = _from_exception(cause)
+        raise error_type(message.format(service=service, error=cause)) from error
 
 
 def proves_credentials(error: GatewayError) -> bool:
@@ -183,10 +191,13 @@ def is_failure_behind_service(error: GatewayError) -> bool:
 
 
 def _from_exception(error: BaseException) -> Meaning:
-    # aiobotocore wraps unexpected errors of its HTTP client.
-    if isinstance(getattr(error, "kwargs", {}).get("error"), UNREADABLE):
-        return _INVALID
     return next(meaning for known, meaning in EXCEPTIONS.items() if isinstance(error, known))
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """Return the error of the HTTP client that botocore's own error is for, if its kind matters."""
+    cause = getattr(error, "kwargs", {}).get("error")
+    return cause if isinstance(cause, MORE_SPECIFIC) else error
 
 
 def _from_response(operation: str, service: str, error: aws.ClientError) -> GatewayError:

@@ -120,6 +120,7 @@ class LiveIssuer:
     def reset(self) -> None:
         self.keys: list[Mapping[str, Any]] = [public(rsa()), public(curve())]
         self.requested_paths: list[str] = []
+        self.queries: list[str] = []
         self.headers: list[Mapping[bytes, bytes]] = []
         self.answer: Callable[[str], Response | None] = lambda _path: None
         self.gate.set()
@@ -129,6 +130,7 @@ class LiveIssuer:
         assert scope["type"] == "http"
         path = scope["path"]
         self.requested_paths.append(path)
+        self.queries.append(scope["query_string"].decode())
         self.headers.append(dict(scope["headers"]))
         self.arrived.set()
         if not self.gate.is_set():

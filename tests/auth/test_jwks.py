@@ -20,6 +20,7 @@ from starlette.responses import (
 )
 from structlog.testing import capture_logs
 
+from gateway import outgoing
 from gateway.auth import jwks
 from gateway.auth.authenticator import Authenticator, Oidc
 from gateway.auth.jwks import (
@@ -108,6 +109,18 @@ async def test_a_configured_jwks_url_needs_no_discovery(issuer: LiveIssuer) -> N
 
     assert await keys.find("rsa")
     assert issuer.requested_paths == [JWKS]
+
+
+@pytest.mark.parametrize("query", ["appid=1", "a=%2F&b=c+d"])
+async def test_the_address_of_the_keys_may_have_a_query(issuer: LiveIssuer, query: str) -> None:
+    """It may be the configured one, or the one in the discovery document."""
+    address = f"{issuer.url}{JWKS}?{query}"
+    page = {"issuer": issuer.url, "jwks_uri": address}
+    issuer.answer = lambda path: JSONResponse(page) if path == DISCOVERY else None
+
+    assert await keys_at(issuer.url, jwks_url=address).find("rsa")
+    assert await keys_at(issuer.url).find("rsa")
+    assert issuer.queries == [query, "", query]
 
 
 async def test_discovery_keeps_the_path_of_an_issuer(issuer: LiveIssuer) -> None:
@@ -252,7 +265,7 @@ async def test_an_issuer_that_hangs_opens_the_circuit_too(
     issuer: LiveIssuer, keys: IssuerKeys, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests may give up before a fetch does."""
-    monkeypatch.setattr(jwks, "FETCH_SECONDS", 0.2)
+    monkeypatch.setattr(outgoing, "RESPONSE_SECONDS", 0.2)
     issuer.gate.clear()
     for _ in range(FAILURES):
         await give_up_lookup(issuer, keys)
@@ -378,7 +391,7 @@ async def test_old_keys_are_used_after_a_failed_refresh(
 async def test_a_fetch_has_a_timeout(
     issuer: LiveIssuer, keys: IssuerKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jwks, "FETCH_SECONDS", 0.1)
+    monkeypatch.setattr(outgoing, "RESPONSE_SECONDS", 0.1)
     issuer.gate.clear()
 
     with pytest.raises(KeysUnavailableError):

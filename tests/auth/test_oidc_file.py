@@ -100,7 +100,6 @@ for address in (
     "https://",
     "https:///path",
     "https://user@issuer.example",
-    "https://issuer.example?x",
     "https://issuer.example/#x",
     "https://issuer.example/a b",
     "HTTPS://issuer.example",
@@ -117,6 +116,11 @@ for address in (
         with_issuer(f'jwks_url = "{address}"'),
         f"issuer.0.jwks_url: {message}",
     )
+
+WRONG["an issuer with a query"] = (
+    GOOD.replace("https://issuer.example", "https://issuer.example/tenant?id=1"),
+    "issuer.0.issuer: not an https:// URL without a query",
+)
 
 for algorithm in ("none", "None", "HS256", "HS384", "HS512", "RS1", "ES256K", "EdDSA", "rs256", ""):
     WRONG[f"the algorithm {algorithm}"] = (

@@ -26,7 +26,7 @@ def caller(name: str) -> Caller:
 
 
 def open_client(url: str | None) -> AbstractAsyncContextManager[CleanRoomsClient]:
-    return CleanRoomsClient.open(frozenset({REGION}), url)
+    return CleanRoomsClient.open({REGION: url})
 
 
 async def list_jobs(client: UpstreamClient, caller: Caller, **parameters: Any) -> dict[str, Any]:

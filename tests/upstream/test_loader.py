@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway import outgoing
 from gateway.errors import (
     ForbiddenError,
     GatewayError,
@@ -17,7 +18,6 @@ from gateway.errors import (
     UpstreamUnavailableError,
 )
 from gateway.telemetry.metrics import REJECTIONS
-from gateway.upstream import client as client_module
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.client import UpstreamClient
@@ -326,7 +326,7 @@ async def test_the_deadline_ends_the_wait_for_a_connection(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All connections hang; afterwards they are free again."""
-    monkeypatch.setattr(client_module, "CONNECTIONS", 2)
+    monkeypatch.setattr(outgoing, "CONNECTIONS", 2)
     sandbox.fault("hang")
     async with open_client(sandbox.url) as aws:
         client = cached(aws)

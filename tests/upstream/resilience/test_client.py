@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
+from gateway import outgoing
 from gateway.auth.credentials import Caller
 from gateway.errors import (
     BadUserInputError,
@@ -19,7 +20,6 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
-from gateway.upstream import client as client_module
 from gateway.upstream.resilience import circuit_breaker
 from gateway.upstream.resilience.circuit_breaker import SERVICE_FAILURES
 from gateway.upstream.resilience.client import (
@@ -107,7 +107,7 @@ async def test_a_permanent_failure_has_three_attempts(sandbox: Sandbox) -> None:
 async def test_each_attempt_has_its_own_timeout(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "ATTEMPT_SECONDS", 0.1)
+    monkeypatch.setattr(outgoing, "RESPONSE_SECONDS", 0.1)
     sandbox.fault("hang")
     async with open_resilient(sandbox.url) as client:
         with pytest.raises(UpstreamTimeoutError):
