@@ -8,16 +8,6 @@ NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federati
 
 NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
 
-# Programs that the tests and the benchmarks run, each with its Debian package.
-TEST_PROGRAMS  = chromium:chromium haproxy:haproxy bwrap:bubblewrap
-BENCH_PROGRAMS = wrk:wrk haproxy:haproxy
-
-# $(call require,The tests,$(TEST_PROGRAMS))
-define require
-@PATH="$$PATH:/usr/sbin"; missing=; for each in $(2); do command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
-[ -z "$$missing" ] || { echo "$(1) need programs that are not installed; on Debian: apt install$$missing"; exit 1; }
-endef
-
 .DEFAULT_GOAL := help
 .PHONY: help install dev check audit test schema docs screenshot bench lock clean
 
@@ -39,7 +29,7 @@ audit: .venv/dev.stamp  ## look up known vulnerabilities of locked versions
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
 test: .venv/dev.stamp gateway/http/explorer/index.html $(NPM_TESTS)  ## run the test suite
-	$(call require,The tests,$(TEST_PROGRAMS))
+	@.venv/bin/python scripts/programs.py tests
 	.venv/bin/pytest -n 2
 
 schema: .venv/runtime.stamp  ## regenerate schema.graphql
@@ -53,7 +43,7 @@ screenshot: .venv/dev.stamp gateway/http/explorer/index.html  ## retake docs/gra
 
 # ONLY=hot measures one benchmark or group; WRITE=1 puts the tables into the documents.
 bench: .venv/dev.stamp $(NPM_PEERS)  ## measure what benchmarks/README.md claims
-	$(call require,The benchmarks,$(BENCH_PROGRAMS))
+	@.venv/bin/python scripts/programs.py benchmarks
 	.venv/bin/python benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write)
 
 lock: .venv/dev.stamp  ## resolve the lock files again

@@ -6,12 +6,13 @@ Needs Chromium on PATH.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
+
+from scripts.programs import find, how_to_install
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs/graphiql.png"
 SIZE = {"width": 1280, "height": 800}
@@ -34,9 +35,9 @@ def take(url: str, chromium: str) -> None:
 
 
 def main() -> None:
-    chromium = shutil.which("chromium")
+    chromium = find("chromium")
     if chromium is None:
-        sys.exit("scripts/screenshot.py needs chromium; on Debian: apt install chromium")
+        sys.exit(f"Chromium is not installed. On Debian: {how_to_install(['chromium'])}")
     command = [sys.executable, "-m", "gateway", "dev"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as gateway:  # noqa: S603
         try:

@@ -1,11 +1,12 @@
 """A real Chromium, with a record of its requests, console and errors."""
 
 import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from playwright.async_api import Page, async_playwright, expect
+
+from tests.programs import needs
 
 expect.set_options(timeout=20_000)  # the machines that run the tests are shared and may be slow
 
@@ -36,9 +37,7 @@ class Visit:
 @contextlib.asynccontextmanager
 async def browser_page() -> AsyncIterator[Visit]:
     """Open a window in a Chromium with a new profile."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise RuntimeError("These tests need Chromium (Debian: apt install chromium).")
+    chromium = needs("chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         try:

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from gateway.sandbox import create_sandbox
 from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.programs import pytest_terminal_summary  # noqa: F401  # a hook
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
 

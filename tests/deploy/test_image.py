@@ -6,7 +6,6 @@ file system.
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import pytest
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.target import JOBS
 from tests.processes import Process, process, until
+from tests.programs import needs
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -55,12 +55,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def confined(*command: str) -> list[str]:
     """Return the command that runs another one as the image does with --read-only."""
-    bubblewrap = shutil.which("bwrap")
-    assert bubblewrap, "These tests need bubblewrap; on Debian: apt install bubblewrap"
     # In its own PID namespace, so that its child processes end with it.
     apart = f"--unshare-pid --unshare-user --uid {USER} --gid {USER} --cap-drop ALL"
     options = f"--ro-bind / / --dev /dev --proc /proc {apart} --die-with-parent --"
-    return [bubblewrap, *options.split(), *command]
+    return [needs("bwrap"), *options.split(), *command]
 
 
 def environment(program: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import httpx
 
 from tests.gateways import TLS
 from tests.processes import until
+from tests.programs import needs
 
 CONFIG = Path(__file__).parents[2] / "deploy/haproxy.cfg"
 SERVER_NAMES = "ABCD"
@@ -54,7 +54,7 @@ def load_balancer(ports: Sequence[int]) -> Iterator[LoadBalancer]:
         addresses["BALANCER_BIND"] = f"fd@{front.fileno()}"
         addresses["BALANCER_STATS"] = f"fd@{stats.fileno()}"
         process = subprocess.Popen(  # noqa: S603 - the tests' own command
-            [binary(), "-db", "-f", str(CONFIG)],
+            [needs("haproxy"), "-db", "-f", str(CONFIG)],
             env={**os.environ, **addresses},
             pass_fds=(front.fileno(), stats.fileno()),
             stdout=log,
@@ -69,13 +69,6 @@ def load_balancer(ports: Sequence[int]) -> Iterator[LoadBalancer]:
         finally:
             process.kill()
             process.wait(STOP_SECONDS)
-
-
-def binary() -> str:
-    found = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise RuntimeError("These tests need haproxy on PATH; on Debian: apt install haproxy")
-    return found
 
 
 def _listener() -> socket.socket:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from gateway.telemetry.metrics import SHARED_MEMORY
 from tests.gateways import Gateway, Sandbox
 from tests.processes import Process, clean_environment, gateway_process, until
 from tests.processes import process as running
+from tests.programs import needs
 
 TIMEOUT_SECONDS = 30
 FOREVER = 3600
@@ -185,11 +185,9 @@ TINY = 16 * 1024
 
 def confined(*tiny: str) -> list[str]:
     """Return the command that serves with several workers, where these folders are tiny."""
-    bubblewrap = shutil.which("bwrap")
-    assert bubblewrap, "These tests need bubblewrap; on Debian: apt install bubblewrap"
     mounts = [word for folder in tiny for word in ("--size", str(TINY), "--tmpfs", folder)]
     serve = (sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers", str(WORKERS))
-    return [bubblewrap, "--dev-bind", "/", "/", *mounts, "--die-with-parent", "--", *serve]
+    return [needs("bwrap"), "--dev-bind", "/", "/", *mounts, "--die-with-parent", "--", *serve]
 
 
 def test_workers_do_without_a_full_shared_memory(sandbox: Sandbox, tmp_path: Path) -> None:
