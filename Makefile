@@ -9,12 +9,12 @@ NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federati
 NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev check audit test schema docs screenshot bench lock clean
+.PHONY: help install dev check audit test explorer schema docs screenshot bench lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: .venv/runtime.stamp gateway/http/explorer/index.html  ## install the program as .venv/bin/gateway
+install: .venv/runtime.stamp explorer  ## install the program as .venv/bin/gateway
 
 dev: install  ## start the sandbox and the gateway, and print the URL
 	@.venv/bin/gateway dev
@@ -28,7 +28,7 @@ check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
 audit: .venv/dev.stamp  ## look up known vulnerabilities of locked versions
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
-test: .venv/dev.stamp gateway/http/explorer/index.html $(NPM_TESTS)  ## run the test suite
+test: .venv/dev.stamp explorer $(NPM_TESTS)  ## run the test suite
 	@.venv/bin/python scripts/programs.py tests
 	.venv/bin/pytest -n 2
 
@@ -38,7 +38,7 @@ schema: .venv/runtime.stamp  ## regenerate schema.graphql
 docs: .venv/runtime.stamp  ## regenerate tables and schemas from the code
 	.venv/bin/python -m scripts.generate_docs
 
-screenshot: .venv/dev.stamp gateway/http/explorer/index.html  ## retake docs/graphiql.png
+screenshot: .venv/dev.stamp explorer  ## retake docs/graphiql.png
 	.venv/bin/python -m scripts.screenshot
 
 # ONLY=hot measures one benchmark or group; WRITE=1 puts the tables into the documents.
@@ -62,7 +62,7 @@ clean:  ## remove everything installed or built
 	@$(PYTHON) -m venv .venv
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml | .venv/bin/python
-	@echo "Installing the program (about 20 s the first time) ..."
+	@echo "Installing the program and its explorer (about 40 s the first time) ..."
 	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
@@ -72,10 +72,9 @@ clean:  ## remove everything installed or built
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-gateway/http/explorer/index.html: explorer/package-lock.json explorer/build.sh $(wildcard explorer/*.ts explorer/*.json explorer/*.html explorer/src/*) | .venv/bin/python
-	@echo "Building the explorer (about 15 s) ..."
+# After the installation, whose build hook builds it too: never twice at once.
+explorer: | .venv/runtime.stamp
 	@explorer/build.sh
-	@touch $@
 
 %/node_modules/.package-lock.json: %/package-lock.json | .venv/bin/python
 	@scripts/with-node npm ci --prefix $* --ignore-scripts --no-fund --no-audit --loglevel=error

@@ -93,7 +93,8 @@ class GraphiQL:
             page = (built / "index.html").read_text(encoding="utf-8")
         except FileNotFoundError as missing:
             raise SettingsError(
-                "GATEWAY_GRAPHIQL: GraphiQL is not built. Run `make install`."
+                "GATEWAY_GRAPHIQL: GraphiQL is not built. In a clone, run `make install`; "
+                "elsewhere, install the program again: its packages contain GraphiQL."
             ) from missing
         content = {
             "query": query,
