@@ -9,6 +9,8 @@ GatewayError
 ├── ForbiddenError
 ├── NotFoundError
 ├── LimitExceededError
+├── PersistedQueryNotSupportedError
+├── PersistedQueryNotFoundError
 ├── OverloadedError
 ├── InternalError
 └── UpstreamError
@@ -132,6 +134,23 @@ class LimitExceededError(GatewayError):
         """`limit` is the name of the limit in metrics; empty if it is counted elsewhere."""
         super().__init__(message, aws=aws)
         self.limit = limit
+
+
+class PersistedQueryNotSupportedError(GatewayError):
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+    meaning = "The request has the hash of a query instead of its text, and the gateway keeps none."
+    remedy = "Send the text. Clients with automatic persisted queries do so themselves."
+    http_status = 200
+
+
+class PersistedQueryNotFoundError(GatewayError):
+    code = "PERSISTED_QUERY_NOT_FOUND"
+    meaning = (
+        "Follows `PERSISTED_QUERY_NOT_SUPPORTED` in the same response, for clients and routers "
+        "that look for this code only."
+    )
+    remedy = "As for `PERSISTED_QUERY_NOT_SUPPORTED`."
+    http_status = 200
 
 
 class OverloadedError(GatewayError):

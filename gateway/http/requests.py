@@ -14,7 +14,13 @@ import orjson
 from starlette.types import Receive
 
 from gateway.auth.authenticator import CREDENTIAL_HEADERS, ROUTER_SECRET_HEADER
-from gateway.errors import ForbiddenError, LimitExceededError, OverloadedError
+from gateway.errors import (
+    ForbiddenError,
+    LimitExceededError,
+    OverloadedError,
+    PersistedQueryNotFoundError,
+    PersistedQueryNotSupportedError,
+)
 from gateway.graph.execution.engine import GraphRequest
 from gateway.http.responses import GRAPHQL, JSON, HttpError, bad_request
 from gateway.telemetry.metrics import REJECTIONS
@@ -288,15 +294,45 @@ def _load_json(text: bytes) -> Any:
 def _graph_request(parameters: Mapping[str, Any]) -> GraphRequest:
     query, operation_name = parameters.get("query"), parameters.get("operationName")
     variables, extensions = parameters.get("variables"), parameters.get("extensions")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise _invalid("extensions", "an object, or null")
+    if extensions and extensions.get("persistedQuery") is not None:
+        _check_persisted_query(extensions["persistedQuery"])
+        if not query:
+            raise _persisted_query_not_supported()
     if not isinstance(query, str) or not query:
         raise _invalid("query", "a GraphQL document as a string")
     if operation_name is not None and not isinstance(operation_name, str):
         raise _invalid("operationName", "a string, or null")
     if variables is not None and not isinstance(variables, dict):
         raise _invalid("variables", "an object, or null")
-    if extensions is not None and not isinstance(extensions, dict):
-        raise _invalid("extensions", "an object, or null")
     return GraphRequest(query, operation_name, variables or {})
+
+
+def _check_persisted_query(persisted: Any) -> None:
+    """Check the form only: nothing is stored under the hash, so it need not be the query's."""
+    if (
+        not isinstance(persisted, dict)
+        or persisted.get("version") != 1
+        or not isinstance(persisted.get("sha256Hash"), str)
+    ):
+        raise _invalid(
+            "extensions.persistedQuery",
+            "an object with `version` 1 and `sha256Hash`, the hash of the query as a string",
+        )
+
+
+def _persisted_query_not_supported() -> HttpError:
+    """Return the answer after which clients send the text, as Apollo Server's form of it is.
+
+    @apollo/gateway, Hive Gateway and Apollo's mobile clients look for PersistedQueryNotFound only,
+    and some do not read the body of an error status. The others stop sending hashes.
+    """
+    return HttpError(
+        200,
+        PersistedQueryNotSupportedError("PersistedQueryNotSupported"),
+        others=[PersistedQueryNotFoundError("PersistedQueryNotFound")],
+    )
 
 
 def _invalid(name: str, accepted: str) -> HttpError:

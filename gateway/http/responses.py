@@ -1,6 +1,6 @@
 """JSON responses of the GraphQL endpoint, and errors that become one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,15 +16,24 @@ HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosn
 
 
 class HttpError(Exception):
-    """Ends a request with this status and error. `headers` are added to the response."""
+    """Ends a request with this status and error, and perhaps others.
+
+    `headers` are added to the response. The outcome in log and metrics is that of the first error.
+    """
 
     def __init__(
-        self, status: int, error: GatewayError, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        error: GatewayError,
+        headers: Mapping[str, str] | None = None,
+        *,
+        others: Sequence[GatewayError] = (),
     ) -> None:
         super().__init__(error.message)
         self.status = status
         self.error = error
         self.headers = headers or {}
+        self.errors = (error, *others)
 
 
 def bad_request(
@@ -34,8 +43,10 @@ def bad_request(
 
 
 def error_response(http_error: HttpError, media_type: str = JSON) -> Response:
-    error = {"message": http_error.error.message, "extensions": http_error.error.extensions()}
-    return json_response({"errors": [error]}, http_error.status, media_type, http_error.headers)
+    errors = [
+        {"message": error.message, "extensions": error.extensions()} for error in http_error.errors
+    ]
+    return json_response({"errors": errors}, http_error.status, media_type, http_error.headers)
 
 
 def json_response(
