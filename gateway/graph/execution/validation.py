@@ -2,7 +2,8 @@
 
 graphql-core's own `validate` asks every rule at every node, and looks for variables in passes of
 their own. Here a node is shown to the rules that have a method for its kind, and the variables of
-an operation are found on the way. A property test verifies that the errors are the same.
+an operation are found on the way. A property test verifies that the errors are the same, but for
+those of custom scalars: see `LocatedValuesRule`.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -12,16 +13,22 @@ from typing import Any
 from graphql import (
     BREAK,
     SKIP,
+    ArgumentNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
+    GraphQLInputType,
     GraphQLSchema,
+    ListValueNode,
     Node,
+    ObjectValueNode,
     OperationDefinitionNode,
     TypeInfo,
     TypeInfoVisitor,
     ValidationContext,
+    ValueNode,
+    VariableDefinitionNode,
     Visitor,
     VisitorAction,
     specified_rules,
@@ -29,6 +36,7 @@ from graphql import (
 )
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 from graphql.language.visitor import EnterLeaveVisitor
+from graphql.utilities import validate_input_literal
 from graphql.validation import (
     DeferStreamDirectiveLabel,
     DeferStreamDirectiveOnRootField,
@@ -37,6 +45,7 @@ from graphql.validation import (
     NoUnusedFragmentsRule,
     StreamDirectiveOnListField,
     UniqueDirectivesPerLocationRule,
+    ValuesOfCorrectTypeRule,
 )
 from graphql.validation.validate import FragmentNestingVisitor, ValidationAbortedError
 from graphql.validation.validation_context import VariableUsage, VariableUsageVisitor
@@ -58,7 +67,11 @@ class Validator:
         self, schema: GraphQLSchema, additional_rules: Collection[Any], *, hide_suggestions: bool
     ) -> None:
         self._schema = schema
-        rules = (_FragmentNesting, *specified_rules, *additional_rules)
+        specified = (
+            LocatedValuesRule if rule is ValuesOfCorrectTypeRule else rule
+            for rule in specified_rules
+        )
+        rules = (_FragmentNesting, *specified, *additional_rules)
         self._rules = {
             markers: _RuleSet(rule for rule in rules if _can_report(rule, markers))
             for length in range(len(MARKERS) + 1)
@@ -153,6 +166,48 @@ class _FragmentNesting(FragmentNestingVisitor):
 
     def __init__(self, context: _Context) -> None:
         super().__init__(context.fragments)
+
+
+class LocatedValuesRule(ValuesOfCorrectTypeRule):
+    """Also says where a literal is that a custom scalar rejects, and of which argument.
+
+    graphql-core's own types report errors with their place. The function of a custom scalar
+    receives the value alone, and graphql-core does not add the place for it.
+    """
+
+    _owner = ""
+
+    def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
+        self._owner = f"Argument '{node.name.value}"
+
+    def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
+        self._owner = f"Default of variable '${node.variable.name.value}"
+
+    def is_valid_value_node(
+        self, node: ValueNode, input_type: GraphQLInputType | None
+    ) -> VisitorAction:
+        def on_error(error: GraphQLError, path: list[str | int]) -> None:
+            self.report_error(error if error.nodes else self._located(error, node, path))
+
+        if input_type:
+            hide_suggestions = self.context.hide_suggestions
+            validate_input_literal(node, input_type, on_error, hide_suggestions=hide_suggestions)
+        return SKIP
+
+    def _located(
+        self, error: GraphQLError, node: ValueNode, path: Iterable[str | int]
+    ) -> GraphQLError:
+        member = ""
+        for key in path:
+            if isinstance(node, ListValueNode) and isinstance(key, int):
+                node = node.values[key]
+                member += f"[{key}]"
+            elif isinstance(node, ObjectValueNode):
+                # Of several fields with the same name, the last counts.
+                node = {field.name.value: field.value for field in node.fields}[str(key)]
+                member += f".{key}"
+        message = f"{self._owner}{member}' has invalid value: {error.message}"
+        return GraphQLError(message, node, original_error=error.original_error)
 
 
 MARKERS: dict[str, frozenset[Any]] = {

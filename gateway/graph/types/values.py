@@ -1,31 +1,69 @@
 """Types that several object types share: scalars, enums, and the value types of AWS's shapes."""
 
+import re
+from calendar import monthrange
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NewType, TypeVar
 
 import strawberry
 from graphql import GraphQLError
+from graphql.pyutils import inspect
 from strawberry import enum_value
 
 DateTime = NewType("DateTime", str)
 """An RFC 3339 date-time as text, as AWS writes it."""
 
+_RFC_3339 = re.compile(
+    r"(?P<year>[0-9]{4})(?P<day>-[0-9]{2}-[0-9]{2})"
+    r"[Tt](?P<minute>(?:[01][0-9]|2[0-3]):[0-5][0-9]):(?P<second>[0-5][0-9]|60)"
+    r"(?P<fraction>\.[0-9]+)?"
+    r"(?P<offset>[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
 
-def parse_datetime(text: DateTime) -> datetime:
-    return datetime.fromisoformat(text)
+
+def parse_datetime(text: str) -> datetime:
+    """Return the moment of an RFC 3339 date-time, without what is shorter than a microsecond.
+
+    A leap second counts as the end of the second before it, and the year 0000, which Python does
+    not have, as the start of the year 0001.
+
+    Raises ValueError for any other form. Source: RFC 3339, sections 5.6 and 5.7.
+    """
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        raise ValueError("not in the form of RFC 3339")
+    year, day, minute, second, fraction, offset = match.groups(default="")
+    is_leap_second, is_year_zero = second == "60", year == "0000"
+    if is_leap_second:
+        second, fraction = "59", ".999999"
+    if is_year_zero:
+        year = "0400"  # its calendar is the same
+    moment = datetime.fromisoformat(f"{year}{day}T{minute}:{second}{fraction[:7]}{offset.upper()}")
+    if is_leap_second and not _ends_month(moment):
+        raise ValueError("not a leap second: these end months in UTC")
+    return datetime.min.replace(tzinfo=UTC) if is_year_zero else moment
+
+
+def _ends_month(moment: datetime) -> bool:
+    """Return whether this is in the last minute of a month in UTC."""
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    last_day = monthrange(utc.year, utc.month)[1]
+    return (utc.day, utc.hour, utc.minute) == (last_day, 23, 59)
 
 
 def _validate_datetime(value: Any) -> DateTime:
     try:
-        parsed = datetime.fromisoformat(value)
+        parse_datetime(value)
     except (TypeError, ValueError):
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
         raise GraphQLError(
-            "not a date-time. Accepted: RFC 3339 with an offset, such as 2026-03-14T09:26:53Z."
-        )
+            f"DateTime cannot represent value: {inspect(value)}. Accepted: RFC 3339 with an "
+            "offset, such as 2026-03-14T09:26:53Z."
+        ) from None
     return DateTime(value)
 
 

@@ -1,17 +1,23 @@
 """Validation in a single pass finds the errors that graphql-core's own validation finds."""
 
 import gc
+import re
 from typing import Any
 
 import pytest
 from graphql import (
     GraphQLError,
+    GraphQLScalarType,
+    GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     TypeInfo,
     Visitor,
     parse,
     specified_rules,
     validate,
+)
+from graphql import (
+    build_schema as build_from_sdl,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -202,6 +208,70 @@ def test_a_document_that_takes_too_much_work_is_aborted() -> None:
     ours, theirs = errors(f"{{ {spreads} }} {fragments}")
 
     assert ours == theirs == ["Validation aborted. None"]
+
+
+def schema_with_a_custom_scalar() -> GraphQLSchema:
+    schema = build_from_sdl("""
+      scalar Even
+      input Inner { even: Even, list: [[Even]], inner: Inner }
+      directive @on(even: Even, list: [[Even]], inner: Inner) on FIELD
+      type Query { field(even: Even, list: [[Even]], inner: Inner): ID }
+    """)
+
+    def parse_even(value: Any) -> Any:
+        if value % 2:
+            raise GraphQLError(f"{value} is odd.")
+        return value
+
+    scalar = schema.type_map["Even"]
+    assert isinstance(scalar, GraphQLScalarType)
+    scalar.coerce_input_value = scalar.parse_value = parse_even  # type: ignore[method-assign]
+    return schema
+
+
+EVEN_VALIDATOR = Validator(schema_with_a_custom_scalar(), (), hide_suggestions=True)
+
+EVEN_TYPES = {"even": "Even", "list": "[[Even]]", "inner": "Inner"}
+
+# A place of the scalar in an argument, and a literal with an odd value in this place.
+PLACES = st.recursive(
+    st.sampled_from(
+        [
+            ("even", "1"),
+            ("list", "1"),
+            ("list[1]", "[2, 1]"),
+            ("list[1][2]", "[2, [4, 6, 1], 8]"),
+        ]
+    ),
+    lambda inner: inner.map(
+        lambda drawn: (
+            f"inner.{drawn[0]}",
+            f"{{{drawn[0].partition('[')[0].partition('.')[0]}: {drawn[1]}}}",
+        )
+    ),
+)
+
+
+@given(PLACES, st.sampled_from(["argument", "directive", "default"]))
+def test_a_custom_scalar_s_error_has_its_place(place: tuple[str, str], where: str) -> None:
+    """Whatever the scalar, and however deep in lists and objects of an argument or a default."""
+    path, literal = place
+    argument = re.split(r"[.[]", path)[0]
+    given_as = f"({argument}: {literal})"
+    text, owner = {
+        "argument": (f"{{ field{given_as} }}", f"Argument '{path}'"),
+        "directive": (f"{{ field @on{given_as} }}", f"Argument '{path}'"),
+        "default": (
+            f"query ($v: {EVEN_TYPES[argument]} = {literal}) {{ field({argument}: $v) }}",
+            f"Default of variable '$v{path.removeprefix(argument)}'",
+        ),
+    }[where]
+
+    (error,) = EVEN_VALIDATOR.validate(text, parse(text), max_errors=4)
+
+    assert error.message == f"{owner} has invalid value: 1 is odd."
+    (location,) = error.locations or []
+    assert text[location.column - 1] == "1"
 
 
 def test_validation_leaves_nothing_to_the_garbage_collector() -> None:
