@@ -125,7 +125,11 @@ class Settings(BaseSettings):
         json_schema_extra={"exceeded": "`UPSTREAM_TIMEOUT`, or the part read by then"},
     )
     max_upstream_calls: Limit = Field(
-        100, ge=1, description="List calls to AWS per operation, for pages of up to 100 rows."
+        100,
+        ge=1,
+        description="List calls to AWS per operation, one after another, for pages of up to 100 "
+        "rows.",
+        json_schema_extra={"exceeded": "the part read by then; 400 `LIMIT_EXCEEDED` if foreseen"},
     )
     max_detail_calls: Limit = Field(
         500, ge=1, description="Calls to AWS per operation for single objects."

@@ -1,12 +1,14 @@
 """The filter of the job list, through the running gateway."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.gateways import Gateway, Sandbox, gateway_over
+from gateway.sandbox import create_sandbox
+from tests.gateways import Answer, Gateway, Sandbox, gateway_over
+from tests.serving import serve
 
 ROWS = """query Rows(
   $filter: AudienceGenerationJobFilter, $first: Int, $after: String, $last: Int
@@ -139,6 +141,46 @@ def test_a_search_beyond_the_budget_can_be_continued(sandbox: Sandbox) -> None:
             after = found["pageInfo"]["endCursor"]
     assert [job["id"] for job in found["nodes"]] == [last["id"]]
     assert turns > 3
+
+
+@pytest.fixture(scope="module")
+def long_list() -> Iterator[Sandbox]:
+    """Serve 6,000 jobs of ada."""
+    with serve(create_sandbox(jobs=6000)) as url:
+        yield Sandbox(url)
+
+
+def pages(gateway: Gateway, **variables: Any) -> Iterator[Answer]:
+    """Read a connection to its end, as clients do."""
+    query = ROWS.replace("    totalCount\n", "")
+    page_info = {"endCursor": None, "hasNextPage": True}
+    while page_info["hasNextPage"]:
+        answer = gateway.ask(query, {**variables, "after": page_info["endCursor"]})
+        yield answer
+        page_info = answer.data["audienceGenerationJobs"]["pageInfo"]
+
+
+def test_no_page_of_6000_jobs_is_empty_by_default(long_list: Sandbox) -> None:
+    """A filter matches the oldest 117 only, and the default budget covers the whole list."""
+    with gateway_over(long_list, cache_seconds=60) as gateway:
+        oldest = ask(gateway, "ada", last=118)["nodes"]
+        selected = {"createdBefore": oldest[0]["createTime"]}
+        answers = [*pages(gateway, filter=selected, first=20)]
+
+    found = [answer.data["audienceGenerationJobs"]["nodes"] for answer in answers]
+    assert [len(nodes) for nodes in found] == [20, 20, 20, 20, 20, 17]
+    assert [job for nodes in found for job in nodes] == oldest[1:]
+    assert not any("extensions" in answer.content for answer in answers)
+
+
+def test_the_rate_limit_of_the_caller_ends_a_walk(long_list: Sandbox) -> None:
+    """The matches so far are lost, and the error says when to try again."""
+    with gateway_over(long_list, cache_seconds=0, caller_calls_per_second=1) as gateway:
+        answer = gateway.ask(ROWS, {"filter": {"nameContains": "buyers"}, "first": 500})
+
+    assert answer.content["data"] == {"audienceGenerationJobs": None}
+    assert answer.code == "THROTTLED"
+    assert answer.errors[0]["extensions"]["retryAfter"] > 0
 
 
 def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
