@@ -23,6 +23,7 @@ from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
 from gateway.sandbox.app import restrict_hosts
 from gateway.sandbox.cli import request_control
 from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
+from gateway.sandbox.protocol import SERVER_OPTIONS
 from gateway.server.lifecycle import PROTOCOL
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
@@ -100,11 +101,13 @@ def run(
             ),
         )
         configure_logs(settings.log_level)
-        sandbox = uvicorn.Server(_server_config(restrict_hosts(create_sandbox(), hosts)))
+        sandbox = uvicorn.Server(
+            _server_config(restrict_hosts(create_sandbox(), hosts), **SERVER_OPTIONS)
+        )
         thread = threading.Thread(target=sandbox.run, args=([sandbox_listener],), name="sandbox")
         thread.start()
         try:
-            _WelcomingServer(_server_config(app, PROTOCOL), settings, url, sandbox_url).run(
+            _WelcomingServer(_server_config(app, http=PROTOCOL), settings, url, sandbox_url).run(
                 [listener]
             )
         except KeyboardInterrupt:
@@ -184,17 +187,17 @@ def _fetch_token(sandbox_url: str) -> str:
     return response["token"]
 
 
-def _server_config(app: object, http: str = "httptools") -> uvicorn.Config:
+def _server_config(app: object, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own type for it is not public
         log_config=None,
         log_level="warning",
-        http=http,
         access_log=False,
         ws="none",
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=1,
+        **options,
     )
 
 

@@ -202,6 +202,7 @@ def _serve(
         parse_fault_request,
     )
     from gateway.sandbox.hosts import AllowedHosts  # noqa: PLC0415
+    from gateway.sandbox.protocol import SERVER_OPTIONS  # noqa: PLC0415
 
     try:
         active = [parse_fault_request(_fault_body(text)) for text in faults]
@@ -217,6 +218,7 @@ def _serve(
             access_log=False,
             ws="none",
             timeout_graceful_shutdown=_GRACEFUL_SECONDS,  # faults may keep calls waiting
+            **SERVER_OPTIONS,
         )
         uvicorn.Server(config).run([listener])
 

@@ -190,14 +190,23 @@ class HardenedProtocol(HttpToolsProtocol):
         self._pending_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # What follows would be in a protocol that is not supported.
-            self._ignores_input, self.cycle.keep_alive = True, False
+        except httptools.HttpParserUpgrade as offer:
+            # Clients offer h2c with ordinary requests. The parser stops at the end of such a head,
+            # and takes its body for the other protocol. MAX_PIPELINED bounds the recursion.
+            self.data_received(self._restart_without_offer() + data[offer.args[0] :])
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._reject(cause.http_error if isinstance(cause, _RejectedError) else MALFORMED)
         else:
             self._check_progress()
+
+    def _restart_without_offer(self) -> bytes:
+        """Return the head that was parsed last, without its offer to upgrade, for a new parser."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        headers = [header_line(*each) for each in self.headers if each[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(headers))
 
     def _check_progress(self) -> None:
         if not self._reading_since:
@@ -236,7 +245,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._request_since = self.loop.time()
+        self._request_since = self._request_since or self.loop.time()
         self._reading_since = self._reading_since or self._request_since
 
     def on_headers_complete(self) -> None:
@@ -244,6 +253,10 @@ class HardenedProtocol(HttpToolsProtocol):
             raise _RejectedError(MALFORMED)
         if b"#" in self.url:
             raise _RejectedError(FRAGMENT)
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _RejectedError(MALFORMED)
+            return
         if len(self.pipeline) >= MAX_PIPELINED:
             raise _RejectedError(TOO_MANY_PIPELINED)
         super().on_headers_complete()
@@ -256,6 +269,8 @@ class HardenedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         self._reading_since = self._request_since = 0.0
         self._pending_bytes, self._in_body = 0, False

@@ -236,10 +236,8 @@ async def test_earlier_requests_get_responses_before_the_close(
     assert not connection.protocol.pipeline
 
 
-def test_nothing_is_read_after_an_upgrade(connection: Connection) -> None:
-    upgrade = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    connection.after(0, receive=upgrade)
-    cycle = connection.protocol.cycle
-    assert connection.after(0, receive=GET) == b""
-    assert connection.protocol.cycle is cycle
-    assert not cycle.keep_alive
+def test_an_offer_to_upgrade_does_not_extend_the_deadline(connection: Connection) -> None:
+    """Although its head is parsed twice."""
+    connection.after(0, receive=POST[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n")
+    assert connection.after(READ_SECONDS - 1, receive=b"\r\n") == b""
+    assert connection.after(1).startswith(b"HTTP/1.1 408 ")

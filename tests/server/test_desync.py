@@ -11,6 +11,7 @@ POST = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 BODY = b'{"query": "{ __typename }"}'
 PIECE = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+OFFER = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 MALFORMED = {
@@ -60,6 +61,10 @@ MALFORMED = {
     "target with a fragment": b"GET /livez#x HTTP/1.1\r\nHost: x\r\n\r\n",
     "target with a fragment behind a query": b"GET /metrics?a#x HTTP/1.1\r\nHost: x\r\n\r\n",
     "target of a proxy": b"CONNECT evil:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target of a proxy with a path": b"CONNECT /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "CL and TE with an offer to upgrade": POST
+    + OFFER
+    + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "absolute target without a path": b"GET http://evil HTTP/1.1\r\nHost: x\r\n\r\n",
     "target in UTF-8": "GET /livez\u00e4 HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -82,6 +87,15 @@ WELL_FORMED = {
     "trailers": (CHUNKED + PIECE + b"0\r\nHost: y\r\nX-A: b\r\n\r\n", 200),
     "body of a GET": (
         b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED,
+        200,
+    ),
+    "offer to upgrade": (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + OFFER + b"\r\n", 200),
+    "offer to upgrade with a body": (
+        POST + OFFER + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY,
+        200,
+    ),
+    "offer to upgrade with a chunked body": (
+        POST + OFFER + b"Transfer-Encoding: chunked\r\n\r\n" + PIECE + b"0\r\n\r\n",
         200,
     ),
     "unread body": (
@@ -125,10 +139,3 @@ def test_one_request_gets_one_response(impatient: Gateway, data: bytes, status: 
 def test_a_malformed_request_does_not_affect_the_one_before(impatient: Gateway) -> None:
     good = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
     assert statuses(impatient, good + b"nonsense\r\n\r\n") == [200]
-
-
-@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0"])
-def test_an_upgrade_is_ignored(impatient: Gateway, protocol: bytes) -> None:
-    """The request is served, and what follows it is not read."""
-    upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol
-    assert statuses(impatient, b"GET /livez HTTP/1.1\r\nHost: x\r\n" + upgrade + SMUGGLED) == [200]
