@@ -4,6 +4,7 @@ Source: RFC 9110 section 12.5.1 (`Accept`); GraphQL over HTTP, "Media Types" and
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -249,12 +250,21 @@ def _is_json(content_type: str) -> bool:
 def parse_body(body: bytes) -> GraphRequest:
     """Parse a JSON body; raises HttpError 400 that names what is wrong with it."""
     try:
-        parameters = _load_json(body)
+        # Source: RFC 8259 section 8.1. Editors and scripts on Windows write a byte order mark.
+        parameters = _load_json(body.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError:
-        raise bad_request("The body is not JSON.") from None
+        raise bad_request(_why_not_json(body)) from None
     if not isinstance(parameters, dict):
         raise bad_request("The body is not a JSON object. Batches are not supported.")
     return _graph_request(parameters)
+
+
+def _why_not_json(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError:  # as is everything that begins with a mark of UTF-16 or UTF-32
+        return "The body is not JSON in UTF-8. Accepted: UTF-8, with or without a byte order mark."
+    return "The body is not JSON."
 
 
 def parse_query_string(query_string: bytes) -> GraphRequest:

@@ -1,3 +1,4 @@
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 from urllib.parse import urlencode
@@ -116,14 +117,15 @@ def test_any_accept_header_can_be_parsed(header: str) -> None:
     ("body", "message"),
     [
         (b"", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        ("{}".encode("utf-16"), "not JSON"),
-        (b'\xef\xbb\xbf{"query": "{ __typename }"}', "not JSON"),
+        (b"\xff\xfe", "not JSON in UTF-8"),
+        (BOM_UTF8, r"not JSON\."),
+        (BOM_UTF8 * 2 + QUERY, r"not JSON\."),
+        (b" " + BOM_UTF8 + QUERY, r"not JSON\."),
         (b'{"query": NaN}', "not JSON"),
         (b"[" * 5000 + b"]" * 5000, "not JSON"),
         (b'{"query": %b}' % (b"1" * 5000), "not JSON"),
         (b'{"query": "\\ud800"}', "not JSON"),
-        (b'{"query": "\xc0\x80"}', "not JSON"),
+        (b'{"query": "\xc0\x80"}', "not JSON in UTF-8"),
         (b"null", "not a JSON object"),
         (b'[{"query": "{ __typename }"}]', "Batches are not supported"),
         (b"{}", "`query`"),
@@ -138,6 +140,19 @@ def test_any_accept_header_can_be_parsed(header: str) -> None:
 )
 def test_a_malformed_body_is_400(body: bytes, message: str) -> None:
     with pytest.raises(HttpError, match=message) as raised:
+        parse_body(body)
+    assert raised.value.status == 400
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert parse_body(BOM_UTF8 + QUERY) == parse_body(QUERY)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_another_encoding_is_400(encoding: str) -> None:
+    """The message names the one that is accepted."""
+    body = '{"query": "{ __typename } # é"}'.encode(encoding)
+    with pytest.raises(HttpError, match="Accepted: UTF-8") as raised:
         parse_body(body)
     assert raised.value.status == 400
 
