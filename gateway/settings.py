@@ -197,8 +197,12 @@ class Settings(BaseSettings):
     limit_depth: Limit = Field(
         15, ge=1, description="Nesting depth of an operation, except introspection."
     )
-    limit_aliases: Limit = Field(30, ge=0, le=10**9, description="Aliases in an operation.")
-    limit_root_fields: Limit = Field(10, ge=1, le=10**9, description="Root fields in an operation.")
+    limit_aliases: Limit = Field(
+        30, ge=0, le=10**9, description="Aliases in an operation, except those of `_entities`."
+    )
+    limit_root_fields: Limit = Field(
+        10, ge=1, le=10**9, description="Root fields in an operation, except `_entities`."
+    )
     limit_directives: Limit = Field(50, ge=0, le=10**9, description="Directives in an operation.")
     limit_selections: Limit = Field(
         10000,
@@ -222,7 +226,7 @@ class Settings(BaseSettings):
     limit_ids: int = Field(
         500,
         ge=1,
-        description="Ids in one `nodes` field, and representations in `_entities`.",
+        description="Ids in one `nodes` field, and representations in all `_entities` fields.",
         json_schema_extra={"exceeded": "`LIMIT_EXCEEDED` at the field"},
     )
 

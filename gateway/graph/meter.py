@@ -45,6 +45,8 @@ class Meter:
         self.rows = 0
         self.values = 0
         self.bytes = 0
+        self.representations = 0
+        """Of entities, in all fields so far."""
         self._max_rows = settings.limit_rows
         self._max_values = settings.limit_fields
         self._max_bytes = settings.limit_answer_bytes

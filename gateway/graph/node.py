@@ -91,12 +91,14 @@ def resolve_entities(context: Context, representations: list[Any]) -> NamedObjec
     """Resolve `_entities`: each representation to its object, null if that is gone, or an error.
 
     Only the key is read from a representation: the object is fetched with the caller's
-    credentials. Raises LimitExceededError for too many of them.
+    credentials. Raises LimitExceededError for too many of them, in all fields of the request.
     """
     limit = context.settings.limit_ids
-    if len(representations) > limit:
+    context.meter.representations += len(representations)
+    if context.meter.representations > limit:
         raise LimitExceededError(
-            f"`representations` has {len(representations)} entries. Accepted: up to {limit}.",
+            f"The operation has more than {limit} representations of entities. Accepted: up to "
+            f"{limit} (GATEWAY_LIMIT_IDS).",
             limit="ids",
         )
     if isinstance(context.loader_or_error, GatewayError):

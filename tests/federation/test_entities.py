@@ -240,6 +240,45 @@ def test_a_failed_get_is_an_error_in_its_places(gateway: Gateway, jobs: list[Any
     assert {error["extensions"]["code"] for error in answer.errors} == {"FORBIDDEN"}
 
 
+def ask_in_fields(gateway: Gateway, lists: list[list[Any]]) -> Answer:
+    """Send each list in a field of its own, as a router merges them."""
+    declared = " ".join(f"$_v{n}_representations: [_Any!]!" for n in range(len(lists)))
+    fields = " ".join(
+        f"_v{n}__entities: _entities(representations: $_v{n}_representations)"
+        f" {{ __typename ... on {JOB} {{ name }} }}"
+        for n in range(len(lists))
+    )
+    variables = {f"_v{n}_representations": each for n, each in enumerate(lists)}
+    return gateway.ask(f"query Page({declared}) {{ {fields} }}", variables)
+
+
+def test_lists_of_a_merged_document_are_each_answered(gateway: Gateway, jobs: list[Any]) -> None:
+    """They count toward neither root fields nor aliases, and each object is fetched once."""
+    lists = [[representation(jobs[n % 3])] for n in range(60)]
+    found = ask_in_fields(gateway, lists).data
+    assert found == {
+        f"_v{n}__entities": [{"__typename": JOB, "name": jobs[n % 3]["name"]}] for n in range(60)
+    }
+    assert gateway.sandbox.count(f"Get{JOB}") == 3
+
+
+@pytest.mark.parametrize(("sizes", "refused"), [([250, 250], False), ([250, 251], True)])
+def test_representations_of_all_fields_are_limited_together(
+    gateway: Gateway,
+    jobs: list[Any],
+    sizes: list[int],
+    refused: bool,  # noqa: FBT001 - a case
+) -> None:
+    answer = ask_in_fields(gateway, [[representation(jobs[0])] * size for size in sizes])
+    assert answer.status == 200
+    if refused:
+        assert (answer.code, answer.content["data"]) == ("LIMIT_EXCEEDED", None)
+        assert "up to 500 (GATEWAY_LIMIT_IDS)" in answer.errors[0]["message"]
+        assert gateway.sandbox.calls == []
+    else:
+        assert [len(each) for each in answer.data.values()] == sizes
+
+
 @pytest.mark.parametrize("accept", [GRAPHQL, "*/*"], ids=["GraphQL", "anything"])
 @pytest.mark.parametrize("count", [501, 3_000])
 def test_too_many_representations_are_rejected(gateway: Gateway, count: int, accept: str) -> None:

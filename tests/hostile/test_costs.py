@@ -86,23 +86,32 @@ def check(response: httpx.Response, cost: Cost, cpu_seconds: float = CPU_SECONDS
     assert len(response.content) <= ANSWER_BYTES
 
 
-BAD_REPRESENTATIONS = (
-    "\n\r" * 990
-    + "query ($r: [_Any!]!) {"
-    + aliased("_entities(representations: $r) { __typename }", 10)
-    + "}"
-)
+ENTITY_FIELDS = 160
+"""As many as GATEWAY_LIMIT_TOKENS leaves room for."""
+
+
+def entities(selection: str, number: int = ENTITY_FIELDS) -> str:
+    field = f"_entities(representations: $r) {{ {selection} }}"
+    return f"query ($r: [_Any!]!) {{ {aliased(field, number)} }}"
 
 
 @pytest.mark.parametrize("headers", [{}, ADA_HEADERS, invented_headers(99)])
-def test_ten_lists_of_bad_representations(target: Target, headers: dict[str, str]) -> None:
-    variables: dict[str, object] = {"r": [{}] * 500}
-    response, cost = target.measure(BAD_REPRESENTATIONS, variables, headers)
+def test_many_lists_of_bad_representations(target: Target, headers: dict[str, str]) -> None:
+    query = "\n\r" * 990 + entities("__typename")
+    response, cost = target.measure(query, {"r": [{}] * 3}, headers)
 
     check(response, cost, ANONYMOUS_CPU_SECONDS)
     assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
     assert len(response.json()["errors"]) == 50
-    assert response.json()["extensions"] == {"errorsOmitted": 4950}
+    assert response.json()["extensions"] == {"errorsOmitted": 3 * ENTITY_FIELDS - 50}
+    assert not target.upstream.calls
+
+
+def test_many_lists_of_too_many_representations(target: Target) -> None:
+    response, cost = target.measure(entities("__typename"), {"r": [{}] * 5}, {})
+
+    check(response, cost, ANONYMOUS_CPU_SECONDS)
+    assert (response.json()["data"], code(response)) == (None, "LIMIT_EXCEEDED")
     assert not target.upstream.calls
 
 
@@ -261,6 +270,31 @@ def test_absent_exports_are_not_searched_one_by_one(target: Target) -> None:
     check(response, cost)
     assert response.json()["data"] == {f"a{n}": [None] * 500 for n in range(10)}
     assert target.upstream.calls["ListAudienceExportJobs"] <= 20
+    assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "name status createTime description startedBy collaborationId",
+        "metrics { relevanceMetrics { score } }",
+        "configuredAudienceModel { id name }",
+        "exportJobs(first: 10) { nodes { name } }",
+    ],
+    ids=["fields", "details", "links", "exports"],
+)
+def test_many_lists_of_the_same_entities(target: Target, selection: str) -> None:
+    """Each object is fetched once, and completed in each of 140 places."""
+    query = entities("...F", 140) + f" fragment F on {JOB.name} {{ id {selection} }}"
+    objects = [
+        {"__typename": JOB.name, JOB.arn_member: arn_of(JOB.arn_member, number)}
+        for number in range(3)
+    ]
+    response, cost = target.measure(query, {"r": objects})
+
+    check(response, cost)
+    assert "errors" not in response.json()
+    assert sum(target.upstream.calls.values()) <= 6
     assert cost.livez_seconds <= LIVEZ_SECONDS * SHARED_CORE
 
 

@@ -35,6 +35,11 @@ INTROSPECTION_LISTS = frozenset(
     if is_list_type(get_nullable_type(field.type))
 )
 
+ENTITIES = "_entities"
+"""Neither fields of this name nor their aliases count: a router merges its fetches into one
+document, as many of these as a client's query has objects. GATEWAY_LIMIT_IDS bounds what they name
+together."""
+
 MAX_INTROSPECTION_LISTS = 20
 """Limit on the lists selected below INTROSPECTION: with 28 aliases of `types`, an introspection
 takes half a second. The standard query, which tools send, selects ten lists."""
@@ -160,8 +165,9 @@ def _count_definition(
                 continue
             below_depth, below_introspection = depth, in_introspection
             if isinstance(selection, FieldNode):
-                count.aliases += selection.alias is not None
-                count.root_fields += depth == 0
+                if selection.name.value != ENTITIES:
+                    count.aliases += selection.alias is not None
+                    count.root_fields += depth == 0
                 if in_introspection or on_schema:
                     count.introspection_lists += selection.name.value in INTROSPECTION_LISTS
                 below_depth += not in_introspection

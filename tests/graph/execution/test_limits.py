@@ -28,6 +28,7 @@ from gateway.graph.execution.documents import (
     Documents,
 )
 from gateway.graph.execution.limits import (
+    ENTITIES,
     INTROSPECTION,
     INTROSPECTION_LISTS,
     MAX_INTROSPECTION_LISTS,
@@ -162,6 +163,7 @@ def expand(document: DocumentNode, operation: OperationDefinitionNode) -> Count:
     root = Expanded(None, 0, hidden=False, in_schema=False)
     all_of_it = list(walk(document, operation.selection_set.selections, root))
     found = [(each, at) for at in all_of_it if isinstance(each := at.selection, FieldNode)]
+    counted = [each for each, _ in found if each.name.value != ENTITIES]
     spread = [
         each.name.value for at in all_of_it if isinstance(each := at.selection, FragmentSpreadNode)
     ]
@@ -172,8 +174,8 @@ def expand(document: DocumentNode, operation: OperationDefinitionNode) -> Count:
     }
     return Count(
         depth=max((at.depth + (not at.hidden) for _, at in found), default=0),
-        aliases=sum(each.alias is not None for each, _ in found),
-        root_fields=sum(at.depth == 0 for _, at in found),
+        aliases=sum(each.alias is not None for each in counted),
+        root_fields=sum(at.depth == 0 for each, at in found if each in counted),
         directives=len(operation.directives or ())
         + sum(len(at.selection.directives or ()) for at in all_of_it)
         + sum(of_fragments[name] for name in spread),
@@ -361,7 +363,9 @@ def test_a_chain_longer_than_the_call_stack_is_counted() -> None:
     assert count == Count(depth=1, root_fields=1, selections=5002)
 
 
-names = st.sampled_from(["x", "y: x", "x @a", "__schema", "__type: x", "__type", "fields"])
+names = st.sampled_from(
+    ["x", "y: x", "x @a", "__schema", "__type: x", "__type", "fields", "_entities", "e: _entities"]
+)
 
 
 def selected(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -392,6 +396,38 @@ def test_counting_equals_expanding(query: str) -> None:
     assert list(map(asdict, count_operations(document))) == list(
         map(asdict, count_by_expanding(document))
     )
+
+
+def entity_fields(number: int, selection: str = "__typename") -> str:
+    """Return fields as routers merge them."""
+    return " ".join(
+        f"_v{n}__entities: _entities(representations: []) {{ {selection} }}" for n in range(number)
+    )
+
+
+ENTITY_FORMS = [name for name, form in FORMS.items() if "__schema: " not in form]
+
+
+@pytest.mark.parametrize("form", ENTITY_FORMS)
+@pytest.mark.parametrize("spoofed", ["__typename", "audienceModels { __typename }"])
+def test_entities_count_toward_neither_root_fields_nor_aliases(form: str, spoofed: str) -> None:
+    """The field's name decides, not its alias, and what is selected of the entities counts."""
+
+    def query(inner: str) -> str:
+        return FORMS[form].format(open="", close="", on="Query", inner=inner)
+
+    assert rejection(query(entity_fields(100))) is None
+    for root_fields in (
+        "__typename " * 11,
+        " ".join(f"_entities{n}: {spoofed}" for n in range(11)),
+    ):
+        error = rejection(query(entity_fields(11) + root_fields))
+        assert isinstance(error, LimitExceededError)
+        assert "GATEWAY_LIMIT_ROOT_FIELDS" in error.message
+    below = "... on AudienceModel { " + " ".join(f"b{n}: name" for n in range(31)) + " }"
+    error = rejection(query(entity_fields(1, below)))
+    assert isinstance(error, LimitExceededError)
+    assert "GATEWAY_LIMIT_ALIASES" in error.message
 
 
 JOBS = "audienceGenerationJobs"
