@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from graphql import ObjectTypeDefinitionNode, UnionTypeDefinitionNode, parse
 
-from tests.federation.apollo import REVIEWS_SDL, ROOT, compose
+from tests.federation.routers import REVIEWS_SDL, ROOT, compose
 from tests.gateways import Gateway, Sandbox, gateway_over
 
 OUR_URL = "http://audience.invalid/graphql"

@@ -1,4 +1,4 @@
-"""Apollo's composition, a router and another subgraph: real ones from npm, run by Node."""
+"""Apollo's composition, routers and another subgraph: real ones from npm, run by Node."""
 
 import contextlib
 import json
@@ -15,6 +15,9 @@ NODE = ("scripts/with-node", "node")
 # The first run on a machine without Node fetches one.
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+
+ROUTERS = ("apollo.mjs", "hive.mjs")
+"""Apollo Gateway, and Hive Gateway, which merges its fetches into one document."""
 
 REVIEWS_SDL = (ROOT / "tests/federation/reviews.graphql").read_text()
 
@@ -36,6 +39,17 @@ def compose(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Any:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def router_over(
+    script: str, folder: Path, subgraphs: Mapping[str, tuple[str, str]]
+) -> Iterator[str]:
+    """Run a router over subgraphs that sends credentials to the one called `audience`."""
+    supergraph = folder / "supergraph.graphql"
+    supergraph.write_text(compose(folder, subgraphs)["supergraphSdl"])
+    with node_server(script, str(supergraph), "audience") as url:
+        yield url
 
 
 @contextlib.contextmanager

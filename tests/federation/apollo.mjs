@@ -1,7 +1,7 @@
-// A router over a supergraph. One of its subgraphs, the named one, is shown the caller's
-// credentials; the others never are. Ends when its stdin does.
+// Apollo Gateway over a supergraph, or over one subgraph whose schema it reads itself. The named
+// subgraph is shown the caller's credentials; the others never are. Ends when its stdin does.
 import { readFileSync } from "node:fs";
-import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
+import { ApolloGateway, IntrospectAndCompose, RemoteGraphQLDataSource } from "@apollo/gateway";
 import { ApolloServer } from "@apollo/server";
 import { startStandaloneServer } from "@apollo/server/standalone";
 
@@ -12,9 +12,9 @@ const PROPAGATED = [
   "authorization",
 ];
 
-const [path, trusted] = process.argv.slice(2);
+const [source, trusted] = process.argv.slice(2);
 if (!trusted) {
-  console.error("usage: node router.mjs <path of the supergraph> <subgraph to trust>");
+  console.error("usage: node apollo.mjs <path of the supergraph, or URL of the subgraph> <subgraph to trust>");
   process.exit(2);
 }
 
@@ -29,7 +29,9 @@ class TrustedSubgraph extends RemoteGraphQLDataSource {
 
 const server = new ApolloServer({
   gateway: new ApolloGateway({
-    supergraphSdl: readFileSync(path, "utf8"),
+    supergraphSdl: source.startsWith("http")
+      ? new IntrospectAndCompose({ subgraphs: [{ name: trusted, url: source }] })
+      : readFileSync(source, "utf8"),
     buildService: ({ name, url }) =>
       new (name === trusted ? TrustedSubgraph : RemoteGraphQLDataSource)({ url }),
   }),
