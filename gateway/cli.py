@@ -93,10 +93,13 @@ def dev(
 @main.command()
 @click.option("--client", is_flag=True, help="Leave out what federation adds.")
 def schema(*, client: bool) -> None:
-    """Print the schema in SDL, as a federation subgraph."""
+    """Print the schema in SDL, as a federation subgraph, with the root fields of the settings."""
     from gateway.graph.schema import client_sdl, subgraph_sdl  # noqa: PLC0415
 
-    click.echo(client_sdl() if client else subgraph_sdl(), nl=False)
+    with settings_errors_reported():
+        root_node = read_settings().root_node
+    to_sdl = client_sdl if client else subgraph_sdl
+    click.echo(to_sdl(root_node=root_node), nl=False)
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from graphql import build_schema
 
 from gateway.cli import main
 from gateway.dev import url_of
-from tests.gateways import TLS
+from tests.gateways import TLS, Sandbox, gateway_over
 from tests.processes import Process, clean_environment, gateway_command
 
 TIMEOUT_SECONDS = 30
@@ -47,6 +48,30 @@ def test_schema_prints_the_committed_schema() -> None:
 
     assert printed.exit_code == 0
     assert printed.output == SCHEMA.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("root_node", ["true", "false"])
+def test_schema_prints_the_schema_that_is_served(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, root_node: str
+) -> None:
+    """Both printed forms have `node` and `nodes` if the gateway with these settings has them."""
+    monkeypatch.setenv("GATEWAY_ROOT_NODE", root_node)
+    with gateway_over(sandbox, root_node=root_node == "true") as gateway:
+        query = "{ _service { sdl } __schema { queryType { fields { name } } } }"
+        served = gateway.ask(query, caller=None).data
+    assert run("schema").output.strip() == served["_service"]["sdl"].strip()
+    names = {field["name"] for field in served["__schema"]["queryType"]["fields"]}
+    printed = build_schema(run("schema", "--client").output)
+    assert printed.query_type is not None
+    assert printed.query_type.fields.keys() == names - {"_service", "_entities"}
+    assert ("node" in names, "nodes" in names) == (root_node == "true",) * 2
+
+
+def test_schema_with_invalid_settings_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_ROOT_NODE", "perhaps")
+    printed = run("schema")
+    assert (printed.exit_code, printed.stdout) == (2, "")
+    assert "GATEWAY_ROOT_NODE" in printed.stderr
 
 
 @pytest.mark.parametrize(

@@ -97,14 +97,14 @@ def executable_schema(schema: strawberry.Schema) -> GraphQLSchema:
     return schema._schema  # noqa: SLF001  Strawberry has no public name for it
 
 
-def subgraph_sdl() -> str:
+def subgraph_sdl(*, root_node: bool = True) -> str:
     """Print the schema for composition, ending in a newline."""
-    return build_schema().as_str() + "\n"
+    return build_schema(root_node=root_node).as_str() + "\n"
 
 
-def client_sdl() -> str:
+def client_sdl(*, root_node: bool = True) -> str:
     """Print the schema for clients, without federation, ending in a newline."""
-    graph = executable_schema(build_schema())
+    graph = executable_schema(build_schema(root_node=root_node))
     query = _query_type(graph)
     fields = {name: field for name, field in query.fields.items() if not name.startswith("_")}
     root = GraphQLObjectType("Query", fields, description=query.description)
