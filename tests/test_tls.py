@@ -129,7 +129,7 @@ async def fetch_keys(port: int) -> None:
 async def ping_redis(port: int) -> None:
     client = RedisClient(f"rediss://127.0.0.1:{port}")
     with pytest.raises((RedisError, OSError)):
-        await client.client.ping()
+        await client.topology.seed.client.ping()
     await client.close()
 
 

@@ -17,8 +17,8 @@ from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.auth.jwks import IssuerKeys
 from gateway.auth.oidc import Issuer, Role, TokenVerifier
 from gateway.auth.sts import Session, SessionCache, StsClient
+from gateway.upstream.cache.encryption import decrypt, encrypt
 from gateway.upstream.cache.memory import MemoryCache, Stored, Version
-from gateway.upstream.cache.redis import decrypt, encrypt
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 from gateway.upstream.values import Item, ItemRequest
 

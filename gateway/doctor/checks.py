@@ -1,45 +1,27 @@
-"""The checks: of the configuration, and of the services by the code that serves requests."""
+"""The checks of services: AWS in each region, issuers and STS, by the code that serves requests."""
 
 import asyncio
-import os
-import statistics
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from secrets import token_hex
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
-from limits import RateLimitItemPerSecond
-from redis.exceptions import NoPermissionError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.auth.authenticator import RouterSecrets, caller_from_aws_headers
 from gateway.auth.credentials import Caller
 from gateway.auth.jwks import fetch_keys
-from gateway.auth.oidc import Algorithm, Issuer, TokenVerifier, read_oidc_file
+from gateway.auth.oidc import Algorithm, Issuer, TokenVerifier
 from gateway.auth.sts import StsClient, session_name
 from gateway.doctor import diagnosis
 from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, row_of, skipped
-from gateway.errors import GatewayError, UnauthenticatedError, UpstreamInvalidResponseError
-from gateway.http.graphiql import GraphiQL
-from gateway.server.protocol import MAX_CONNECTIONS, RESERVED_FILES, connection_limit
-from gateway.settings import Settings, SettingsError, is_loopback
-from gateway.upstream.cache.redis import PREFIX, RedisClient, decrypt, encrypt
+from gateway.doctor.redis import check_redis
+from gateway.errors import GatewayError, UpstreamInvalidResponseError
+from gateway.settings import Settings
 from gateway.upstream.client import CleanRoomsClient
-from gateway.upstream.resilience.rate_limit import WINDOW_SECONDS, shared_rate_limiter
-
-CORRECT = "Correct it; docs/reference.md lists the accepted values."
-
-VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-NAMES = ", ".join(VARIABLES)
-CHECK_ONLY = "for this check only: the gateway itself never reads them"
 
 OPERATION = "ListAudienceGenerationJobs"
 INVALID_TOKEN = "not.a.token"  # noqa: S105  as it says
@@ -51,104 +33,16 @@ CLOCK_FAIL_SECONDS = 300
 """From here on AWS rejects signatures as expired."""
 
 
-def settings_rows(error: SettingsError) -> list[Row]:
-    return [Row("settings", State.FAIL, line, CORRECT) for line in str(error).splitlines()]
-
-
-def check_files(settings: Settings) -> tuple[Mapping[str, Issuer], list[Row]]:
-    """Read the files that the settings name; return the trusted issuers, and a row per file."""
-    issuers: dict[str, Issuer] = {}
-    rows: list[Row] = []
-
-    def check(what: str, read: Callable[[], str]) -> None:
-        try:
-            rows.append(row_of(what, read()))
-        except SettingsError as error:
-            rows.append(Row(what, State.FAIL, str(error), CORRECT))
-
-    if (oidc_file := settings.oidc_file) is not None:
-        check("OIDC file", lambda: _read_issuers(oidc_file, issuers))
-    if (secrets := settings.router_secret_file) is not None:
-        check("router secrets", lambda: f"secrets: {len(RouterSecrets.read(secrets).accepted)}")
-    if settings.cache_url_file is not None:
-        check("cache URL", lambda: _read_cache_url(settings))
-    if settings.graphiql:
-        check("explorer", _load_graphiql)
-    return issuers, rows
-
-
-def _read_issuers(path: Path, issuers: dict[str, Issuer]) -> str:
-    issuers.update(read_oidc_file(path))
-    return f"issuers: {len(issuers)}; roles: {sum(len(each.role) for each in issuers.values())}"
-
-
-def _read_cache_url(settings: Settings) -> str:
-    settings.read_cache_url()
-    return "the file has a valid URL"
-
-
-def _load_graphiql() -> str:
-    GraphiQL.load()
-    return "the GraphiQL page is built"
-
-
-def unsafe_choices(settings: Settings) -> Iterator[Row]:
-    """Yield a warning for each setting that is unsafe in production."""
-    public, plain_text = "Unset it in production.", "Traffic to another host is not encrypted."
-    unlimited, long_term = not settings.caller_calls_per_second, settings.allow_long_term_keys
-    for name, is_unsafe, detail, remedy in (
-        ("GRAPHIQL", settings.graphiql, "GraphiQL is open to everyone.", public),
-        ("INTROSPECTION", settings.introspection, "Everyone can read the schema.", public),
-        ("ALLOW_LONG_TERM_KEYS", long_term, "Callers may use keys that never expire.", public),
-        ("CALLER_CALLS_PER_SECOND", unlimited, "One caller can use up AWS quotas.", "Set a limit."),
-        ("UPSTREAM_URL", _is_plain_text(settings.upstream_url), plain_text, "Use https://."),
-        ("STS_URL", _is_plain_text(settings.sts_url), plain_text, "Use https://."),
-        ("CACHE_URL", _is_plain_text(settings.cache_url), plain_text, "Use rediss://."),
-    ):
-        if is_unsafe:
-            yield Row(f"GATEWAY_{name}", State.WARN, detail, remedy)
-
-
-def _is_plain_text(url: str | None) -> bool:
-    parts = urlsplit(url or "")
-    return parts.scheme in {"http", "redis"} and not is_loopback(parts.hostname or "")
-
-
-def open_files() -> Row:
-    """Check how many connections the limit on open files allows a worker."""
-    connections = connection_limit()
-    if connections == MAX_CONNECTIONS:
-        return row_of("open files", f"enough for {connections} connections per worker")
-    cause = f"the limit (`ulimit -n`) allows {connections} connections per worker"
-    remedy = f"For {MAX_CONNECTIONS} connections raise it to {MAX_CONNECTIONS + RESERVED_FILES}."
-    return row_of("open files", Problem(cause, remedy, State.WARN))
-
-
-def environment_credentials() -> tuple[Caller | None, Row]:
-    """Return the caller in the variables from which AWS's own tools read credentials."""
-    found = {
-        f"x-{name.lower().replace('_', '-')}": value
-        for name in VARIABLES
-        # No settings: they belong to the user of the check.
-        if (value := os.environ.get(name))  # noqa: TID251
-    }
-    if not found:
-        cause = f"to check your access, set {NAMES}, {CHECK_ONLY}"
-        return None, row_of("credentials", skipped(cause))
-    try:
-        caller = caller_from_aws_headers(found, allow_long_term_keys=True)
-    except UnauthenticatedError:
-        remedy = "Set all three, of one session; for long-term keys set the first two."
-        problem = Problem(f"{NAMES} are incomplete or malformed", remedy)
-        return None, row_of("credentials", problem)
-    return caller, row_of("credentials", f"read from {NAMES}, {CHECK_ONLY}")
-
-
 async def check_services(
-    settings: Settings, issuers: Mapping[str, Issuer], caller: Caller | None, token: str | None
+    settings: Settings, parts: Mapping[str, Any], caller: Caller | None, token: str | None
 ) -> list[Row]:
-    """Check all services at once. Without a caller, AWS need only be reached."""
+    """Check all services at once. Without a caller, AWS need only be reached.
+
+    `parts` are the valid ones of the configuration.
+    """
     regions = settings.served_regions
+    issuers: Mapping[str, Issuer] = parts.get("issuers", {})
+    uses_scripts = settings.caller_calls_per_second > 0
     async with (
         CleanRoomsClient.open(settings.endpoint_urls()) as aws,
         # A second attempt would hide the error of the first.
@@ -158,7 +52,7 @@ async def check_services(
         *upstream, oidc, redis = await asyncio.gather(
             *(checks.check_region(region, caller) for region in sorted(regions)),
             checks.check_oidc(token),
-            check_redis(settings),
+            check_redis(parts.get("cache_url"), uses_scripts=uses_scripts),
         )
     clock = row_of("clock", checks.clock_result())
     return [*(row for rows in upstream for row in rows), clock, *oidc, *redis]
@@ -298,85 +192,3 @@ def _fits(key: Key, algorithm: str) -> bool:
         JWSRegistry.algorithms[algorithm].check_key(key)
         return True
     return False
-
-
-async def check_redis(settings: Settings) -> list[Row]:
-    try:
-        url = settings.read_cache_url()
-    except SettingsError:
-        return [row_of("redis", skipped("the cache URL is invalid"))]
-    if url == "memory://":
-        return [row_of("redis", skipped("GATEWAY_CACHE_URL is memory://: no cache is shared"))]
-    client, parts = RedisClient(url), urlsplit(url)
-    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # no password
-    try:
-        rows = [await attempt("redis", _check_latency(client), diagnosis.redis_problem, address)]
-        for what, check in (
-            ("redis: entries", _check_entries),
-            ("redis: scripts", _check_scripts),
-            ("redis: memory", _check_memory),
-        ):
-            if rows[0].state is State.FAIL:
-                rows.append(row_of(what, skipped("Redis is not reached")))
-            else:
-                rows.append(await attempt(what, check(client, settings), diagnosis.redis_problem))
-    finally:
-        await client.close()
-    return rows
-
-
-async def _check_latency(client: RedisClient) -> Result:
-    with suppress(RedisTimeoutError):  # the first connection may be slow
-        await client.client.ping()
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        await client.client.ping()
-        seconds.append(time.perf_counter() - started)
-    return latency_result(statistics.median(seconds) * 1000)
-
-
-def latency_result(milliseconds: float) -> Result:
-    limit, remedy = diagnosis.REDIS_LIMIT_MS, "Use a Redis that is nearer."
-    detail = f"responds in {milliseconds:.1f} ms (limit: {limit} ms)"
-    if milliseconds >= limit:
-        return Problem(f"{detail}, so each lookup is a miss", remedy)
-    if milliseconds >= limit / 2:
-        return Problem(f"{detail}, so many lookups may be misses", remedy, State.WARN)
-    return detail
-
-
-async def _check_entries(client: RedisClient, _: Settings) -> Result:
-    key, encryption_key = token_hex(32), os.urandom(32)
-    entry = encrypt(encryption_key, key, time.time() + 10, b"check")
-    await client.client.set(PREFIX + key, entry, px=10_000)
-    found: object = await client.client.get(PREFIX + key)
-    # The gateway itself deletes nothing, and may lack the permission; the entry expires.
-    with suppress(ResponseError):
-        await client.client.delete(PREFIX + key)
-    if isinstance(found, bytes) and decrypt(encryption_key, key, found) is not None:
-        return "an encrypted entry was written, read and deleted"
-    remedy = "Check that the address leads to one Redis only."
-    return Problem("an entry that was just written is missing or changed", remedy)
-
-
-async def _check_scripts(client: RedisClient, settings: Settings) -> Result:
-    if not settings.caller_calls_per_second:
-        return skipped("GATEWAY_CALLER_CALLS_PER_SECOND=0 needs none")
-    limit = RateLimitItemPerSecond(1, WINDOW_SECONDS, namespace="caller")
-    if await shared_rate_limiter(client).hit(limit, token_hex(32)):
-        return "replicas can share the rate limits of callers (EVALSHA)"
-    return Problem("a rate limit rejects the first call", "Use an original Redis or Valkey.")
-
-
-async def _check_memory(client: RedisClient, _: Settings) -> Result:
-    try:
-        policy = (await client.client.info("memory")).get("maxmemory_policy")
-    except NoPermissionError:
-        return skipped("the user may not call INFO")
-    if policy is None:
-        return skipped("INFO does not report maxmemory-policy")
-    if policy == "noeviction":
-        cause = "the maxmemory-policy is noeviction: when the memory is full, writes fail"
-        return Problem(cause, "Set maxmemory, and maxmemory-policy to allkeys-lru.", State.WARN)
-    return f"the maxmemory-policy is {policy}"

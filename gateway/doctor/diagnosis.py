@@ -15,7 +15,7 @@ from redis import exceptions as redis
 from gateway import errors
 from gateway.auth.jwks import FETCH_ERRORS
 from gateway.outgoing import AUTHORITIES, ProxyRefusedError
-from gateway.upstream.cache.redis import CONNECT_SECONDS
+from gateway.upstream.cache.redis import CONNECT_SECONDS, error_code
 
 CHECK_SECONDS = 5.0
 """The timeout of each check."""
@@ -25,7 +25,7 @@ REDIS_LIMIT_MS = round(CONNECT_SECONDS * 1000)
 
 REDIS_PERMISSIONS = (
     "~audience-gateway:* +ping +select +get +set +del +evalsha +script +exists +incrby +pttl "
-    "+rename +info"
+    "+rename +info +cluster|slots"
 )
 """What the ACL of the gateway's user must allow, for serving and for this check."""
 
@@ -237,6 +237,14 @@ REDIS_PROBLEMS: Problems = {
     (redis.ReadOnlyError,): _READ_ONLY,
     (redis.OutOfMemoryError,): _FULL,
     (redis.BusyLoadingError,): Problem("it is loading its dataset", "Try again later."),
+    (redis.ClusterDownError,): Problem(
+        "its cluster is down, or has no node for some slots",
+        "Repair it, for example with `redis-cli --cluster fix`.",
+    ),
+    (redis.AskError,): Problem(  # MOVED is one of these
+        "it is a node of a cluster, and another node has the key",
+        "Allow its user +cluster|slots, and check that no resharding is under way.",
+    ),
     (redis.TimeoutError,): Problem(
         f"no connection within {REDIS_LIMIT_MS} ms, which is the gateway's limit",
         "Check firewalls and security groups, or use a Redis that is nearer.",
@@ -256,7 +264,7 @@ def redis_problem(error: Exception) -> Problem:
     if known := _find(REDIS_PROBLEMS, [error]):
         return known
     if isinstance(error, redis.ResponseError):
-        return _redis_refusal(str(error))
+        return _redis_refusal(error)
     if network := network_problem(error):
         return network
     if isinstance(error, redis.ConnectionError):
@@ -264,11 +272,11 @@ def redis_problem(error: Exception) -> Problem:
     return Problem("it does not speak the Redis protocol", "Check GATEWAY_CACHE_URL.")
 
 
-def _redis_refusal(text: str) -> Problem:
+def _redis_refusal(error: redis.ResponseError) -> Problem:
     for part, problem in REDIS_SCRIPT_PROBLEMS.items():
-        if part in text:
+        if part in str(error):
             return problem
-    word = text.partition(" ")[0]
-    kind = f" ({word})" if word.isalpha() and word.isupper() else ""
-    remedy = "Check its log, and the number of the database in GATEWAY_CACHE_URL."
-    return Problem(f"it refused a command{kind}", remedy)
+    remedy = (
+        "Check its log, and the number of the database in GATEWAY_CACHE_URL: a cluster has 0 only."
+    )
+    return Problem(f"it refused a command ({error_code(error)})", remedy)

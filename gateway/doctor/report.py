@@ -10,11 +10,12 @@ import click
 import orjson
 import structlog
 
-from gateway.doctor.checks import (
-    check_files,
-    check_services,
+from gateway.configuration import Configuration
+from gateway.doctor.checks import check_services
+from gateway.doctor.configuration import (
     environment_credentials,
     open_files,
+    read_parts,
     settings_rows,
     unsafe_choices,
 )
@@ -50,15 +51,15 @@ def _check(token: str | None) -> tuple[list[Row], int]:
         check_environment()
     except SettingsError as error:
         return settings_rows(error), SETTINGS_ARE_INVALID
-    issuers, files = check_files(settings)
+    parts, files = read_parts(Configuration(settings))
     caller, credentials = environment_credentials()
     rows = [
         row_of("settings", f"valid; {len(settings.model_fields_set)} are set"),
         *files,
-        *unsafe_choices(settings),
+        *unsafe_choices(settings, parts.get("cache_url", "")),
         open_files(),
         credentials,
-        *asyncio.run(check_services(settings, issuers, caller, token)),
+        *asyncio.run(check_services(settings, parts, caller, token)),
     ]
     if any(row.state is State.FAIL for row in files):
         return rows, SETTINGS_ARE_INVALID

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.doctor.checks import unsafe_choices
+from gateway.doctor.configuration import unsafe_choices
 from gateway.settings import Settings
 from tests.doctor.reports import check
 from tests.gateways import Sandbox
@@ -22,7 +22,8 @@ def _few_files() -> Iterator[None]:
 
 
 def warnings_of(**settings: Any) -> set[str]:
-    return {row.what for row in unsafe_choices(Settings(**settings))}
+    chosen = Settings(**settings)
+    return {row.what for row in unsafe_choices(chosen, chosen.read_cache_url())}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.doctor.checks import latency_result
 from gateway.doctor.diagnosis import REDIS_PERMISSIONS, row_of
+from gateway.doctor.redis import latency_result
 from tests.doctor.reports import Report, check
 from tests.gateways import Sandbox
 from tests.listeners import closing

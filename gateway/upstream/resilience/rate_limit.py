@@ -6,10 +6,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from limits import RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.storage.base import SlidingWindowCounterSupport, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import Redis
 
 from gateway.errors import ThrottledError
 from gateway.telemetry.metrics import REJECTIONS
@@ -47,7 +48,6 @@ class CallerRateLimiter:
         )
         self._local = SlidingWindowCounterRateLimiter(LruSlidingWindowStorage(MAX_CALLERS))
         self._redis = redis
-        self._shared = shared_rate_limiter(redis) if redis else None
 
     async def acquire(self, caller: bytes) -> None:
         """Count a call of the caller with this limit key.
@@ -59,8 +59,12 @@ class CallerRateLimiter:
         # Equal in all replicas, and a digest, which reveals no fingerprint to readers of the Redis.
         key = sha256(caller).hexdigest()
         free_at: float | None = None
-        if self._redis is not None and self._shared is not None:
-            free_at = await self._redis.execute(REDIS_SECONDS, self._hit, self._shared, key)
+        if self._redis is not None:
+            free_at = await self._redis.execute(
+                REDIS_SECONDS,
+                slot_key(self._limit, key),
+                lambda node: self._hit(node.adapter(shared_rate_limiter), key),
+            )
         if free_at is None:
             free_at = await self._hit(self._local, key)
         if free_at:
@@ -85,9 +89,14 @@ class CallerRateLimiter:
         )
 
 
-def shared_rate_limiter(redis: RedisClient) -> SlidingWindowCounterRateLimiter:
+def slot_key(limit: RateLimitItem, key: str) -> str:
+    """Return a key in the slot of the keys that `limits` uses for a window of this limit."""
+    return f"{{{limit.key_for(key)}}}"
+
+
+def shared_rate_limiter(client: Redis) -> SlidingWindowCounterRateLimiter:
     """Return a limiter that counts in the Redis that replicas share, by the scripts of `limits`."""
-    pool: Any = redis.client.connection_pool  # not among the types that `limits` declares
+    pool: Any = client.connection_pool  # not among the types that `limits` declares
     # No address: the connections are those of the client.
     storage = RedisStorage(
         "async+redis://", implementation="redispy", key_prefix=PREFIX, connection_pool=pool

@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 from gateway.auth.credentials import Caller
 from gateway.settings import Settings, SettingsError, read_settings
 from gateway.upstream.cache import redis as redis_module
+from gateway.upstream.cache.encryption import decrypt, encrypt
 from gateway.upstream.cache.redis import (
     CONNECT_SECONDS,
     CONNECTIONS,
@@ -31,9 +32,9 @@ from gateway.upstream.cache.redis import (
     SET_SECONDS,
     EncryptedRedisCache,
     RedisClient,
-    decrypt,
-    encrypt,
+    aiocache_backend,
 )
+from gateway.upstream.cache.redis_node import RedisNode
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from tests.clock import Clock
 from tests.redis_servers import (
@@ -149,6 +150,11 @@ async def open_cache(url: str, **options: Any) -> AsyncIterator[EncryptedRedisCa
         yield cache
     finally:
         await cache.close()
+
+
+def node_of(cache: EncryptedRedisCache) -> RedisNode:
+    """Return the node in the URL."""
+    return cache._redis.topology.seed
 
 
 @pytest.fixture
@@ -338,7 +344,7 @@ async def test_the_password_in_the_url_is_used_and_never_shown(
                     await put(cache, ADA, KEY, VALUE, 5)
                 found.append(await take(cache, ADA, KEY))
                 settings = Settings(cache_url=url)
-                shown += [cache, cache._redis.client, settings, str(settings)]
+                shown += [cache, node_of(cache).client, settings, str(settings)]
 
     assert found == [VALUE, None]
     assert [event["event"] for event in logs] == ["redis circuit opened"]
@@ -364,7 +370,7 @@ async def test_an_unreachable_redis_is_a_miss_and_opens_the_breaker() -> None:
         async with open_cache("redis://127.0.0.1:1/0") as cache:
             await asyncio.gather(*(put(cache, ADA, KEY, VALUE, 5) for _ in range(100)))
             found = await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(100)))
-            is_open = cache._redis.breaker.open
+            is_open = node_of(cache).breaker.open
 
     assert found == [None] * 100
     assert is_open
@@ -460,7 +466,7 @@ async def test_a_hanging_redis_gets_a_few_commands_and_then_one_per_reset_time()
 
 async def test_the_timeout_of_redis_py_itself_is_off(cache: EncryptedRedisCache) -> None:
     """With it, Python 3.11 can lose a cancellation, and the command runs for 5 s more."""
-    assert cache._redis.client.connection_pool.connection_kwargs["socket_timeout"] is None
+    assert node_of(cache).client.connection_pool.connection_kwargs["socket_timeout"] is None
 
 
 @pytest.mark.usefixtures("_real_time_limits")
@@ -470,7 +476,7 @@ async def test_commands_that_wait_for_a_connection_see_the_breaker_open(
     monkeypatch.setattr(redis_module, "CONNECTIONS", 5)
     fake = FakeRedis(None)
     async with serve_redis(fake) as url, open_cache(url) as cache:
-        cache._redis.breaker = CircuitBreaker(FAILURES, 3600)
+        node_of(cache).breaker = CircuitBreaker(FAILURES, 3600)
         found = await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(200)))
 
     assert found == [None] * 200
@@ -481,7 +487,7 @@ async def test_commands_wait_for_a_connection_of_an_exhausted_pool(
     cache: EncryptedRedisCache, empty_redis: RedisServer
 ) -> None:
     """The pool by itself raises, and three errors open the breaker."""
-    cache._redis.breaker = CircuitBreaker(1, 3600)
+    node_of(cache).breaker = CircuitBreaker(1, 3600)
     await put(cache, ADA, KEY, VALUE, 60)
     found = await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(4 * CONNECTIONS)))
 
@@ -493,7 +499,7 @@ async def test_commands_wait_for_a_connection_of_an_exhausted_pool(
 @pytest.mark.usefixtures("_real_time_limits")
 async def test_a_busy_event_loop_does_not_open_the_breaker(cache: EncryptedRedisCache) -> None:
     """The reply has arrived before the timeout, and is read after it."""
-    cache._redis.breaker = CircuitBreaker(1, 3600)
+    node_of(cache).breaker = CircuitBreaker(1, 3600)
     await put(cache, ADA, KEY, VALUE, 60)
 
     async def block() -> None:
@@ -517,7 +523,7 @@ async def test_after_a_pause_a_probe_closes_the_breaker(own_server: RedisServer)
         await put(cache, ADA, KEY, VALUE, 60)
         own_server.pause()
         missed = [await take(cache, ADA, KEY) for _ in range(FAILURES + 2)]
-        was_open = cache._redis.breaker.open
+        was_open = node_of(cache).breaker.open
         own_server.resume()
         while_open = await take(cache, ADA, KEY)
         clock.now += 10
@@ -542,8 +548,8 @@ async def test_a_restart_does_not_open_the_breaker(own_server: RedisServer) -> N
 @pytest.mark.parametrize(
     ("reconfigure", "kind"),
     [
-        (lambda redis: redis.config_set("maxmemory", 1), "command"),
-        (lambda redis: redis.replicaof("127.0.0.1", "1"), "You"),
+        (lambda redis: redis.config_set("maxmemory", 1), "OOM"),
+        (lambda redis: redis.replicaof("127.0.0.1", "1"), "READONLY"),
     ],
     ids=["full", "a replica"],
 )
@@ -559,7 +565,7 @@ async def test_a_redis_that_rejects_writes_is_still_read(
             for number in range(FAILURES + 2):
                 await put(cache, ADA, OTHER_KEY, VALUE, 60 + number)
         found = await take(cache, ADA, KEY)
-        is_open = cache._redis.breaker.open
+        is_open = node_of(cache).breaker.open
 
     assert (found, is_open) == (VALUE, False)
     assert logs == [
@@ -569,14 +575,14 @@ async def test_a_redis_that_rejects_writes_is_still_read(
 
 async def test_a_rejected_probe_closes_the_breaker(cache: EncryptedRedisCache, redis: Any) -> None:
     clock = Clock()
-    cache._redis.breaker = CircuitBreaker(1, 10, clock=clock)
-    cache._redis.breaker.record_failure()
+    node_of(cache).breaker = CircuitBreaker(1, 10, clock=clock)
+    node_of(cache).breaker.record_failure()
     redis.rpush(PREFIX + KEY, "x")
     clock.now += 10
 
     assert await take(cache, ADA, KEY) is None
-    assert cache._redis.breaker.allows()
-    assert cache._redis.breaker.allows()
+    assert node_of(cache).breaker.allows()
+    assert node_of(cache).breaker.allows()
 
 
 @pytest.mark.usefixtures("_real_time_limits")
@@ -590,7 +596,7 @@ async def test_closing_while_redis_hangs_is_no_error(
     await take(cache, ADA, KEY)
     own_server.pause()
     writing = asyncio.create_task(put(cache, ADA, KEY, "x" * 32 * MIB, 60))
-    pool: Any = cache._redis.client.connection_pool
+    pool: Any = node_of(cache).client.connection_pool
     await until(lambda: any(map(_unsent, pool._in_use_connections)))
     (transport,) = (each._writer.transport for each in pool._in_use_connections)
     await cache.close()
@@ -688,8 +694,12 @@ async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: Re
             await asyncio.gather(*(get(cache, each, rng.choice(limits)) for each in chosen))
         # A connection that is one reply behind would give misses from now on.
         for caller, key in entries * 2:
-            assert decrypt(caller.encryption_key, key, await cache._backend.get(PREFIX + key))
-        pool = cache._redis.client.connection_pool
+            assert decrypt(
+                caller.encryption_key,
+                key,
+                await aiocache_backend(node_of(cache).client).get(PREFIX + key),
+            )
+        pool = node_of(cache).client.connection_pool
         assert not pool._in_use_connections
 
     assert outcomes["miss"] == 0

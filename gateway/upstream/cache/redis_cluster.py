@@ -1,0 +1,180 @@
+"""The nodes of a Redis: one server, or those of a cluster, which is found out from its replies.
+
+A client library for clusters exists (redis.asyncio.cluster), but reads the nodes again within a
+command after each failed connection, and closes all connections if that command is cancelled: one
+dead node would cost the time limit and the connections of all others.
+
+Source: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, NamedTuple
+
+from redis.crc import key_slot
+from redis.exceptions import MovedError
+
+from gateway.upstream.cache.redis_node import Address, RedisNode, url_at
+
+SLOTS = 16384
+
+REFRESH_SECONDS = 1.0
+"""At least between two readings of the slots."""
+
+READ_SECONDS = 1.0
+"""Time limit of one node's reply with the slots."""
+
+MAX_NODES = 1000
+"""What Redis itself recommends at most."""
+
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+
+
+class SlotRange(NamedTuple):
+    """Slots from `first` to `last`, and the primary that holds them."""
+
+    first: int
+    last: int
+    address: Address
+
+
+async def read_slots(node: RedisNode) -> list[SlotRange]:
+    """Ask a node of a cluster which primary holds which slots.
+
+    Raises redis.exceptions.ResponseError if it belongs to no cluster, and ValueError among others
+    if the reply has another form.
+    """
+    client: Any = node.client  # redis-py types this method for some clients only
+    # In two words, because redis-py drops host names from the reply to "CLUSTER SLOTS".
+    reply: Any = await client.execute_command("CLUSTER", "SLOTS")
+    ranges = [
+        SlotRange(int(first), int(last), _address(primary, node))
+        for first, last, primary, *_ in reply
+    ]
+    if any(not 0 <= each.first <= each.last < SLOTS for each in ranges) or len(ranges) > SLOTS:
+        raise ValueError("no slots of a cluster")
+    return ranges
+
+
+def _address(primary: Sequence[Any], node: RedisNode) -> Address:
+    """Return the address in a reply of `node`: preferred endpoint, port, id, other endpoints."""
+    endpoint, port, *more = primary
+    host = (endpoint or b"").decode()
+    if node.url.startswith("rediss://") and len(more) > 1:
+        # Certificates are for host names; the preferred endpoint may be an address.
+        others = [each.decode() for each in more[1]]
+        host = dict(zip(others[::2], others[1::2], strict=False)).get("hostname") or host
+    return _host(host, node), int(port)
+
+
+def _host(host: str, node: RedisNode) -> str:
+    """Return a host in a reply of `node`, which leaves out its own if that is not configured."""
+    return node.address[0] if host in {"", "?"} else host
+
+
+class RedisTopology:
+    """The node in a URL and, once a reply shows that it belongs to a cluster, all primaries."""
+
+    def __init__(self, seed: RedisNode, make_node: Callable[[str], RedisNode]) -> None:
+        """`make_node` makes a node from its URL."""
+        self.seed = seed
+        self._make_node = make_node
+        self.nodes = {self.seed.address: self.seed}
+        self._by_slot: dict[int, RedisNode] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshed_at = 0.0
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._is_retired = False
+
+    def node_of(self, key: str) -> RedisNode:
+        if not self._by_slot:
+            return self.seed
+        return self._by_slot.get(key_slot(key.encode()), self.seed)
+
+    async def follow(
+        self, node: RedisNode, key: str, moved: MovedError, seconds: float
+    ) -> RedisNode | None:
+        """Return the node to ask after `node` said that it does not hold the key; None if retired.
+
+        The nodes of the cluster are read first, for at most `seconds`.
+        """
+        if not self._is_retired:
+            await asyncio.wait({self.refresh()}, timeout=seconds)
+        if self._is_retired:
+            return None
+        slot = key_slot(key.encode())
+        known = self._by_slot.get(slot)
+        if known is not None and known is not node:
+            return known
+        # The slots were read before it moved, or cannot be read.
+        found = self._node_at((_host(moved.host, node), moved.port))
+        self._by_slot[slot] = found
+        return found
+
+    def refresh_if_cluster(self) -> None:
+        """Look for the node that took over the slots of one that fails."""
+        if self._by_slot and not self._is_retired:
+            self.refresh()
+
+    def refresh(self) -> "asyncio.Task[None]":
+        """Read the slots in the background, unless that is under way or was just done."""
+        now = time.monotonic()
+        task = self._refreshing
+        if task is None or (task.done() and now - self._refreshed_at >= REFRESH_SECONDS):
+            self._refreshed_at = now
+            task = self._refreshing = _start(self._refresh())
+        return task
+
+    async def retire(self) -> None:
+        """Find no other nodes, and close these once their commands have ended."""
+        self._is_retired = True
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await asyncio.gather(*self._retiring, *(node.retire() for node in self.nodes.values()))
+
+    async def close(self) -> None:
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        for task in self._retiring:
+            task.cancel()
+        closing = [node.close() for node in self.nodes.values()]
+        await asyncio.gather(*self._retiring, *closing, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        for node in sorted(self.nodes.values(), key=lambda each: each.breaker.tripped):
+            with suppress(Exception):  # another node may know
+                async with asyncio.timeout(READ_SECONDS):
+                    ranges = await read_slots(node)
+                self.adopt(ranges)
+                return
+
+    def adopt(self, ranges: Sequence[SlotRange]) -> None:
+        """Use these nodes, and close those that are no longer primaries."""
+        previous, self.nodes = self.nodes, {self.seed.address: self.seed}
+        self._by_slot = {}
+        for first, last, address in ranges:
+            if address in previous:
+                self.nodes[address] = previous[address]
+            self._by_slot.update(dict.fromkeys(range(first, last + 1), self._node_at(address)))
+        for address in previous.keys() - self.nodes.keys():
+            task = _start(previous[address].retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    def _node_at(self, address: Address) -> RedisNode:
+        """Return the node with this address; the one in the URL if it is none."""
+        host, port = address
+        is_valid = _HOST.fullmatch(host) and 0 < port < 2**16 and len(self.nodes) < MAX_NODES
+        if address not in self.nodes and is_valid:
+            self.nodes[address] = self._make_node(url_at(self.seed.url, address))
+        return self.nodes.get(address, self.seed)
+
+
+def _start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """Run in the background, in a context of its own: no caller pays for what serves all."""
+    return asyncio.create_task(coroutine, context=Context())

@@ -1,0 +1,161 @@
+"""One Redis server, with a short time limit per command and a circuit breaker."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
+
+A = TypeVar("A")
+
+log = structlog.get_logger()
+
+Address = tuple[str, int]
+"""Host and port."""
+
+DEFAULT_PORT = 6379
+
+GRACE_ITERATIONS = 5
+"""Iterations of the event loop within which a reply that has arrived is read."""
+
+SPARE_CONNECTIONS = 1
+"""For what is not a command of a caller: finding the nodes of a cluster."""
+
+
+class RedisNode:
+    """A Redis server that is slow or down gives no result, never an error."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        breaker: CircuitBreaker,
+        connections: int,
+        connect_seconds: float,
+        on_breaker_change: Callable[[], None],
+    ) -> None:
+        self.url = url
+        self.address = address_of(url)
+        self.breaker = breaker
+        self.client = Redis.from_url(
+            url,
+            max_connections=connections + SPARE_CONNECTIONS,
+            socket_connect_timeout=connect_seconds,
+            # `run` limits the time. With a timeout of its own, redis-py sends by asyncio.wait_for,
+            # which up to Python 3.11 loses a cancellation that arrives as it completes: the
+            # command would run on.
+            socket_timeout=None,
+            retry=Retry(NoBackoff(), 0),  # the breaker decides when to try again
+            # RESP3 lets a server redirect us, and leaves used connections unchecked.
+            protocol=2,
+        )
+        # An exhausted pool raises; callers should wait for a connection instead.
+        self._connections = asyncio.Semaphore(connections)
+        self._connection_count = connections
+        self._on_breaker_change = on_breaker_change
+        self._adapters: dict[Callable[[Redis], Any], Any] = {}
+
+    def adapter(self, make: Callable[[Redis], A]) -> A:
+        """Return what `make` makes of the client, the same each time."""
+        if make not in self._adapters:
+            self._adapters[make] = make(self.client)
+        adapter: A = self._adapters[make]
+        return adapter
+
+    async def run(self, command: Callable[["RedisNode"], Awaitable[Any]], seconds: float) -> Any:
+        """Run a command and return its result; None if it fails or takes over `seconds`.
+
+        Raises redis.exceptions.ResponseError if the server rejects the command.
+        """
+        started = False
+        try:
+            async with _time_limit(seconds), self._connections:
+                # After the wait for a connection, during which the breaker may have opened.
+                if not self.breaker.allows():
+                    return None
+                started = True
+                result = await command(self)
+        except ResponseError:
+            self._record_success()
+            raise
+        except Exception as error:  # noqa: BLE001  the parser raises anything if the server is no Redis
+            if started and self.breaker.record_failure():
+                log.warning("redis circuit opened", node=self.name, cause=type(error).__qualname__)
+                self._on_breaker_change()
+            return None
+        self._record_success()
+        return result
+
+    @property
+    def name(self) -> str:
+        return name_of(self.address)
+
+    async def retire(self) -> None:
+        """Close once the commands that run or wait have ended."""
+        self._on_breaker_change()  # it no longer counts
+        try:
+            for _ in range(self._connection_count):
+                await self._connections.acquire()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        # A connection whose last bytes the server does not accept is dropped with an error.
+        with contextlib.suppress(RedisError, OSError):
+            await self.client.aclose()
+
+    def _record_success(self) -> None:
+        if self.breaker.record_success():
+            log.info("redis circuit closed", node=self.name)
+            self._on_breaker_change()
+
+
+def address_of(url: str) -> Address:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or DEFAULT_PORT
+
+
+def name_of(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def url_at(url: str, address: Address) -> str:
+    """Return the URL with another address, but the same scheme, credentials and database."""
+    parts = urlsplit(url)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{credentials}{at}{name_of(address)}").geturl()
+
+
+@contextlib.asynccontextmanager
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
+    """Limit the time as asyncio.timeout does, without failures due to a busy event loop.
+
+    A loop that runs late finds the reply and the timeout in the same iteration. So the timeout
+    waits for a few more iterations, in which a reply that has arrived is read.
+    """
+    loop = asyncio.get_running_loop()
+    limit = asyncio.timeout(None)
+    timer: asyncio.Handle
+
+    def expire(iterations: int) -> None:
+        nonlocal timer
+        if iterations:
+            timer = loop.call_soon(expire, iterations - 1)
+        else:
+            limit.reschedule(loop.time())
+
+    timer = loop.call_later(seconds, expire, GRACE_ITERATIONS)
+    try:
+        async with limit:
+            yield
+    finally:
+        timer.cancel()
