@@ -16,7 +16,14 @@ from gateway.sandbox import CALLERS, create_sandbox
 from gateway.upstream.cache.redis import PREFIX
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
 from tests.processes import gateway_process, until
-from tests.redis_servers import PASSWORD, PASSWORD_IN_URLS, RedisServer, is_cache_key, running_redis
+from tests.redis_servers import (
+    PASSWORD,
+    PASSWORD_IN_URLS,
+    RedisServer,
+    is_cache_key,
+    running_cluster,
+    running_redis,
+)
 from tests.serving import serve
 
 RATE_LIMIT_KEY = re.compile(
@@ -152,6 +159,33 @@ def test_entries_expire_in_redis_with_the_setting(
 
     assert len(ttls) == 4
     assert all(0 < ttl <= 7000 for ttl in ttls)
+
+
+LISTS = (
+    "audienceGenerationJobs", "audienceExportJobs", "configuredAudienceModels", "audienceModels",
+    "trainingDatasets",
+)  # fmt: skip
+
+
+def test_all_lists_are_cached_in_a_cluster(sandbox: Sandbox) -> None:
+    """The URL is that of one node; the keys of a caller are on both."""
+    with (
+        running_cluster() as cluster,
+        gateway_over(sandbox, cache_url=cluster.nodes[0].url, cache_seconds=600) as gateway,
+    ):
+
+        def ask_for_all() -> int:
+            """Ask for pages of all lists; return how many calls that took."""
+            sandbox.reset()
+            for name in LISTS:
+                gateway.ask(f"{{ {name} {{ nodes {{ name }} }} }}")
+            return len(sandbox.calls)
+
+        # On a busy machine the Redis may miss its time limit, but not for ever.
+        until(lambda: ask_for_all() == 0)
+        entries = [len(node.call("KEYS", CACHE_KEYS)) for node in cluster.nodes]
+
+    assert sum(entries) == len(LISTS)
 
 
 @pytest.mark.parametrize("fault", ["denied", "throttle", "html", "null-row"])

@@ -91,8 +91,8 @@ async def _check_primary(
     client: RedisClient, address: Address, slots: Sequence[range], *, uses_scripts: bool
 ) -> list[Row]:
     what = f"redis {name_of(address)}"
-    node = client.topology.nodes.get(address)
-    if node is None:
+    node = client.topology.node_at(address)
+    if node.address != address:
         remedy = "Check cluster-announce-ip, cluster-announce-hostname and their ports."
         return [row_of(what, Problem("the cluster announces an invalid address", remedy))]
     checks = NodeChecks(what, node, slots, uses_scripts=uses_scripts)

@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 
+from gateway.doctor import diagnosis
 from gateway.doctor.diagnosis import REDIS_PERMISSIONS, row_of
 from gateway.doctor.redis import latency_result
 from tests.doctor.reports import Report, check
 from tests.gateways import Sandbox
 from tests.listeners import closing
-from tests.redis_servers import PASSWORD_IN_URLS, RedisServer, running_redis
+from tests.redis_servers import (
+    PASSWORD,
+    PASSWORD_IN_URLS,
+    RedisCluster,
+    RedisServer,
+    running_cluster,
+    running_redis,
+)
 
 ENTRIES, SCRIPTS, MEMORY = "redis: entries", "redis: scripts", "redis: memory"
 
@@ -163,3 +171,108 @@ def test_scripts_are_not_needed_without_rate_limits(redis: RedisServer, sandbox:
 )
 def test_latency_is_compared_with_the_limit_of_the_gateway(milliseconds: float, state: str) -> None:
     assert row_of("redis", latency_result(milliseconds)).state == state
+
+
+@pytest.fixture(scope="module")
+def shared_cluster() -> Iterator[RedisCluster]:
+    with running_cluster(password=PASSWORD) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: RedisCluster) -> Iterator[RedisCluster]:
+    """Return the shared cluster, which a test may pause or configure."""
+    yield shared_cluster
+    for node in shared_cluster.nodes:
+        node.resume()
+        node.call("CONFIG SET", "maxmemory", 0)
+
+
+def rows_of(node: RedisServer) -> list[str]:
+    name = f"redis 127.0.0.1:{node.port}"
+    return [name, f"{name}: entries", f"{name}: scripts", f"{name}: memory"]
+
+
+def test_each_primary_of_a_cluster_is_checked(cluster: RedisCluster, sandbox: Sandbox) -> None:
+    """No entry is left on any."""
+    report = check_redis(cluster.nodes[0].url, sandbox)
+
+    assert report.failed == set()
+    assert report.state("redis") == report.state("redis: cluster") == "ok"
+    for node in cluster.nodes:
+        assert f"127.0.0.1:{node.port}" in report.text("redis: cluster")
+        *works, memory = (report.state(row) for row in rows_of(node))
+        assert (works, memory) == (["ok"] * 3, "warn")
+        assert not [key for key in node.call("KEYS", "*") if b":share:" not in key]
+    assert PASSWORD_IN_URLS not in report.printed
+
+
+def test_a_single_server_has_no_row_for_a_cluster(redis: RedisServer, sandbox: Sandbox) -> None:
+    assert "redis: cluster" not in check_redis(redis.url, sandbox).rows
+
+
+def test_a_primary_that_does_not_respond_fails_alone(
+    cluster: RedisCluster, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "CHECK_SECONDS", 2.0)
+    first, second = cluster.nodes
+    second.pause()
+    report = check_redis(first.url, sandbox)
+
+    (failed,) = report.failed
+    assert failed == rows_of(second)[0]
+    report.assert_failed(failed, "does not respond", "announces")
+    assert [report.state(row) for row in rows_of(first)][:3] == ["ok"] * 3
+
+
+def test_a_primary_that_rejects_commands_is_named(cluster: RedisCluster, sandbox: Sandbox) -> None:
+    first, second = cluster.nodes
+    second.call("CONFIG SET", "maxmemory", 1)
+    report = check_redis(first.url, sandbox)
+
+    assert report.failed == {*rows_of(second)[1:3]}
+    report.assert_failed(rows_of(second)[1], "full", "allkeys-lru")
+
+
+@pytest.mark.parametrize(("more", "state"), [("", "ok"), ("-cluster", "skipped")])
+def test_the_permissions_for_a_cluster_are_listed(
+    cluster: RedisCluster, sandbox: Sandbox, more: str, state: str
+) -> None:
+    """Without the one that reads the slots, keys of other nodes cannot be checked."""
+    for node in cluster.nodes:
+        node.call(
+            "ACL SETUSER",
+            "user",
+            "reset",
+            "on",
+            ">secret",
+            *REDIS_PERMISSIONS.split(),
+            *more.split(),
+        )
+    url = f"redis://user:secret@127.0.0.1:{cluster.nodes[0].port}"
+    report = check_redis(url, sandbox)
+
+    assert report.state("redis: cluster") == state
+    if not more:
+        assert report.failed == set()
+
+
+@pytest.fixture
+def node_without_slots() -> Iterator[RedisServer]:
+    with running_redis("--cluster-enabled", "yes") as server:
+        yield server
+
+
+def test_slots_that_no_node_holds_fail(node_without_slots: RedisServer, sandbox: Sandbox) -> None:
+    report = check_redis(node_without_slots.url, sandbox)
+
+    report.assert_failed("redis: cluster", "16384 of 16384 slots", "redis-cli --cluster fix")
+    report.assert_failed(ENTRIES, "cluster is down", "redis-cli --cluster fix")
+
+
+def test_a_database_of_a_cluster_other_than_0_fails(
+    cluster: RedisCluster, sandbox: Sandbox
+) -> None:
+    report = check_redis(cluster.nodes[0].url.removesuffix("0") + "1", sandbox)
+
+    report.assert_failed("redis", "number of the database", "0 only")

@@ -16,14 +16,14 @@ import structlog
 from aiocache.backends.redis import RedisCache
 from aiocache.serializers import NullSerializer
 from redis.asyncio import Redis
-from redis.exceptions import MovedError, ResponseError
+from redis.exceptions import AskError, ResponseError
 
 from gateway.auth.credentials import Caller
 from gateway.telemetry.metrics import CIRCUIT_BREAKER_OPEN
 from gateway.upstream.cache.encryption import decrypt, encrypt
 from gateway.upstream.cache.memory import Stored, Version
 from gateway.upstream.cache.redis_cluster import RedisTopology
-from gateway.upstream.cache.redis_node import RedisNode
+from gateway.upstream.cache.redis_node import NodeOptions, RedisNode
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from gateway.upstream.values import UpstreamRequest
 
@@ -83,9 +83,9 @@ class RedisClient:
                 break
             try:
                 result = await node.run(command, left)
-            except MovedError as moved:
+            except AskError as redirection:  # or a MovedError
                 left = max(deadline - time.monotonic(), 0)
-                node = await topology.follow(node, key, moved, left)
+                node = await topology.follow(node, key, redirection, left)
             except ResponseError as error:
                 # Redis works but rejects this command: a key of another type, no memory, a replica.
                 self._log_rejection(error)
@@ -114,13 +114,8 @@ class RedisClient:
         await asyncio.gather(self.topology.close(), *self._retiring)
 
     def _make_node(self, url: str, breaker: CircuitBreaker | None = None) -> RedisNode:
-        return RedisNode(
-            url,
-            breaker=breaker or CircuitBreaker(FAILURES, RESET_SECONDS),
-            connections=CONNECTIONS,
-            connect_seconds=CONNECT_SECONDS,
-            on_breaker_change=self._show_breakers,
-        )
+        options = NodeOptions(CONNECTIONS, CONNECT_SECONDS, self._show_breakers)
+        return RedisNode(url, breaker or CircuitBreaker(FAILURES, RESET_SECONDS), options)
 
     def _show_breakers(self) -> None:
         is_open = any(node.breaker.tripped for node in self.topology.nodes.values())

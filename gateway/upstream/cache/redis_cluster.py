@@ -8,6 +8,7 @@ Source: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spe
 """
 
 import asyncio
+import random
 import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,7 +17,7 @@ from contextvars import Context
 from typing import Any, NamedTuple
 
 from redis.crc import key_slot
-from redis.exceptions import MovedError
+from redis.exceptions import AskError, MovedError
 
 from gateway.upstream.cache.redis_node import Address, RedisNode, url_at
 
@@ -50,14 +51,14 @@ async def read_slots(node: RedisNode) -> list[SlotRange]:
     if the reply has another form.
     """
     client: Any = node.client  # redis-py types this method for some clients only
-    # In two words, because redis-py drops host names from the reply to "CLUSTER SLOTS".
-    reply: Any = await client.execute_command("CLUSTER", "SLOTS")
+    reply: Any = await client.execute_command("CLUSTER SLOTS")
     ranges = [
         SlotRange(int(first), int(last), _address(primary, node))
         for first, last, primary, *_ in reply
     ]
-    if any(not 0 <= each.first <= each.last < SLOTS for each in ranges) or len(ranges) > SLOTS:
-        raise ValueError("no slots of a cluster")
+    are_valid = all(0 <= each.first <= each.last < SLOTS for each in ranges)
+    if not are_valid or sum(each.last - each.first + 1 for each in ranges) > SLOTS:
+        raise ValueError("the slots are out of range, or overlap")
     return ranges
 
 
@@ -85,7 +86,7 @@ class RedisTopology:
         self.seed = seed
         self._make_node = make_node
         self.nodes = {self.seed.address: self.seed}
-        self._by_slot: dict[int, RedisNode] = {}
+        self._by_slot: dict[int, Address] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed_at = 0.0
         self._retiring: set[asyncio.Task[None]] = set()
@@ -94,27 +95,30 @@ class RedisTopology:
     def node_of(self, key: str) -> RedisNode:
         if not self._by_slot:
             return self.seed
-        return self._by_slot.get(key_slot(key.encode()), self.seed)
+        address = self._by_slot.get(key_slot(key.encode()))
+        return self.seed if address is None else self.node_at(address)
 
     async def follow(
-        self, node: RedisNode, key: str, moved: MovedError, seconds: float
+        self, node: RedisNode, key: str, redirection: AskError, seconds: float
     ) -> RedisNode | None:
-        """Return the node to ask after `node` said that it does not hold the key; None if retired.
+        """Return the node that `node` referred to for a key; None if this topology is retired.
 
-        The nodes of the cluster are read first, for at most `seconds`.
+        If the key's slot has moved for good, the nodes of the cluster are read first, for at most
+        `seconds`.
         """
-        if not self._is_retired:
+        slot = key_slot(key.encode())
+        has_moved = isinstance(redirection, MovedError)
+        if has_moved and self._by_slot.get(slot) in {None, node.address} and not self._is_retired:
             await asyncio.wait({self.refresh()}, timeout=seconds)
         if self._is_retired:
             return None
-        slot = key_slot(key.encode())
-        known = self._by_slot.get(slot)
-        if known is not None and known is not node:
-            return known
-        # The slots were read before it moved, or cannot be read.
-        found = self._node_at((_host(moved.host, node), moved.port))
-        self._by_slot[slot] = found
-        return found
+        address = _host(redirection.host, node), redirection.port
+        if not has_moved:
+            return self.node_at(address).asking
+        if self._by_slot.get(slot) in {None, node.address}:
+            # The slots were read before it moved, or cannot be read.
+            self._by_slot[slot] = address
+        return self.node_at(self._by_slot[slot])
 
     def refresh_if_cluster(self) -> None:
         """Look for the node that took over the slots of one that fails."""
@@ -146,7 +150,9 @@ class RedisTopology:
         await asyncio.gather(*self._retiring, *closing, return_exceptions=True)
 
     async def _refresh(self) -> None:
-        for node in sorted(self.nodes.values(), key=lambda each: each.breaker.tripped):
+        # Those that work first; of them any, because one that was cut off may have an old view.
+        nodes = random.sample([*self.nodes.values()], len(self.nodes))
+        for node in sorted(nodes, key=lambda each: each.breaker.tripped):
             with suppress(Exception):  # another node may know
                 async with asyncio.timeout(READ_SECONDS):
                     ranges = await read_slots(node)
@@ -155,24 +161,23 @@ class RedisTopology:
 
     def adopt(self, ranges: Sequence[SlotRange]) -> None:
         """Use these nodes, and close those that are no longer primaries."""
-        previous, self.nodes = self.nodes, {self.seed.address: self.seed}
         self._by_slot = {}
         for first, last, address in ranges:
-            if address in previous:
-                self.nodes[address] = previous[address]
-            self._by_slot.update(dict.fromkeys(range(first, last + 1), self._node_at(address)))
-        for address in previous.keys() - self.nodes.keys():
-            task = _start(previous[address].retire())
+            self._by_slot.update(dict.fromkeys(range(first, last + 1), address))
+        for address in self.nodes.keys() - {self.seed.address, *(each.address for each in ranges)}:
+            task = _start(self.nodes.pop(address).retire())
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
-    def _node_at(self, address: Address) -> RedisNode:
+    def node_at(self, address: Address) -> RedisNode:
         """Return the node with this address; the one in the URL if it is none."""
-        host, port = address
-        is_valid = _HOST.fullmatch(host) and 0 < port < 2**16 and len(self.nodes) < MAX_NODES
-        if address not in self.nodes and is_valid:
+        if address not in self.nodes:
+            host, port = address
+            is_valid = _HOST.fullmatch(host) and 0 < port < 2**16
+            if not is_valid or len(self.nodes) >= MAX_NODES:
+                return self.seed
             self.nodes[address] = self._make_node(url_at(self.seed.url, address))
-        return self.nodes.get(address, self.seed)
+        return self.nodes[address]
 
 
 def _start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

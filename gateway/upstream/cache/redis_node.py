@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -30,38 +32,64 @@ SPARE_CONNECTIONS = 1
 """For what is not a command of a caller: finding the nodes of a cluster."""
 
 
+class _Asking(AbstractConnection):
+    """Precedes each command on keys by ASKING, as their slot is being moved to this node."""
+
+    async def send_command(self, *words: Any, **options: Any) -> None:
+        if words[0] in {"GET", "PSETEX", "EVALSHA"}:
+            await super().send_command("ASKING", **options)
+            await self.read_response()
+        await super().send_command(*words, **options)
+
+
+class _AskingConnection(_Asking, Connection):
+    pass
+
+
+class _AskingTlsConnection(_Asking, SSLConnection):
+    pass
+
+
+CONNECTION_CLASSES: Mapping[tuple[str, bool], type[AbstractConnection]] = {
+    ("redis", False): Connection,
+    ("redis", True): _AskingConnection,
+    ("rediss", False): SSLConnection,
+    ("rediss", True): _AskingTlsConnection,
+}
+"""By the scheme of the URL, and whether ASKING precedes commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What all nodes have in common."""
+
+    connections: int
+    connect_seconds: float
+    on_breaker_change: Callable[[], None]
+
+
 class RedisNode:
     """A Redis server that is slow or down gives no result, never an error."""
 
     def __init__(
-        self,
-        url: str,
-        *,
-        breaker: CircuitBreaker,
-        connections: int,
-        connect_seconds: float,
-        on_breaker_change: Callable[[], None],
+        self, url: str, breaker: CircuitBreaker, options: NodeOptions, *, asking: bool = False
     ) -> None:
         self.url = url
         self.address = address_of(url)
         self.breaker = breaker
-        self.client = Redis.from_url(
-            url,
-            max_connections=connections + SPARE_CONNECTIONS,
-            socket_connect_timeout=connect_seconds,
-            # `run` limits the time. With a timeout of its own, redis-py sends by asyncio.wait_for,
-            # which up to Python 3.11 loses a cancellation that arrives as it completes: the
-            # command would run on.
-            socket_timeout=None,
-            retry=Retry(NoBackoff(), 0),  # the breaker decides when to try again
-            # RESP3 lets a server redirect us, and leaves used connections unchecked.
-            protocol=2,
-        )
+        self._options = options
+        self.client = Redis.from_pool(_connection_pool(url, options, asking=asking))
         # An exhausted pool raises; callers should wait for a connection instead.
-        self._connections = asyncio.Semaphore(connections)
-        self._connection_count = connections
-        self._on_breaker_change = on_breaker_change
+        self._connections = asyncio.Semaphore(options.connections)
         self._adapters: dict[Callable[[Redis], Any], Any] = {}
+        self._asking: RedisNode | None = None
+
+    @property
+    def asking(self) -> "RedisNode":
+        """The same server, for keys whose slot is being moved to it."""
+        if self._asking is None:
+            self._asking = RedisNode(self.url, self.breaker, self._options, asking=True)
+        return self._asking
 
     def adapter(self, make: Callable[[Redis], A]) -> A:
         """Return what `make` makes of the client, the same each time."""
@@ -89,7 +117,7 @@ class RedisNode:
         except Exception as error:  # noqa: BLE001  the parser raises anything if the server is no Redis
             if started and self.breaker.record_failure():
                 log.warning("redis circuit opened", node=self.name, cause=type(error).__qualname__)
-                self._on_breaker_change()
+                self._options.on_breaker_change()
             return None
         self._record_success()
         return result
@@ -100,14 +128,16 @@ class RedisNode:
 
     async def retire(self) -> None:
         """Close once the commands that run or wait have ended."""
-        self._on_breaker_change()  # it no longer counts
+        self._options.on_breaker_change()  # it no longer counts
         try:
-            for _ in range(self._connection_count):
+            for _ in range(self._options.connections):
                 await self._connections.acquire()
         finally:
             await self.close()
 
     async def close(self) -> None:
+        if self._asking is not None:
+            await self._asking.close()
         # A connection whose last bytes the server does not accept is dropped with an error.
         with contextlib.suppress(RedisError, OSError):
             await self.client.aclose()
@@ -115,7 +145,24 @@ class RedisNode:
     def _record_success(self) -> None:
         if self.breaker.record_success():
             log.info("redis circuit closed", node=self.name)
-            self._on_breaker_change()
+            self._options.on_breaker_change()
+
+
+def _connection_pool(url: str, options: NodeOptions, *, asking: bool) -> ConnectionPool:
+    arguments: dict[str, Any] = {
+        **parse_url(url),
+        "connection_class": CONNECTION_CLASSES[urlsplit(url).scheme, asking],
+        "max_connections": options.connections + SPARE_CONNECTIONS,
+        "socket_connect_timeout": options.connect_seconds,
+        # `run` limits the time. With a timeout of its own, redis-py sends by asyncio.wait_for,
+        # which up to Python 3.11 loses a cancellation that arrives as it completes: the command
+        # would run on.
+        "socket_timeout": None,
+        "retry": Retry(NoBackoff(), 0),  # the breaker decides when to try again
+        # RESP3 lets a server redirect us, and leaves used connections unchecked.
+        "protocol": 2,
+    }
+    return ConnectionPool(**arguments)
 
 
 def address_of(url: str) -> Address:
