@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -35,7 +36,18 @@ class Text:
         return {**handler(schema), "pattern": self.pattern, "accepted": self.accepted}
 
 
-CACHE_URL = Text(
+class Url(Text):
+    """The accepted form of a URL, which urllib can read."""
+
+    def validate(self, value: str) -> str:
+        try:
+            urlsplit(super().validate(value))
+        except ValueError:  # such as brackets around what is no address
+            raise ValueError(self.accepted) from None
+        return value
+
+
+CACHE_URL = Url(
     rf"memory://|rediss?://(?:[^\s/?#@]*@)?(?:{_IPV6}|[^\s/?#@:]+)(?::0*{_PORT})?(?:/[0-9]{{0,5}})?",
     "`memory://`, or `redis://host:port/db` or `rediss://host:port/db`, optionally with "
     "percent-encoded `user:password@` before the host",
@@ -69,7 +81,7 @@ Region = Annotated[
 ]
 RegionalUrl = Annotated[
     str,
-    Text(
+    Url(
         rf"https?://(?:{_IPV6}|(?:\{{region\}}|[^/?#@:\s{{}}])+)(?::0*{_PORT})?/?",
         "URL without a path, such as `https://host` or `http://host:port`; `{region}` in it stands "
         "for the region",
@@ -86,7 +98,7 @@ PathPrefix = Annotated[
 ]
 Origin = Annotated[
     str,
-    Text(
+    Url(
         rf"https?://(?:{_IPV6}|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::{_PORT})?",
         "origin as browsers send it, such as `https://app.example.com` or `http://localhost:3000`: "
         "lower case, no wildcard, no default port, no path or trailing slash",

@@ -55,6 +55,7 @@ BAD_TEXTS: dict[str, list[str]] = {
         "https://{zone}.example.com",
         "https://{region.example.com",
         "https://host/{region}",
+        "https://[0]",
     ],
     "cache_url": [
         "memory",
@@ -70,6 +71,8 @@ BAD_TEXTS: dict[str, list[str]] = {
         "redis://host?socket_timeout=5",
         "redis://:pa#ss@host",
         "redis://:pa?ss@host",
+        "redis://:pa[ss@host",
+        "redis://[0]",
     ],
     "cors_origins": [
         ",",

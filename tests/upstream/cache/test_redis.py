@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import assume, given
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.auth.credentials import Caller
+from gateway.setting_types import CACHE_URL
 from gateway.settings import Settings, SettingsError, read_settings
 from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache.encryption import decrypt, encrypt
@@ -34,7 +35,7 @@ from gateway.upstream.cache.redis import (
     RedisClient,
     aiocache_backend,
 )
-from gateway.upstream.cache.redis_node import RedisNode
+from gateway.upstream.cache.redis_node import RedisNode, url_at
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from tests.clock import Clock
 from tests.redis_servers import (
@@ -704,6 +705,20 @@ async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: Re
 
     assert outcomes["miss"] == 0
     assert min(outcomes["hit"], outcomes["cancelled"]) > 300
+
+
+@given(st.from_regex(CACHE_URL.pattern.replace("memory://|", ""), fullmatch=True))
+def test_each_cache_url_that_is_accepted_can_be_used(url: str) -> None:
+    """Whatever the settings accept must not fail when the gateway starts."""
+    try:
+        CACHE_URL.validate(url)
+    except ValueError:
+        reject()
+    node = RedisClient(url).topology.seed
+    other = url_at(url, ("other", 1))
+
+    assert node.address[0]
+    assert CACHE_URL.validate(other) == other
 
 
 def test_the_prefix_of_keys_has_a_version() -> None:
