@@ -27,9 +27,11 @@ from gateway.graph.projections import projections
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.http.answers import AnswerCache
 from gateway.http.concurrency import ConcurrencyLimiter
+from gateway.http.cors import cors_for
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
 from gateway.http.health import Health, livez, metrics
-from gateway.http.middleware import GRAPHQL_PATH, AccessLogMiddleware, TracingMiddleware, cors_for
+from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
+from gateway.http.paths import GRAPHQL_PATH
 from gateway.http.requests import BodyReader
 from gateway.outgoing import check_environment
 from gateway.settings import Settings, read_settings

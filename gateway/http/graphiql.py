@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from gateway.http.middleware import GRAPHQL_PATH
+from gateway.http.paths import GRAPHQL_PATH
 from gateway.settings import SettingsError
 
 BUILT: Final = Path(__file__).parent / "explorer"

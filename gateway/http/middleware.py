@@ -1,20 +1,19 @@
-"""Middleware: request id, access log, metrics, tracing and CORS."""
+"""Middleware: request id, access log, metrics and tracing."""
 
 import random
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
 import structlog
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import InternalError, LimitExceededError
 from gateway.graph.execution.engine import MASKED
+from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS
 from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.telemetry.logging import LogContext, event_writer, exception_fields
 from gateway.telemetry.metrics import OK, count_request
@@ -23,8 +22,6 @@ from gateway.upstream.values import RequestCost
 
 log = structlog.get_logger()
 
-GRAPHQL_PATH = "/graphql"
-
 REQUEST_LOG: Final = "audience-gateway.request_log"
 """Key of the RequestLog in an ASGI scope."""
 
@@ -32,9 +29,6 @@ FROM_CACHE = "cache"
 """Logged of a response that was not made for this request."""
 
 MAX_LOGGED_PATH = 200
-
-PROBE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-"""Logged at `debug`: health checks and scrapes would be most of the log."""
 
 MAX_OPERATION_NAME = 64
 """Characters logged of an operation's name, which the caller chooses."""
@@ -202,6 +196,7 @@ class AccessLogMiddleware:
     def _report(self, scope: Scope, request_log: RequestLog, seconds: float) -> None:
         request_log.status = request_log.status or CLIENT_CLOSED_REQUEST
         request_log.record_metrics(seconds)
+        # Health checks and scrapes would be most of the log.
         write = self._write_probe if scope["path"] in PROBE_PATHS else self._write_line
         write(
             {
@@ -265,46 +260,3 @@ def _span_start(scope: Scope) -> tuple[str, Attributes]:
         "url.path": GRAPHQL_PATH,
         "url.scheme": scope["scheme"],
     }
-
-
-ALLOWED_HEADERS = (
-    "Content-Type",
-    "X-Aws-Access-Key-Id",
-    "X-Aws-Secret-Access-Key",
-    "X-Aws-Session-Token",
-    "Authorization",
-    "Cache-Control",
-    "X-Request-Id",
-    "X-Gateway-Cost",
-)
-"""Without X-Router-Secret, which no page may have."""
-
-EXPOSED_HEADERS = ("X-Request-Id", "Retry-After")
-
-PREFLIGHT_SECONDS = 3600
-
-
-class GraphqlCorsMiddleware(CORSMiddleware):
-    """Starlette's middleware, applied to the GraphQL endpoint only."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = super().__call__ if scope.get("path") == GRAPHQL_PATH else self.app
-        await app(scope, receive, send)
-
-
-def cors_for(origins: Collection[str]) -> Callable[[ASGIApp], ASGIApp]:
-    """Return a wrapper that lets pages of these origins read an application's responses.
-
-    Without origins it changes nothing. Callers authenticate with headers that a page sets itself,
-    never with a browser's own credentials, so `Access-Control-Allow-Credentials` is never sent.
-    """
-    if not origins:
-        return lambda app: app
-    return partial(
-        GraphqlCorsMiddleware,
-        allow_origins=origins,
-        allow_methods=("GET", "POST"),
-        allow_headers=ALLOWED_HEADERS,
-        expose_headers=EXPOSED_HEADERS,
-        max_age=PREFLIGHT_SECONDS,
-    )

@@ -1,15 +1,20 @@
 """Pages of the configured origins may send requests from a browser, and no others."""
 
+import string
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.dev import aws_headers
-from gateway.http.middleware import ALLOWED_HEADERS, AccessLogMiddleware, cors_for
+from gateway.http.cors import cors_for
+from gateway.http.middleware import AccessLogMiddleware
+from gateway.http.requests import READ_HEADERS
 from gateway.sandbox import CALLERS
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 
@@ -65,11 +70,19 @@ def allowed_origin(answer: Answer) -> str | None:
     return origin
 
 
+def granted(answer: Answer) -> set[str]:
+    """Return the names of the headers that a preflight allows, in lower case."""
+    names = answer.headers.get("access-control-allow-headers", "").lower().split(",")
+    return {name.strip() for name in names} - {""}
+
+
 @pytest.mark.parametrize("origin", [APP, LOCAL])
 def test_a_configured_origin_is_allowed(open_to_two: Gateway, origin: str) -> None:
-    """It may send every header that the gateway reads from pages, and read two of a response."""
-    answer = preflight(open_to_two, origin, headers=",".join(ALLOWED_HEADERS).lower())
+    """It may send every header that the gateway reads, and read two of a response."""
+    names = {name.decode() for name in READ_HEADERS}
+    answer = preflight(open_to_two, origin, headers=",".join(names))
     assert (answer.status, allowed_origin(answer)) == (200, origin)
+    assert granted(answer) == names
     assert answer.headers["access-control-allow-methods"] == "GET, POST"
     assert int(answer.headers["access-control-max-age"]) > 0
     answer = open_to_two.ask(JOBS, headers={"Origin": origin})
@@ -77,27 +90,68 @@ def test_a_configured_origin_is_allowed(open_to_two: Gateway, origin: str) -> No
     assert answer.headers["access-control-expose-headers"] == "X-Request-Id, Retry-After"
 
 
+NAMES = st.text(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-", min_size=1, max_size=30)
+
+
+@given(st.lists(NAMES, max_size=60), st.sampled_from([",", ", ", " ,\t", ",,"]))
+@example(["content-type", "apollographql-client-name", "apollographql-client-version"], ",")
+@example(["Content-Type", "sentry-trace", "baggage", "traceparent", "X-Datadog-Trace-Id"], ", ")
+@example([f"x-{number}" for number in range(2000)], ",")
+def test_a_preflight_is_granted_all_headers_that_it_asks_for(
+    open_to_two: Gateway, names: list[str], separator: str
+) -> None:
+    """Clients, tracing and error reporting add their own in browsers."""
+    answer = preflight(open_to_two, APP, headers=separator.join(names))
+    assert (answer.status, allowed_origin(answer)) == (200, APP)
+    assert granted(answer) == {name.lower() for name in names}
+    assert "Access-Control-Request-Headers" in answer.headers["vary"]
+
+
 @pytest.mark.parametrize("origin", FOREIGN)
 def test_no_other_origin_is_allowed(open_to_two: Gateway, origin: str) -> None:
-    assert allowed_origin(preflight(open_to_two, origin)) is None
-    assert allowed_origin(open_to_two.ask(JOBS, headers={"Origin": origin})) is None
+    for answer in (
+        preflight(open_to_two, origin, headers="content-type"),
+        open_to_two.ask(JOBS, headers={"Origin": origin}),
+    ):
+        assert allowed_origin(answer) is None
+        allowing = {name for name in answer.headers if name.startswith("access-control-allow")}
+        assert not allowing
 
 
 @pytest.mark.parametrize(
     "sent",
     [
-        {"headers": "x-router-secret"},
-        {"headers": "content-type,x-router-secret"},
-        {"headers": "cookie"},
+        {"headers": "content type"},
+        {"headers": "x-a;x-b"},
+        {"headers": 'content-type, "x"'},
+        {"headers": "x-a:b"},
         {"method": "DELETE"},
         {"method": "post"},
+        {"method": ""},
     ],
 )
-def test_other_headers_and_methods_are_not_allowed(
+def test_a_rejected_preflight_is_an_error_with_a_code(
     open_to_two: Gateway, sent: dict[str, str]
 ) -> None:
-    """A page must never have a router's secret."""
-    assert preflight(open_to_two, APP, **sent).status == 400
+    answer = preflight(open_to_two, APP, **sent)
+    assert (answer.status, answer.code, allowed_origin(answer)) == (400, "BAD_USER_INPUT", None)
+    assert "Accepted: " in answer.errors[0]["message"]
+
+
+def test_a_preflight_is_no_leave_to_reach_a_private_network(open_to_two: Gateway) -> None:
+    """It is answered as any other: a browser may send that header with all of them."""
+    private = {"Access-Control-Request-Private-Network": "true"}
+    sent = {"Origin": APP, "Access-Control-Request-Method": "POST", **private}
+    answer = open_to_two.send("OPTIONS", headers=sent)
+    assert (answer.status, allowed_origin(answer)) == (200, APP)
+    assert "access-control-allow-private-network" not in answer.headers
+
+
+@pytest.mark.parametrize("missing", ["Origin", "Access-Control-Request-Method"])
+def test_options_that_are_no_preflight_are_405(open_to_two: Gateway, missing: str) -> None:
+    sent = {"Origin": APP, "Access-Control-Request-Method": "POST"}
+    answer = open_to_two.send("OPTIONS", headers={n: v for n, v in sent.items() if n != missing})
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, POST")
 
 
 @pytest.mark.parametrize(
