@@ -3,7 +3,7 @@
 import { defineConfig } from "vite";
 
 export default defineConfig({
-  base: "/explorer/",
+  base: "./", // the gateway may be served below a path
   logLevel: "warn",
   build: {
     assetsInlineLimit: 0, // files of the same origin instead of data: URLs

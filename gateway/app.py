@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -31,8 +32,9 @@ from gateway.http.cors import cors_for
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
 from gateway.http.health import Health, livez, metrics
 from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
-from gateway.http.paths import GRAPHQL_PATH
+from gateway.http.paths import GRAPHQL_PATH, PathMiddleware, rejection_handler
 from gateway.http.requests import BodyReader
+from gateway.http.responses import HEADERS
 from gateway.outgoing import check_environment
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
@@ -71,6 +73,7 @@ def create_app(
     Raises SettingsError if a file that the settings name is invalid, or the environment's proxy or
     authorities are, or an optional dependency that they require is not installed.
     """
+    prefix = settings.path_prefix or ""
     check_environment()
     configuration = read_configuration(settings, example_headers=example_headers)
     graphiql, tracer = configuration.graphiql, configuration.tracer
@@ -119,18 +122,29 @@ def create_app(
                 "make_context": partial(make_context, settings, client),
             }
 
-    middleware = [Middleware(AccessLogMiddleware, cors=cors_for(settings.cors_origins))]
+    middleware = [Middleware(PathMiddleware, prefix=prefix)]
+    if tracer is not None:
+        middleware.append(Middleware(TracingMiddleware, tracer=tracer))
+    middleware.append(Middleware(AccessLogMiddleware, cors=cors_for(settings.cors_origins)))
     if allowed_hosts is not None:
         middleware.append(allowed_hosts)
-    if tracer is not None:
-        middleware.insert(0, Middleware(TracingMiddleware, tracer=tracer))
     routes = [
         Route("/livez", livez),
         Route("/readyz", health.readyz),
         Route("/metrics", metrics),
-        *([graphiql.assets(), Route("/", _redirect_to_graphiql)] if graphiql else []),
+        *(
+            [graphiql.assets(), Route("/", partial(_redirect, f"{prefix}{GRAPHQL_PATH}"))]
+            if graphiql
+            else []
+        ),
     ]
-    app = Application(endpoint, routes=routes, middleware=middleware, lifespan=lifespan)
+    app = Application(
+        endpoint,
+        routes=routes,
+        middleware=middleware,
+        exception_handlers={HTTPException: rejection_handler(prefix)},
+        lifespan=lifespan,
+    )
     # Read by the server on SIGTERM.
     app.state.health, app.state.drain_seconds = health, settings.drain_seconds
     # Behind a load balancer that terminates TLS, redirects would name http://, and clients would
@@ -151,7 +165,7 @@ class Application(Starlette):
         self._endpoint = endpoint
 
     def build_middleware_stack(self) -> ASGIApp:
-        routes = ExceptionMiddleware(self.router)
+        routes = ExceptionMiddleware(self.router, self.exception_handlers)
 
         def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             is_endpoint = scope["type"] == "http" and scope["path"] == GRAPHQL_PATH
@@ -234,5 +248,5 @@ async def _open_client(
     )
 
 
-async def _redirect_to_graphiql(_: Request) -> Response:
-    return RedirectResponse(GRAPHQL_PATH)
+async def _redirect(path: str, _: Request) -> Response:
+    return RedirectResponse(path, headers=HEADERS)

@@ -45,7 +45,10 @@ class Configuration:
 
     @cached_property
     def graphiql(self) -> GraphiQL | None:
-        return GraphiQL.load(headers=self.example_headers) if self.settings.graphiql else None
+        if not self.settings.graphiql:
+            return None
+        prefix = self.settings.path_prefix or ""
+        return GraphiQL.load(headers=self.example_headers, prefix=prefix)
 
     @cached_property
     def tracer(self) -> "OtelTracer | None":

@@ -90,6 +90,7 @@ def run(
     ):
         url, sandbox_url = url_of(listener.getsockname()), url_of(sandbox_listener.getsockname())
         settings = _read_settings(sandbox_url, Path(folder) / "oidc.toml")
+        url += settings.path_prefix or ""
         hosts = AllowedHosts(host, listener.getsockname()[0], allowed_hosts)
         app = create_app(
             settings,

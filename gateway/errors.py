@@ -119,8 +119,8 @@ class ForbiddenError(GatewayError):
 
 class NotFoundError(GatewayError):
     code = "NOT_FOUND"
-    meaning = "No object has this ARN."
-    remedy = "Check the ARN."
+    meaning = "No object has this ARN. With HTTP 404, nothing is served at this path."
+    remedy = "Check the ARN, or the path."
 
 
 class LimitExceededError(GatewayError):

@@ -51,6 +51,7 @@ from gateway.http.responses import (
     bad_request,
     error_response,
     json_response,
+    method_not_allowed,
 )
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
@@ -231,7 +232,8 @@ class Endpoint:
         try:
             return await guard_waiting(run, lambda: cancel_on_disconnect(exchange.receive))
         except WriteByGetError:
-            raise _method_not_allowed("GET executes queries only.", "POST") from None
+            message = "GET executes queries only. Accepted: POST."
+            raise bad_request(message, 405, {"Allow": "POST"}) from None
 
     async def _run(
         self, exchange: _Exchange, claim: Claim, graph_request: GraphRequest
@@ -260,7 +262,7 @@ class Endpoint:
             return await guard_waiting(body, lambda: _wait_for_body(exchange.deadline))
         if exchange.method == "GET":
             return exchange.query_string
-        raise _method_not_allowed(f"Method {exchange.method[:20]} is not supported.", METHODS)
+        raise method_not_allowed(exchange.method, METHODS)
 
 
 def _read_claim(authenticator: Authenticator, headers: RequestHeaders) -> Claim | HttpError:
@@ -318,11 +320,6 @@ async def _wait_for_body(deadline: float) -> AsyncIterator[None]:
 async def _take_another_turn() -> None:
     """Take a turn after a wait, which may have ended for many other requests at once."""
     await take_turn(begun=False)
-
-
-def _method_not_allowed(message: str, allowed: str) -> HttpError:
-    message = f"{message} Accepted: {allowed}."
-    return bad_request(message, 405, {"Allow": allowed})
 
 
 def _service_unavailable(error: OverloadedError) -> HttpError:

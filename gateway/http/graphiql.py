@@ -11,13 +11,15 @@ from typing import Final, Self
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from gateway.http.paths import GRAPHQL_PATH
 from gateway.settings import SettingsError
 
 BUILT: Final = Path(__file__).parent / "explorer"
 PLACEHOLDER: Final = "GATEWAY_EXPLORER"  # in explorer/index.html
+BUILT_ASSETS: Final = "./assets/"  # in the built page; files there name each other by relative URLs
+ASSETS_PATH: Final = "/explorer/assets"
 
 EXAMPLE_QUERY: Final = """\
 # Run the query with the play button or Ctrl-Enter.
@@ -69,6 +71,7 @@ ASSET_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "public, max-age=31536000, immutable",
+    "Accept-Ranges": "none",
 }
 
 
@@ -83,9 +86,12 @@ class GraphiQL:
         *,
         query: str = EXAMPLE_QUERY,
         headers: Mapping[str, str] | None = None,
+        prefix: str = "",
         built: Path = BUILT,
     ) -> Self:
         """Read the built page and fill in the query and headers of its editors.
+
+        Clients see the gateway's paths below `prefix`.
 
         Raises SettingsError if the page was not built.
         """
@@ -99,8 +105,9 @@ class GraphiQL:
         content = {
             "query": query,
             "headers": json.dumps(dict(headers), indent=2) if headers else "",
-            "endpoint": GRAPHQL_PATH,
+            "endpoint": f"{prefix}{GRAPHQL_PATH}",
         }
+        page = page.replace(BUILT_ASSETS, f"{prefix}{ASSETS_PATH}/")
         return cls(page.replace(PLACEHOLDER, html.escape(json.dumps(content))), built)
 
     def page(self) -> Response:
@@ -108,11 +115,18 @@ class GraphiQL:
 
     def assets(self) -> Mount:
         """Return the route of scripts, styles and icons, but not of the page as it was built."""
-        return Mount("/explorer/assets", HashedFiles(directory=self.built / "assets"))
+        return Mount(ASSETS_PATH, HashedFiles(directory=self.built / "assets"))
 
 
 class HashedFiles(StaticFiles):
-    """Files whose names contain a hash of their content, so browsers may cache them forever."""
+    """Files whose names contain a hash of their content, so browsers may cache them forever.
+
+    They are sent as a whole, whatever `Range` asks for.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
     def file_response(
         self,

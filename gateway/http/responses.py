@@ -14,6 +14,8 @@ JSON = "application/json"
 HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 """A response is for its caller only, and must not be stored."""
 
+MAX_NAMED_METHOD = 20
+
 
 class HttpError(Exception):
     """Ends a request with this status and error, and perhaps others.
@@ -40,6 +42,11 @@ def bad_request(
     message: str, status: int = 400, headers: Mapping[str, str] | None = None
 ) -> HttpError:
     return HttpError(status, BadUserInputError(message), headers)
+
+
+def method_not_allowed(method: str, allowed: str) -> HttpError:
+    message = f"Method {method[:MAX_NAMED_METHOD]} is not supported. Accepted: {allowed}."
+    return bad_request(message, 405, {"Allow": allowed})
 
 
 def error_response(http_error: HttpError, media_type: str = JSON) -> Response:

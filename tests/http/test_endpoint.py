@@ -262,9 +262,3 @@ def test_a_websocket_is_rejected(gateway: Gateway) -> None:
         },
     )
     assert 400 <= answer.status < 500
-
-
-def test_an_unknown_path_is_404(gateway: Gateway) -> None:
-    # Not a redirect: clients would repeat the request, credentials and all, at its target.
-    assert gateway.send("POST", "/graphql/", headers=ADA).status == 404
-    assert gateway.send("GET", "/metrics/secret").status == 404

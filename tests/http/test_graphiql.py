@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -22,6 +25,7 @@ from gateway.sandbox import CALLERS
 from gateway.settings import Settings, SettingsError
 from tests.browser import Visit, browser_page
 from tests.gateways import Sandbox
+from tests.replicas.haproxy import binary
 from tests.serving import serve
 
 QUERY = "# An example.\nquery Jobs {\n  jobs(first: 2) {\n    name\n  }\n}"
@@ -32,6 +36,23 @@ SCHEMA = build_schema("""
 """)
 MEDIA_TYPE = "application/graphql-response+json"
 JOBS = {"jobs": [{"name": "spring"}, {"name": "summer"}]}
+
+PROXY = """
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 60s
+    timeout server 60s
+
+frontend all
+    bind "fd@{front}"
+    http-request return status 404 unless {{ path_beg {path}/ }} or {{ path {path} }}
+    {rule}
+    default_backend gateway
+
+backend gateway
+    server gateway 127.0.0.1:{port}
+"""
 
 
 def service(*, introspection: bool = True) -> Starlette:
@@ -309,3 +330,51 @@ async def test_the_example_query_shows_jobs(sandbox: Sandbox) -> None:
             assert [r for r in visit.requests if not r.startswith((url, "data:", "blob:"))] == []
             assert visit.errors == []
     assert sandbox.count() == 1
+
+
+@contextlib.contextmanager
+def proxy_below(path: str, port: int, *, strips: bool) -> Iterator[str]:
+    """Run HAProxy with a server at one path; yields the URL of that path."""
+    with TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as front:
+        rule = f"http-request replace-path {path}/?(.*) /\\1" if strips else ""
+        config = Path(folder, "haproxy.cfg")
+        config.write_text(PROXY.format(path=path, port=port, front=front.fileno(), rule=rule))
+        process = subprocess.Popen(  # noqa: S603 - the tests' own command
+            [binary(), "-db", "-f", str(config)], pass_fds=[front.fileno()]
+        )
+        try:
+            # The listener is inherited, so a request waits until HAProxy serves.
+            yield f"http://127.0.0.1:{front.getsockname()[1]}{path}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("strips", [True, False])
+async def test_the_page_works_below_a_path_prefix(sandbox: Sandbox, *, strips: bool) -> None:
+    """Behind a proxy that has other services, whether it strips the prefix or not."""
+    settings = Settings(
+        upstream_url=sandbox.url, graphiql=True, introspection=True, path_prefix="/api/audience"
+    )
+    app = create_app(settings, example_headers=aws_headers(CALLERS["ada"]))
+    with (
+        serve(app) as url,
+        proxy_below("/api/audience", httpx.URL(url).port or 0, strips=strips) as below,
+    ):
+        async with browser_page() as visit:
+            statuses: list[tuple[int, str]] = []
+            visit.page.on(
+                "response", lambda response: statuses.append((response.status, response.url))
+            )
+            await visit.page.goto(f"{below}/")
+            assert visit.page.url == f"{below}/graphql"
+            await loaded(visit.page)
+            await run(visit.page)
+            await expect(visit.page.locator(".graphiql-response")).to_contain_text('"status":')
+            await replace(visit.page, ".graphiql-query-editor", "{ nothing }")
+            # The schema is checked in a worker, so a squiggle says that the worker runs.
+            await expect(visit.page.locator(".squiggly-error")).to_be_visible()
+            assert [each for each in statuses if each[0] not in {200, 307}] == []
+            assert [r for r in visit.requests if not r.startswith((below, "data:", "blob:"))] == []
+            assert visit.errors == []
+            assert [line for line in visit.console if line.startswith("error")] == []

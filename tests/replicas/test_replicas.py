@@ -136,9 +136,9 @@ def test_replicas_share_cursors_and_cached_pages(fleet: Fleet) -> None:
     assert fleet.sandbox.count() == 0
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/metrics?x", "/%6detric%73"])
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?x", "/%6detric%73", "/api/metrics"])
 def test_the_load_balancer_hides_metrics(fleet: Fleet, path: str) -> None:
-    """The encoding of the path makes no difference."""
+    """The encoding of the path makes no difference, nor does a path prefix."""
     answer = fleet.gateway.send("GET", path)
 
     assert (answer.status, answer.content) == (404, "")
