@@ -4,7 +4,7 @@ PIP     = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
           --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits federation deploy)
+NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits clients federation deploy)
 
 NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
 
