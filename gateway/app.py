@@ -35,7 +35,6 @@ from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
 from gateway.http.paths import GRAPHQL_PATH, PathMiddleware, rejection_handler
 from gateway.http.requests import BodyReader
 from gateway.http.responses import HEADERS
-from gateway.outgoing import check_environment
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
@@ -70,11 +69,10 @@ def create_app(
 
     `allowed_hosts` rejects requests for other host names, which is logged like any request.
 
-    Raises SettingsError if a file that the settings name is invalid, or the environment's proxy or
-    authorities are, or an optional dependency that they require is not installed.
+    Raises SettingsError if a file that the settings name is invalid, or an optional dependency
+    that they require is not installed.
     """
     prefix = settings.path_prefix or ""
-    check_environment()
     configuration = read_configuration(settings, example_headers=example_headers)
     graphiql, tracer = configuration.graphiql, configuration.tracer
     cache_url = configuration.cache_url

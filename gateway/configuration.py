@@ -3,6 +3,7 @@
 `gateway serve` reads it at start, and `gateway check` reads the same.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.auth.authenticator import RouterSecrets
 from gateway.auth.oidc import Issuer, read_oidc_file
 from gateway.http.graphiql import GraphiQL
+from gateway.outgoing import check_proxies, tls_context
 from gateway.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ class Configuration:
         return GraphiQL.load(headers=self.example_headers, prefix=prefix)
 
     @cached_property
+    def tls_context(self) -> ssl.SSLContext:
+        """The context of outgoing connections, whose proxies are checked as well."""
+        check_proxies()
+        return tls_context()
+
+    @cached_property
     def tracer(self) -> "OtelTracer | None":
         ratio = self.settings.trace_ratio
         return _build_tracer(ratio) if ratio else None
@@ -76,12 +84,15 @@ def read_configuration(
     return configuration
 
 
-def _build_tracer(ratio: float) -> "OtelTracer":
+def _build_tracer(ratio: float) -> "OtelTracer | None":
     try:
-        from gateway.telemetry.otel import OtelTracer  # noqa: PLC0415  an optional extra
+        from gateway.telemetry.otel import (  # noqa: PLC0415  an optional extra
+            OtelTracer,
+            tracing_is_disabled,
+        )
     except ImportError:
         raise SettingsError(
-            "GATEWAY_TRACE_RATIO is not 0, but OpenTelemetry is not installed: "
-            "pip install 'audience-gateway[otel]'"
+            "GATEWAY_TRACE_RATIO is not 0, but OpenTelemetry is not installed. Accepted: 0, or an "
+            "installation with the extra `otel`: pip install '.[otel]' in a clone."
         ) from None
-    return OtelTracer(ratio)
+    return None if tracing_is_disabled() else OtelTracer(ratio)

@@ -32,9 +32,10 @@ KEEPALIVE_SECONDS = 12.0
 """Shorter than that of AWS, which would otherwise close a connection as it is used again."""
 
 FOLDERS = "SSL_CERT_DIR"
+BUNDLE = "a file of certificates in PEM form"
 AUTHORITIES = {
-    "AWS_CA_BUNDLE": "a file of certificates in PEM form",
-    "SSL_CERT_FILE": "a file of certificates in PEM form",
+    "AWS_CA_BUNDLE": BUNDLE,
+    "SSL_CERT_FILE": BUNDLE,
     FOLDERS: "a folder of certificates in PEM form, named as by `openssl rehash`",
 }
 """The variables that name trusted authorities, and what each accepts."""
@@ -58,11 +59,10 @@ class ProxyRefusedError(aiohttp.ClientConnectionError):
         super().__init__(f"the proxy refused the connection ({cause})")
 
 
-def check_environment() -> None:
-    """Raise SettingsError, which names the variable, if a proxy or an authority is invalid."""
+def check_proxies() -> None:
+    """Raise SettingsError, which names the variable, if one is invalid."""
     for scheme in PROXIES:
         _proxy(scheme)
-    tls_context()
 
 
 def tls_context() -> ssl.SSLContext:
@@ -70,16 +70,23 @@ def tls_context() -> ssl.SSLContext:
 
     Raises SettingsError as `trusted_certificates` does.
     """
-    return _context(trusted_certificates())
+    return _shared_context(trusted_certificates())
 
 
-def trusted_certificates() -> str:
+def new_tls_context(certificates: str) -> ssl.SSLContext:
+    """Return a context that trusts these authorities, for a library that modifies it."""
+    return ssl.create_default_context(cadata=certificates)
+
+
+def trusted_certificates(*own: str) -> str:
     """Return the certificates of the trusted authorities, in PEM form.
 
-    Each file is read once. Raises SettingsError, which names the variable, if one has none.
+    The first of the variables `own` that is set names them instead. Each file is read once. Raises
+    SettingsError, which names the variable, if one has none.
     """
-    paths = {name: os.environ.get(name) for name in AUTHORITIES}
-    return _read_certificates(tuple((name, path) for name, path in paths.items() if path))
+    paths = {name: path for name in (*own, *AUTHORITIES) if (path := os.environ.get(name))}
+    first = next((name for name in own if name in paths), None)
+    return _read_certificates(((first, paths[first]),) if first else tuple(paths.items()))
 
 
 def proxy_for(url: str) -> URL | None:
@@ -163,23 +170,22 @@ def _read_certificates(variables: tuple[tuple[str, str], ...]) -> str:
     return "\n".join(dict.fromkeys(named or _read_system()))
 
 
-@lru_cache
-def _context(certificates: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=certificates)
+_shared_context = lru_cache(new_tls_context)
 
 
 def _read_named(variable: str, path: str) -> list[str]:
+    accepted = AUTHORITIES.get(variable, BUNDLE)
     try:
         found = _read_folders(path) if variable == FOLDERS else _read_file(path)
         if not found:
-            raise _invalid(variable, f"{path} has no certificate", AUTHORITIES[variable])
-        _context("\n".join(found))
+            raise invalid_variable(variable, f"{path} has no certificate", accepted)
+        new_tls_context("\n".join(found))
     except ssl.SSLError:
-        problem = f"{path} has an invalid certificate"
-        raise _invalid(variable, problem, AUTHORITIES[variable]) from None
+        raise invalid_variable(variable, f"{path} has an invalid certificate", accepted) from None
     except OSError as error:
-        problem = f"{path} cannot be read: {error.strerror}"
-        raise _invalid(variable, problem, AUTHORITIES[variable]) from None
+        raise invalid_variable(
+            variable, f"{path} cannot be read: {error.strerror}", accepted
+        ) from None
     return found
 
 
@@ -212,10 +218,11 @@ def _proxy(scheme: str) -> URL | None:
         if _PROXY.fullmatch(text):
             return URL(text)
     accepted = "`http://host:port` or `https://host:port`, optionally with percent-encoded "
-    raise _invalid(PROXIES[scheme], "the value is invalid", f"{accepted}`user:password@`")
+    raise invalid_variable(PROXIES[scheme], "the value is invalid", f"{accepted}`user:password@`")
 
 
-def _invalid(variable: str, problem: str, accepted: str) -> SettingsError:
+def invalid_variable(variable: str, problem: str, accepted: str) -> SettingsError:
+    """Return the error of a variable of the environment that is no setting of the gateway."""
     return SettingsError(f"{variable}: {problem}. Accepted: {accepted}.")
 
 

@@ -32,7 +32,13 @@ MAY_IMPORT = {
 }
 """Part of the package -> the other parts it may import. One that is not listed may import all."""
 
-DEFERRED_IMPORTS = {"cli.py", "configuration.py", "sandbox/__init__.py", "sandbox/cli.py"}
+DEFERRED_IMPORTS = {
+    "cli.py",
+    "configuration.py",
+    "sandbox/__init__.py",
+    "sandbox/cli.py",
+    "telemetry/otel.py",
+}
 """Modules whose functions import what not every command or setting needs."""
 
 AWS = {"aioboto3", "aiobotocore", "boto3"}

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway import outgoing
-from gateway.outgoing import AUTHORITIES, PROXIES, check_environment, proxy_for, tls_context
-from gateway.settings import SettingsError
+from gateway.configuration import read_configuration
+from gateway.outgoing import AUTHORITIES, PROXIES, proxy_for, tls_context
+from gateway.settings import Settings, SettingsError
 from tests.certificates import LOOPBACK, CertificateAuthority
 
 PROXY = "http://proxy.example:3128"
@@ -19,6 +20,10 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name in AUTHORITIES or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
+
+
+def check_environment() -> None:
+    read_configuration(Settings())
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])

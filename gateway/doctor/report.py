@@ -20,7 +20,6 @@ from gateway.doctor.configuration import (
     unsafe_choices,
 )
 from gateway.doctor.diagnosis import Row, State, row_of
-from gateway.outgoing import check_environment
 from gateway.settings import SettingsError, read_settings
 
 HEAD = ("what", "state", "detail")
@@ -48,10 +47,11 @@ def run(token_file: Path | None, *, as_json: bool) -> int:
 def _check(token: str | None) -> tuple[list[Row], int]:
     try:
         settings = read_settings()
-        check_environment()
+        configuration = Configuration(settings)
+        configuration.tls_context  # noqa: B018  without it no service can be checked
     except SettingsError as error:
         return settings_rows(error), SETTINGS_ARE_INVALID
-    parts, files = read_parts(Configuration(settings))
+    parts, files = read_parts(configuration)
     caller, credentials = environment_credentials()
     rows = [
         row_of("settings", f"valid; {len(settings.model_fields_set)} are set"),

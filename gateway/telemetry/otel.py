@@ -1,27 +1,31 @@
 """OpenTelemetry, an optional extra: imported only if tracing is enabled.
 
 The exporter is configured by OpenTelemetry's own variables OTEL_EXPORTER_OTLP_*, the service name
-by OTEL_SERVICE_NAME.
+by OTEL_SERVICE_NAME. It connects by the rule of all connections.
 """
 
 import asyncio
 import logging
+import os
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
+import requests
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway import __version__
+from gateway.outgoing import invalid_variable, new_tls_context, proxy_for, trusted_certificates
 from gateway.telemetry.tracing import Attributes
 
 SERVICE_NAME = "audience-gateway"
@@ -33,6 +37,16 @@ MAX_HEADER_BYTES = 512
 """Longer trace context is ignored: W3C Trace Context does not require more to be propagated."""
 
 _extract = TraceContextTextMapPropagator().extract
+
+
+def tracing_is_disabled() -> bool:
+    """Return whether OpenTelemetry's variables disable tracing.
+
+    Raises SettingsError if they ask for an exporter that is not supported.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return True
+    return _choice(("OTEL_TRACES_EXPORTER",), ("otlp", "none")) == "none"
 
 
 class OtelSpan:
@@ -68,6 +82,8 @@ class OtelTracer:
     """
 
     def __init__(self, ratio: float) -> None:
+        """Raise SettingsError if a variable of OpenTelemetry has a value that is not supported."""
+        self._make_exporter = _exporter()
         self._sampler = TraceIdRatioBased(ratio)
         self._tracer: trace.Tracer = trace.NoOpTracer()
         # The propagator logs the header values that it rejects.
@@ -78,7 +94,7 @@ class OtelTracer:
     async def open(self) -> AsyncIterator[None]:
         """Export spans from a background thread until the block ends."""
         provider = TracerProvider(self._sampler, _resource(), shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        provider.add_span_processor(BatchSpanProcessor(self._make_exporter()))
         self._tracer = provider.get_tracer(SERVICE_NAME, __version__)
         try:
             yield
@@ -125,3 +141,104 @@ def _without_none(attributes: Attributes) -> dict[str, str | int]:
         "dict[str, str | int]",
         {name: value for name, value in attributes.items() if value is not None},
     )
+
+
+PROTOCOL = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+ENDPOINT = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+CERTIFICATE = ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
+CLIENT_KEY = ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY")
+CLIENT_CERTIFICATE = (
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+)
+"""Of each pair, the variable for traces alone comes first."""
+
+
+def _exporter() -> Callable[[], SpanExporter]:
+    """Return what opens the exporter; raises SettingsError."""
+    protocol = _choice(PROTOCOL, ("http/protobuf", "grpc"))
+    return _grpc_exporter() if protocol == "grpc" else _http_exporter()
+
+
+def _http_exporter() -> Callable[[], SpanExporter]:
+    session = requests.Session()
+    session.trust_env = False
+    adapter = _Adapter(trusted_certificates(*CERTIFICATE))
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return lambda: OTLPSpanExporter(session=session)
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connects to a collector with the proxies and authorities of all connections."""
+
+    def __init__(self, certificates: str) -> None:
+        self._context = new_tls_context(certificates)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **options)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        context = self._context
+        return super().proxy_manager_for(
+            proxy, ssl_context=context, proxy_ssl_context=context, **options
+        )
+
+    def cert_verify(self, conn: Any, *args: Any) -> None:
+        super().cert_verify(conn, *args)
+        # requests would add its own authorities to those of the context.
+        conn.ca_certs = conn.ca_cert_dir = None
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        proxy = proxy_for(str(request.url))
+        options["proxies"] = {"all": str(proxy)} if proxy else {}
+        return super().send(request, *args, **options)
+
+
+def _grpc_exporter() -> Callable[[], SpanExporter]:
+    # Imported here, because it takes 16 MB, which the other protocol need not have.
+    import grpc  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter as GrpcSpanExporter,
+    )
+
+    named = (os.environ.get(name) for name in ENDPOINT)
+    endpoint = next(filter(None, named), "http://localhost:4317")
+    proxy = proxy_for(endpoint if "://" in endpoint else f"https://{endpoint}")
+    if proxy is not None and proxy.scheme != "http":
+        problem = "`grpc` cannot use a proxy with an https:// URL"
+        raise invalid_variable(PROTOCOL[-1], problem, "`http/protobuf`, or a proxy with http://")
+    # Otherwise gRPC would read variables of its own, and those in lower case only.
+    option = ("grpc.http_proxy", str(proxy)) if proxy else ("grpc.enable_http_proxy", 0)
+    key, certificate = (_read(names) for names in (CLIENT_KEY, CLIENT_CERTIFICATE))
+    roots = trusted_certificates(*CERTIFICATE).encode()
+    credentials = grpc.ssl_channel_credentials(roots, key, certificate)
+    options: Any = (option,)
+    return lambda: GrpcSpanExporter(credentials=credentials, channel_options=options)
+
+
+def _choice(names: Iterable[str], choices: tuple[str, ...]) -> str:
+    """Return the value of the first variable that is set, or the first choice.
+
+    Raises SettingsError if it is none of the choices.
+    """
+    for name in names:
+        value = os.environ.get(name, "").strip().lower()
+        if value in choices:
+            return value
+        if value:
+            raise invalid_variable(name, f"`{value}` is not supported", " or ".join(choices))
+    return choices[0]
+
+
+def _read(names: Iterable[str]) -> bytes | None:
+    """Return the content of the file that the first of the variables that is set names."""
+    for name in names:
+        if path := os.environ.get(name):
+            try:
+                return Path(path).read_bytes()
+            except OSError as error:
+                problem = f"{path} cannot be read: {error.strerror}"
+                raise invalid_variable(name, problem, "a file in PEM form") from None
+    return None

@@ -150,12 +150,12 @@ def parse_list(operation: str, response: dict[str, Any]) -> tuple[list[Any], str
     rows, token = response.get(shape.list_member), response.get("nextToken")
     if type(rows) is not list:
         raise invalid_response(f"`{shape.list_member}` is not a list")
-    if token is not None and (type(token) is not str or not token):
+    if token is not None and type(token) is not str:
         raise invalid_response("`nextToken` is not a string")
     if not _are_usual(shape, rows):
         for row in rows:
             _check(shape, row)
-    return rows, token
+    return rows, token or None  # some services end a list with an empty token
 
 
 def parse_item(operation: str, response: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ STALLS: dict[str, dict[str, Any]] = {
     "drip": {},
     "half": {},
 }
-HARMLESS = {"short-pages", "empty-pages", "long-tokens", "cookie"}
+HARMLESS = {"short-pages", "empty-pages", "empty-token", "long-tokens", "cookie"}
 SPECIAL = {
     "expired-token-credentials",
     "expired-next-token",
@@ -43,7 +43,7 @@ SPECIAL = {
     "headers",
     "huge",
 }
-OTHER_SERVICE = {"sts-error"}
+OTHER_SERVICE = {"sts-error", "keys-query"}
 THREE_PAGES = "{ audienceGenerationJobs(first: 300) { nodes { name } } }"
 FIRST_PAGE = "{ audienceGenerationJobs(first: 100) { pageInfo { endCursor } } }"
 NEXT_PAGE = "query($after: String) { audienceGenerationJobs(after: $after) { nodes { name } } }"

@@ -13,7 +13,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import __version__
+from gateway.app import create_app
+from gateway.http.middleware import TracingMiddleware
 from gateway.sandbox import ROLE_ARNS, create_sandbox
+from gateway.settings import Settings, SettingsError
 from gateway.telemetry.otel import OtelTracer
 from tests.auth.issuers import sandbox_file
 from tests.gateways import Gateway, Sandbox
@@ -21,7 +24,7 @@ from tests.listeners import silent
 from tests.processes import Process, until
 from tests.sandbox.identities import id_token
 from tests.serving import serve
-from tests.telemetry.collector import CLIENT, SERVER, Collector
+from tests.telemetry.collector import CLIENT, SERVER, Collector, serve_grpc
 from tests.telemetry.programs import events, gateway_with, is_ready, traced_gateway
 
 NEWEST = "query Newest { audienceGenerationJobs(first: 2) { nodes { name } } }"
@@ -370,6 +373,72 @@ def test_opentelemetry_is_imported_only_if_used(sandbox: Sandbox, ratio: str) ->
     assert ("gateway.telemetry.otel" in imports) is (ratio == "1")
 
 
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+
+
+def test_spans_are_exported_by_grpc(sandbox: Sandbox) -> None:
+    """The variable for traces alone goes before the one for all signals."""
+    collector = Collector()
+    with serve_grpc(collector) as port:
+        variables = {
+            **dict(zip(PROTOCOLS, ("http/protobuf", "grpc"), strict=True)),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        }
+        with traced_gateway(variables, upstream_url=sandbox.url) as (program, other):
+            assert Gateway(program.url, sandbox).ask(NEWEST).data
+            until(lambda: collector.requests)
+
+    assert len(collector.spans) == 2
+    assert other.spans == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        *((name, "http/json", "http/protobuf or grpc") for name in PROTOCOLS),
+        (PROTOCOLS[0], "thrift", "http/protobuf or grpc"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "otlp or none"),
+        ("OTEL_TRACES_EXPORTER", "otlp,console", "otlp or none"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/missing", "a file of certificates in PEM form"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/missing", "a file of certificates"),
+    ],
+)
+def test_an_unsupported_value_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, accepted: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}: .*{value}.* Accepted: {accepted}"):
+        create_app(Settings(trace_ratio=1))
+
+
+@pytest.mark.parametrize("name", ["CLIENT_KEY", "TRACES_CLIENT_CERTIFICATE"])
+def test_a_missing_file_of_the_client_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", "/missing")
+    with pytest.raises(SettingsError, match=f"^OTEL_EXPORTER_OTLP_{name}: /missing cannot be read"):
+        create_app(Settings(trace_ratio=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "traces"),
+    [
+        ("OTEL_TRACES_EXPORTER", "none", False),
+        ("OTEL_TRACES_EXPORTER", "otlp", True),
+        ("OTEL_TRACES_EXPORTER", "", True),
+        ("OTEL_SDK_DISABLED", "true", False),
+        ("OTEL_SDK_DISABLED", "false", True),
+        ("OTEL_SDK_DISABLED", "", True),
+    ],
+)
+def test_variables_disable_tracing(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, *, traces: bool
+) -> None:
+    monkeypatch.setenv(name, value)
+    middleware = create_app(Settings(trace_ratio=1)).user_middleware
+
+    assert any(each.cls is TracingMiddleware for each in middleware) is traces
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_without_the_extra_the_start_fails(tmp_path: Path, workers: int) -> None:
     """The message says what to install."""
@@ -386,4 +455,4 @@ def test_without_the_extra_the_start_fails(tmp_path: Path, workers: int) -> None
         pass
 
     assert "GATEWAY_TRACE_RATIO" in str(raised.value)
-    assert "pip install 'audience-gateway[otel]'" in str(raised.value)
+    assert "pip install '.[otel]' in a clone" in raised.value.args[0][0]

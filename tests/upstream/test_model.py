@@ -203,7 +203,7 @@ def test_any_response_is_a_page_or_invalid(response: dict[str, Any]) -> None:
 
     timestamps = row_shape(LIST).timestamps
     assert len(parsed) == len(original)
-    assert token is None or token == response["nextToken"] != ""
+    assert token == (response.get("nextToken") or None)
     for row, before in zip(parsed, original, strict=True):
         assert row.keys() == before.keys()
         assert all(isinstance(row[name], str) for name in REQUIRED)
@@ -236,7 +236,7 @@ INVALID: dict[str, tuple[str, dict[str, Any]]] = {
     },
     **{
         f"token is {value!r}": ("nextToken", {**page_of(), "nextToken": value})
-        for value in ["", *NOT_STRINGS[1:]]
+        for value in NOT_STRINGS[1:]
     },
     **{
         f"row is {value!r}": ("not an object", page_of(dict(ROW), value))
@@ -266,6 +266,11 @@ def test_unknown_members_and_values_are_kept() -> None:
     row = {**ROW, "status": "CREATE_PAUSED", "owner": {"name": "ada"}}
 
     assert parse_list(LIST, {**page_of(row), "nextToken": "t", "total": 1}) == ([row], "t")
+
+
+@pytest.mark.parametrize("end", [{}, {"nextToken": None}, {"nextToken": ""}])
+def test_a_list_ends_without_a_token(end: dict[str, Any]) -> None:
+    assert parse_list(LIST, {**page_of(dict(ROW)), **end}) == ([ROW], None)
 
 
 def test_an_optional_member_may_be_null() -> None:

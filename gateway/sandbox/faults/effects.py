@@ -222,6 +222,16 @@ async def repeat_token(call: ApiCall, next_handler: Handler, _: FaultParameters)
     return await _with_body(call, next_handler, lambda body: body | {"nextToken": call.next_token})
 
 
+async def empty_token(call: ApiCall, next_handler: Handler, _: FaultParameters) -> ApiResponse:
+    return await _with_body(call, next_handler, lambda body: {"nextToken": ""} | body)
+
+
+async def keys_query(call: ApiCall, next_handler: Handler, _: FaultParameters) -> ApiResponse:
+    return await _with_body(
+        call, next_handler, lambda body: body | {"jwks_uri": body["jwks_uri"] + "?appid=sandbox"}
+    )
+
+
 async def unknown_status(
     call: ApiCall, next_handler: Handler, parameters: FaultParameters
 ) -> ApiResponse:

@@ -12,7 +12,8 @@ from gateway.sandbox.faults import effects
 from gateway.sandbox.faults.effects import Effect, FaultParameters
 
 # The last two are not AWS operations but names for requests of the issuer's documents.
-UNSIGNED_OPERATIONS = (ASSUME_ROLE, "GetJwks", "GetOpenIdConfiguration")
+DISCOVERY = "GetOpenIdConfiguration"
+UNSIGNED_OPERATIONS = (ASSUME_ROLE, "GetJwks", DISCOVERY)
 
 _TARGET_MEMBERS = frozenset({"fault", "operation", "access_key_id", "times"})
 _CALLER_KEY_IDS = tuple(caller.access_key_id for caller in CALLERS.values())
@@ -36,6 +37,10 @@ def _token_call(call: ApiCall) -> bool:
 
 def _json_call(call: ApiCall) -> bool:
     return call.operation != ASSUME_ROLE
+
+
+def _discovery_call(call: ApiCall) -> bool:
+    return call.operation == DISCOVERY
 
 
 def _sts_call(call: ApiCall) -> bool:
@@ -132,6 +137,18 @@ _FAULTS = (
         "a page requested by a token has the same token as nextToken",
         effects.repeat_token,
         supports=_token_call,
+    ),
+    Fault(
+        "empty-token",
+        "the last page has an empty nextToken, where it should have none",
+        effects.empty_token,
+        supports=_list_call,
+    ),
+    Fault(
+        "keys-query",
+        "the address of the issuer's keys has a query in the discovery document",
+        effects.keys_query,
+        supports=_discovery_call,
     ),
     Fault(
         "unknown-status",

@@ -279,6 +279,23 @@ def test_repeat_token(url: str) -> None:
     assert get(url, JOBS, nextToken=token).json()["nextToken"] == token
 
 
+def test_empty_token(url: str) -> None:
+    switch_on(url, "empty-token")
+    first = get(url, JOBS, CALLERS["edith"]).json()
+
+    assert first["nextToken"] == ""
+    assert get(url, JOBS).json()["nextToken"] != ""
+
+
+def test_keys_query(url: str) -> None:
+    """The keys are served there all the same."""
+    switch_on(url, "keys-query")
+    address = send(url, DISCOVERY).json()["jwks_uri"]
+
+    assert address == f"{url}{JWKS}?appid=sandbox"
+    assert send(url, address.removeprefix(url)).json()["keys"]
+
+
 def test_unknown_status(url: str) -> None:
     switch_on(url, "unknown-status", rows=3)
     statuses = [job["status"] for job in jobs_of(get(url, JOBS))]
