@@ -150,18 +150,30 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_proxy_connection(self, *args: Any) -> Any:
         try:
             return await super()._create_proxy_connection(*args)
-        except aiohttp.ClientHttpProxyError as error:
-            raise ProxyRefusedError(f"HTTP {error.status}") from error
-        except aiohttp.ClientResponseError as error:
-            raise ProxyRefusedError("its response is not HTTP") from error
-        except aiohttp.ClientConnectorDNSError as error:
-            raise ProxyRefusedError("its host name cannot be resolved") from error
-        except aiohttp.ClientProxyConnectionError as error:
-            raise ProxyRefusedError("it cannot be reached") from error
-        except aiohttp.ClientConnectorError:
-            raise  # the TLS handshake with the server failed
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise ProxyRefusedError("it closed the connection") from error
+        except aiohttp.ClientError as error:
+            cause = _failure_of_proxy(error)
+            if not cause:
+                raise
+        # Outside of the handler: the text of aiohttp's error has the proxy's password.
+        raise ProxyRefusedError(cause)
+
+
+_PROXY_FAILURES: dict[type[aiohttp.ClientError], str] = {
+    # Most specific first.
+    aiohttp.ClientHttpProxyError: "HTTP {error.status}",
+    aiohttp.ClientResponseError: "its response is not HTTP",
+    aiohttp.ClientConnectorDNSError: "its host name cannot be resolved",
+    aiohttp.ClientProxyConnectionError: "it cannot be reached",
+    aiohttp.ClientConnectorError: "",  # the TLS handshake with the server failed
+    aiohttp.ClientOSError: "it closed the connection",
+    aiohttp.ServerDisconnectedError: "it closed the connection",
+}
+
+
+def _failure_of_proxy(error: aiohttp.ClientError) -> str:
+    """Return what the proxy did; "" if it is not the proxy that failed."""
+    words = (words for known, words in _PROXY_FAILURES.items() if isinstance(error, known))
+    return next(words, "").format(error=error)
 
 
 @lru_cache

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -51,11 +52,16 @@ class NotifyingServer(uvicorn.Server):
 
 @contextlib.contextmanager
 def serve(
-    app: ASGIApp, *, log_level: str = "warning", http: str | type[asyncio.Protocol] = "auto"
+    app: ASGIApp,
+    *,
+    log_level: str = "warning",
+    http: str | type[asyncio.Protocol] = "auto",
+    certificate: Path | None = None,
 ) -> Iterator[str]:
     """Yield the base URL of the application, served on a free port of this machine.
 
-    `http` is uvicorn's setting of that name: the protocol class.
+    `http` is uvicorn's setting of that name: the protocol class. With a file of a certificate and
+    its key it is served over TLS.
     """
     config = uvicorn.Config(
         app,
@@ -65,6 +71,8 @@ def serve(
         access_log=False,
         ws="none",
         timeout_graceful_shutdown=GRACEFUL_SECONDS,  # a request that hangs must not hold a test
+        ssl_certfile=certificate,
+        ssl_keyfile=certificate,
     )
     server = NotifyingServer(config)
     # Bound here and handed over, so that nobody else can take the port in between.
@@ -78,7 +86,7 @@ def serve(
             settled = server.settled.wait(START_SECONDS)
             if not settled or not server.started:
                 raise RuntimeError("The application did not start; see its log.")
-            yield f"http://127.0.0.1:{port}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
         finally:
             _stop(server, thread)
 

@@ -434,7 +434,7 @@ def test_variables_disable_tracing(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, *, traces: bool
 ) -> None:
     monkeypatch.setenv(name, value)
-    middleware = create_app(Settings(trace_ratio=1)).user_middleware
+    middleware: list[Any] = create_app(Settings(trace_ratio=1)).user_middleware
 
     assert any(each.cls is TracingMiddleware for each in middleware) is traces
 
