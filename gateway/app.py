@@ -16,7 +16,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.authenticator import Authenticator, Identity, Oidc
-from gateway.auth.oidc import Issuer, TokenVerifier
+from gateway.auth.oidc import TokenVerifier
+from gateway.auth.oidc_file import Issuer
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.concurrency import account_for_tasks
 from gateway.configuration import read_configuration

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gateway.auth.authenticator import RouterSecrets
-from gateway.auth.oidc import Issuer, read_oidc_file
+from gateway.auth.oidc_file import Issuer, read_oidc_file
 from gateway.http.graphiql import GraphiQL
 from gateway.outgoing import check_proxies, tls_context
 from gateway.settings import Settings, SettingsError

@@ -9,7 +9,8 @@ import pytest
 from cryptography import x509
 
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc import Role, TokenVerifier
+from gateway.auth.oidc import TokenVerifier
+from gateway.auth.oidc_file import Role
 from gateway.auth.sts import StsClient
 from gateway.errors import UpstreamUnavailableError
 from gateway.outgoing import AUTHORITIES

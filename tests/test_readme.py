@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.auth.oidc import read_oidc_file
+from gateway.auth.oidc_file import read_oidc_file
 from tests.gateways import Gateway
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from gateway.auth import jwks
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc import Role
+from gateway.auth.oidc_file import Role
 from gateway.auth.sts import StsClient
 from gateway.errors import UpstreamUnavailableError
 from gateway.telemetry.otel import OtelTracer

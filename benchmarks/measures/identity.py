@@ -15,7 +15,8 @@ from benchmarks.upstream import ROWS, row
 from gateway.auth.authenticator import Authenticator, BearerClaim, Identity, Oidc
 from gateway.auth.credentials import AwsCredentials, Caller
 from gateway.auth.jwks import IssuerKeys
-from gateway.auth.oidc import Issuer, Role, TokenVerifier
+from gateway.auth.oidc import TokenVerifier
+from gateway.auth.oidc_file import Issuer, Role
 from gateway.auth.sts import Session, SessionCache, StsClient
 from gateway.upstream.cache.encryption import decrypt, encrypt
 from gateway.upstream.cache.memory import MemoryCache, Stored, Version

@@ -1,113 +1,28 @@
-"""The `oidc` scheme: the file of trusted issuers and their roles, and token verification.
+"""The tokens of the `oidc` scheme, and their verification.
 
 Source: RFC 7519 (JWT), RFC 8725 (its best current practices).
 """
 
-import re
 import time
-import tomllib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import orjson
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import Key
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.auth.jwks import IssuerKeys, KeysUnavailableError, issuer_url, trusted_url
+from gateway.auth.jwks import IssuerKeys, KeysUnavailableError
+from gateway.auth.oidc_file import Issuer
 from gateway.errors import UnauthenticatedError, UpstreamUnavailableError
-from gateway.settings import SettingsError
-
-OIDC_FILE_SETTING = "GATEWAY_OIDC_FILE"
-
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
-"""The asymmetric algorithms that STS supports."""
-
-_ROLE_ARN = re.compile(r"arn:aws[-a-z]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 
 MAX_TOKEN_CHARACTERS = 16 * 1024
 LEEWAY_SECONDS = 30.0
 MAX_VERIFIED = 10_000
 """Tokens in the cache of a verifier, some 2 KB each."""
-
-
-def _role_arn(value: str) -> str:
-    if not _ROLE_ARN.fullmatch(value):
-        raise ValueError("not the ARN of an IAM role")
-    return value
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Role(_Table):
-    """An IAM role and the claims that map to it."""
-
-    match: Mapping[str, str]
-    """Claim -> the value that it equals or contains. All must match; empty matches any token."""
-    role_arn: Annotated[str, AfterValidator(_role_arn)]
-    session_seconds: int = Field(3600, ge=900, le=43200, strict=True)
-    read_only: bool = Field(default=True, strict=True)
-    """Whether a session policy restricts the session to what the gateway calls."""
-
-    def matches(self, claims: Mapping[str, Any]) -> bool:
-        return all(
-            value == wanted or (isinstance(value, list) and wanted in value)
-            for wanted, value in ((wanted, claims.get(name)) for name, wanted in self.match.items())
-        )
-
-
-class Issuer(_Table):
-    """A trusted issuer, with the audiences that its tokens must be for."""
-
-    issuer: Annotated[str, AfterValidator(issuer_url)]
-    audiences: frozenset[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
-    algorithms: frozenset[Algorithm] = Field(frozenset({"RS256", "ES256"}), min_length=1)
-    jwks_url: Annotated[str, AfterValidator(trusted_url)] | None = None
-    role: tuple[Role, ...] = Field(min_length=1)
-
-    def role_for(self, claims: Mapping[str, Any]) -> Role | None:
-        """Return the first role that verified claims match."""
-        return next((role for role in self.role if role.matches(claims)), None)
-
-
-class _File(_Table):
-    issuer: tuple[Issuer, ...] = Field(min_length=1)
-
-
-def read_oidc_file(path: Path) -> Mapping[str, Issuer]:
-    """Return the trusted issuers by name.
-
-    Raises SettingsError; its message names each invalid place in the file.
-    """
-    try:
-        issuers = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).issuer
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{OIDC_FILE_SETTING}: {path} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{OIDC_FILE_SETTING}: {path} is not valid TOML: {error}.") from None
-    except ValidationError as error:
-        problems = "\n".join(map(_problem_line, error.errors()))
-        raise SettingsError(f"{OIDC_FILE_SETTING}: {path} is invalid:\n{problems}") from None
-    by_name: dict[str, Issuer] = {}
-    for each in issuers:
-        if each.issuer in by_name:
-            raise SettingsError(
-                f"{OIDC_FILE_SETTING}: {path} has the issuer {each.issuer} twice. Accepted: once."
-            )
-        by_name[each.issuer] = each
-    return by_name
-
-
-def _problem_line(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"  {place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +137,9 @@ class TokenVerifier:
         return token
 
     def _check_claims(self, issuer: Issuer, claims: Mapping[str, Any]) -> None:
-        if not _audiences(claims) & issuer.audiences:
-            raise _invalid("is for another audience")
+        audiences = _audiences(claims)
+        if not audiences & issuer.audiences:
+            raise _invalid("is for another audience" if audiences else "has no audience (`aud`)")
         if not isinstance(claims.get("sub"), str) or not claims["sub"]:
             raise _invalid("has no subject")
         self._check_times(claims)

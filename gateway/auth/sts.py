@@ -15,7 +15,8 @@ import structlog
 from botocore import UNSIGNED
 
 from gateway.auth.credentials import AwsCredentials
-from gateway.auth.oidc import Role, VerifiedToken
+from gateway.auth.oidc import VerifiedToken
+from gateway.auth.oidc_file import Role
 from gateway.concurrency import SingleFlight
 from gateway.errors import (
     ForbiddenError,

@@ -14,7 +14,8 @@ from joserfc.jws import JWSRegistry
 
 from gateway.auth.credentials import Caller
 from gateway.auth.jwks import fetch_keys
-from gateway.auth.oidc import Algorithm, Issuer, TokenVerifier
+from gateway.auth.oidc import TokenVerifier
+from gateway.auth.oidc_file import Algorithm, Issuer
 from gateway.auth.sts import StsClient, session_name
 from gateway.doctor import diagnosis
 from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, row_of, skipped

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from gateway.auth.authenticator import RouterSecrets, caller_from_aws_headers
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc import Issuer
+from gateway.auth.oidc_file import Issuer
 from gateway.configuration import PARTS, Configuration
 from gateway.doctor.diagnosis import Problem, Row, State, row_of, skipped
 from gateway.errors import UnauthenticatedError

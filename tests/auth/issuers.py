@@ -19,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.auth.authenticator import Authenticator, BearerClaim, Identity
 from gateway.auth.jwks import IssuerKeys
-from gateway.auth.oidc import Issuer, VerifiedToken, read_oidc_file
+from gateway.auth.oidc import VerifiedToken
+from gateway.auth.oidc_file import Issuer, read_oidc_file
 from gateway.sandbox import ROLE_ARNS
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.serving import serve

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.auth.authenticator import CHALLENGES, Authenticator, Identity, Oidc
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc import TokenVerifier, read_oidc_file
+from gateway.auth.oidc import TokenVerifier
+from gateway.auth.oidc_file import read_oidc_file
 from gateway.auth.sts import OPERATION, SessionCache, StsClient
 from gateway.errors import GatewayError, UnauthenticatedError
 from gateway.sandbox import ROLE_ARNS

@@ -13,7 +13,8 @@ import pytest
 from joserfc.util import urlsafe_b64decode
 
 from gateway.auth import sts as module
-from gateway.auth.oidc import Role, VerifiedToken
+from gateway.auth.oidc import VerifiedToken
+from gateway.auth.oidc_file import Role
 from gateway.auth.sts import (
     EXPIRY_MARGIN_SECONDS,
     OPERATION,

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.auth import sts as module
 from gateway.auth.credentials import Caller
-from gateway.auth.oidc import Role
+from gateway.auth.oidc_file import Role
 from gateway.auth.sts import OPERATION, READ_ONLY_POLICY, Session, StsClient
 from gateway.errors import (
     ForbiddenError,

@@ -14,7 +14,8 @@ from joserfc.jwk import Key, RSAKey
 from gateway.auth import oidc
 from gateway.auth.authenticator import Authenticator, Oidc
 from gateway.auth.jwks import IssuerKeys
-from gateway.auth.oidc import LEEWAY_SECONDS, Issuer, TokenVerifier
+from gateway.auth.oidc import LEEWAY_SECONDS, TokenVerifier
+from gateway.auth.oidc_file import Issuer
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.errors import UnauthenticatedError
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
