@@ -16,7 +16,7 @@ from gateway.graph.execution.engine import MASKED
 from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS
 from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.telemetry.logging import LogContext, event_writer, exception_fields
-from gateway.telemetry.metrics import OK, count_request
+from gateway.telemetry.metrics import OK, count_request, operation_label
 from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
 from gateway.upstream.values import RequestCost
 
@@ -96,6 +96,13 @@ class RequestLog:
         """Whether the gateway or an upstream failed, rather than the caller."""
         return self.status >= SERVER_ERROR or self.outcome == InternalError.code
 
+    def _has_read_data(self) -> bool:
+        """Return whether AWS has returned data for the caller, now or before."""
+        cost = self.cost
+        return (
+            cost is not None and self.outcome == OK and bool(cost.upstream_calls or cost.cache_hits)
+        )
+
     def set_document(self, query: str) -> None:
         self.document = sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -129,7 +136,8 @@ class RequestLog:
 
     def record_metrics(self, seconds: float) -> None:
         if self.is_graphql:
-            count_request(self.status, self.outcome, seconds)
+            label = operation_label(self.operation, self._has_read_data)
+            count_request(self.status, self.outcome, label, seconds)
 
 
 def request_log_of(scope: Scope) -> RequestLog:

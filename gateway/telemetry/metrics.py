@@ -1,13 +1,14 @@
 """Prometheus metrics. Labels take values from fixed sets only, which bounds the series."""
 
 import asyncio
+import math
 import os
+import platform
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -16,11 +17,21 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
     multiprocess,
 )
 
+from gateway import __version__
+from gateway.telemetry.processes import WorkerCollector
+
+# Prometheus does not read their `_created` series, which double the counters.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+
+OPERATION_SECONDS_BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 20.0)
+"""Some of SECONDS, as each operation has all of them."""
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's variable for the folder in which worker processes share their values."""
@@ -38,6 +49,13 @@ REQUEST_SECONDS = Histogram(
     "Duration of GraphQL requests, until the client has taken the response.",
     buckets=SECONDS,
 )
+OPERATION_SECONDS = Histogram(
+    "gateway_operation_duration_seconds",
+    "Duration of GraphQL requests by the name of the operation: the first 50 names in each process "
+    "that a caller has read data with; `(other)` names; `(none)` if unnamed, or invalid.",
+    ["operation"],
+    buckets=OPERATION_SECONDS_BUCKETS,
+)
 IN_FLIGHT = Gauge(
     "gateway_in_flight_requests", "Requests being served.", multiprocess_mode="livesum"
 )
@@ -48,13 +66,13 @@ WAITING = Gauge(
 )
 UPSTREAM_CALLS = Counter(
     "gateway_upstream_calls",
-    "Attempts to call AWS, by operation and by outcome: OK, or the code of the error.",
-    ["operation", "outcome"],
+    "Attempts to call AWS, by operation, region and outcome: OK, or the code of the error.",
+    ["operation", "region", "outcome"],
 )
 UPSTREAM_SECONDS = Histogram(
     "gateway_upstream_call_duration_seconds",
-    "Duration of attempts to call AWS, by operation.",
-    ["operation"],
+    "Duration of attempts to call AWS, by operation and region.",
+    ["operation", "region"],
     buckets=SECONDS,
 )
 CACHE_LOOKUPS = Counter(
@@ -85,6 +103,13 @@ LOOP_LAG_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
 TASKS = Gauge("gateway_tasks", "asyncio tasks.", multiprocess_mode="livesum")
+BUILD_INFO = Gauge(
+    "gateway_build_info",
+    "1, labelled with the versions of the gateway and of Python.",
+    ["version", "python"],
+    multiprocess_mode="livemax",
+)
+BUILD_INFO.labels(__version__, platform.python_version()).set(1)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -97,41 +122,73 @@ mapped into memory: the kernel kills a process that writes to one for which ther
 INTERVAL_SECONDS = 0.5
 """Between measurements of the event loop, and between writes of what is counted in each request."""
 
-_pending: "dict[_Number, float]" = {}
-"""Number -> what is to be added to it."""
+MAX_OPERATION_NAMES = 50
+UNNAMED = "(none)"
+OTHER_NAMES = "(other)"
+"""Neither is a name in GraphQL."""
+
+_operation_names: set[str] = set()
+"""Those with a label of their own: clients choose names, and series are never removed."""
+
+_pending_counts: dict[Counter | Gauge, float] = {}
+"""Metric -> what is to be added to it."""
+
+_pending_requests: dict[tuple[int, str, str, int], list[float]] = {}
+"""(status, outcome, operation's label, index in SECONDS) -> the durations of requests."""
 
 
-class _Number(Protocol):
-    def inc(self, amount: float) -> None: ...
-
-
-def count(number: _Number, amount: float = 1) -> None:
-    """Add to a number of a metric at the next `write_counts`.
+def count(metric: Counter | Gauge, amount: float = 1) -> None:
+    """Add to a metric at the next `write_counts`.
 
     For what each request changes: in the memory that workers share, an addition takes a
     microsecond and more. Only the thread of the event loop may call this.
     """
-    _pending[number] = _pending.get(number, 0) + amount
+    _pending_counts[metric] = _pending_counts.get(metric, 0) + amount
+
+
+def count_request(status: int, outcome: str, operation: str, seconds: float) -> None:
+    """Count a request at the next `write_counts`; `operation` is from `operation_label`."""
+    key = (status, outcome, operation, bisect_left(SECONDS, seconds))
+    durations = _pending_requests.get(key)
+    if durations is None:
+        _pending_requests[key] = [seconds]
+    else:
+        durations.append(seconds)
+
+
+def operation_label(name: str | None, has_read_data: Callable[[], bool]) -> str:
+    """Return the label of an operation's name.
+
+    A name gets one of its own, while there are some left, if the request has read data of AWS: only
+    callers whose credentials are good can use them up.
+    """
+    if name is None:
+        return UNNAMED
+    if name in _operation_names:
+        return name
+    if len(_operation_names) == MAX_OPERATION_NAMES or not has_read_data():
+        return OTHER_NAMES
+    _operation_names.add(name)
+    return name
 
 
 def write_counts() -> None:
-    while _pending:
-        number, amount = _pending.popitem()
-        number.inc(amount)
+    while _pending_counts:
+        metric, amount = _pending_counts.popitem()
+        metric.inc(amount)
+    while _pending_requests:
+        (status, outcome, operation, index), durations = _pending_requests.popitem()
+        REQUESTS.labels(status, outcome).inc(len(durations))
+        _add(REQUEST_SECONDS, index, durations)
+        longest = SECONDS[index] if index < len(SECONDS) else math.inf
+        bucket = bisect_left(OPERATION_SECONDS_BUCKETS, longest)
+        _add(OPERATION_SECONDS.labels(operation), bucket, durations)
 
 
-def count_request(status: int, outcome: str, seconds: float) -> None:
-    """Count a request in REQUESTS and REQUEST_SECONDS."""
-    count(requests_counter(status, outcome))
+def _add(histogram: Histogram, bucket: int, durations: Sequence[float]) -> None:
     # The library adds to a histogram one by one only.
-    count(REQUEST_SECONDS._sum, seconds)  # noqa: SLF001
-    count(REQUEST_SECONDS._buckets[bisect_left(SECONDS, seconds)])  # noqa: SLF001
-
-
-@lru_cache(maxsize=256)
-def requests_counter(status: int, outcome: str) -> Counter:
-    """Return the counter of REQUESTS with these labels; a lookup by `labels` takes longer."""
-    return REQUESTS.labels(status, outcome)
+    histogram._sum.inc(sum(durations))  # noqa: SLF001
+    histogram._buckets[bucket].inc(len(durations))  # noqa: SLF001
 
 
 def exposition() -> bytes:
@@ -140,11 +197,19 @@ def exposition() -> bytes:
     What requests of other workers have counted may be INTERVAL_SECONDS old.
     """
     write_counts()
-    if MULTIPROCESS_DIR not in os.environ:  # noqa: TID251  the library's variable, not a setting
+    folder = os.environ.get(MULTIPROCESS_DIR)  # noqa: TID251  the library's variable, not a setting
+    if folder is None:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(WorkerCollector(_live_workers(folder)))
     return generate_latest(registry)
+
+
+def _live_workers(folder: str) -> list[int]:
+    """Return the ids of the processes that have a file for gauges of live workers."""
+    files = Path(folder).glob("gauge_livesum_*.db")
+    return sorted(int(file.stem.rpartition("_")[2]) for file in files)
 
 
 def forget_worker(pid: int) -> None:

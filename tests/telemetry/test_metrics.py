@@ -1,17 +1,33 @@
 """What a running gateway logs and measures of requests and upstream calls."""
 
+import os
+import platform
 import re
+import resource
 import signal
+import subprocess
+from collections.abc import Iterator
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 
+from gateway import __version__
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.telemetry.metrics import OK, SECONDS, count_request, write_counts
+from gateway.telemetry.metrics import (
+    MAX_OPERATION_NAMES,
+    OK,
+    OPERATION_SECONDS_BUCKETS,
+    OTHER_NAMES,
+    SECONDS,
+    UNNAMED,
+    count_request,
+    write_counts,
+)
 from tests.gateways import Gateway, Sandbox
-from tests.processes import gateway_process, until
-from tests.telemetry.programs import events, is_ready, metric, samples
+from tests.processes import Process, ProcessStatistics, gateway_process, until
+from tests.programs import needs
+from tests.telemetry.programs import events, get, is_ready, metric, samples
 
 NEWEST = "query Newest { audienceGenerationJobs(first: 2) { nodes { name } } }"
 DETAILS = "query Details { audienceGenerationJobs(first: 3) { nodes { tags { key } } } }"
@@ -22,7 +38,26 @@ OPERATIONS = {
     *("ListAudienceModels", "GetAudienceModel", "ListTrainingDatasets", "GetTrainingDataset"),
     "AssumeRoleWithWebIdentity",
 }
+FIRST_CALL = {
+    "operation": "ListAudienceGenerationJobs",
+    "region": "us-east-1",
+    "outcome": OK,
+}
 ADA = dict(aws_headers(CALLERS["ada"]))
+
+
+@pytest.fixture(scope="module")
+def single(shared_sandbox: Sandbox) -> Iterator[Process]:
+    with gateway_process(shared_sandbox.url) as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def workers(shared_sandbox: Sandbox) -> Iterator[Process]:
+    """Run a gateway of two processes."""
+    with gateway_process(shared_sandbox.url, workers=2) as program:
+        until(lambda: is_ready(program.url))
+        yield program
 
 
 def test_each_request_is_logged_in_one_line(sandbox: Sandbox) -> None:
@@ -99,18 +134,22 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
         gateway.ask("{ audienceModels { nodes { name } } }")
         for _ in range(15):  # one to prove the caller, and more than the rate of 12 seconds
             gateway.ask(NEWEST, caller="grace", headers={"Cache-Control": "no-cache"})
-        lists, models = "ListAudienceGenerationJobs", "ListAudienceModels"
+        lists = {"operation": "ListAudienceGenerationJobs", "region": "us-east-1"}
+        models = {"operation": "ListAudienceModels", "region": "us-east-1"}
         requests, calls = "gateway_requests_total", "gateway_upstream_calls_total"
         invalid = "GRAPHQL_VALIDATION_FAILED"
         measured = {
             "ok": metric(url, requests, status="200", outcome="OK"),
             "denied": metric(url, requests, status="200", outcome="FORBIDDEN"),
             "invalid": metric(url, requests, status="400", outcome=invalid),
-            "failed calls": metric(url, calls, operation=models, outcome="UPSTREAM_UNAVAILABLE"),
-            "calls": metric(url, calls, operation=lists, outcome="OK"),
+            "failed calls": metric(url, calls, **models, outcome="UPSTREAM_UNAVAILABLE"),
+            "calls": metric(url, calls, **lists, outcome="OK"),
             "cached": metric(url, "gateway_cache_lookups_total", result="cache"),
             "answered": metric(url, "gateway_cache_lookups_total", result="answer"),
             "timed": metric(url, "gateway_request_duration_seconds_count"),
+            "timed calls": metric(url, "gateway_upstream_call_duration_seconds_count", **models),
+            "named": metric(url, "gateway_operation_duration_seconds_count", operation="Newest"),
+            "unnamed": metric(url, "gateway_operation_duration_seconds_count", operation=UNNAMED),
             "in flight": metric(url, "gateway_in_flight_requests"),
         }
         limited = metric(url, "gateway_rejections_total", limit="caller_rate")
@@ -125,6 +164,9 @@ def test_metrics_count_what_was_requested(sandbox: Sandbox) -> None:
         "cached": 1,
         "answered": 1,
         "timed": 21,
+        "timed calls": 3,
+        "named": 3 + 1 + 15,
+        "unnamed": 2,
         "in flight": 0,
     }
 
@@ -152,16 +194,20 @@ def test_an_open_circuit_breaker_is_measured(sandbox: Sandbox) -> None:
 
 
 def test_labels_are_from_fixed_sets(sandbox: Sandbox) -> None:
-    """Names that callers choose add no series."""
+    """Callers add no series by what they choose, apart from names of operations that read data."""
     with gateway_process(sandbox.url) as program:
         gateway = Gateway(program.url, sandbox)
 
         def send(number: int) -> None:
-            gateway.ask(NEWEST.replace("Newest", f"Name{number}"), headers={"X-Request-Id": "r"})
+            name = f"Name{number}"
+            gateway.ask(f"query {name} {{ __typename }}", headers={"X-Request-Id": "r"})
+            gateway.ask(NEWEST.replace("Newest", name), caller=None)
+            gateway.ask(NEWEST.replace("Newest", name), caller="expired")
             gateway.ask(f"{{ field{number} }}")
             gateway.send("GET", f"/path{number}")
             gateway.send("PUT", f"/graphql?{number}")
 
+        gateway.ask(NEWEST)
         for number in range(3):
             send(number)
         before = samples(program.url).keys()
@@ -169,46 +215,150 @@ def test_labels_are_from_fixed_sets(sandbox: Sandbox) -> None:
             send(number)
         after = samples(program.url).keys()
 
-    assert {name for name, _ in after - before if not name.endswith("_created")} == set()
-    assert {dict(labels).get("operation") for _, labels in after} <= OPERATIONS | {None}
+    assert after - before == set()
+    operations = {dict(labels).get("operation") for _, labels in after}
+    assert operations <= OPERATIONS | {None, "Newest", OTHER_NAMES, UNNAMED}
 
 
-def test_workers_sum_their_metrics(sandbox: Sandbox) -> None:
-    """Each of them returns the sum, at most half a second later."""
-    with gateway_process(sandbox.url, workers=2, cache_seconds=0) as program:
+def test_names_of_operations_are_limited_in_number(sandbox: Sandbox) -> None:
+    """Names beyond the limit share a series; those that have one keep it, also for failures."""
+    with gateway_process(sandbox.url) as program:
         gateway = Gateway(program.url, sandbox)
-        until(lambda: is_ready(program.url))
-        for _ in range(20):
-            assert gateway.ask(NEWEST).data
-        name, labels = "gateway_requests_total", {"status": "200", "outcome": "OK"}
-        until(lambda: metric(program.url, name, **labels) == 20)
-        counts = {metric(program.url, name, **labels) for _ in range(10)}
-        program.send_signal(signal.SIGTERM)
+        for number in range(MAX_OPERATION_NAMES + 3):
+            assert gateway.ask(NEWEST.replace("Newest", f"Name{number}")).data
+        gateway.ask(NEWEST.replace("Newest", "Name0"), caller="denied")
+        counts = {
+            dict(labels)["operation"]: value
+            for (name, labels), value in samples(program.url).items()
+            if name == "gateway_operation_duration_seconds_count"
+        }
 
-    assert counts == {20.0}
+    assert counts == {
+        "Name0": 2,
+        **{f"Name{number}": 1 for number in range(1, MAX_OPERATION_NAMES)},
+        OTHER_NAMES: 3,
+    }
 
 
-def test_requests_are_counted_as_the_library_would() -> None:
+def test_workers_sum_their_metrics(workers: Process, sandbox: Sandbox) -> None:
+    """Each of them returns the sum, at most half a second later."""
+
+    def answered() -> float:
+        return metric(workers.url, "gateway_requests_total", status="200", outcome="OK")
+
+    gateway, before = Gateway(workers.url, sandbox), answered()
+    for _ in range(20):
+        assert gateway.ask(NEWEST).data
+    until(lambda: answered() == before + 20)
+
+    assert {answered() for _ in range(10)} == {before + 20}
+
+
+@pytest.mark.parametrize("processes", ["single", "workers"])
+def test_metrics_are_well_formed(
+    request: pytest.FixtureRequest, sandbox: Sandbox, processes: str
+) -> None:
+    """They tell the version, and have no `_created` series."""
+    url: str = request.getfixturevalue(processes).url
+    assert Gateway(url, sandbox).ask(NEWEST).data
+    until(lambda: metric(url, "gateway_upstream_calls_total", **FIRST_CALL))
+    version = {"version": __version__, "python": platform.python_version()}
+    text = get(f"{url}/metrics").text
+    linted = subprocess.run(  # noqa: S603
+        [needs("promtool"), "check", "metrics"],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert metric(url, "gateway_build_info", **version) == 1
+    assert "_created" not in text
+    assert linted.stdout + linted.stderr == ""
+    assert linted.returncode == 0
+
+
+PROCESS_METRICS = {
+    *("process_cpu_seconds_total", "process_start_time_seconds", "process_max_fds"),
+    *("process_open_fds", "process_resident_memory_bytes", "process_virtual_memory_bytes"),
+}
+
+
+def process_metrics(url: str) -> dict[str, dict[str | None, float]]:
+    """Return metric -> process id, if several are measured -> value."""
+    found: dict[str, dict[str | None, float]] = {}
+    for (name, labels), value in samples(url).items():
+        if name.startswith("process_"):
+            found.setdefault(name, {})[dict(labels).get("pid")] = value
+    return found
+
+
+def test_a_process_is_measured(single: Process) -> None:
+    measured = process_metrics(single.url)
+
+    assert measured.keys() == PROCESS_METRICS
+    assert {process for values in measured.values() for process in values} == {None}
+
+
+def test_each_worker_is_measured(workers: Process) -> None:
+    """Each metric of a process is there, of exactly the workers that are alive."""
+
+    def serving() -> set[str | None]:
+        return set(process_metrics(workers.url)["process_cpu_seconds_total"])
+
+    until(lambda: len(serving()) == 2)
+    measured, first = process_metrics(workers.url), serving()
+    children = set(map(str, workers.children()))
+    resident = {pid: ProcessStatistics(int(pid)).resident_bytes() for pid in first if pid}
+    ended = min(map(int, resident))
+    os.kill(ended, signal.SIGKILL)
+    until(lambda: len(serving()) == 2 and str(ended) not in serving())
+
+    assert first <= children
+    assert first - {str(ended)} < serving()
+    assert measured.keys() == PROCESS_METRICS
+    assert all(values.keys() == first for values in measured.values())
+    assert measured["process_resident_memory_bytes"] == pytest.approx(resident, rel=0.1)
+    assert set(measured["process_max_fds"].values()) == {
+        resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    }
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "buckets"),
+    [
+        ("gateway_request_duration_seconds", {}, SECONDS),
+        ("gateway_operation_duration_seconds", {"operation": "Any"}, OPERATION_SECONDS_BUCKETS),
+    ],
+)
+def test_requests_are_counted_as_the_library_would(
+    metric: str, labels: dict[str, str], buckets: tuple[float, ...]
+) -> None:
     registry = CollectorRegistry()
-    expected = Histogram("expected", "", buckets=SECONDS, registry=registry)
+    expected = Histogram("expected", "", buckets=buckets, registry=registry)
     durations = [0, *SECONDS, *(seconds + 0.001 for seconds in SECONDS)]
-    before = request_seconds(REGISTRY, "gateway_request_duration_seconds")
+    count_request(200, OK, "Any", 0)
+    write_counts()
+    before = request_seconds(REGISTRY, metric, labels)
     for seconds in durations:
         expected.observe(seconds)
-        count_request(200, OK, seconds)
+        count_request(200, OK, "Any", seconds)
     write_counts()
-    after = request_seconds(REGISTRY, "gateway_request_duration_seconds")
+    after = request_seconds(REGISTRY, metric, labels)
 
     assert {key: after[key] - before[key] for key in after} == pytest.approx(
-        request_seconds(registry, "expected")
+        request_seconds(registry, "expected", {})
     )
 
 
-def request_seconds(registry: CollectorRegistry, name: str) -> dict[tuple[str, str], float]:
+def request_seconds(
+    registry: CollectorRegistry, name: str, labels: dict[str, str]
+) -> dict[tuple[str, str], float]:
     """Return (suffix, upper bound) -> value of a histogram."""
     samples = next(each.samples for each in registry.collect() if each.name == name)
     return {
         (sample.name.removeprefix(name), sample.labels.get("le", "")): sample.value
         for sample in samples
-        if not sample.name.endswith("_created")
+        if labels.items() <= sample.labels.items()
     }

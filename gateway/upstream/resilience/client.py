@@ -256,8 +256,8 @@ def observe_call(
     finally:
         seconds = time.perf_counter() - started
         outcome, aws_request_id = observation.outcome, observation.aws_request_id
-        UPSTREAM_CALLS.labels(operation, outcome).inc()
-        UPSTREAM_SECONDS.labels(operation).observe(seconds)
+        UPSTREAM_CALLS.labels(operation, region, outcome).inc()
+        UPSTREAM_SECONDS.labels(operation, region).observe(seconds)
         log.info(
             "upstream call",
             operation=operation,
