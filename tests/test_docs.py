@@ -82,7 +82,7 @@ def _anchor(heading: str) -> str:
 
 def test_the_table_of_alerts_has_each_rule() -> None:
     """Each rule links to a heading that exists."""
-    rules = (ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8")
+    rules = (ROOT / "deploy/helm/audience-gateway/alerts.yaml").read_text(encoding="utf-8")
     headings = set(map(_anchor, re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE)))
 
     assert set(re.findall(r"alert: (\w+)", rules)) == set(

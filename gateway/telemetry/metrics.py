@@ -93,6 +93,10 @@ CIRCUIT_BREAKER_OPEN = Gauge(
     ["target"],
     multiprocess_mode="livemax",
 )
+REDIS_REJECTED_COMMANDS = Counter(
+    "gateway_redis_rejected_commands",
+    "Commands that Redis has rejected: it has no memory left, is a replica, or lacks permissions.",
+)
 LOG_LINES_DROPPED = Counter(
     "gateway_log_lines_dropped",
     "Log lines dropped because standard output was slow, full or closed.",

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AskError, ResponseError
 
 from gateway.auth.credentials import Caller
-from gateway.telemetry.metrics import CIRCUIT_BREAKER_OPEN
+from gateway.telemetry.metrics import CIRCUIT_BREAKER_OPEN, REDIS_REJECTED_COMMANDS
 from gateway.upstream.cache.encryption import decrypt, encrypt
 from gateway.upstream.cache.memory import Stored, Version
 from gateway.upstream.cache.redis_cluster import RedisTopology
@@ -122,6 +122,7 @@ class RedisClient:
         CIRCUIT_BREAKER_OPEN.labels(CIRCUIT_BREAKER_TARGET).set(is_open)
 
     def _log_rejection(self, error: ResponseError) -> None:
+        REDIS_REJECTED_COMMANDS.inc()
         now = time.monotonic()
         if now - self._rejection_logged_at >= REJECTION_LOG_SECONDS:
             self._rejection_logged_at = now

@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 from gateway.auth.credentials import Caller
 from gateway.setting_types import CACHE_URL
 from gateway.settings import Settings, SettingsError, read_settings
+from gateway.telemetry.metrics import REDIS_REJECTED_COMMANDS
 from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache.encryption import decrypt, encrypt
 from gateway.upstream.cache.redis import (
@@ -557,7 +558,8 @@ async def test_a_restart_does_not_open_the_breaker(own_server: RedisServer) -> N
 async def test_a_redis_that_rejects_writes_is_still_read(
     own_server: RedisServer, reconfigure: Callable[[Any], object], kind: str
 ) -> None:
-    """The breaker stays closed, and the log has one entry a minute, without the error's text."""
+    """The breaker stays closed. Each is counted, and one a minute logged, without its text."""
+    counted = REDIS_REJECTED_COMMANDS._value.get()
     async with open_cache(own_server.url) as cache:
         await put(cache, ADA, KEY, VALUE, 60)
         with own_server.client() as redis:
@@ -569,6 +571,7 @@ async def test_a_redis_that_rejects_writes_is_still_read(
         is_open = node_of(cache).breaker.open
 
     assert (found, is_open) == (VALUE, False)
+    assert REDIS_REJECTED_COMMANDS._value.get() - counted == FAILURES + 2
     assert logs == [
         {"event": "redis rejected a command", "kind": kind, "log_level": "warning"}
     ]  # fmt: skip
