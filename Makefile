@@ -1,5 +1,8 @@
 # Setup needs only python3 (3.11 or later) and make.
 PYTHON ?= python3
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' gateway/__init__.py)
+IMAGE  ?= audience-gateway
+BUILD  ?= --load
 PIP     = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
           --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
@@ -9,10 +12,10 @@ NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits clients 
 NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev check audit test explorer schema docs screenshot bench lock clean
+.PHONY: help install dev check audit test explorer schema docs screenshot bench lock release test-install image digests clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/runtime.stamp explorer  ## install the program as .venv/bin/gateway
 
@@ -49,9 +52,27 @@ bench: .venv/dev.stamp $(NPM_PEERS)  ## measure what benchmarks/README.md claims
 lock: .venv/dev.stamp  ## resolve the lock files again
 	$(PIP) install uv
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
-	$(COMPILE) pyproject.toml --extra dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra otel -c requirements/runtime.txt -o requirements/otel.txt
+	$(COMPILE) pyproject.toml --extra dev -c requirements/otel.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) requirements/node.in -o requirements/node.txt
+
+release: .venv/dev.stamp explorer  ## make dist/: packages, bills of materials, checksums
+	@.venv/bin/python -m scripts.release
+
+test-install: .venv/dev.stamp  ## install the packages in new environments, and use them
+	@.venv/bin/python scripts/programs.py tests
+	.venv/bin/pytest tests/install
+
+# IMAGE=registry.example.com/audience-gateway names it; EXTRAS=otel adds tracing;
+# PLATFORMS=linux/amd64,linux/arm64 BUILD=--push builds for several architectures, and pushes.
+image:  ## build the container image
+	docker buildx build $(BUILD) $(if $(PLATFORMS),--platform $(PLATFORMS)) --tag $(IMAGE):$(VERSION) --build-arg EXTRAS=$(EXTRAS) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) \
+	  --build-arg CREATED=$(shell date -u +%Y-%m-%dT%H:%M:%SZ) --build-arg SOURCE=$(SOURCE) .
+
+digests:  ## pin the base images of the Dockerfile to their current digests
+	@$(PYTHON) scripts/pin_images.py
 
 clean:  ## remove everything installed or built
 	rm -rf .venv gateway/http/explorer explorer/node_modules tests/*/node_modules benchmarks/peers/node_modules
