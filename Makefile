@@ -62,7 +62,7 @@ release: .venv/dev.stamp explorer  ## make dist/: packages, bills of materials, 
 
 test-install: .venv/dev.stamp  ## install the packages in new environments, and use them
 	@.venv/bin/python scripts/programs.py tests
-	.venv/bin/pytest tests/install
+	.venv/bin/pytest -n 2 tests/install
 
 # IMAGE=registry.example.com/audience-gateway names it; EXTRAS=otel adds tracing;
 # PLATFORMS=linux/amd64,linux/arm64 BUILD=--push builds for several architectures, and pushes.
