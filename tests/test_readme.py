@@ -1,9 +1,11 @@
 """The examples and commands of the README work."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gateway.auth.oidc_file import read_oidc_file
 from tests.gateways import Gateway
@@ -33,5 +35,72 @@ def test_the_oidc_example_is_valid(tmp_path: Path) -> None:
 
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE):
+    commands = re.findall(r"(?:^|`)make ([a-z -]+)", README, re.MULTILINE)
+    for target in {target for command in commands for target in command.split()}:
         assert f"\n{target}:" in makefile, target
+
+
+def test_the_image_is_run_and_deployed_under_the_name_it_is_built_with() -> None:
+    (run,) = re.findall(r"^docker run .* (\S+)$", README, re.MULTILINE)
+    (pushed,) = re.findall(r"^make image IMAGE=(\S+)", README, re.MULTILINE)
+    (deployed,) = re.findall(r"--set image\.repository=(\S+)", README)
+    chart = yaml.safe_load((ROOT / "deploy/helm/audience-gateway/Chart.yaml").read_text("utf-8"))
+    command = subprocess.run(
+        ["make", "-n", "image"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert f"--tag {run} " in command
+    assert run.partition(":")[2] == chart["appVersion"]
+    assert pushed == deployed
+
+
+SUFFIXES = {".md", ".mjs", ".py", ".sh", ".toml", ".tpl", ".ts", ".tsx", ".txt", ".yaml", ""}
+NOT_OURS = {"node_modules", "dist", Path(__file__).name}
+
+
+def sources() -> list[Path]:
+    """Return the texts in the repository, without this one."""
+    return [
+        path
+        for top in ROOT.iterdir()
+        if not top.name.startswith(".")
+        for path in [top, *top.rglob("*")]
+        if path.is_file() and path.suffix in SUFFIXES and not NOT_OURS & set(path.parts)
+    ]
+
+
+BY_NAME = re.compile(
+    r"\b(?:install|download|wheel|add|run|uvx|npx)\b[^\n]*?"
+    r"(?<![\w/.=-])['\"]?audience[-_]gateway(?:\[|['\"`\s]|$)"
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "by_name"),
+    [
+        ("pip install audience-gateway", True),
+        ("pip install 'audience-gateway[otel]'", True),
+        ("uv tool install --python 3.13 audience_gateway\n", True),
+        ("`uvx audience-gateway`", True),
+        ("pip install '.[otel]'", False),
+        ("helm install audience deploy/helm/audience-gateway --set a=b", False),
+        ("docker run --rm audience-gateway:0.1.0", False),
+    ],
+)
+def test_a_command_that_installs_by_name_is_recognized(command: str, *, by_name: bool) -> None:
+    assert bool(BY_NAME.search(command)) is by_name
+
+
+def test_nothing_installs_the_program_by_name() -> None:
+    """It is on no package index, so anybody could take the name there."""
+    found = [
+        (str(path.relative_to(ROOT)), match[0])
+        for path in sources()
+        for match in BY_NAME.finditer(path.read_text("utf-8"))
+    ]
+
+    assert found == []
