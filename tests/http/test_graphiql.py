@@ -25,7 +25,7 @@ from gateway.sandbox import CALLERS
 from gateway.settings import Settings, SettingsError
 from tests.browser import Visit, browser_page
 from tests.gateways import Sandbox
-from tests.replicas.haproxy import binary
+from tests.programs import needs
 from tests.serving import serve
 
 QUERY = "# An example.\nquery Jobs {\n  jobs(first: 2) {\n    name\n  }\n}"
@@ -340,7 +340,7 @@ def proxy_below(path: str, port: int, *, strips: bool) -> Iterator[str]:
         config = Path(folder, "haproxy.cfg")
         config.write_text(PROXY.format(path=path, port=port, front=front.fileno(), rule=rule))
         process = subprocess.Popen(  # noqa: S603 - the tests' own command
-            [binary(), "-db", "-f", str(config)], pass_fds=[front.fileno()]
+            [needs("haproxy"), "-db", "-f", str(config)], pass_fds=[front.fileno()]
         )
         try:
             # The listener is inherited, so a request waits until HAProxy serves.
