@@ -1,6 +1,7 @@
 """Clients as programs of their own, and as pages of another origin in a browser."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,15 +16,15 @@ from tests.serving import serve
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "tests/clients"
-NODE = "scripts/with-node"
+NODE = ROOT / "scripts/with-node"
 # The first run on a machine without Node fetches one.
 SECONDS = 120.0
 
 
-def output_of(*command: str | Path) -> str:
+def output_of(*command: str | Path, cwd: Path = ROOT) -> str:
     """Run a program and return its output; fails unless it ends well and writes no errors."""
     done = subprocess.run(  # noqa: S603  the tests' own commands
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS
+        command, cwd=cwd, capture_output=True, text=True, check=False, timeout=SECONDS
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     return done.stdout
@@ -32,6 +33,27 @@ def output_of(*command: str | Path) -> str:
 def run_in_node(client: str, options: Mapping[str, Any]) -> Any:
     """Run a client beside this file, and return what its function returns."""
     return json.loads(output_of(NODE, "node", CLIENTS / "run.js", client, json.dumps(options)))
+
+
+def compile_for_relay(folder: Path, schema: str) -> Path:
+    """Compile Relay's queries against a schema, and return the folder of what was made."""
+    config = {
+        "src": "./src",
+        "schema": "./schema.graphql",
+        "artifactDirectory": "./artifacts",
+        "language": "javascript",
+        "eagerEsModules": True,
+    }
+    artifacts, source = folder / "artifacts", folder / "src"
+    artifacts.mkdir()
+    source.mkdir()
+    shutil.copy(CLIENTS / "relay-query.js", source)
+    (folder / "schema.graphql").write_text(schema)
+    (folder / "package.json").write_text(json.dumps({"type": "module"}))
+    (folder / "relay.config.json").write_text(json.dumps(config))
+    compiler = CLIENTS / "node_modules/relay-compiler/cli.js"
+    output_of(NODE, "node", compiler, "relay.config.json", cwd=folder)
+    return artifacts
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,9 +13,16 @@ from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportQueryError
 
 from gateway.dev import aws_headers
+from gateway.graph.schema import client_sdl
 from gateway.sandbox import CALLERS, create_sandbox
 from tests.browser import browser_page
-from tests.clients.running import CLIENTS, output_of, page_with, run_in_node
+from tests.clients.running import (
+    CLIENTS,
+    compile_for_relay,
+    output_of,
+    page_with,
+    run_in_node,
+)
 from tests.gateways import Gateway, Sandbox
 from tests.processes import gateway_process
 from tests.programs import needs
@@ -119,6 +127,17 @@ def test_urql(served: Served, *, prefer_get: bool) -> None:
     assert (first, others[0]) == (f"{method} hash", f"{method} query")
     # Without hashes urql prefers GET by itself, within its limit on URLs.
     assert others[1:] == ["GET query"] * 5
+
+
+def test_relay(served: Served, tmp_path: Path) -> None:
+    """Its compiler accepts the schema for clients, and its store joins the pages."""
+    artifacts = compile_for_relay(tmp_path, client_sdl())
+    result = run_in_node(
+        "relay", served.options(EDITH, variables={"first": 3}, artifacts=str(artifacts))
+    )
+
+    ids = served.ids("edith")
+    assert result == {"ids": ids, "refetched": ids[0]}
 
 
 def test_graphql_request(served: Served) -> None:
