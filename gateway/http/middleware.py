@@ -60,6 +60,21 @@ DUPLICATE_HOST = bad_request("Duplicate header Host.")
 
 CRASHED = HttpError(500, InternalError(MASKED))
 
+MAX_CLIENT_CHARACTERS = 64
+"""Logged of the name and of the version of a client program, which it chooses."""
+
+_CLIENT_FIELDS = {
+    b"apollographql-client-name": "client",
+    b"apollographql-client-version": "client_version",
+    b"x-graphql-client-name": "client",
+    b"x-graphql-client-version": "client_version",
+}
+"""Headers by which the clients of Apollo and The Guild name themselves, and fields of the log."""
+
+_LOGGED_HEADERS = frozenset({b"host", REQUEST_ID, *_CLIENT_FIELDS})
+
+_PRINTABLE = re.compile(rb"[ -~]+")
+
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 _METHODS = frozenset(
@@ -88,6 +103,9 @@ class RequestLog:
     answer: str | None = None
     """FROM_CACHE, or None."""
     request_id: str | None = None
+    client: str | None = None
+    """Name of the client program, as it says, truncated."""
+    client_version: str | None = None
     status: int = 0
     """HTTP status; 0 until the response starts."""
 
@@ -118,6 +136,8 @@ class RequestLog:
             "operation": self.operation,
             "document": self.document,
             "caller": self.caller,
+            "client": self.client,
+            "client_version": self.client_version,
             "answer": self.answer,
         }
         return fields if self.cost is None else fields | self.cost.log_fields()
@@ -157,8 +177,9 @@ class AccessLogMiddleware:
     """Gives each request an id and one log line, and responds if the application crashes.
 
     The request's own X-Request-Id is kept if it is short and plain. The line has method, path,
-    status and duration; for a GraphQL request also its outcome, operation name, cost, and digests
-    of document and caller. It contains no headers, no variables and no part of a body.
+    status and duration; for a GraphQL request also its outcome, operation name, cost, digests of
+    document and caller, and name and version of the client program, if its headers say so. It
+    contains no other headers, no variables and no part of a body.
 
     `cors` wraps the application and the error responses sent in its place, so that pages of other
     origins can read those too.
@@ -177,11 +198,10 @@ class AccessLogMiddleware:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        sent_id, http_error = _read_head(scope)
-        request_id = sent_id or new_request_id()
-        header = (REQUEST_ID, request_id.encode())
         request_log = request_log_of(scope)
-        request_log.request_id = request_id
+        http_error = _read_head(scope, request_log)
+        request_id = request_log.request_id = request_log.request_id or new_request_id()
+        header = (REQUEST_ID, request_id.encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -218,20 +238,25 @@ class AccessLogMiddleware:
         )
 
 
-def _read_head(scope: Scope) -> tuple[str | None, HttpError | None]:
-    """Return the request's own id if it is acceptable, and the error of its head as a whole."""
+def _read_head(scope: Scope, request_log: RequestLog) -> HttpError | None:
+    """Log how the request and its client are named, and return the error of its head as a whole."""
     headers = scope["headers"]
     size = len(scope["path"]) + len(scope["query_string"]) + len(headers) * HEADER_FRAMING_BYTES
-    hosts, request_id = 0, None
+    hosts = 0
     for name, value in headers:
         size += len(name) + len(value)
+        if name not in _LOGGED_HEADERS:
+            continue
         if name == b"host":
             hosts += 1
-        elif name == REQUEST_ID and not request_id and _REQUEST_ID_PATTERN.fullmatch(value):
-            request_id = value.decode()
+        elif name == REQUEST_ID:
+            if not request_log.request_id and _REQUEST_ID_PATTERN.fullmatch(value):
+                request_log.request_id = value.decode()
+        elif getattr(request_log, _CLIENT_FIELDS[name]) is None and _PRINTABLE.fullmatch(value):
+            setattr(request_log, _CLIENT_FIELDS[name], value[:MAX_CLIENT_CHARACTERS].decode())
     if size > MAX_HEAD_BYTES or len(headers) > MAX_HEADERS:
-        return request_id, HEAD_TOO_LARGE
-    return request_id, DUPLICATE_HOST if hosts > 1 else None
+        return HEAD_TOO_LARGE
+    return DUPLICATE_HOST if hosts > 1 else None
 
 
 class TracingMiddleware:
