@@ -29,7 +29,10 @@ CREDENTIAL_HEADERS = frozenset(
 LONG_TERM_PREFIX = "AKIA"
 
 _ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
-_VISIBLE = re.compile(r"[\x21-\x7e]{1,8192}")
+MAX_CREDENTIAL_CHARACTERS = 12 * 1024
+"""Of a secret or a session token. AWS sets no limit; tokens with many session tags are long."""
+
+_VISIBLE = re.compile(rf"[\x21-\x7e]{{1,{MAX_CREDENTIAL_CHARACTERS}}}")
 
 ACCEPTED = {
     "aws-headers": "the headers X-Aws-Access-Key-Id, X-Aws-Secret-Access-Key and "
@@ -188,7 +191,8 @@ def caller_from_aws_headers(headers: Mapping[str, str], *, allow_long_term_keys:
     for name, value in (("X-Aws-Secret-Access-Key", secret), ("X-Aws-Session-Token", token)):
         if value is not None and not _VISIBLE.fullmatch(value):
             raise UnauthenticatedError(
-                f"{name} is empty, too long, or contains invalid characters."
+                f"{name} is empty, too long, or contains invalid characters. "
+                f"Accepted: up to {MAX_CREDENTIAL_CHARACTERS} visible ASCII characters."
             )
     return Caller.from_keys(key_id, secret, token)
 

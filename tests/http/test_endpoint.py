@@ -262,3 +262,21 @@ def test_a_websocket_is_rejected(gateway: Gateway) -> None:
         },
     )
     assert 400 <= answer.status < 500
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_session_token_of_12_kib_reaches_aws(gateway: Gateway, method: str) -> None:
+    """With a long cursor in the URL, too: neither limits the other. AWS knows no such token."""
+    query = {"query": JOBS.replace("Jobs", f'Jobs(after: "{"x" * 20_000}")', 1)}
+    content: dict[str, Any] = {"params": query} if method == "GET" else {"json": query}
+    for size, status, code in (
+        (12 * 1024, 200, "INVALID_CURSOR"),
+        (12 * 1024 + 1, 401, "UNAUTHENTICATED"),
+    ):
+        headers = {**ADA, "X-Aws-Session-Token": "t" * size}
+        answer = gateway.send(method, headers=headers, **content)
+        assert (answer.status, answer.code) == (status, code)
+    assert gateway.sandbox.calls == []
+
+    answer = gateway.ask(JOBS, headers={"X-Aws-Session-Token": "t" * 12 * 1024})
+    assert answer.errors[0]["extensions"]["aws"]["operation"] == "ListAudienceGenerationJobs"
