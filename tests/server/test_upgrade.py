@@ -218,6 +218,17 @@ def test_stock_clients_that_offer_h2c_are_answered(
         assert json.loads(body) == {"data": {"__typename": "Query"}}
 
 
+def test_a_client_that_waits_to_send_its_body_is_told_to_go_on(gateway_url: str) -> None:
+    """As curl does with a long one."""
+    head, _, body = STOCK["curl --http2"].partition(b"\r\n\r\n")
+    with connect(gateway_url) as connection:
+        connection.sendall(head + b"\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        (response,) = parse_responses(read_to_end(connection))
+    assert (response.status, response.body) == (200, b'{"data":{"__typename":"Query"}}')
+
+
 @pytest.mark.parametrize("target", [b"evil:443", b"/graphql", b"/livez"])
 def test_connect_is_refused(gateway_url: str, target: bytes) -> None:
     data = b"CONNECT %b HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" % target
