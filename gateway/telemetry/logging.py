@@ -1,4 +1,7 @@
-"""JSON logs of the gateway and its libraries on standard output, one object per line."""
+"""Logs of the gateway and its libraries on standard output, one JSON object per line.
+
+On a developer's terminal the lines are text.
+"""
 
 import atexit
 import logging
@@ -18,6 +21,7 @@ from typing import Any
 
 import orjson
 import structlog
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 from gateway.telemetry.metrics import LOG_LINES_DROPPED
 
@@ -70,14 +74,18 @@ class LogContext:
         _context.reset(self._token)
 
 
-def configure_logs(level: str) -> None:
-    """Write structlog's and the standard library's logs from `level` up to standard output."""
+def configure_logs(level: str, *, console: bool = False) -> None:
+    """Write structlog's and the standard library's logs from `level` up to standard output.
+
+    `console` renders them as text, in colours.
+    """
+    render = _ConsoleLines() if console else _render
     writer = LogWriter(sys.stdout.fileno())
     atexit.register(writer.close)
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [structlog.processors.add_log_level, _add_context]
     structlog.configure(
-        processors=[*shared, _render],
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
@@ -89,7 +97,7 @@ def configure_logs(level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _replace_exception,
-                _render_text,
+                lambda *event: render(*event).decode(),
             ],
         )
     )
@@ -239,5 +247,24 @@ def _render(_: Any, __: str, event: structlog.types.EventDict) -> bytes:
     return orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
-def _render_text(*event: Any) -> str:
-    return _render(*event).decode()
+class _ConsoleLines:
+    """Renders events as lines of text, in which no value can move the cursor or start a line."""
+
+    def __init__(self) -> None:
+        self._render = ConsoleRenderer(
+            pad_event_to=0, sort_keys=False, exception_formatter=plain_traceback
+        )
+
+    def __call__(self, logger: Any, name: str, event: structlog.types.EventDict) -> bytes:
+        time = f"{event.pop('timestamp').astimezone():%H:%M:%S}"
+        request_id = event.pop("request_id", None)
+        fields = {"timestamp": time, **event, "request_id": request_id}
+        shown = {key: _printable(value) for key, value in fields.items() if value is not None}
+        return self._render(logger, name, shown).encode() + b"\n"
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -112,13 +112,17 @@ log.info("outside")
 """
 
 
-def lines_of(code: str) -> list[Any]:
+def output_of(code: str) -> str:
     done = subprocess.run(  # noqa: S603  a fixed program
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    return [json.loads(line) for line in done.stdout.removesuffix("\n").split("\n")]
+    return done.stdout
+
+
+def lines_of(code: str) -> list[Any]:
+    return [json.loads(line) for line in output_of(code).removesuffix("\n").split("\n")]
 
 
 def test_a_crash_is_logged_without_its_text() -> None:
@@ -186,3 +190,19 @@ def test_malformed_requests_are_logged_at_a_limited_rate(sandbox: Sandbox) -> No
     assert 10 <= len(warnings) < 100
     assert all("malformed" in line["event"] and line["request_id"] for line in warnings)
     assert CANARY not in "".join(program.output)
+
+
+def test_on_a_console_an_event_is_one_line_of_text() -> None:
+    """No value moves the cursor, starts a line or shows the text of an exception."""
+    for code in (LINES, TWICE, CRASHES, LIBRARIES):
+        is_json = lines_of(code)
+        shown = output_of(
+            re.sub(r"configure_logs\((.*?)\)", r"configure_logs(\1, console=True)", code)
+        )
+        text = re.sub(r"\x1b\[\d+m", "", shown)
+
+        assert text.count("\n") >= len(is_json)
+        assert re.sub(r"[^\n\x20-\x7e]", "", text) == text
+        assert CANARY not in text
+        heads = re.findall(r"^\d\d:\d\d:\d\d \[(\w+) *\] (.*)$", text, re.MULTILINE)
+        assert [level for level, _ in heads] == [line["level"] for line in is_json]
