@@ -36,6 +36,7 @@ from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
 from gateway.http.paths import GRAPHQL_PATH, PathMiddleware, rejection_handler
 from gateway.http.requests import BodyReader
 from gateway.http.responses import HEADERS
+from gateway.reload import Reloader
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
@@ -96,7 +97,7 @@ def create_app(
     )
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[Resources]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Resources]:
         async with AsyncExitStack() as stack:
             if tracer is not None:
                 await stack.enter_async_context(tracer.open())
@@ -115,6 +116,8 @@ def create_app(
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
+            verifier = authenticator.oidc.verifier if authenticator.oidc else None
+            app.state.reload = Reloader(configuration, endpoint, verifier, redis).reload
             health.started = True
             yield {
                 "authenticator": authenticator,
@@ -127,25 +130,28 @@ def create_app(
     middleware.append(Middleware(AccessLogMiddleware, cors=cors_for(settings.cors_origins)))
     if allowed_hosts is not None:
         middleware.append(allowed_hosts)
-    routes = [
+    health_routes = [
         Route("/livez", livez),
         Route("/readyz", health.readyz),
         Route("/metrics", metrics),
-        *(
-            [graphiql.assets(), Route("/", partial(_redirect, f"{prefix}{GRAPHQL_PATH}"))]
-            if graphiql
-            else []
-        ),
     ]
+    routes = [] if settings.admin_port else list(health_routes)
+    if graphiql:
+        to_graphiql = partial(_redirect, f"{prefix}{GRAPHQL_PATH}")
+        routes += [graphiql.assets(), Route("/", to_graphiql)]
+    handlers = {HTTPException: rejection_handler(prefix)}
     app = Application(
         endpoint,
         routes=routes,
         middleware=middleware,
-        exception_handlers={HTTPException: rejection_handler(prefix)},
+        exception_handlers=handlers,
         lifespan=lifespan,
     )
-    # Read by the server on SIGTERM.
+    # Read by the server.
     app.state.health, app.state.drain_seconds = health, settings.drain_seconds
+    app.state.admin = Starlette(
+        routes=health_routes, middleware=middleware, exception_handlers=handlers
+    )
     # Behind a load balancer that terminates TLS, redirects would name http://, and clients would
     # repeat the request with its credentials there.
     app.router.redirect_slashes = False

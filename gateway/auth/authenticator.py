@@ -210,7 +210,7 @@ ROUTER_SECRET_SETTING = "GATEWAY_ROUTER_SECRET_FILE"  # noqa: S105  a name, not 
 _ROUTER_SECRET = re.compile(rb"[\x21-\x7e]{16,1024}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RouterSecrets:
     """The secrets that authenticate a federation router; several, to allow for rotation."""
 

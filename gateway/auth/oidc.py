@@ -65,9 +65,30 @@ class TokenVerifier:
         keys_of: Callable[[Issuer], IssuerKeys] = issuer_keys,
     ) -> None:
         self._issuers = issuers
+        self._keys_of = keys_of
         self._keys = {name: keys_of(issuer) for name, issuer in issuers.items()}
         self._clock = clock
         self._verified: OrderedDict[bytes, tuple[VerifiedToken, Key]] = OrderedDict()
+
+    def replace_issuers(self, issuers: Mapping[str, Issuer]) -> None:
+        """Trust these issuers and no others from now on, whatever was verified before.
+
+        The keys of those that still publish them at the same place are kept.
+        """
+        before, keys = self._issuers, self._keys
+        self._issuers = {
+            name: before[name] if before.get(name) == issuer else issuer
+            for name, issuer in issuers.items()
+        }
+        self._keys = {
+            name: keys[name]
+            if name in before and before[name].jwks_url == issuer.jwks_url
+            else self._keys_of(issuer)
+            for name, issuer in issuers.items()
+        }
+        for digest, (token, _) in list(self._verified.items()):
+            if not self._is_current(token.issuer):
+                del self._verified[digest]
 
     async def verify(self, text: str) -> VerifiedToken:
         """Return the token with its claims, after fetching the keys of its issuer if need be.
@@ -80,6 +101,8 @@ class TokenVerifier:
             key = await self._keys[issuer.issuer].find(key_id)
         except KeysUnavailableError as error:
             raise UpstreamUnavailableError(f"{error}. Try again later.") from None
+        if not self._is_current(issuer):
+            return await self.verify(text)
         return self._verify(text, issuer, key)
 
     def verify_at_once(self, text: str) -> VerifiedToken | None:
@@ -93,6 +116,10 @@ class TokenVerifier:
         except KeysUnavailableError as error:
             raise UpstreamUnavailableError(f"{error}. Try again later.") from None
         return self._verify(text, issuer, key)
+
+    def _is_current(self, issuer: Issuer) -> bool:
+        """Return whether an issuer is trusted, as it is configured now."""
+        return self._issuers.get(issuer.issuer) is issuer
 
     def _signer(self, text: str) -> tuple[Issuer, str]:
         """Return the issuer that the token names, and the id of the key; nothing is verified."""

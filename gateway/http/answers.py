@@ -93,7 +93,11 @@ class AnswerCache:
         """`clock` is the wall clock, by which results and credentials expire."""
         self.store = store
         self.clock = clock
-        self.heads: ExpiringStore[bytes, KnownHead] = ExpiringStore(MAX_KNOWN_HEADS, KNOWN_SECONDS)
+        self.heads = _no_heads()
+
+    def forget(self) -> None:
+        """Serve no answer of before to a new request: the head of each has to be checked again."""
+        self.heads = _no_heads()
 
     def lookup(self, method: str, headers: RequestHeaders) -> "AnswerLookup | None":
         """Begin to look for the answer to a request; None if it goes past the cache."""
@@ -110,16 +114,17 @@ class AnswerCache:
 class AnswerLookup:
     """Finds or keeps the answer to one request."""
 
-    __slots__ = ("_cache", "_head", "_key", "known")
+    __slots__ = ("_cache", "_head", "_heads", "_key", "known")
 
     def __init__(self, cache: AnswerCache, head: bytes) -> None:
         self._cache = cache
         self._head = head
+        self._heads = cache.heads
         self._key = b""
         self.known: KnownHead | None = None
         """The head, if an answer to a request with it was kept recently, and the credentials have
         not expired."""
-        known = cache.heads.get(head)
+        known = self._heads.get(head)
         if known and (known.expires_at is None or cache.clock() < known.expires_at):
             self.known = known
 
@@ -132,7 +137,7 @@ class AnswerLookup:
         if answer is None or not all(version.current for version in answer.versions):
             return None
         # Otherwise a caller with many requests could make others unknown.
-        self._cache.heads.set(self._head, self.known)
+        self._heads.set(self._head, self.known)
         return answer
 
     def keep(
@@ -146,6 +151,8 @@ class AnswerLookup:
         """Keep a complete response that was made of these results, unless one has changed."""
         if not versions or not all(version.current for version in versions):
             return
+        if self._heads is not self._cache.heads:  # it was made before `forget`
+            return
         now = self._cache.clock()
         seconds = min(version.expires_at for version in versions) - now
         if caller.expires_at is not None:
@@ -157,4 +164,8 @@ class AnswerLookup:
             known = KnownHead(
                 caller.limit_key, caller.verified, caller.digest, caller.expires_at, media_type
             )
-            self._cache.heads.set(self._head, known)
+            self._heads.set(self._head, known)
+
+
+def _no_heads() -> ExpiringStore[bytes, KnownHead]:
+    return ExpiringStore(MAX_KNOWN_HEADS, KNOWN_SECONDS)

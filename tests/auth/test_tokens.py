@@ -1,5 +1,6 @@
 """Token verification: signature, issuer, audience, times, and the cache of valid tokens."""
 
+import asyncio
 import hmac
 import json
 import string
@@ -23,6 +24,7 @@ from tests.auth.issuers import (
     AUDIENCE,
     MISSING,
     NOW,
+    ROLE,
     claims_of,
     curve,
     identify,
@@ -535,3 +537,88 @@ async def test_an_issuer_cannot_sign_for_another() -> None:
     for key_id in ("attacker", "rsa"):
         with pytest.raises(UnauthenticatedError):
             await verifier.verify(good(ATTACKER, {"alg": "ES256", "kid": key_id}))
+
+
+def replaced(harness: Harness, **trust: Any) -> Issuer:
+    """Replace the trusted issuer by one that is configured in another way."""
+    issuer = trusted(ISSUER, **trust)
+    harness.verifier.replace_issuers({ISSUER: issuer})
+    return issuer
+
+
+async def test_a_withdrawn_issuer_is_not_trusted_again_by_what_was_verified() -> None:
+    harness = Harness()
+    await harness.verifier.verify(GOOD)
+    harness.verifier.replace_issuers({"https://other.example": trusted("https://other.example")})
+
+    assert "issuer that is not trusted" in await harness.error(GOOD)
+    with pytest.raises(UnauthenticatedError, match="issuer that is not trusted"):
+        harness.verifier.verify_at_once(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("trust", "message"),
+    [
+        ({"audiences": ["another"]}, "is for another audience"),
+        ({"algorithms": ["ES256"]}, "is signed with an algorithm that is not accepted"),
+    ],
+)
+async def test_what_an_issuer_may_do_changes_for_verified_tokens(
+    trust: dict[str, Any], message: str
+) -> None:
+    harness = Harness()
+    await harness.verifier.verify(GOOD)
+    replaced(harness, **trust)
+
+    assert message in await harness.error(GOOD)
+
+
+async def test_new_roles_are_those_of_a_verified_token() -> None:
+    harness = Harness()
+    before = await harness.verifier.verify(GOOD)
+    issuer = replaced(harness, role=[{"match": {"sub": "nobody"}, "role_arn": ROLE}])
+    after = await harness.verifier.verify(GOOD)
+
+    assert before.issuer.role_for(before.claims) is not None
+    assert after.issuer is issuer
+    assert after.issuer.role_for(after.claims) is None
+
+
+async def test_an_issuer_that_stays_as_it_is_keeps_its_keys_and_tokens() -> None:
+    """Keys are fetched again only if they come from elsewhere."""
+    fetched = []
+
+    def keys_of(issuer: Issuer) -> IssuerKeys:
+        fetched.append(issuer)
+        return KnownKeys(issuer)
+
+    verifier = TokenVerifier({ISSUER: trusted(ISSUER)}, clock=Clock(), keys_of=keys_of)
+    first = await verifier.verify(GOOD)
+    verifier.replace_issuers({ISSUER: trusted(ISSUER)})
+    same = await verifier.verify(GOOD)
+    verifier.replace_issuers({ISSUER: trusted(ISSUER, audiences=[AUDIENCE, "more"])})
+    await verifier.verify(GOOD)
+    fetched_once = len(fetched)
+    verifier.replace_issuers({ISSUER: trusted(ISSUER, jwks_url="https://issuer.example/keys")})
+
+    assert same is first
+    assert (fetched_once, len(fetched)) == (1, 2)
+
+
+async def test_an_issuer_withdrawn_while_its_keys_are_fetched_is_not_trusted() -> None:
+    arrived, gate = asyncio.Event(), asyncio.Event()
+
+    class SlowKeys(KnownKeys):
+        async def find(self, key_id: str) -> Key | None:
+            arrived.set()
+            await gate.wait()
+            return self.find_known(key_id)
+
+    verifier = TokenVerifier({ISSUER: trusted(ISSUER)}, clock=Clock(), keys_of=SlowKeys)
+    verifying = asyncio.create_task(verifier.verify(GOOD))
+    await arrived.wait()
+    verifier.replace_issuers({})
+    gate.set()
+
+    with pytest.raises(UnauthenticatedError, match="issuer that is not trusted"):
+        await verifying

@@ -671,3 +671,23 @@ async def test_answers_are_those_of_a_gateway_that_keeps_pages_only(
                 response = await ours.ask(query, variables, name=name, **more)
                 expected = await theirs.ask(query, variables, name=name, **more)
                 assert response.body == expected.body
+
+
+def test_nothing_of_before_is_served_once_it_is_forgotten() -> None:
+    """Nor is the answer of a request that was in progress kept."""
+    setup = Upstream()
+    setup.keep(setup.version(60))
+    in_progress = setup.lookup()
+    in_progress.find(b"")
+    served_before = setup.has()
+    setup.cache.forget()
+    served_after = setup.has()
+    in_progress.keep(caller("ada"), JSON, [setup.version(60)], Response(b"old"), RequestLog())
+    kept_late = setup.has()
+    setup.keep(setup.version(60))
+    in_progress.keep(caller("ada"), JSON, [setup.version(60)], Response(b"old"), RequestLog())
+    found = setup.lookup().find(b"")
+
+    assert (served_before, served_after, kept_late) == (True, False, False)
+    assert found is not None
+    assert found.response.body != b"old"
