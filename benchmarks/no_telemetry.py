@@ -6,6 +6,7 @@ Settings are GATEWAY_* variables.
 """
 
 import argparse
+import socket
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -35,7 +36,8 @@ def main() -> None:
     for kind, methods in replaced.items():
         for method in methods:
             setattr(kind, method, nothing)
-    serve(app, "127.0.0.1", port, 1)
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        serve(app, [listener])
 
 
 if __name__ == "__main__":

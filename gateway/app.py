@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.authenticator import Authenticator, Identity, Oidc
@@ -33,7 +33,7 @@ from gateway.http.cors import cors_for
 from gateway.http.endpoint import Endpoint, RequestOptions, Resources
 from gateway.http.health import Health, livez, metrics
 from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
-from gateway.http.paths import GRAPHQL_PATH, PathMiddleware, rejection_handler
+from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS, PathMiddleware, rejection_handler
 from gateway.http.requests import BodyReader
 from gateway.http.responses import HEADERS
 from gateway.reload import Reloader
@@ -135,22 +135,23 @@ def create_app(
         Route("/readyz", health.readyz),
         Route("/metrics", metrics),
     ]
-    routes = [] if settings.admin_port else list(health_routes)
+    routes: list[BaseRoute] = [] if settings.admin_port else [*health_routes]
     if graphiql:
         to_graphiql = partial(_redirect, f"{prefix}{GRAPHQL_PATH}")
         routes += [graphiql.assets(), Route("/", to_graphiql)]
-    handlers = {HTTPException: rejection_handler(prefix)}
     app = Application(
         endpoint,
         routes=routes,
         middleware=middleware,
-        exception_handlers=handlers,
+        exception_handlers={HTTPException: rejection_handler(f"{prefix}{GRAPHQL_PATH}")},
         lifespan=lifespan,
     )
     # Read by the server.
     app.state.health, app.state.drain_seconds = health, settings.drain_seconds
     app.state.admin = Starlette(
-        routes=health_routes, middleware=middleware, exception_handlers=handlers
+        routes=health_routes,
+        middleware=middleware,
+        exception_handlers={HTTPException: rejection_handler(", ".join(sorted(PROBE_PATHS)))},
     )
     # Behind a load balancer that terminates TLS, redirects would name http://, and clients would
     # repeat the request with its credentials there.

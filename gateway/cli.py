@@ -1,14 +1,18 @@
 """The command line: gateway serve | check | dev | sandbox | schema."""
 
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from socket import socket
 
 import click
+from click.core import ParameterSource
 
 from gateway import __version__
-from gateway.sandbox.cli import allowed_host_option, sandbox
+from gateway.sandbox.cli import allowed_host_option, host_option, sandbox
+from gateway.sandbox.listening import CannotListenError, listening
 from gateway.settings import SettingsError, read_settings
 
 # Each command imports its modules when it runs, so that the others start without them.
@@ -24,14 +28,16 @@ main.add_command(sandbox)
 
 PORT = click.IntRange(0, 65535)
 
-host_option = click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
-)
-
 
 @main.command()
 @host_option
 @click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
+@click.option(
+    "--uds",
+    type=click.Path(path_type=Path),
+    help="Unix socket to listen on instead, for a proxy on this machine. The owner and the group "
+    "of the process may connect (mode 0660).",
+)
 @click.option(
     "--workers",
     default=1,
@@ -39,8 +45,19 @@ host_option = click.option(
     type=click.IntRange(1, 64),
     help="Number of processes, each with a memory cache of its own.",
 )
-def serve(host: str, port: int, workers: int) -> None:
-    """Serve the gateway, configured by GATEWAY_* variables; docs/reference.md lists them."""
+@click.pass_context
+def serve(context: click.Context, *, host: str, port: int, uds: Path | None, workers: int) -> None:
+    """Serve the gateway, configured by GATEWAY_* variables; docs/reference.md lists them.
+
+    SIGTERM drains it. SIGHUP reads the files again that the settings name.
+    """
+    if uds and any(_is_given(context, name) for name in ("host", "port")):
+        raise click.UsageError(
+            "--uds excludes --host and --port. Accepted: --uds, or --host and --port."
+        )
+    # Its default action would end the process. It is handled as soon as the server can.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
     from gateway.app import create_app  # noqa: PLC0415
     from gateway.server.lifecycle import serve as serve_app  # noqa: PLC0415
     from gateway.telemetry.logging import configure_logs  # noqa: PLC0415
@@ -48,8 +65,15 @@ def serve(host: str, port: int, workers: int) -> None:
     with settings_errors_reported():
         settings = read_settings()
         app = create_app(settings)
-    configure_logs(settings.log_level)
-    serve_app(app if workers == 1 else "gateway.app:from_environment", host, port, workers)
+    with ExitStack() as stack:
+        main_listening = unix_listening(uds) if uds else listening(host, port)
+        sockets = stack.enter_context(main_listening)
+        admin_sockets = stack.enter_context(
+            listening(host, settings.admin_port, "GATEWAY_ADMIN_PORT")
+        )
+        configure_logs(settings.log_level)
+        app_or_factory = app if workers == 1 else "gateway.app:from_environment"
+        serve_app(app_or_factory, sockets, admin_sockets=admin_sockets, workers=workers)
 
 
 @main.command()
@@ -100,6 +124,24 @@ def schema(*, client: bool) -> None:
         root_node = read_settings().root_node
     to_sdl = client_sdl if client else subgraph_sdl
     click.echo(to_sdl(root_node=root_node), nl=False)
+
+
+@contextmanager
+def unix_listening(path: Path) -> Iterator[Sequence[socket]]:
+    """As `listening`, on a Unix socket."""
+    from gateway.server.unix_socket import unix_listener  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        try:
+            listener = stack.enter_context(unix_listener(path))
+        except OSError as error:
+            hint = "Choose another path with --uds."
+            raise CannotListenError(str(path), error, hint) from None
+        yield [listener]
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 @contextmanager

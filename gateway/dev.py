@@ -1,20 +1,21 @@
 """`gateway dev`: the gateway with GraphiQL in front of a sandbox, in one process."""
 
 import asyncio
-import errno
 import json
-import os
+import shlex
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import click
 import uvicorn
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from gateway.app import create_app
@@ -23,8 +24,16 @@ from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
 from gateway.sandbox.app import restrict_hosts
 from gateway.sandbox.cli import request_control
 from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
+from gateway.sandbox.listening import (
+    CannotListenError,
+    addresses_of,
+    authority,
+    listening,
+    port_of,
+    url_of,
+)
 from gateway.sandbox.protocol import SERVER_OPTIONS
-from gateway.server.lifecycle import PROTOCOL
+from gateway.server.lifecycle import DrainingServer, ServerConfig
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logging import configure_logs
 
@@ -37,9 +46,16 @@ SHOWN_CALLERS = ("ada", "grace", "edith")
 
 QUERY = "{ audienceGenerationJobs(first: 3) { nodes { name status } pageInfo { endCursor } } }"
 
+LOOPBACK = {"127.0.0.1", "::1"}
+"""The addresses of a sandbox whose issuer the gateway accepts at http://."""
+
+STOP_SECONDS = 1
+
+NO_CACHE = {"Cache-Control": "no-cache"}
+
 OIDC_ISSUER = """\
 [[issuer]]
-issuer = "{sandbox_url}/oidc"
+issuer = "{url}/oidc"
 audiences = ["audience-gateway"]
 """
 
@@ -52,8 +68,8 @@ role_arn = "{role_arn}"
 WELCOME = """
 Audience Gateway is running. Open
 
-  {url}/graphql
-
+  {url}
+{elsewhere}
 The sandbox at {sandbox_url} stands in for AWS. Its callers and their headers:
 
 {callers}
@@ -62,9 +78,19 @@ Send a query from another terminal:
 
   {curl}
 
-Simulate throttling by AWS (`heal` ends it):
+Simulate throttling by AWS, then send the query again:
 
-  .venv/bin/gateway sandbox fault throttle --url {sandbox_url}
+  {program} sandbox fault throttle --url {sandbox_url}
+
+End it:
+
+  {program} sandbox heal --url {sandbox_url}
+"""
+
+ELSEWHERE = """
+It listens on all addresses: other machines open {urls}.
+Outside of a container it is localhost, at the port that is published for it.
+Other host names need --allowed-host NAME.
 """
 
 WELCOME_OIDC = """\
@@ -81,17 +107,20 @@ def run(
 
     `allowed_hosts` are additional names that the `Host` header of a request may have.
 
-    Raises SettingsError if a setting is invalid; exits with a message if a port is taken.
+    Raises SettingsError if a setting is invalid, and CannotListenError.
     """
-    with (
-        _listen(host, port, DEFAULT_PORT, "--port") as listener,
-        _listen(host, sandbox_port, DEFAULT_SANDBOX_PORT, "--sandbox-port") as sandbox_listener,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        url, sandbox_url = url_of(listener.getsockname()), url_of(sandbox_listener.getsockname())
+    with ExitStack() as stack:
+        listeners = stack.enter_context(_listening(host, port, DEFAULT_PORT, "--port"))
+        sandbox_listeners = stack.enter_context(
+            _listening(host, sandbox_port, DEFAULT_SANDBOX_PORT, "--sandbox-port")
+        )
+        sandbox_listeners, sandbox_url = stack.enter_context(_with_loopback(sandbox_listeners))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         settings = _read_settings(sandbox_url, Path(folder) / "oidc.toml")
-        url += settings.path_prefix or ""
-        hosts = AllowedHosts(host, listener.getsockname()[0], allowed_hosts)
+        admin_listeners = stack.enter_context(
+            listening(host, settings.admin_port, "GATEWAY_ADMIN_PORT")
+        )
+        hosts = AllowedHosts(host, addresses_of(listeners), allowed_hosts)
         app = create_app(
             settings,
             example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]),
@@ -101,21 +130,20 @@ def run(
                 rejection=error_response(bad_request(hosts.rejection, MISDIRECTED_REQUEST)),
             ),
         )
-        configure_logs(settings.log_level)
-        sandbox = uvicorn.Server(
-            _server_config(restrict_hosts(create_sandbox(), hosts), **SERVER_OPTIONS)
+        configure_logs(settings.log_level, console=sys.stdout.isatty())
+        stack.enter_context(_serving(create_sandbox(), sandbox_listeners, hosts))
+        path = f"{settings.path_prefix or ''}/graphql"
+        welcome = Welcome(
+            url_of(host, listeners) + path,
+            [url + path for url in _urls_elsewhere(listeners)],
+            sandbox_url,
+            has_oidc="oidc" in settings.callers,
         )
-        thread = threading.Thread(target=sandbox.run, args=([sandbox_listener],), name="sandbox")
-        thread.start()
-        try:
-            _WelcomingServer(_server_config(app, http=PROTOCOL), settings, url, sandbox_url).run(
-                [listener]
-            )
-        except KeyboardInterrupt:
-            pass  # Ctrl-C is the usual end
-        finally:
-            sandbox.should_exit = True
-            thread.join()
+        config = ServerConfig(
+            app, admin_sockets=admin_listeners, stop_seconds=STOP_SECONDS, log_level="warning"
+        )
+        with suppress(KeyboardInterrupt):  # Ctrl-C is the usual end
+            _WelcomingServer(config, welcome).run(list(listeners))
 
 
 def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:
@@ -131,13 +159,20 @@ def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:
 
 def _read_settings(sandbox_url: str, oidc_file: Path) -> Settings:
     """Read the settings, with the sandbox as the default for everything that is unset."""
-    defaults = {"graphiql": True, "introspection": True, "upstream_url": sandbox_url}
+    defaults = {
+        "graphiql": True,
+        "introspection": True,
+        "upstream_url": sandbox_url,
+        "drain_seconds": 0,
+    }
     settings = read_settings(**defaults)
     if settings.model_fields_set & {"callers", "oidc_file"}:
         return settings
-    # Trust the sandbox's issuer, and map each of its users to the role of their account.
-    roles = (OIDC_ROLE.format(name=name, role_arn=arn) for name, arn in ROLE_ARNS.items())
-    oidc_file.write_text(OIDC_ISSUER.format(sandbox_url=sandbox_url) + "".join(roles))
+    # Trust the sandbox's issuer, whose name is the host by which it is asked for a token, and map
+    # each of its users to the role of their account.
+    roles = [OIDC_ROLE.format(name=name, role_arn=arn) for name, arn in ROLE_ARNS.items()]
+    urls = sandbox_url, f"http://localhost:{sandbox_url.rpartition(':')[2]}"
+    oidc_file.write_text("".join(OIDC_ISSUER.format(url=url) + "".join(roles) for url in urls))
     return read_settings(
         **defaults,
         callers={"aws-headers", "oidc"},
@@ -146,88 +181,144 @@ def _read_settings(sandbox_url: str, oidc_file: Path) -> Settings:
     )
 
 
-class _WelcomingServer(uvicorn.Server):
+@contextmanager
+def _listening(
+    host: str, port: int | None, default: int, option: str
+) -> Iterator[Sequence[socket.socket]]:
+    """As `listening`; a port of None is the default one, or a free one if that is taken."""
+    with ExitStack() as stack:
+        try:
+            wanted = default if port is None else port
+            listeners = stack.enter_context(listening(host, wanted, option))
+        except CannotListenError as error:
+            if port is not None or not error.in_use:
+                raise
+            listeners = stack.enter_context(listening(host, 0, option))
+        yield listeners
+
+
+@contextmanager
+def _with_loopback(
+    listeners: Sequence[socket.socket],
+) -> Iterator[tuple[Sequence[socket.socket], str]]:
+    """Listen on a loopback address as well; yield all listeners, and the URL of that address.
+
+    The gateway reaches the sandbox there, wherever else it listens.
+    """
+    port = port_of(listeners)
+    for address in addresses_of(listeners):
+        host = "127.0.0.1" if address.is_unspecified else str(address)
+        if host in LOOPBACK:
+            yield listeners, f"http://{authority(host, port)}"
+            return
+    with _listening("127.0.0.1", None, port, "--sandbox-port") as loopback:
+        yield [*listeners, *loopback], url_of("127.0.0.1", loopback)
+
+
+@contextmanager
+def _serving(
+    sandbox: Starlette, listeners: Sequence[socket.socket], hosts: AllowedHosts
+) -> Iterator[None]:
+    """Serve a sandbox from a thread until the end of the block."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            restrict_hosts(sandbox, hosts),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=STOP_SECONDS,
+            **SERVER_OPTIONS,
+        )
+    )
+    thread = threading.Thread(target=server.run, args=(list(listeners),), name="sandbox")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """What is printed once the gateway serves."""
+
+    url: str
+    other_urls: Sequence[str]
+    """Of the same endpoint, for other machines."""
+    sandbox_url: str
+    has_oidc: bool
+
+    def text(self) -> str:
+        callers = "\n\n".join(
+            f"  {name}: {CALLERS[name].note}\n  {json.dumps(dict(aws_headers(CALLERS[name])))}"
+            for name in SHOWN_CALLERS
+        )
+        elsewhere = ELSEWHERE.format(urls=" or ".join(self.other_urls)) if self.other_urls else ""
+        return WELCOME.format(
+            url=self.url,
+            elsewhere=elsewhere,
+            sandbox_url=self.sandbox_url,
+            callers=callers,
+            curl=self._curl(aws_headers(CALLERS[SHOWN_CALLERS[0]])),
+            program=_program(),
+        )
+
+    def oidc_text(self) -> str:
+        """Return the part about tokens, with one that the sandbox issues."""
+        parameters = {"subject": SHOWN_CALLERS[0], "seconds": TOKEN_SECONDS}
+        response = request_control(self.sandbox_url, "POST", "/tokens", parameters)
+        curl = self._curl({"Authorization": f"Bearer {response['token']}"})
+        return WELCOME_OIDC.format(name=SHOWN_CALLERS[0], curl=curl)
+
+    def _curl(self, credentials: Mapping[str, str]) -> str:
+        headers = {"Content-Type": "application/json", **NO_CACHE, **credentials}
+        options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
+        return f"curl -s {self.url} {options} -d '{json.dumps({'query': QUERY})}'"
+
+
+class _WelcomingServer(DrainingServer):
     """Prints the welcome as soon as it serves."""
 
-    def __init__(
-        self, config: uvicorn.Config, settings: Settings, url: str, sandbox_url: str
-    ) -> None:
+    def __init__(self, config: ServerConfig, welcome: Welcome) -> None:
         super().__init__(config)
-        self._settings = settings
-        self._url = url
-        self._sandbox_url = sandbox_url
+        self._welcome = welcome
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        click.echo(_welcome(self._url, self._sandbox_url))
-        if "oidc" in self._settings.callers:
-            token = await asyncio.to_thread(_fetch_token, self._sandbox_url)
-            curl = _curl(self._url, {"Authorization": f"Bearer {token}"})
-            click.echo(WELCOME_OIDC.format(name=SHOWN_CALLERS[0], curl=curl))
+    async def announce(self, sockets: Sequence[socket.socket]) -> None:  # noqa: ARG002
+        click.echo(self._welcome.text())
+        if self._welcome.has_oidc:
+            click.echo(await asyncio.to_thread(self._welcome.oidc_text))
         click.echo("Press Ctrl-C to stop both.\n")
 
 
-def _welcome(url: str, sandbox_url: str) -> str:
-    callers = "\n\n".join(
-        f"  {name}: {CALLERS[name].note}\n  {json.dumps(dict(aws_headers(CALLERS[name])))}"
-        for name in SHOWN_CALLERS
-    )
-    curl = _curl(url, aws_headers(CALLERS[SHOWN_CALLERS[0]]))
-    return WELCOME.format(url=url, sandbox_url=sandbox_url, callers=callers, curl=curl)
+def _program() -> str:
+    """Return the command that has started this process, to paste into a shell."""
+    script = sys.argv[0]
+    is_module = Path(script).name == "__main__.py"
+    return shlex.join([sys.executable, "-m", "gateway"] if is_module else [script])
 
 
-def _curl(url: str, credentials: Mapping[str, str]) -> str:
-    headers = {"Content-Type": "application/json", **credentials}
-    options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
-    return f"curl -s {url}/graphql {options} -d '{json.dumps({'query': QUERY})}'"
+def _urls_elsewhere(listeners: Sequence[socket.socket]) -> list[str]:
+    """Return URLs for other machines of a server that listens on all addresses."""
+    families = {
+        listener.family
+        for listener, address in zip(listeners, addresses_of(listeners), strict=True)
+        if address.is_unspecified
+    }
+    if socket.AF_INET6 in families:
+        families.add(socket.AF_INET)
+    hosts = filter(None, map(_own_address, sorted(families)))
+    return [f"http://{authority(host, port_of(listeners))}" for host in hosts]
 
 
-def _fetch_token(sandbox_url: str) -> str:
-    parameters = {"subject": SHOWN_CALLERS[0], "seconds": TOKEN_SECONDS}
-    response: Mapping[str, str] = request_control(sandbox_url, "POST", "/tokens", parameters)
-    return response["token"]
-
-
-def _server_config(app: object, **options: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # uvicorn's own type for it is not public
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-        **options,
-    )
-
-
-def _listen(host: str, port: int | None, default: int, option: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    wanted = default if port is None else port
-    try:
-        return socket.create_server((host, wanted), family=family)
-    except OSError as error:
-        if port is None and error.errno == errno.EADDRINUSE:
-            return socket.create_server((host, 0), family=family)
-        click.echo(
-            f"gateway: cannot listen on {host}:{wanted}: {_reason(error)}. "
-            f"Choose another address with --host or {option}.",
-            err=True,
-        )
-        sys.exit(1)
-
-
-def _reason(error: OSError) -> str:
-    # create_server adds the address to the text of an error, so the number is looked up instead;
-    # the numbers of getaddrinfo are not the system's.
-    named = isinstance(error, socket.gaierror) or error.errno is None
-    return str(error.strerror) if named else os.strerror(error.errno or 0)
-
-
-def url_of(address: tuple[Any, ...]) -> str:
-    """Return the URL by which this machine reaches a server that listens on a socket address."""
-    host, port = address[:2]
-    if ip_address(host).is_unspecified:
-        host = "::1" if ":" in host else "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _own_address(family: int) -> str | None:
+    """Return the address that this machine has for others; None if it has no route to any."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            # This sends nothing. The addresses are reserved for documentation.
+            probe.connect(("2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1", 9))
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+    return None if ip_address(address).is_loopback else address

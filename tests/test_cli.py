@@ -1,27 +1,19 @@
 """The command line: what it prints, how it exits, and that the printed commands work."""
 
-import json
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from click.testing import CliRunner, Result
 from graphql import build_schema
 
 from gateway.cli import main
-from gateway.dev import url_of
-from tests.gateways import TLS, Sandbox, gateway_over
-from tests.processes import Process, clean_environment, gateway_command
+from tests.gateways import Sandbox, gateway_over
 
-TIMEOUT_SECONDS = 30
 SCHEMA = Path(__file__).parents[1] / "schema.graphql"
 
 
@@ -134,131 +126,83 @@ def test_help_and_version_are_printed() -> None:
     assert re.fullmatch(r"gateway, version \d+\.\d+\.\d+\n", run("--version").output)
 
 
-@pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
-def test_dev_reports_a_port_that_is_taken(taken_port: int, option: str) -> None:
-    """The message is one line, and names the option that selects another port."""
-    ports = {"--port": "0", "--sandbox-port": "0", option: str(taken_port)}
-    result = run("dev", *(word for pair in ports.items() for word in pair))
+@pytest.fixture
+def _signal_mask() -> Iterator[None]:
+    """Restore what `serve` blocks, for the processes that later tests start."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+TAKEN = "TAKEN"
+"""A port that another process listens on."""
+
+
+@pytest.mark.parametrize("command", ["serve", "serve --workers 2", "dev", "sandbox"])
+@pytest.mark.parametrize(
+    ("arguments", "place", "reason"),
+    [
+        (["--port", TAKEN], f"127.0.0.1:{TAKEN}", "Address already in use"),
+        (["--host", "::", "--port", TAKEN], f"[::]:{TAKEN}", "Address already in use"),
+        (["--host", "203.0.113.9", "--port", "0"], "203.0.113.9:0", "Cannot assign requested"),
+        (["--host", "2001:db8::9", "--port", "0"], "[2001:db8::9]:0", "Cannot assign requested"),
+        (["--host", "no.invalid", "--port", "0"], "no.invalid:0", "Name or service not known"),
+    ],
+)
+@pytest.mark.usefixtures("_signal_mask")
+def test_an_address_that_cannot_be_listened_on_is_one_line(
+    command: str, arguments: list[str], place: str, reason: str, taken_port: int
+) -> None:
+    """It is on stderr, nothing else is printed, and the exit code is 1."""
+    arguments = [each.replace(TAKEN, str(taken_port)) for each in arguments]
+    result = run(*command.split(), *arguments)
 
     assert result.exit_code == 1
-    assert result.output.count("\n") == 1
-    assert f"cannot listen on 127.0.0.1:{taken_port}" in result.output
-    assert f"or {option}." in result.output
-
-
-def test_serve_reports_a_port_that_is_taken(taken_port: int) -> None:
-    """There is no traceback."""
-    done = subprocess.run(  # noqa: S603  a fixed command
-        [sys.executable, "-m", "gateway", "serve", "--port", str(taken_port)],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_SECONDS,
+    assert result.stdout == ""
+    assert result.stderr.startswith(
+        f"gateway: cannot listen on {place.replace(TAKEN, str(taken_port))}: {reason}"
     )
-    output = done.stdout + done.stderr
-
-    assert done.returncode in {1, 3}
-    assert str(taken_port) in output
-    assert "address already in use" in output.lower()
-    assert "Traceback" not in output
+    assert result.stderr.endswith(". Choose another address with --host or --port.\n")
+    assert result.stderr.count("\n") == 1
 
 
-@contextmanager
-def running_dev(host: str = "127.0.0.1") -> Iterator[Process]:
-    ports = ("--port", "0", "--sandbox-port", "0")
-    with gateway_command("dev", "--host", host, *ports, ready=re.compile("Ctrl-C")) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def printed() -> Iterator[str]:
-    """Run `gateway dev`, and return what it prints."""
-    with running_dev() as process:
-        yield "".join(process.output)
-
-
-@pytest.mark.parametrize("scheme", ["X-Aws-Access-Key-Id", "Authorization: Bearer"])
-def test_the_commands_that_dev_prints_work(printed: str, scheme: str) -> None:
-    """The curl command of each authentication scheme returns jobs."""
-    (line,) = [line for line in printed.splitlines() if "curl" in line and scheme in line]
-    done = subprocess.run(  # noqa: S603  as a user would
-        ["bash", "-c", line],  # noqa: S607  any bash
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=TIMEOUT_SECONDS,
-    )
-    jobs = json.loads(done.stdout)["data"]["audienceGenerationJobs"]
-
-    assert len(jobs["nodes"]) == 3
-    assert jobs["pageInfo"]["endCursor"]
-
-
-def test_the_url_that_dev_prints_is_graphiql(printed: str) -> None:
-    """Introspection is enabled."""
-    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
-    page = httpx.get(url, headers={"Accept": "text/html"}, verify=TLS)
-    query = {"query": "{ __schema { queryType { name } } }"}
-    schema = httpx.post(url, json=query, verify=TLS)
-
-    assert page.headers["content-type"].startswith("text/html")
-    assert schema.json() == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
-
-
-def test_the_callers_that_dev_prints_are_valid(printed: str) -> None:
-    """Their headers can be pasted into GraphiQL."""
-    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
-    callers = re.findall(r"^  (\w+): .*\n  (\{.*?\})", printed, re.MULTILINE)
-    query = {"query": "{ audienceGenerationJobs(first: 1) { nodes { name } } }"}
-    answers = [
-        httpx.post(url, json=query, headers=json.loads(headers), verify=TLS).json()
-        for _, headers in callers
-    ]
-
-    assert [name for name, _ in callers] == ["ada", "grace", "edith"]
-    assert all("errors" not in answer for answer in answers)
-
-
-def test_dev_responds_to_its_own_host_names_only(printed: str) -> None:
-    """No page can reach it, or its sandbox, by a name that resolves to this machine."""
-    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+)/graphql$", printed, re.MULTILINE)
-    (sandbox_url,) = re.findall(r"The sandbox at (http://127\.0\.0\.1:\d+) ", printed)
-    for address in (f"{url}/graphql", f"{url}/livez", f"{sandbox_url}/_sandbox/faults"):
-        answers = [
-            httpx.get(address, headers={"Host": host, "Accept": "text/html"}, verify=TLS)
-            for host in ("localhost", "[::1]:8000", "evil.example")
-        ]
-        assert [answer.status_code for answer in answers] == [200, 200, 421]
-    refused = httpx.get(f"{url}/graphql", headers={"Host": "evil.example"}, verify=TLS)
-    (error,) = refused.json()["errors"]
-
-    assert error["extensions"]["code"] == "BAD_USER_INPUT"
-    assert error["message"].endswith("Add names with --allowed-host.")
-    assert refused.headers["x-request-id"]
-
-
-@pytest.mark.parametrize(
-    ("address", "url"),
-    [("0.0.0.0", "http://127.0.0.1:80"), ("::", "http://[::1]:80"), ("::1", "http://[::1]:80")],  # noqa: S104  not bound
-)
-def test_dev_reaches_a_server_on_all_addresses_by_a_loopback_address(
-    address: str, url: str
+@pytest.mark.parametrize("command", ["serve", "serve --workers 2", "dev --sandbox-port 0"])
+@pytest.mark.usefixtures("_signal_mask")
+def test_another_port_that_is_taken_is_named_with_its_option(
+    monkeypatch: pytest.MonkeyPatch, command: str, taken_port: int
 ) -> None:
-    """The sandbox's issuer has this URL, and http:// is accepted for loopback addresses only."""
-    assert url_of((address, 80)) == url
+    monkeypatch.setenv("GATEWAY_ADMIN_PORT", str(taken_port))
+    admin = run(*command.split(), "--port", "0")
+    sandbox = run("dev", "--port", "0", "--sandbox-port", str(taken_port))
+
+    for result, option in ((admin, "GATEWAY_ADMIN_PORT"), (sandbox, "--sandbox-port")):
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert result.stderr == (
+            f"gateway: cannot listen on 127.0.0.1:{taken_port}: Address already in use. "
+            f"Choose another address with --host or {option}.\n"
+        )
 
 
-@pytest.mark.parametrize("host", ["::1", "localhost"])
-def test_dev_listens_on_the_given_host_until_ctrl_c(host: str) -> None:
-    """The host is a name or an IPv6 address, the printed URL works, and there is no traceback."""
-    with running_dev(host) as process:
-        output = "".join(process.output)
-        (url,) = re.findall(r"^  (http://\S+)/graphql$", output, re.MULTILINE)
-        answer = httpx.get(f"{url}/livez", verify=TLS)
-        process.send_signal(signal.SIGINT)
-        code = process.wait(TIMEOUT_SECONDS)
+@pytest.mark.usefixtures("_signal_mask")
+def test_a_socket_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "gateway.sock"
+    result = run("serve", "--uds", str(path))
 
-    assert answer.status_code == 200
-    assert code in {0, 1, 130, -signal.SIGINT}
-    assert "Traceback" not in "".join(process.output)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"gateway: cannot listen on {path}: No such file or directory. "
+        "Choose another path with --uds.\n"
+    )
+
+
+@pytest.mark.parametrize("option", [["--host", "127.0.0.1"], ["--port", "8000"]])
+def test_a_socket_excludes_an_address(option: list[str]) -> None:
+    """Also one that equals the default."""
+    result = run("serve", "--uds", "gateway.sock", *option)
+
+    assert result.exit_code == 2
+    assert "--uds excludes --host and --port. Accepted: --uds, or --host and --port." in (
+        result.stderr
+    )

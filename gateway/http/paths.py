@@ -47,9 +47,12 @@ def _route_path(path: str, prefix: str) -> str:
     return GRAPHQL_PATH if path == _GRAPHQL_FOLDER else path
 
 
-def rejection_handler(prefix: str) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Return Starlette's handler of what no route accepts: another path, or another method."""
-    message = f"Nothing is served at this path. Accepted: {prefix}{GRAPHQL_PATH}."
+def rejection_handler(accepted: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return Starlette's handler of what no route accepts: another path, or another method.
+
+    `accepted` are the paths to name.
+    """
+    message = f"Nothing is served at this path. Accepted: {accepted}."
     not_found = error_response(HttpError(404, NotFoundError(message)))
 
     async def reject(request: Request, error: Exception) -> Response:

@@ -1,13 +1,13 @@
 """`gateway sandbox`: serve a sandbox, and control a running one."""
 
 import json
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from gateway.sandbox.data.accounts import CALLERS, ROLE_ARNS
+from gateway.sandbox.listening import addresses_of, listening, url_of
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -21,6 +21,13 @@ _url_option = click.option(
 )
 
 
+host_option = click.option(
+    "--host",
+    default=DEFAULT_HOST,
+    show_default=True,
+    help="Address or name to listen on; :: is every address, IPv4 included.",
+)
+
 allowed_host_option = click.option(
     "--allowed-host",
     "allowed_hosts",
@@ -31,7 +38,7 @@ allowed_host_option = click.option(
 
 
 @click.group(invoke_without_command=True)
-@click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address to listen on.")
+@host_option
 @click.option(
     "--port",
     default=DEFAULT_PORT,
@@ -209,31 +216,21 @@ def _serve(
     except ControlRequestError as error:
         raise click.BadParameter(str(error), param_hint="--fault") from None
     app = create_sandbox(jobs=jobs, faults=active)
-    with _listen(host, port) as listener:
-        address, bound_port = listener.getsockname()[:2]
-        _print_welcome(host, bound_port)
+    with listening(host, port) as listeners:
+        hosts = AllowedHosts(host, addresses_of(listeners), allowed_hosts)
+        _print_welcome(url_of(host, listeners))
         config = uvicorn.Config(
-            restrict_hosts(app, AllowedHosts(host, address, allowed_hosts)),
+            restrict_hosts(app, hosts),
             log_level="warning",
             access_log=False,
             ws="none",
             timeout_graceful_shutdown=_GRACEFUL_SECONDS,  # faults may keep calls waiting
             **SERVER_OPTIONS,
         )
-        uvicorn.Server(config).run([listener])
+        uvicorn.Server(config).run(list(listeners))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        message = f"Cannot listen on {host}:{port}: {error.strerror}. Change --host or --port."
-        raise click.ClickException(message) from None
-
-
-def _print_welcome(host: str, port: int) -> None:
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _print_welcome(url: str) -> None:
     click.echo(f"Sandbox of Clean Rooms ML at {url} (control: /_sandbox/)")
     click.echo("Callers, whose credentials are public and valid for sandboxes only:")
     for caller in CALLERS.values():

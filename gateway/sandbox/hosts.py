@@ -11,6 +11,8 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.sandbox.listening import IpAddress
+
 MISDIRECTED_REQUEST = 421
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::\d*)?")
@@ -24,11 +26,15 @@ class AllowedHosts:
     to the machine's own name.
     """
 
-    def __init__(self, host: str, address: str, names: Iterable[str] = ()) -> None:
-        """Allow the hosts of a server that listens on `address`, to which `host` resolves."""
-        self._any_address = ip_address(address).is_unspecified
+    def __init__(
+        self, host: str, addresses: Iterable[IpAddress], names: Iterable[str] = ()
+    ) -> None:
+        """Allow the hosts of a server that listens on `addresses`, to which `host` resolves."""
+        addresses = tuple(addresses)
+        self._any_address = any(address.is_unspecified for address in addresses)
         own_name = [socket.gethostname()] if self._any_address else []
-        self._names = {name.lower() for name in ("localhost", host, address, *own_name, *names)}
+        known = ("localhost", host, *map(str, addresses), *own_name, *names)
+        self._names = {name.lower() for name in known}
 
     def __contains__(self, header: str) -> bool:
         found = _HOST.fullmatch(header)

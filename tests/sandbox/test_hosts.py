@@ -1,6 +1,7 @@
 """A sandbox on a developer's machine responds to the host names of that machine."""
 
 import socket
+from ipaddress import ip_address
 
 import pytest
 
@@ -10,8 +11,8 @@ from gateway.sandbox.hosts import AllowedHosts
 from tests.sandbox.wire import send
 from tests.serving import serve
 
-LOCAL = AllowedHosts("127.0.0.1", "127.0.0.1")
-EVERYWHERE = [AllowedHosts("0.0.0.0", "0.0.0.0"), AllowedHosts("::", "::")]  # noqa: S104  not bound
+LOCAL = AllowedHosts("127.0.0.1", [ip_address("127.0.0.1")])
+EVERYWHERE = [AllowedHosts(host, [ip_address(host)]) for host in ("0.0.0.0", "::")]  # noqa: S104  not bound
 
 OWN = ["localhost", "LocalHost:9000", "127.0.0.1", "127.0.0.1:9000", "127.9.9.9:80", "[::1]:9000"]
 FOREIGN = [
@@ -55,9 +56,14 @@ def test_a_server_on_all_addresses_accepts_each_address_and_the_name_of_the_mach
 
 
 def test_the_host_of_the_server_its_address_and_given_names_are_accepted() -> None:
-    hosts = AllowedHosts("build.example", "192.0.2.7", ["Sandbox"])
+    hosts = AllowedHosts(
+        "build.example", map(ip_address, ("192.0.2.7", "2001:db8::7")), ["Sandbox"]
+    )
 
-    assert all(name in hosts for name in ("build.example:9000", "192.0.2.7", "sandbox:9000"))
+    assert all(
+        name in hosts
+        for name in ("build.example:9000", "192.0.2.7", "[2001:db8::7]:9000", "sandbox:9000")
+    )
     assert "192.0.2.8" not in hosts
 
 
@@ -66,7 +72,7 @@ def test_the_host_of_the_server_its_address_and_given_names_are_accepted() -> No
 )
 def test_a_request_for_another_host_is_421(path: str) -> None:
     """The message says what is accepted."""
-    with serve(restrict_hosts(create_sandbox(), AllowedHosts("127.0.0.1", "127.0.0.1"))) as url:
+    with serve(restrict_hosts(create_sandbox(), LOCAL)) as url:
         refused = send(url, path, headers={"Host": "evil.example:9000"})
         served = send(url, path)
 

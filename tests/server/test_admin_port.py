@@ -1,0 +1,94 @@
+"""GATEWAY_ADMIN_PORT: health and metrics on a port of their own, and not on the main port."""
+
+import signal
+import socket
+import threading
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.gateways import TLS, Gateway, Sandbox
+from tests.http.wire import connect
+from tests.processes import gateway_process, until
+
+TIMEOUT_SECONDS = 30
+PATHS = ("/livez", "/readyz", "/metrics")
+JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name } } }"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def get(url: str, path: str) -> httpx.Response:
+    return httpx.get(url + path, verify=TLS)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_port_serves_its_own_paths(sandbox: Sandbox, workers: int) -> None:
+    port = free_port()
+    admin = f"http://127.0.0.1:{port}"
+    with gateway_process(sandbox.url, workers=workers, admin_port=port, graphiql=True) as process:
+        gateway = Gateway(process.url, sandbox)
+        until(lambda: sum("admin port on" in line for line in process.output) == workers)
+        asked = gateway.ask(JOBS)
+        on_admin = {path: get(admin, path) for path in PATHS}
+        elsewhere = [
+            get(admin, path).status_code
+            for path in ("/", "/graphql", "/graphql?query={__typename}")
+        ]
+        on_main = [gateway.send("GET", path).status for path in PATHS]
+        with connect(admin) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n")
+            malformed = connection.recv(65536)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(TIMEOUT_SECONDS)
+
+    assert len(asked.data["audienceGenerationJobs"]["nodes"]) == 2
+    assert [answer.status_code for answer in on_admin.values()] == [200, 200, 200]
+    assert "gateway_requests_total" in on_admin["/metrics"].text
+    assert all(answer.headers["x-request-id"] for answer in on_admin.values())
+    assert elsewhere == [404, 404, 404]
+    assert on_main == [404, 404, 404]
+    assert malformed.startswith(b"HTTP/1.1 400 ")
+    assert b"The request is malformed." in malformed
+    assert code == 0
+
+
+def test_the_admin_port_is_served_until_the_last_request_has_ended(sandbox: Sandbox) -> None:
+    """The main port accepts no more by then."""
+    port = free_port()
+    admin = f"http://127.0.0.1:{port}"
+    with gateway_process(sandbox.url, admin_port=port, cache_seconds=0) as process:
+        gateway = Gateway(process.url, sandbox)
+        sandbox.fault("hang")
+        running = threading.Thread(target=lambda: ask(gateway))
+        running.start()
+        until(lambda: sandbox.count() == 1)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: not accepts(process.url))
+        ready, metrics = get(admin, "/readyz"), get(admin, "/metrics")
+        sandbox.reset()
+        code = process.wait(TIMEOUT_SECONDS)
+        running.join()
+
+    assert (ready.status_code, ready.text) == (503, "draining\n")
+    assert "gateway_in_flight_requests 1.0" in metrics.text
+    assert code == 0
+    assert not accepts(admin)
+
+
+def ask(gateway: Gateway) -> None:
+    with suppress(httpx.TransportError):
+        gateway.ask(JOBS)
+
+
+def accepts(url: str) -> bool:
+    try:
+        connect(url).close()
+    except ConnectionRefusedError:
+        return False
+    return True

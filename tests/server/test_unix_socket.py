@@ -1,0 +1,100 @@
+"""`gateway serve --uds`: a proxy on the same machine reaches it by a socket file."""
+
+import re
+import signal
+import socket
+import stat
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.dev import aws_headers
+from gateway.sandbox import CALLERS
+from gateway.server.unix_socket import unix_listener
+from tests.gateways import Sandbox
+from tests.processes import clean_environment, process
+
+TIMEOUT_SECONDS = 30
+RUNNING = re.compile(r'running on (unix:[^"]+)')
+JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name } } }"
+
+
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_requests_are_served_until_the_end(sandbox: Sandbox, tmp_path: Path, workers: int) -> None:
+    """The file of a process that was killed is replaced, and its own is removed at the exit."""
+    path = tmp_path / "gateway.sock"
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))
+    command = ("-m", "gateway", "serve", "--uds", str(path), "--workers", str(workers))
+    environment = {"GATEWAY_UPSTREAM_URL": sandbox.url, "GATEWAY_DRAIN_SECONDS": "0"}
+    with (
+        process(
+            [sys.executable, *command], clean_environment() | environment, ready=RUNNING
+        ) as served,
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client,
+    ):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        answer = client.post(
+            "http://gateway/graphql", json={"query": JOBS}, headers=aws_headers(CALLERS["ada"])
+        )
+        ready_answer = client.get("http://gateway/readyz")
+        malformed = raw_answer(path, b"GET / HTTP/9.9\r\n\r\n")
+        served.send_signal(signal.SIGTERM)
+        code = served.wait(TIMEOUT_SECONDS)
+
+    assert len(answer.json()["data"]["audienceGenerationJobs"]["nodes"]) == 2
+    assert ready_answer.text == "ready\n"
+    assert malformed.startswith(b"HTTP/1.1 400 ")
+    assert mode == 0o660
+    assert served.url == f"unix:{path}"
+    assert code == 0
+    assert not path.exists()
+
+
+def raw_answer(path: Path, data: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(TIMEOUT_SECONDS)
+        client.connect(str(path))
+        client.sendall(data)
+        return client.recv(100_000)
+
+
+def test_a_listening_process_keeps_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    with unix_listener(path):
+        with pytest.raises(OSError, match=r"\[Errno 98\]"):
+            unix_listener(path).__enter__()
+        assert connects(path)
+    assert not path.exists()
+
+
+def test_a_file_of_a_later_process_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    with unix_listener(path) as first:
+        first.close()
+        later = unix_listener(path)
+        later.__enter__()
+    assert connects(path)
+    later.__exit__(None, None, None)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "missing", "long"])
+def test_a_path_where_no_socket_can_be_is_left_alone(tmp_path: Path, kind: str) -> None:
+    paths = {"missing": tmp_path / "no" / "gateway.sock", "long": tmp_path / ("x" * 120)}
+    path = paths.get(kind, tmp_path / "gateway.sock")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "file":
+        path.write_text("data", encoding="ascii")
+    before = [*tmp_path.iterdir()]
+    with pytest.raises(OSError, match=r".+"):
+        unix_listener(path).__enter__()
+    assert [*tmp_path.iterdir()] == before
