@@ -1,7 +1,7 @@
 """The composition root: the only module that knows all parts."""
 
 import gc
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -148,11 +148,7 @@ def create_app(
     )
     # Read by the server.
     app.state.health, app.state.drain_seconds = health, settings.drain_seconds
-    app.state.admin = Starlette(
-        routes=health_routes,
-        middleware=middleware,
-        exception_handlers={HTTPException: rejection_handler(", ".join(sorted(PROBE_PATHS)))},
-    )
+    app.state.admin = _admin_app(health_routes, middleware)
     # Behind a load balancer that terminates TLS, redirects would name http://, and clients would
     # repeat the request with its credentials there.
     app.router.redirect_slashes = False
@@ -181,6 +177,16 @@ class Application(Starlette):
         for middleware, args, options in reversed(self.user_middleware):
             app = middleware(app, *args, **options)
         return app
+
+
+def _admin_app(routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> Starlette:
+    """Build the application of the admin port."""
+    not_found = rejection_handler(", ".join(sorted(PROBE_PATHS)))
+    app = Starlette(
+        routes=routes, middleware=middleware, exception_handlers={HTTPException: not_found}
+    )
+    app.router.redirect_slashes = False
+    return app
 
 
 def make_context(

@@ -14,6 +14,8 @@ from tests.processes import gateway_process, until
 
 TIMEOUT_SECONDS = 30
 PATHS = ("/livez", "/readyz", "/metrics")
+ELSEWHERE = ("/", "/graphql", "/graphql?query={__typename}", "/metrics/", "/assets/x.js")
+NOT_FOUND = "Nothing is served at this path. Accepted: /livez, /metrics, /readyz."
 JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name } } }"
 
 
@@ -36,10 +38,7 @@ def test_each_port_serves_its_own_paths(sandbox: Sandbox, workers: int) -> None:
         until(lambda: sum("admin port on" in line for line in process.output) == workers)
         asked = gateway.ask(JOBS)
         on_admin = {path: get(admin, path) for path in PATHS}
-        elsewhere = [
-            get(admin, path).status_code
-            for path in ("/", "/graphql", "/graphql?query={__typename}")
-        ]
+        elsewhere = [get(admin, path) for path in ELSEWHERE]
         on_main = [gateway.send("GET", path).status for path in PATHS]
         with connect(admin) as connection:
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n")
@@ -51,7 +50,8 @@ def test_each_port_serves_its_own_paths(sandbox: Sandbox, workers: int) -> None:
     assert [answer.status_code for answer in on_admin.values()] == [200, 200, 200]
     assert "gateway_requests_total" in on_admin["/metrics"].text
     assert all(answer.headers["x-request-id"] for answer in on_admin.values())
-    assert elsewhere == [404, 404, 404]
+    assert [answer.status_code for answer in elsewhere] == [404] * len(ELSEWHERE)
+    assert all(answer.json()["errors"][0]["message"] == NOT_FOUND for answer in elsewhere)
     assert on_main == [404, 404, 404]
     assert malformed.startswith(b"HTTP/1.1 400 ")
     assert b"The request is malformed." in malformed
