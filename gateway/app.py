@@ -1,11 +1,13 @@
 """The composition root: the only module that knows all parts."""
 
 import gc
+import sys
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -37,7 +39,7 @@ from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS, PathMiddleware, reject
 from gateway.http.requests import BodyReader
 from gateway.http.responses import HEADERS
 from gateway.reload import Reloader
-from gateway.settings import Settings, read_settings
+from gateway.settings import Settings, SettingsError, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
 from gateway.upstream.cache.cached_client import CachedClient
@@ -49,16 +51,25 @@ from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
 
+log = structlog.get_logger()
+
 GC_THRESHOLDS = (10_000, 20, 20)
 """Python's own first threshold is 700 objects, fewer than a request with a new document makes.
 Those that last would be scanned several times; nearly all others are freed without a collection."""
 
 
 def from_environment() -> Starlette:
-    """Build the gateway that the environment configures: the factory of each worker process."""
+    """Build the gateway that the environment configures: the factory of each worker process.
+
+    Ends the process if a file is invalid by now: the other workers serve as they are configured.
+    """
     settings = read_settings()
     configure_logs(settings.log_level)
-    return create_app(settings)
+    try:
+        return create_app(settings)
+    except SettingsError as error:
+        log.error("worker cannot start", reason=str(error))  # noqa: TRY400  the message says it all
+        sys.exit(1)
 
 
 def create_app(

@@ -1,6 +1,8 @@
 """SIGHUP reads the files again that the settings name, in every process, without a restart."""
 
 import json
+import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -97,6 +99,16 @@ def started_with_a_hangup(files: MountedFiles, workers: int) -> Iterator[Process
 
 def lines(gateway: Process, event: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, list(gateway.output)) if line["event"] == event]
+
+
+def running(gateway: Process) -> int:
+    """Return how many processes have started to serve."""
+    return sum("running on" in line for line in list(gateway.output))
+
+
+def pid_of_worker(gateway: Process) -> int:
+    (found, *_) = re.findall(r"Started server process \[(\d+)\]", "".join(gateway.output))
+    return int(found)
 
 
 def reload(gateway: Process, event: str, workers: int) -> dict[str, Any]:
@@ -218,12 +230,17 @@ def test_an_invalid_file_changes_nothing(sandbox: Sandbox, files: MountedFiles) 
         "serve", "--port", "0", "--workers", str(workers), environment=files.settings
     ) as served:
         probes = Probes(Gateway(served.url, sandbox))
-        until(lambda: len([line for line in served.output if "running on" in line]) == workers)
+        until(lambda: running(served) == workers)
         files.write(NEW, "too short")
         secrets = reload(served, FAILED, workers)
         files.write(NEW, oidc="canary = ")
         toml = reload(served, FAILED, workers)
         kept = probes.with_token(), probes.with_secret(OLD), probes.with_secret(NEW)
+        # A worker that ends now is replaced once the file is valid again.
+        os.kill(pid_of_worker(served), signal.SIGKILL)
+        until(lambda: lines(served, "worker cannot start"))
+        files.write(OLD)
+        until(lambda: running(served) == workers + 1)
         output = "".join(served.output)
 
     assert "GATEWAY_ROUTER_SECRET_FILE: line 2" in secrets["reason"]
@@ -233,6 +250,7 @@ def test_an_invalid_file_changes_nothing(sandbox: Sandbox, files: MountedFiles) 
     assert lines(served, RELOADED) == []
     assert "too short" not in output
     assert "canary" not in output
+    assert "Traceback" not in output
 
 
 def test_a_new_password_of_redis_is_used(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -274,7 +292,7 @@ def test_a_hangup_is_ignored_under_nohup(sandbox: Sandbox) -> None:
     program = (sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers", str(workers))
     environment = {**clean_environment(), "GATEWAY_UPSTREAM_URL": sandbox.url}
     with process(["nohup", *program], environment) as served:
-        until(lambda: len([line for line in served.output if "running on" in line]) == workers)
+        until(lambda: running(served) == workers)
         pids = [served.pid, *served.children()]
         ignored = [ignores_hangups(pid) for pid in pids]
 
