@@ -58,7 +58,7 @@ ROWS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "router_secrets": ("router secrets", _describe_secrets),
     "cache_url": ("cache URL", lambda _: ""),  # a valid one has rows of its own
     "graphiql": ("explorer", lambda _: "the GraphiQL page is built"),
-    "tls_context": ("trust and proxies", lambda _: ""),  # each target has a row of its own
+    "trusted_certificates": ("trust and proxies", lambda _: ""),  # each target has a row of its own
     "tracer": ("tracing", lambda _: "OpenTelemetry is installed"),
 }
 """Part of the configuration -> the name of its row, and the text for a valid value."""
