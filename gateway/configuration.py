@@ -3,7 +3,6 @@
 `gateway serve` reads it at start, and `gateway check` reads the same.
 """
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.auth.authenticator import RouterSecrets
 from gateway.auth.oidc_file import Issuer, read_oidc_file
 from gateway.http.graphiql import GraphiQL
-from gateway.outgoing import check_proxies, tls_context
+from gateway.outgoing import check_proxies, trusted_certificates
 from gateway.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -53,10 +52,10 @@ class Configuration:
         return GraphiQL.load(headers=self.example_headers, prefix=prefix)
 
     @cached_property
-    def tls_context(self) -> ssl.SSLContext:
-        """The context of outgoing connections, whose proxies are checked as well."""
+    def trusted_certificates(self) -> str:
+        """Those of the authorities for outgoing connections, whose proxies are checked as well."""
         check_proxies()
-        return tls_context()
+        return trusted_certificates()
 
     @cached_property
     def tracer(self) -> "OtelTracer | None":

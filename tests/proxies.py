@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 START_SECONDS = 10.0
@@ -32,7 +32,7 @@ class Proxy:
     """Of the CONNECT requests, in their order."""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        async with _closing(writer):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             target = head.split()[1]
             self.targets.append(target)
@@ -42,7 +42,6 @@ class Proxy:
             else:
                 writer.write(refusal)
                 await writer.drain()
-        writer.close()
 
     def _refusal(self, head: str, target: str) -> bytes | None:
         login = b64encode(self.credentials.encode()).decode()
@@ -53,16 +52,26 @@ class Proxy:
 
 async def _tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
     target_reader, target_writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    await asyncio.gather(_copy(reader, target_writer), _copy(target_reader, writer))
+    async with _closing(target_writer):
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(_copy(reader, target_writer), _copy(target_reader, writer))
+
+
+@contextlib.asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Close the connection at the end, or when the proxy is stopped."""
+    try:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            yield
+    finally:
+        writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+    async with _closing(writer):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
-    writer.close()
 
 
 @contextlib.contextmanager
@@ -78,7 +87,8 @@ def serve_proxy(proxy: Proxy) -> Iterator[Proxy]:
         stop.append(lambda: loop.call_soon_threadsafe(stopped.set))
         started.set()
         await stopped.wait()
-        server.close()  # asyncio.run cancels the tunnels
+        server.close()
+        await asyncio.sleep(0)  # those accepted have begun; asyncio.run cancels them
 
     thread = threading.Thread(target=asyncio.run, args=(run(),), name="proxy", daemon=True)
     thread.start()

@@ -41,6 +41,22 @@ DEFERRED_IMPORTS = {
 }
 """Modules whose functions import what not every command or setting needs."""
 
+CONNECTING = (
+    "aiohttp.ClientSession",
+    "aiohttp.TCPConnector",
+    "aiohttp.request",
+    "asyncio.open_connection",
+    "http.client",
+    "requests.get",
+    "requests.post",
+    "requests.request",
+    "socket.create_connection",
+    "ssl.SSLContext",
+    "ssl.create_default_context",
+    "urllib.request",
+)
+"""Beginnings of names that make connections, or choose proxies or authorities for them."""
+
 AWS = {"aioboto3", "aiobotocore", "boto3"}
 
 
@@ -170,6 +186,25 @@ def test_the_aws_libraries_are_imported_in_one_module() -> None:
     using = {id_of(path) for path in MODULES if AWS & libraries_of(path)}
 
     assert using == {"upstream/client.py"}
+
+
+def names_used(path: Path) -> set[str]:
+    """Return the full names that a module imports or writes with dots, such as `ssl.SSLContext`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    dotted = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return dotted | set(imports_of(path))
+
+
+def test_connections_are_made_by_one_rule() -> None:
+    """Proxies and authorities are chosen in one module, which all clients use."""
+    using = {
+        id_of(path)
+        for path in MODULES
+        if part_of(path) != "sandbox"
+        and any(name.startswith(CONNECTING) for name in names_used(path))
+    }
+
+    assert using == {"outgoing.py"}
 
 
 def test_opentelemetry_is_imported_in_one_module() -> None:

@@ -5,9 +5,8 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,10 +17,12 @@ from gateway.auth.credentials import Caller
 from gateway.auth.oidc_file import Role
 from gateway.auth.sts import StsClient
 from gateway.errors import UpstreamUnavailableError
+from gateway.outgoing import AUTHORITIES
 from gateway.telemetry.otel import OtelTracer
 from gateway.upstream.cache.redis import RedisClient
-from gateway.upstream.client import CleanRoomsClient, aws_client, aws_session
+from gateway.upstream.client import CleanRoomsClient
 from tests.certificates import LOOPBACK, CertificateAuthority
+from tests.proxies import Proxy, serve_proxy
 
 REGION = "us-east-1"
 CALLER = Caller.from_keys("ASIATLSTEST000000000", "secret", "token")
@@ -39,6 +40,7 @@ class TlsServer:
         self._listener = listener
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate)
+        self._context.set_alpn_protocols(["h2"])  # for gRPC; others ask for none, or do without
 
     @property
     def port(self) -> int:
@@ -84,41 +86,18 @@ async def call_sts(port: int) -> None:
 
 def through_proxy(connect: Callable[[int], Awaitable[None]]) -> Callable[[int], Awaitable[None]]:
     async def connect_through_proxy(port: int) -> None:
-        with pytest.MonkeyPatch.context() as environment:
-            async with connect_proxy() as (url, targets):
-                environment.setenv("HTTPS_PROXY", url)
-                for name in ("NO_PROXY", "no_proxy"):
-                    environment.delenv(name, raising=False)
-                await connect(port)
-        assert f"127.0.0.1:{port}" in targets
+        target = f"127.0.0.1:{port}"
+        with (
+            pytest.MonkeyPatch.context() as environment,
+            serve_proxy(Proxy({target: port})) as proxy,
+        ):
+            environment.setenv("HTTPS_PROXY", proxy.url)
+            for name in ("NO_PROXY", "no_proxy"):
+                environment.delenv(name, raising=False)
+            await connect(port)
+        assert target in proxy.targets
 
     return connect_through_proxy
-
-
-@contextlib.asynccontextmanager
-async def connect_proxy() -> AsyncIterator[tuple[str, list[str]]]:
-    """Serve a proxy for CONNECT requests; yield its URL and the targets of its tunnels."""
-    targets: list[str] = []
-
-    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        targets.append(request.split()[1].decode())
-        host, _, port = targets[-1].partition(":")
-        target_reader, target_writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_copy(reader, target_writer), _copy(target_reader, writer))
-
-    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", targets
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 async def fetch_keys(port: int) -> None:
@@ -134,6 +113,7 @@ async def ping_redis(port: int) -> None:
 
 
 async def export_span(_: int) -> None:
+    """Export by HTTP, in a thread as the gateway does."""
     tracer = OtelTracer(1.0)
     async with tracer.open():
         span = tracer.start_request("test", {}, [])
@@ -141,15 +121,23 @@ async def export_span(_: int) -> None:
         span.end({}, error=None)
 
 
-CONNECTIONS: dict[str, Callable[[int], Awaitable[None]]] = {
+async def export_span_by_grpc(port: int) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        await export_span(port)
+
+
+DIRECT: dict[str, Callable[[int], Awaitable[None]]] = {
     "aws": call_aws,
-    "aws through a proxy": through_proxy(call_aws),
     "sts": call_sts,
-    "sts through a proxy": through_proxy(call_sts),
     "issuer": fetch_keys,
-    "redis": ping_redis,
     "traces": export_span,
+    "traces by grpc": export_span_by_grpc,
 }
+THROUGH_PROXY = {
+    f"{name} through a proxy": through_proxy(connect) for name, connect in DIRECT.items()
+}
+CONNECTIONS = {**DIRECT, **THROUGH_PROXY, "redis": ping_redis}
 
 OTHER_NAME = x509.DNSName("other.example")
 
@@ -161,10 +149,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 
 @pytest.fixture(autouse=True)
 def _trust(authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_CERTIFICATE"):
-        monkeypatch.setenv(name, str(authority.file))
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)  # the exporter would prefer them
+    for name in AUTHORITIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # no second attempt
 
 
@@ -177,15 +164,6 @@ async def received(
         await connect(server.port)
         assert await asyncio.to_thread(server.handshakes.acquire, timeout=HANDSHAKE_SECONDS)
         return server.received
-
-
-@pytest.mark.parametrize("connect", CONNECTIONS.values(), ids=CONNECTIONS)
-async def test_a_valid_certificate_is_accepted(
-    connect: Callable[[int], Awaitable[None]],
-    authority: CertificateAuthority,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert await received(connect, authority.issue(LOOPBACK), monkeypatch)
 
 
 @pytest.mark.parametrize("certificate", ["other name", "expired", "self-signed"])
@@ -205,12 +183,25 @@ async def test_an_invalid_certificate_gets_no_byte_of_a_request(
     assert await received(connect, invalid[certificate](), monkeypatch) == b""
 
 
-@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:1"])
-async def test_the_aws_client_checks_names_and_certificates(proxy: str | None) -> None:
-    """It does so through a proxy, too, where aiobotocore itself would check nothing."""
-    async with aws_client(aws_session(), "cleanroomsml", REGION, None) as client:
-        http: Any = client._endpoint.http_session
-        context = (await http._get_session(proxy))._session.connector._ssl
+@pytest.mark.parametrize("connect", CONNECTIONS.values(), ids=CONNECTIONS)
+async def test_a_valid_certificate_is_accepted(
+    connect: Callable[[int], Awaitable[None]],
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await received(connect, authority.issue(LOOPBACK), monkeypatch)
 
-    assert context.check_hostname
-    assert context.verify_mode is ssl.CERT_REQUIRED
+
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("connect", DIRECT.values(), ids=DIRECT)
+async def test_each_variable_names_the_authorities_of_all_connections(
+    connect: Callable[[int], Awaitable[None]],
+    variable: str,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in AUTHORITIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(authority.file))
+
+    assert await received(connect, authority.issue(LOOPBACK), monkeypatch)

@@ -48,7 +48,7 @@ def _check(token: str | None) -> tuple[list[Row], int]:
     try:
         settings = read_settings()
         configuration = Configuration(settings)
-        configuration.tls_context  # noqa: B018  without it no service can be checked
+        configuration.trusted_certificates  # noqa: B018  without them no service can be checked
     except SettingsError as error:
         return settings_rows(error), SETTINGS_ARE_INVALID
     parts, files = read_parts(configuration)
