@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import threading
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+from gateway.sandbox.proxy import closing, tunnel
 
 START_SECONDS = 10.0
 
@@ -32,13 +34,13 @@ class Proxy:
     """Of the CONNECT requests, in their order."""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with _closing(writer):
+        async with closing(writer):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             target = head.split()[1]
             self.targets.append(target)
             refusal = self._refusal(head, target)
             if refusal is None:
-                await _tunnel(reader, writer, self.routes[target])
+                await tunnel(reader, writer, ("127.0.0.1", self.routes[target]))
             else:
                 writer.write(refusal)
                 await writer.drain()
@@ -48,30 +50,6 @@ class Proxy:
         if self.credentials and f"proxy-authorization: basic {login}".lower() not in head.lower():
             return REFUSALS["HTTP 407"]
         return self.refusals.get(target, None if target in self.routes else REFUSALS["HTTP 502"])
-
-
-async def _tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-    target_reader, target_writer = await asyncio.open_connection("127.0.0.1", port)
-    async with _closing(target_writer):
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_copy(reader, target_writer), _copy(target_reader, writer))
-
-
-@contextlib.asynccontextmanager
-async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
-    """Close the connection at the end, or when the proxy is stopped."""
-    try:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            yield
-    finally:
-        writer.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    async with _closing(writer):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
 
 
 @contextlib.contextmanager

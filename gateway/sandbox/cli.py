@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ from gateway.sandbox.listening import addresses_of, listening, url_of
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
+DEFAULT_PROXY_PORT = 3128
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 _CONTROL_SECONDS = 10
@@ -55,6 +58,13 @@ allowed_host_option = click.option(
     metavar="NAME[:KEY=VALUE,...]",
     help="Start with this fault; repeatable. `gateway sandbox faults` lists them.",
 )
+@click.option(
+    "--tls",
+    "tls_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Serve over TLS with a made-up authority, whose certificate is written into the folder.",
+)
 @click.pass_context
 def sandbox(
     context: click.Context,
@@ -64,11 +74,12 @@ def sandbox(
     allowed_hosts: Sequence[str],
     jobs: int | None,
     faults: Sequence[str],
+    tls_folder: Path | None,
 ) -> None:
     """Emulate Clean Rooms ML locally, with generated data and public credentials."""
     if context.invoked_subcommand is not None:
         return
-    _serve(host, port, allowed_hosts, jobs, faults)
+    _serve(host, port, allowed_hosts, jobs, faults, tls_folder)
 
 
 @sandbox.command()
@@ -124,6 +135,47 @@ def token(subject: str, audience: str | None, seconds: int | None, url: str) -> 
     body = {"subject": subject, "audience": audience, "seconds": seconds}
     body = {name: value for name, value in body.items() if value is not None}
     click.echo(request_control(url, "POST", "/tokens", body)["token"])
+
+
+@sandbox.command()
+@click.option(
+    "--port",
+    default=DEFAULT_PROXY_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on, at 127.0.0.1.",
+)
+@click.option(
+    "--to",
+    default=f"{DEFAULT_HOST}:{DEFAULT_PORT}",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where all tunnels lead, whatever name they are for.",
+)
+@click.option(
+    "--refuse",
+    type=click.IntRange(400, 599),
+    metavar="STATUS",
+    help="Refuse all tunnels with this status, such as 403 or 502.",
+)
+@click.option("--login", metavar="USER:PASSWORD", help="Require these credentials.")
+def proxy(*, port: int, to: str, refuse: int | None, login: str | None) -> None:
+    """Serve an HTTP proxy in front of a sandbox."""
+    # Imported here, because it takes 60 ms, for which other commands need not wait.
+    import asyncio  # noqa: PLC0415
+
+    from gateway.sandbox.proxy import TunnelProxy  # noqa: PLC0415
+
+    host, _, to_port = to.rpartition(":")
+    if not host or not to_port.isdecimal():
+        raise click.BadParameter(f"{to!r} is not HOST:PORT.", param_hint="--to")
+    with listening(DEFAULT_HOST, port) as listeners:
+        url = url_of(DEFAULT_HOST, listeners)
+        click.echo(f"Proxy to the sandbox at {to}, running on {url}. For the gateway:")
+        click.echo(f"  HTTPS_PROXY={url}")
+        served = TunnelProxy((host.strip("[]"), int(to_port)), refuse, login)
+        with suppress(KeyboardInterrupt):
+            asyncio.run(served.serve(listeners[0]))
 
 
 class ControlClientError(click.ClickException):
@@ -199,6 +251,7 @@ def _serve(
     allowed_hosts: Sequence[str],
     jobs: int | None,
     faults: Sequence[str],
+    tls_folder: Path | None,
 ) -> None:
     # Imported here, because it takes 250 ms, for which other commands need not wait.
     import uvicorn  # noqa: PLC0415
@@ -217,21 +270,42 @@ def _serve(
         raise click.BadParameter(str(error), param_hint="--fault") from None
     app = create_sandbox(jobs=jobs, faults=active)
     with listening(host, port) as listeners:
+        certificate = None
+        if tls_folder is not None:
+            certificate = _write_certificates(tls_folder, [host, *allowed_hosts])
         hosts = AllowedHosts(host, addresses_of(listeners), allowed_hosts)
-        _print_welcome(url_of(host, listeners))
+        url = url_of(host, listeners, "http" if tls_folder is None else "https")
+        _print_welcome(url, tls_folder)
         config = uvicorn.Config(
             restrict_hosts(app, hosts),
             log_level="warning",
             access_log=False,
             ws="none",
             timeout_graceful_shutdown=_GRACEFUL_SECONDS,  # faults may keep calls waiting
+            ssl_certfile=certificate,
             **SERVER_OPTIONS,
         )
         uvicorn.Server(config).run(list(listeners))
 
 
-def _print_welcome(url: str) -> None:
+def _write_certificates(folder: Path, hosts: Sequence[str]) -> Path:
+    """Write the certificates for the names of this machine and others; return the server's."""
+    from gateway.sandbox.certificates import write_certificates  # noqa: PLC0415
+
+    names = dict.fromkeys(["localhost", "127.0.0.1", "::1", *hosts])
+    try:
+        return write_certificates(folder, names).server
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror}."
+        raise click.BadParameter(message, param_hint="--tls") from None
+
+
+def _print_welcome(url: str, tls_folder: Path | None) -> None:
     click.echo(f"Sandbox of Clean Rooms ML at {url} (control: /_sandbox/)")
+    if tls_folder is not None:
+        click.echo("Its certificates are of a made-up authority. For the gateway, and for")
+        click.echo("`gateway sandbox` commands with --url:")
+        click.echo(f"  SSL_CERT_FILE={tls_folder.resolve() / 'authority.pem'}")
     click.echo("Callers, whose credentials are public and valid for sandboxes only:")
     for caller in CALLERS.values():
         click.echo(f"  {caller.name:<10} {caller.note}")

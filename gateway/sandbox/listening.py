@@ -53,14 +53,14 @@ def listening(
         yield sockets
 
 
-def url_of(host: str, listeners: Sequence[socket.socket]) -> str:
+def url_of(host: str, listeners: Sequence[socket.socket], scheme: str = "http") -> str:
     """Return the URL of a server that listens on a host, for clients on this machine.
 
     The published port of a container has the same URL outside of it.
     """
     if any(address.is_unspecified for address in addresses_of(listeners)):
         host = "localhost"
-    return f"http://{authority(host, port_of(listeners))}"
+    return f"{scheme}://{authority(host, port_of(listeners))}"
 
 
 def authority(host: str, port: int) -> str:
