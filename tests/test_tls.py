@@ -166,6 +166,21 @@ async def received(
         return server.received
 
 
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("name", ["aws", "sts", "issuer", "redis"])
+async def test_either_variable_is_enough(
+    name: str,
+    variable: str,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for each in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(each)
+    monkeypatch.setenv(variable, str(authority.file))
+
+    assert await received(CONNECTIONS[name], authority.issue(LOOPBACK), monkeypatch)
+
+
 @pytest.mark.parametrize("certificate", ["other name", "expired", "self-signed"])
 @pytest.mark.parametrize("connect", CONNECTIONS.values(), ids=CONNECTIONS)
 async def test_an_invalid_certificate_gets_no_byte_of_a_request(

@@ -21,6 +21,7 @@ from gateway.doctor import diagnosis
 from gateway.doctor.diagnosis import Problem, Result, Row, State, attempt, row_of, skipped
 from gateway.doctor.redis import check_redis
 from gateway.errors import GatewayError, UpstreamInvalidResponseError
+from gateway.outgoing import proxy_for
 from gateway.settings import Settings
 from gateway.upstream.client import CleanRoomsClient
 
@@ -79,7 +80,7 @@ class AwsChecks:
             reached = f"it responds, and rejects made-up credentials ({diagnosis.aws_code(error)})"
         else:
             reached = diagnosis.not_aws("made-up credentials", "GATEWAY_UPSTREAM_URL")
-        rows = [row_of(f"upstream {region}", reached, self.aws.address(region))]
+        rows = [row_of(f"upstream {region}", reached, _reached_by(self.aws.address(region)))]
         return rows + ([row_of(f"credentials {region}", access)] if caller is not None else [])
 
     async def _call(self, region: str, caller: Caller) -> Exception | None:
@@ -112,12 +113,17 @@ class AwsChecks:
 
     async def check_oidc(self, token: str | None) -> list[Row]:
         checks = [
-            attempt(f"issuer {name}", _check_issuer(issuer), diagnosis.issuer_problem)
+            attempt(
+                f"issuer {name}",
+                _check_issuer(issuer),
+                diagnosis.issuer_problem,
+                _reached_by(issuer.jwks_url or issuer.issuer),
+            )
             for name, issuer in self.issuers.items()
         ]
         if checks:
-            sts = attempt("STS", self._check_sts(), diagnosis.sts_problem, self.sts.address)
-            checks.append(sts)
+            address = _reached_by(self.sts.address)
+            checks.append(attempt("STS", self._check_sts(), diagnosis.sts_problem, address))
         rows, steps = await asyncio.gather(asyncio.gather(*checks), self._check_token(token))
         return [*rows, *steps]
 
@@ -168,6 +174,12 @@ class AwsChecks:
             keys, token.text, role.role_arn, region, expires_at, limit_key=token.limit_key
         )
         yield _call_result(await self._call(region, caller))
+
+
+def _reached_by(url: str) -> str:
+    """Return a URL with the proxy through which it is reached, if any, without its credentials."""
+    proxy = proxy_for(url)
+    return url if proxy is None else f"{url} (through the proxy {proxy.with_user(None)})"
 
 
 def _call_result(error: Exception | None) -> Result:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from gateway.http.graphiql import GraphiQL
+from gateway.outgoing import AUTHORITIES, PROXIES
 from gateway.server import lifecycle
 from gateway.settings import Settings, SettingsError, setting_schemas, variable
 from gateway.telemetry import logging
@@ -55,11 +56,18 @@ def errors_of_serve(environment: Mapping[str, str]) -> list[str]:
     return result.stderr.removeprefix("gateway: ").splitlines()
 
 
-def assert_both_fail_alike(sandbox: Sandbox, **settings: Any) -> list[str]:
-    """Assert that the check fails as `serve` does, if it does; return the lines that say why."""
+def assert_both_fail_alike(
+    sandbox: Sandbox, variables: Mapping[str, str] | None = None, /, **settings: Any
+) -> list[str]:
+    """Assert that the check fails as `serve` does, if it does; return the lines that say why.
+
+    `variables` are those of the environment that are no settings.
+    """
+    variables = variables or {}
     settings = {"upstream_url": sandbox.url, **settings}
-    errors = errors_of_serve({variable(name): str(value) for name, value in settings.items()})
-    report = check(**settings)
+    given = {variable(name): str(value) for name, value in settings.items()}
+    errors = errors_of_serve({**given, **variables})
+    report = check(aws=variables, **settings)
     failed = [row for row in json.loads(report.printed)["rows"] if row["state"] == "FAIL"]
     found = [line for row in failed for line in row["detail"].splitlines()]
     assert sorted(found) == sorted(errors)
@@ -110,6 +118,19 @@ def test_an_invalid_file(
 @pytest.mark.parametrize("name", FILES)
 def test_a_folder_in_place_of_a_file(sandbox: Sandbox, tmp_path: Path, name: str) -> None:
     assert assert_both_fail_alike(sandbox, **REQUIRED.get(name, {}), **{name: tmp_path})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "/nowhere") for name in AUTHORITIES),
+        *((name, "ftp://x") for name in PROXIES.values()),
+    ],
+)
+def test_an_invalid_variable_of_outgoing_connections(
+    sandbox: Sandbox, name: str, value: str
+) -> None:
+    assert name in assert_both_fail_alike(sandbox, {name: value})[0]
 
 
 def test_several_invalid_files_are_all_named(sandbox: Sandbox, tmp_path: Path) -> None:

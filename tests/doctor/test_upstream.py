@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import LOOPBACK, CertificateAuthority
-from tests.doctor.reports import aws_variables, check
+from tests.doctor.reports import aws_variables, check, oidc_settings
 from tests.doctor.upstreams import fake_server
 from tests.gateways import Sandbox
 from tests.listeners import closing
@@ -27,6 +27,31 @@ def test_without_credentials_a_rejection_proves_that_aws_is_reached(sandbox: San
     assert "the gateway itself never reads them" in report.text("credentials")
     assert CREDENTIALS not in report.rows
     assert {call["region"] for call in sandbox.calls} == {"us-east-1", "eu-west-1"}
+
+
+def test_each_region_has_a_row_with_its_address(sandbox: Sandbox) -> None:
+    url = sandbox.url.replace("127.0.0.1", "{region}.localhost")
+    report = check(upstream_url=url, regions="us-east-1,eu-west-1")
+
+    for region in ("us-east-1", "eu-west-1"):
+        assert url.replace("{region}", region) in report.text(f"upstream {region}")
+
+
+def test_the_proxy_of_each_target_is_named_without_its_credentials(
+    tmp_path: Path, free_port: int
+) -> None:
+    """It refuses the connections. The target that NO_PROXY excludes is reached without it."""
+    settings = oidc_settings(tmp_path, "https://issuer.invalid")
+    proxy = {
+        "HTTPS_PROXY": f"http://user:canary@127.0.0.1:{free_port}",
+        "NO_PROXY": "127.0.0.1",
+    }
+    report = check(aws=proxy, sts_url=f"https://127.0.0.1:{free_port}", **settings)
+
+    for what in (UPSTREAM, "issuer https://issuer.invalid"):
+        report.assert_failed(what, f"through the proxy http://127.0.0.1:{free_port}", "NO_PROXY")
+    assert "proxy" not in report.rows["STS"]["detail"]
+    assert "canary" not in report.printed
 
 
 @pytest.mark.parametrize("caller", ["ada", "longterm"])

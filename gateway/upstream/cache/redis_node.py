@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.outgoing import tls_context
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 
 A = TypeVar("A")
@@ -32,6 +33,13 @@ SPARE_CONNECTIONS = 1
 """For what is not a command of a caller: finding the nodes of a cluster."""
 
 
+class _TlsConnection(SSLConnection):
+    """Trusts the authorities that all outgoing connections trust, read once for all of them."""
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**Connection._connection_arguments(self), "ssl": tls_context()}  # noqa: SLF001
+
+
 class _Asking(AbstractConnection):
     """Precedes each command on keys by ASKING, as their slot is being moved to this node."""
 
@@ -46,14 +54,14 @@ class _AskingConnection(_Asking, Connection):
     pass
 
 
-class _AskingTlsConnection(_Asking, SSLConnection):
+class _AskingTlsConnection(_Asking, _TlsConnection):
     pass
 
 
 CONNECTION_CLASSES: Mapping[tuple[str, bool], type[AbstractConnection]] = {
     ("redis", False): Connection,
     ("redis", True): _AskingConnection,
-    ("rediss", False): SSLConnection,
+    ("rediss", False): _TlsConnection,
     ("rediss", True): _AskingTlsConnection,
 }
 """By the scheme of the URL, and whether ASKING precedes commands."""
