@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         "memory://",
         repr=False,  # it may contain a password
         description="Where responses are cached: in the memory of each process, or in a Redis or "
-        "Valkey that replicas share.",
+        "Valkey, or a cluster, that replicas share.",
     )
     cache_url_file: Path | None = Field(
         None,

@@ -45,3 +45,28 @@ def closing() -> Iterator[int]:
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+@contextmanager
+def redis_replying(reply: bytes) -> Iterator[int]:
+    """Send the same reply to each command in the protocol of Redis."""
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+
+        def serve_each() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        def serve(connection: socket.socket) -> None:
+            with connection, connection.makefile("rb") as lines, suppress(OSError):
+                while head := lines.readline():
+                    for _ in range(int(head[1:])):
+                        lines.read(int(lines.readline()[1:]) + 2)
+                    connection.sendall(reply)
+
+        thread = threading.Thread(target=serve_each, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()

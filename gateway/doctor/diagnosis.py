@@ -15,7 +15,8 @@ from redis import exceptions as redis
 from gateway import errors
 from gateway.auth.jwks import FETCH_ERRORS
 from gateway.outgoing import AUTHORITIES, ProxyRefusedError
-from gateway.upstream.cache.redis import CONNECT_SECONDS, error_code
+from gateway.upstream.cache.redis import CONNECT_SECONDS, CONNECTIONS, error_code
+from gateway.upstream.cache.redis_node import SPARE_CONNECTIONS
 
 CHECK_SECONDS = 5.0
 """The timeout of each check."""
@@ -224,6 +225,10 @@ def issuer_problem(error: Exception) -> Problem:
     return problem._replace(cause=f"no keys: {problem.cause}")
 
 
+_MOST_CONNECTIONS = f"each process may need {CONNECTIONS + SPARE_CONNECTIONS} connections to a node"
+
+NO_REDIS = Problem("it does not speak the Redis protocol", "Check GATEWAY_CACHE_URL.")
+
 _PERMISSION = Problem("its ACL denies the user a command or key", f"Allow {REDIS_PERMISSIONS}.")
 _READ_ONLY = Problem("it is a read-only replica", "Set GATEWAY_CACHE_URL to the primary.")
 _FULL = Problem("its memory is full", "Raise maxmemory, and set maxmemory-policy to allkeys-lru.")
@@ -237,6 +242,10 @@ REDIS_PROBLEMS: Problems = {
     (redis.ReadOnlyError,): _READ_ONLY,
     (redis.OutOfMemoryError,): _FULL,
     (redis.BusyLoadingError,): Problem("it is loading its dataset", "Try again later."),
+    (redis.MasterDownError,): Problem(
+        "it is a replica that has lost its primary",
+        "Check the primary, and set GATEWAY_CACHE_URL to it.",
+    ),
     (redis.ClusterDownError,): Problem(
         "its cluster is down, or has no node for some slots",
         "Repair it, for example with `redis-cli --cluster fix`.",
@@ -268,8 +277,10 @@ def redis_problem(error: Exception) -> Problem:
     if network := network_problem(error):
         return network
     if isinstance(error, redis.ConnectionError):
+        if "max number of clients" in str(error):
+            return Problem("it accepts no more clients", f"Raise maxclients: {_MOST_CONNECTIONS}.")
         return Problem("it closed the connection", "If the port requires TLS, use rediss://.")
-    return Problem("it does not speak the Redis protocol", "Check GATEWAY_CACHE_URL.")
+    return NO_REDIS
 
 
 def _redis_refusal(error: redis.ResponseError) -> Problem:

@@ -135,7 +135,8 @@ class NodeChecks:
         seconds = []
         for _ in range(5):
             started = time.perf_counter()
-            await client.ping()
+            if not await client.ping():
+                return diagnosis.NO_REDIS
             seconds.append(time.perf_counter() - started)
         return latency_result(statistics.median(seconds) * 1000)
 

@@ -11,7 +11,7 @@ from gateway.doctor.diagnosis import REDIS_PERMISSIONS, row_of
 from gateway.doctor.redis import latency_result
 from tests.doctor.reports import Report, check
 from tests.gateways import Sandbox
-from tests.listeners import closing
+from tests.listeners import closing, redis_replying
 from tests.redis_servers import (
     PASSWORD,
     PASSWORD_IN_URLS,
@@ -106,6 +106,41 @@ def test_other_protocols_fail(redis: RedisServer, sandbox: Sandbox) -> None:
 
     http.assert_failed("redis", "protocol", "GATEWAY_CACHE_URL")
     plain.assert_failed("redis")
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"-LOADING Redis is loading", ["loading its dataset", "later"]),
+        (b"-READONLY You can't write", ["read-only", "primary"]),
+        (b"-NOPERM this user has no permissions", ["ACL", "+evalsha"]),
+        (b"-OOM command not allowed", ["memory is full", "allkeys-lru"]),
+        (b"-MOVED 1 127.0.0.1:1", ["node of a cluster", "+cluster|slots"]),
+        (b"-ASK 1 127.0.0.1:1", ["node of a cluster", "resharding"]),
+        (b"-TRYAGAIN Multiple keys", ["(TRYAGAIN)"]),
+        (b"-CLUSTERDOWN The cluster is down", ["cluster is down", "redis-cli --cluster fix"]),
+        (b"-MASTERDOWN Link with MASTER is down", ["lost its primary"]),
+        (b"-MISCONF Errors writing to disk", ["(MISCONF)", "log"]),
+        (b"-NOAUTH Authentication required.", ["user or the password"]),
+        (b"-ERR unknown command", ["(ERR)"]),
+        (b"-ERR max number of clients reached", ["no more clients", "maxclients"]),
+        (b"-Oh my secret", ["(ERR)"]),
+        (b"HTTP/1.1 400 Bad Request", ["protocol"]),
+        (b"\xff\xfe", ["protocol"]),
+        (b"+what?", ["protocol"]),
+        (b":1", ["protocol"]),
+        (b"*1\r\n:1", ["protocol"]),
+    ],
+)
+def test_any_reply_is_explained(sandbox: Sandbox, reply: bytes, words: list[str]) -> None:
+    """The text of an error, which may have data in it, is not shown."""
+    with redis_replying(reply + b"\r\n") as port:
+        report = check_redis(f"redis://127.0.0.1:{port}", sandbox)
+
+    failed = [what for what in report.failed if all(word in report.text(what) for word in words)]
+    assert failed, report.printed
+    assert not [what for what in report.failed if "maintainers" in report.text(what)]
+    assert "secret" not in report.printed
 
 
 def test_a_database_number_out_of_range_fails(redis: RedisServer, sandbox: Sandbox) -> None:
