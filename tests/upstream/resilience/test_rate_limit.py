@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits import RateLimitItemPerSecond
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.crc import key_slot
 
 from gateway.errors import ThrottledError
 from gateway.upstream.cache.redis import RedisClient
@@ -20,6 +21,7 @@ from gateway.upstream.resilience.rate_limit import (
     CallerRateLimiter,
     LruSlidingWindowStorage,
     RateLimitedError,
+    slot_key,
 )
 from tests.clock import Clock
 from tests.redis_servers import RedisServer
@@ -106,6 +108,19 @@ async def test_keys_in_redis_are_digests_and_expire(
     assert keys
     assert all(0 < ttl <= 2 * WINDOW_SECONDS for ttl in ttls)
     assert not any(caller.hex().encode() in key for key in keys)
+
+
+async def test_the_keys_of_a_caller_are_in_the_slot_that_is_asked(
+    empty_redis: RedisServer, redis_client: RedisClient
+) -> None:
+    """Otherwise each call would be sent to one node of a cluster, and redirected to another."""
+    caller, limiter = new_caller(), CallerRateLimiter(RATE, redis_client)
+    await limiter.acquire(caller)
+    with empty_redis.client() as redis:
+        slots = {key_slot(key) for key in redis.scan_iter()}
+
+    key = slot_key(limiter._limit, hashlib.sha256(caller).hexdigest())
+    assert slots == {key_slot(key.encode())}
 
 
 async def test_without_its_redis_a_process_counts_for_itself() -> None:
