@@ -33,7 +33,7 @@ const server = new ApolloServer({
       ? new IntrospectAndCompose({ subgraphs: [{ name: trusted, url: source }] })
       : readFileSync(source, "utf8"),
     buildService: ({ name, url }) =>
-      new (name === trusted ? TrustedSubgraph : RemoteGraphQLDataSource)({ url }),
+      name === trusted ? new TrustedSubgraph({ url, apq: true }) : new RemoteGraphQLDataSource({ url }),
   }),
   includeStacktraceInErrorResponses: false,
   // Where a subgraph answers 401, Apollo's gateway would show its address and whole answer.
