@@ -29,7 +29,26 @@ ALL_ON: dict[str, Any] = {
     "affinity": {"podAntiAffinity": {}},
     "priorityClassName": "high",
     "serviceAccount": {"annotations": {"team": "audience"}},
-    "service": {"annotations": {"team": "audience"}},
+    "service": {
+        "annotations": {"team": "audience"},
+        "ipFamilyPolicy": "PreferDualStack",
+        "ipFamilies": ["IPv6", "IPv4"],
+    },
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"team": "audience"},
+        "hosts": ["audience.example.com", "*.example.com"],
+        "tls": [{"secretName": "tls", "hosts": ["audience.example.com"]}],
+    },
+    "httpRoute": {
+        "enabled": True,
+        "annotations": {"team": "audience"},
+        "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
+        "hostnames": ["audience.example.com"],
+    },
+    "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "30s"},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "secrets": {
         name: {"name": f"secret-{name.lower()}"}
         for name in ("oidcFile", "routerSecretFile", "cacheUrlFile")
@@ -43,9 +62,12 @@ ALL_ON: dict[str, Any] = {
         "introspection": True,
         "cors_origins": "https://app.example.com,http://localhost:3000",
         "upstream_url": 'https://"quoted".{region}.example.com',
+        "path_prefix": "/api/audience/",
+        "admin_port": 9090,
     },
     "networkPolicy": {
-        "from": [{"namespaceSelector": {}}],
+        "from": [{"namespaceSelector": {"matchLabels": {"name": "clients"}}}],
+        "monitoring": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
         "extraEgress": [{"ports": [{"port": 8443}]}],
     },
 }
@@ -65,9 +87,11 @@ class Helm:
     def lint(self, **values: Any) -> str:
         return self._run("lint", "--strict", str(CHART), values=values)
 
-    def render(self, *, kubernetes: str = "1.31.0", **values: Any) -> Manifests:
+    def render(
+        self, *, release: str = "release", kubernetes: str = "1.31.0", **values: Any
+    ) -> Manifests:
         text = self._run(
-            *("template", "release", str(CHART), "--kube-version", kubernetes), values=values
+            *("template", release, str(CHART), "--kube-version", kubernetes), values=values
         )
         manifests = [each for each in yaml.safe_load_all(text) if each]
         by_kind = {each["kind"]: each for each in manifests}

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,22 @@ import pytest
 import yaml
 
 from gateway import __version__
+from gateway.http.graphiql import BUILT, GraphiQL
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings, variable
 from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_SECRETS
-from tests.deploy.helm import ALL_ON, CACHED, CHART, ChartError, Helm, Manifests
+from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests
+
+ASSETS = GraphiQL("", BUILT).assets().path
+
+CUSTOM_RESOURCES = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
+"""Kinds that are not Kubernetes' own."""
+
+MONITORED: dict[str, Any] = {
+    "podMonitor": {"enabled": True},
+    "networkPolicy": {"from": [{"podSelector": {}}], "monitoring": [{"namespaceSelector": {}}]},
+}
 
 ALL_OFF: dict[str, Any] = {
     "serviceAccount": {"create": False},
@@ -50,8 +63,8 @@ def test_helm_lint_passes(helm: Helm, values: dict[str, Any]) -> None:
 def test_manifests_are_valid(helm: Helm, values: dict[str, Any], kubernetes: str) -> None:
     """The schemas of the Kubernetes API reject unknown fields."""
     manifests = helm.render(kubernetes=f"{kubernetes}.0", **values)
-    for manifest in manifests.values():
-        kubernetes_validate.validate(manifest, kubernetes, strict=True)
+    for kind in manifests.keys() - CUSTOM_RESOURCES:
+        kubernetes_validate.validate(manifests[kind], kubernetes, strict=True)
 
     assert {"Deployment", "Service"} <= manifests.keys()
 
@@ -62,6 +75,151 @@ def test_an_invalid_manifest_is_detected(plain: Manifests) -> None:
     broken["spec"]["template"]["spec"]["containers"][0]["readOnlyRootFilesystem"] = True
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, "1.37", strict=True)
+
+
+def problems(resources: Sequence[Any]) -> list[str]:
+    """Validate custom resources by the schemas of the Gateway API and the Prometheus Operator."""
+    done = subprocess.run(  # noqa: S603
+        [ROOT / "scripts/with-node", "node", Path(__file__).parent / "custom_resources.mjs"],
+        input=json.dumps(resources),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def test_custom_resources_are_valid(helm: Helm, full: Manifests) -> None:
+    """With all values, and with those that they need."""
+    least = helm.render(
+        httpRoute={"enabled": True, "parentRefs": [{"name": "public"}]},
+        podMonitor={"enabled": True},
+        prometheusRule={"enabled": True},
+    )
+    resources = [each[kind] for each in (full, least) for kind in sorted(CUSTOM_RESOURCES)]
+    broken = json.loads(json.dumps(resources))
+    broken[0]["spec"]["rules"][0]["matches"][0]["path"]["kind"] = "x"
+    broken[1]["spec"]["podMetricsEndpoints"][0]["interval"] = "often"
+    del broken[2]["spec"]["groups"][0]["name"]
+
+    assert problems(resources) == []
+    assert [problem.partition(" ")[0] for problem in problems(broken)] == [
+        "HTTPRoute/spec/rules/0/matches/0/path/kind",
+        "PodMonitor/spec/podMetricsEndpoints/0/interval",
+        "PrometheusRule/spec/groups/0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("prod", {}, "prod-audience-gateway"),
+        ("audience", {}, "audience-gateway"),
+        ("gateway", {}, "audience-gateway"),
+        ("audience-gateway", {}, "audience-gateway"),
+        ("audience-gateway-eu", {}, "audience-gateway-eu"),
+        ("audi", {}, "audi-audience-gateway"),
+        ("audience", {"nameOverride": "jobs"}, "audience-jobs"),
+        ("audience", {"fullnameOverride": "jobs"}, "jobs"),
+        ("x" * 53, {}, f"{'x' * 53}-audience"),
+    ],
+)
+def test_resources_are_named_after_the_release(
+    helm: Helm, release: str, values: dict[str, Any], name: str
+) -> None:
+    """The name repeats no words, and is the same in all references."""
+    manifests = helm.render(release=release, **{**ALL_ON, **values})
+
+    assert {each["metadata"]["name"] for each in manifests.values()} == {name}
+    assert pod(manifests)["serviceAccountName"] == name
+    assert set(backends(manifests)) == {name}
+
+
+def backends(manifests: Manifests) -> list[str]:
+    """Return the names of the Services that the Ingress and the HTTPRoute lead to."""
+    paths = [
+        path for rule in manifests["Ingress"]["spec"]["rules"] for path in rule["http"]["paths"]
+    ]
+    references = [
+        each for rule in manifests["HTTPRoute"]["spec"]["rules"] for each in rule["backendRefs"]
+    ]
+    return [path["backend"]["service"]["name"] for path in paths] + [
+        each["name"] for each in references
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "paths"),
+    [
+        ({}, {"/graphql"}),
+        ({"graphiql": False, "path_prefix": "/api"}, {"/api/graphql"}),
+        (
+            {"graphiql": True, "path_prefix": "/api/audience/"},
+            {"/api/audience/graphql", f"/api/audience{ASSETS}"},
+        ),
+    ],
+)
+def test_clients_outside_reach_graphql_alone(
+    helm: Helm, settings: dict[str, Any], paths: set[str]
+) -> None:
+    """They reach GraphiQL's assets if it is enabled, but neither metrics nor health checks."""
+    manifests = helm.render(
+        settings=settings,
+        ingress={"enabled": True},
+        httpRoute={"enabled": True, "parentRefs": [{"name": "public"}]},
+    )
+    (rule,) = manifests["Ingress"]["spec"]["rules"]
+    (route,) = manifests["HTTPRoute"]["spec"]["rules"]
+
+    assert "host" not in rule
+    assert {(each["path"], each["pathType"]) for each in rule["http"]["paths"]} == {
+        (path, "Prefix") for path in paths
+    }
+    assert [each["path"] for each in route["matches"]] == [
+        {"type": "PathPrefix", "value": each["path"]} for each in rule["http"]["paths"]
+    ]
+    assert manifests["Service"]["spec"]["ports"][0]["port"] == route["backendRefs"][0]["port"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "port"), [({}, "http"), ({"admin_port": 9090}, "admin")], ids=["one", "two"]
+)
+def test_probes_and_scrapes_use_the_port_that_has_their_paths(
+    helm: Helm, settings: dict[str, Any], port: str
+) -> None:
+    """The network policy lets those in who scrape, and the Service has the main port alone."""
+    manifests = helm.render(settings=settings, **MONITORED)
+    ports = {each["name"]: each["containerPort"] for each in container(manifests)["ports"]}
+    probes = [value for name, value in container(manifests).items() if name.endswith("Probe")]
+    (scraped,) = manifests["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    (service,) = manifests["Service"]["spec"]["ports"]
+    clients, scrapes = manifests["NetworkPolicy"]["spec"]["ingress"]
+
+    assert ports == {"http": 8000, **({"admin": 9090} if settings else {})}
+    assert {probe["httpGet"]["port"] for probe in probes} == {scraped["port"]} == {port}
+    assert service["targetPort"] == "http"
+    assert (clients["ports"][0]["port"], scrapes["ports"][0]["port"]) == ("http", port)
+    assert clients["from"] == MONITORED["networkPolicy"]["from"]
+    assert scrapes["from"] == MONITORED["networkPolicy"]["monitoring"]
+
+
+def test_anybody_may_scrape_where_nobody_is_named(helm: Helm, plain: Manifests) -> None:
+    """As anybody may send requests."""
+    (clients,) = plain["NetworkPolicy"]["spec"]["ingress"]
+    _, scrapes = helm.render(settings={"admin_port": 9090})["NetworkPolicy"]["spec"]["ingress"]
+
+    assert clients == {"ports": [{"port": "http", "protocol": "TCP"}]}
+    assert scrapes == {"ports": [{"port": "admin", "protocol": "TCP"}]}
+
+
+def test_the_rules_are_those_of_the_alerts(full: Manifests) -> None:
+    """Prometheus' own templates in them are not rendered by Helm."""
+    alerts = yaml.safe_load((CHART / "alerts.yaml").read_text(encoding="utf-8"))
+
+    assert full["PrometheusRule"]["spec"] == alerts
+    assert "$labels" in str(alerts)
 
 
 def test_disabled_resources_are_not_rendered(helm: Helm) -> None:
@@ -206,6 +364,13 @@ def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
         ({"workers": 0}, "workers"),
         ({"secrets": {"oidcFile": {"value": "x"}}}, "oidcFile"),
         ({"service": {"port": 70000}}, "port"),
+        ({"service": {"ipFamilyPolicy": "DualStack"}}, "ipFamilyPolicy"),
+        ({"settings": {"path_prefix": "api"}}, "path_prefix"),
+        ({"settings": {"admin_port": 70000}}, "admin_port"),
+        ({"settings": {"admin_port": 8000}}, "admin_port"),
+        ({"httpRoute": {"enabled": True}}, "parentRefs"),
+        ({"podMonitor": {"enabled": True, "interval": "30"}}, "interval"),
+        ({"ingress": {"enabled": True, "tls": [{"secret": "x"}]}}, "secret"),
     ],
 )
 def test_an_invalid_value_stops_the_installation(
@@ -240,11 +405,12 @@ def test_selectors_match_the_pods(full: Manifests) -> None:
         full["Deployment"]["spec"]["selector"]["matchLabels"],
         full["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
         full["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        full["PodMonitor"]["spec"]["selector"]["matchLabels"],
         *(each["labelSelector"]["matchLabels"] for each in pod(full)["topologySpreadConstraints"]),
     ]
     (port,) = full["Service"]["spec"]["ports"]
 
-    assert len(selectors) == 6
+    assert len(selectors) == 7
     assert all(each.items() <= labels.items() for each in selectors)
     assert port["targetPort"] == container(full)["ports"][0]["name"]
     target = full["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
@@ -254,7 +420,10 @@ def test_selectors_match_the_pods(full: Manifests) -> None:
 def test_the_notes_name_what_is_not_configured(helm: Helm) -> None:
     assert "Any pod may send requests" in helm.notes()
     assert "its own cache" in helm.notes()
-    assert not re.search("Any pod may|its own cache", helm.notes(**ALL_ON))
+    named = {**ALL_ON, "image": {"repository": "registry.example.com/audience-gateway"}}
+    assert "names no registry" in helm.notes()
+    assert "no certificate" in helm.notes(ingress={"enabled": True})
+    assert not re.search("Any pod may|its own cache|no registry|no cert", helm.notes(**named))
 
 
 def test_values_and_templates_agree() -> None:

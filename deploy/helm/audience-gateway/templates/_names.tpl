@@ -2,10 +2,15 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* A release that is named after the chart, or by words of its name, does not repeat them. */ -}}
 {{- define "gateway.fullname" -}}
 {{- $name := include "gateway.name" . }}
-{{- if contains $name .Release.Name }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
 {{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else if contains (printf "-%s-" .Release.Name) (printf "-%s-" $name) }}
+{{- $name }}
 {{- else }}
 {{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -42,4 +47,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 oidcFile: {setting: GATEWAY_OIDC_FILE, volume: oidc}
 routerSecretFile: {setting: GATEWAY_ROUTER_SECRET_FILE, volume: router-secret}
 cacheUrlFile: {setting: GATEWAY_CACHE_URL_FILE, volume: cache-url}
+{{- end }}
+
+{{- /* The container port of /metrics, /livez and /readyz. */ -}}
+{{- define "gateway.adminPort" -}}
+{{- ternary "admin" "http" (hasKey .Values.settings "admin_port") }}
+{{- end }}
+
+{{- /* What clients may reach from outside: not /metrics and the health checks. */ -}}
+{{- define "gateway.publicPaths" -}}
+{{- $prefix := default "" .Values.settings.path_prefix | trimSuffix "/" }}
+- {{ $prefix }}/graphql
+{{- if .Values.settings.graphiql }}
+- {{ $prefix }}/explorer/assets
+{{- end }}
 {{- end }}
