@@ -12,14 +12,12 @@ import pytest
 import yaml
 
 from gateway import __version__
-from gateway.http.graphiql import BUILT, GraphiQL
+from gateway.http.graphiql import ASSETS_PATH
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings, variable
 from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_SECRETS
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests
-
-ASSETS = GraphiQL("", BUILT).assets().path
 
 CUSTOM_RESOURCES = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
 """Kinds that are not Kubernetes' own."""
@@ -157,7 +155,7 @@ def backends(manifests: Manifests) -> list[str]:
         ({"graphiql": False, "path_prefix": "/api"}, {"/api/graphql"}),
         (
             {"graphiql": True, "path_prefix": "/api/audience/"},
-            {"/api/audience/graphql", f"/api/audience{ASSETS}"},
+            {"/api/audience/graphql", f"/api/audience{ASSETS_PATH}"},
         ),
     ],
 )
