@@ -1,10 +1,14 @@
 """The documentation agrees with the code."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from gateway import outgoing
 from gateway.errors import error_classes
 from gateway.settings import Settings
 from scripts.generate_docs import generated, metrics_table
@@ -12,6 +16,9 @@ from tests.gateways import Gateway
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+FOLDERS = ("gateway", "scripts", "tests", "deploy", "benchmarks", "examples", "docs")
+OTHERS_FILES = {"config.yaml", "supergraph.yaml"}
+"""Files of other products."""
 GENERATED = generated()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -78,6 +85,63 @@ def test_relative_links_resolve(page: Path) -> None:
 
 def _anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_table_of_events_has_each_that_is_logged() -> None:
+    """With all of its fields, apart from those of the `request` line and of exceptions."""
+    rows = dict(re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \| .*? \|(.*)\|$", OPERATIONS, re.MULTILINE))
+    documented = {event: fields for events, fields in rows.items() for event in _quoted(events)}
+    for event, fields in _logged():
+        assert event in documented
+        assert fields <= set(_quoted(documented[event])), event
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall("`([^`]+)`", text)
+
+
+def _logged() -> Iterator[tuple[str, set[str]]]:
+    """Yield the events that `gateway serve` logs, each with its fields."""
+    for path in (ROOT / "gateway").rglob("*.py"):
+        if {"sandbox", "doctor"} & set(path.parts):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Name("log"), attr="debug" | "info" | "warning" | "error"
+                    ),
+                    args=[ast.Constant(str(event))],
+                ):
+                    yield event, {keyword.arg for keyword in node.keywords if keyword.arg}
+
+
+def test_rejections_that_are_named_can_occur() -> None:
+    """The values of `limit` are in the code, as texts or as the names of settings."""
+    table = OPERATIONS.partition("| `limit` | Meaning |")[2].partition("\n\n")[0]
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "gateway").rglob("*.py"))
+    named = re.findall(r"`([a-z_]+)`", table)
+
+    assert named
+    assert [name for name in named if not re.search(rf"\b(limit_|max_)?{name}\b", code)] == []
+
+
+def test_classes_of_errors_that_are_named_exist() -> None:
+    """`cause` in the log is the name of a class."""
+    named = re.findall(r"`(\w+Error)`", OPERATIONS)
+
+    assert named
+    assert [
+        name for name in named if not hasattr(aiohttp, name) and not hasattr(outgoing, name)
+    ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    files = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")}
+    paths = re.findall(r"`([\w./-]+\.(?:py|yaml|cfg|json))`", page.read_text(encoding="utf-8"))
+
+    assert [path for path in paths if Path(path).name not in files | OTHERS_FILES] == []
 
 
 def test_the_table_of_alerts_has_each_rule() -> None:
