@@ -3,16 +3,21 @@
 import json
 import os
 import re
+import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from jsonschema import Draft7Validator, ValidationError
 
+from gateway import __version__
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings
+from tests.gateways import Gateway
 from tests.programs import needs
 from tests.replicas.haproxy import CONFIG
 
@@ -55,6 +60,34 @@ def test_a_gateway_accepts_its_settings_and_has_time_to_drain(
 
     assert settings == Settings(region="us-east-1", cache_url="redis://valkey:6379/0")
     assert grace > settings.drain_seconds + STOP_SECONDS
+
+
+def test_the_image_has_the_version_of_the_gateway() -> None:
+    """It is the one that the chart runs."""
+    assert {SERVICES[name]["image"] for name in GATEWAYS} == {f"audience-gateway:{__version__}"}
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_the_health_check_tells_whether_a_gateway_is_ready(name: str, gateway: Gateway) -> None:
+    """Also where the environment names a proxy."""
+    command, option, script = SERVICES[name]["healthcheck"]["test"][1:]
+    assert (command, option) == ("python", "-c")
+
+    def exit_code(port: int | None) -> int:
+        return subprocess.run(  # noqa: S603
+            [sys.executable, "-c", script.replace("8000", str(port))],
+            env={"http_proxy": f"http://127.0.0.1:{refusing}"},
+            timeout=60,
+            check=False,
+            capture_output=True,
+        ).returncode
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        refusing = bound.getsockname()[1]
+
+        assert exit_code(urlsplit(gateway.url).port) == 0
+        assert exit_code(refusing) != 0
 
 
 def test_only_the_balancer_is_exposed_and_only_gateways_reach_the_cache() -> None:
