@@ -144,5 +144,5 @@ def test_tests_find_their_programs_in_one_way() -> None:
     asked = {name for text in SOURCES.values() for name in re.findall(r'needs\("(\S+?)"\)', text)}
     found = {name for text in SOURCES.values() for name in re.findall(r'which\("(\S+?)"', text)}
 
-    assert asked <= set(NEEDED["tests"])
+    assert asked == set(NEEDED["tests"])
     assert not found & set(PACKAGES)
