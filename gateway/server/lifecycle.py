@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -64,14 +64,17 @@ class ServerConfig(uvicorn.Config):
         *,
         admin_sockets: Sequence[socket.socket] = (),
         stop_seconds: int = STOP_SECONDS,
+        http: type[HardenedProtocol] = HardenedProtocol,
+        lifespan: Literal["on", "off"] = "on",
         **options: Any,
     ) -> None:
         """`app` is the application, or the import string of its factory."""
-        defaults: dict[str, Any] = {"http": HardenedProtocol, "lifespan": "on"}
         super().__init__(
             app,
             factory=isinstance(app, str),
             loop="uvloop",
+            http=http,
+            lifespan=lifespan,
             ws="none",
             log_config=None,
             access_log=False,
@@ -80,7 +83,7 @@ class ServerConfig(uvicorn.Config):
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=stop_seconds,
-            **{**defaults, **options},
+            **options,
         )
         self.admin_sockets = list(admin_sockets)
 
@@ -242,6 +245,7 @@ class Supervisor(multiprocess.Multiprocess):
     def __init__(self, config: ServerConfig, sockets: list[socket.socket]) -> None:
         previous = signal.getsignal(signal.SIGHUP)
         super().__init__(config, sockets)
+        # uvicorn would handle the signal even where it is ignored.
         handler = signal.signal(signal.SIGHUP, previous)
         _handle_hangups(handler)
 
