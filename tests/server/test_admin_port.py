@@ -48,7 +48,7 @@ def test_each_port_serves_its_own_paths(sandbox: Sandbox) -> None:
 
     assert len(asked.data["audienceGenerationJobs"]["nodes"]) == 2
     assert [answer.status_code for answer in on_admin.values()] == [200, 200, 200]
-    assert "gateway_requests_total" in on_admin["/metrics"].text
+    assert "gateway_build_info" in on_admin["/metrics"].text
     assert all(answer.headers["x-request-id"] for answer in on_admin.values())
     assert [answer.status_code for answer in elsewhere] == [404] * len(ELSEWHERE)
     assert all(answer.json()["errors"][0]["message"] == NOT_FOUND for answer in elsewhere)

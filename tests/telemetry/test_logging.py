@@ -112,6 +112,17 @@ log.info("outside")
 """
 
 
+CONTROLS = """
+import logging, structlog
+from gateway.telemetry.logging import configure_logs
+
+configure_logs("info", console=True)
+text = "a\\nb\\x1b[2Jc\\u202ed"
+structlog.get_logger().info(text, path=text.replace("\\n", ""))
+logging.getLogger("some.library").warning(text)
+"""
+
+
 def output_of(code: str) -> str:
     done = subprocess.run(  # noqa: S603  a fixed program
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
@@ -193,7 +204,7 @@ def test_malformed_requests_are_logged_at_a_limited_rate(sandbox: Sandbox) -> No
 
 
 def test_on_a_console_an_event_is_one_line_of_text() -> None:
-    """No value moves the cursor, starts a line or shows the text of an exception."""
+    """It does not show the text of an exception."""
     for code in (LINES, TWICE, CRASHES, LIBRARIES):
         is_json = lines_of(code)
         shown = output_of(
@@ -206,3 +217,12 @@ def test_on_a_console_an_event_is_one_line_of_text() -> None:
         assert CANARY not in text
         heads = re.findall(r"^\d\d:\d\d:\d\d \[(\w+) *\] (.*)$", text, re.MULTILINE)
         assert [level for level, _ in heads] == [line["level"] for line in is_json]
+
+
+def test_no_value_controls_the_console() -> None:
+    """Line breaks, terminal codes and reversed text are shown as escapes."""
+    shown = output_of(CONTROLS)
+
+    assert shown.count("\n") == 2
+    assert shown.count("b\\x1b[2Jc\\u202ed") == 3
+    assert not re.search("\x1b\\[2J|\u202e", shown)
