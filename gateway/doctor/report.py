@@ -47,14 +47,14 @@ def run(token_file: Path | None, *, as_json: bool) -> int:
 def _check(token: str | None) -> tuple[list[Row], int]:
     try:
         settings = read_settings()
-        configuration = Configuration(settings)
-        configuration.trusted_certificates  # noqa: B018  without them no service can be checked
     except SettingsError as error:
         return settings_rows(error), SETTINGS_ARE_INVALID
-    parts, files = read_parts(configuration)
+    parts, files = read_parts(Configuration(settings))
+    files.insert(0, row_of("settings", f"valid; {len(settings.model_fields_set)} are set"))
+    if "trusted_certificates" not in parts:  # no service can be reached without it
+        return files, SETTINGS_ARE_INVALID
     caller, credentials = environment_credentials()
     rows = [
-        row_of("settings", f"valid; {len(settings.model_fields_set)} are set"),
         *files,
         *unsafe_choices(settings, parts.get("cache_url", "")),
         open_files(),
