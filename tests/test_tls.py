@@ -174,8 +174,7 @@ async def test_either_variable_is_enough(
     authority: CertificateAuthority,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for each in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(each)
+    monkeypatch.delenv("SSL_CERT_FILE")
     monkeypatch.setenv(variable, str(authority.file))
 
     assert await received(CONNECTIONS[name], authority.issue(LOOPBACK), monkeypatch)
