@@ -181,5 +181,5 @@ class RedisTopology:
 
 
 def _start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-    """Run in the background, in a context of its own: no caller pays for what serves all."""
-    return asyncio.create_task(coroutine, context=Context())
+    """Run in the background, in a context of its own: no caller is charged for what serves all."""
+    return Context().run(asyncio.create_task, coroutine)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from types import CoroutineType
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 from structlog.testing import capture_logs
 
+from gateway.concurrency import CpuScheduler, account_for_tasks
 from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache import redis_cluster
 from gateway.upstream.cache.redis import PREFIX, EncryptedRedisCache, RedisClient
@@ -465,6 +467,22 @@ async def test_no_reply_breaks_what_works(reply: Any) -> None:
         host, port = node.address
         assert host
         assert 0 < port < 2**16
+
+
+async def test_no_caller_is_charged_for_reading_the_slots() -> None:
+    """Its task would count as computing of the caller whose command was redirected first."""
+    topology = RedisClient("redis://named:7000").topology
+    topology.seed.client = node_replying([]).client
+
+    async def refresh() -> object:
+        task = topology.refresh()
+        await task
+        return task.get_coro()
+
+    with account_for_tasks():
+        coroutine = await CpuScheduler().run(b"caller", refresh())
+
+    assert isinstance(coroutine, CoroutineType)
 
 
 @pytest.mark.parametrize(
