@@ -16,10 +16,10 @@ def silent() -> Iterator[int]:
 
 
 @contextmanager
-def full() -> Iterator[int]:
+def full(port: int = 0) -> Iterator[int]:
     """Listen on a port whose backlog is full, so that no connection is made."""
     with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=0))
         for _ in range(8):
             client = stack.enter_context(socket.socket())
             client.settimeout(0)

@@ -18,7 +18,12 @@ from structlog.testing import capture_logs
 from gateway.concurrency import CpuScheduler, account_for_tasks
 from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache import redis_cluster
-from gateway.upstream.cache.redis import PREFIX, EncryptedRedisCache, RedisClient
+from gateway.upstream.cache.redis import (
+    CONNECT_SECONDS,
+    PREFIX,
+    EncryptedRedisCache,
+    RedisClient,
+)
 from gateway.upstream.cache.redis_cluster import (
     MAX_NODES,
     SLOTS,
@@ -28,6 +33,7 @@ from gateway.upstream.cache.redis_cluster import (
 from gateway.upstream.cache.redis_node import RedisNode, url_at
 from gateway.upstream.resilience import rate_limit
 from gateway.upstream.resilience.rate_limit import WINDOW_SECONDS, CallerRateLimiter, slot_key
+from tests.listeners import full
 from tests.redis_servers import (
     PASSWORD,
     PASSWORD_IN_URLS,
@@ -242,11 +248,19 @@ async def test_a_node_that_hangs_costs_its_own_slots_only(cluster: RedisCluster,
 
 
 @pytest.mark.usefixtures("_short_reset")
-async def test_a_node_that_ends_costs_its_own_slots_only_until_another_takes_over() -> None:
-    """A replica is promoted when its primary fails, which says nothing to clients."""
-    with running_cluster(replicas=1) as cluster:
+async def test_a_node_that_vanishes_costs_its_own_slots_only_until_another_takes_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing answers at its address. A replica is promoted, which says nothing to clients."""
+    monkeypatch.setattr(redis_module, "CONNECT_SECONDS", CONNECT_SECONDS)
+    with running_cluster(replicas=1) as cluster, contextlib.ExitStack() as stack:
         replica = cluster.nodes[2]
-        await check_that_one_fails(cluster, 0, RedisServer.kill)
+
+        def vanish(node: RedisServer) -> None:
+            node.kill()
+            stack.enter_context(full(node.port))
+
+        await check_that_one_fails(cluster, 0, vanish)
         async with open_cache(cluster.nodes[1].url) as cache:
             await store_all(cache)
             replica.call("CLUSTER FAILOVER", "TAKEOVER")
