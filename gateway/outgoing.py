@@ -21,7 +21,7 @@ import aiohttp
 from botocore.httpsession import DEFAULT_CA_BUNDLE
 from yarl import URL
 
-from gateway.settings import SettingsError
+from gateway.settings import SettingsError, is_loopback
 
 CONNECT_SECONDS = 2.0
 RESPONSE_SECONDS = 5.0
@@ -92,11 +92,13 @@ def trusted_certificates(*own: str) -> str:
 def proxy_for(url: str) -> URL | None:
     """Return the proxy for an http or https URL, with its credentials; None if there is none.
 
+    Plain HTTP to this machine, such as to a sandbox or a collector beside the gateway, has none.
+
     Raises SettingsError, which names the variable, if the proxy is invalid.
     """
     target = urlsplit(url)
     proxy = _proxy(target.scheme)
-    if proxy is None:
+    if proxy is None or (target.scheme == "http" and is_loopback(target.hostname or "")):
         return None
     port = target.port or PORTS[target.scheme]
     return None if _bypasses_proxy(target.hostname or "", port) else proxy

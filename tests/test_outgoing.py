@@ -38,6 +38,19 @@ def test_without_variables_there_is_no_proxy() -> None:
     assert proxy_for("https://aws.example") is None
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_plain_http_to_this_machine_has_no_proxy(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox or a collector there works without NO_PROXY."""
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+
+    assert proxy_for(f"http://{host}:9000/keys") is None
+    assert proxy_for("http://aws.example") is not None
+    assert proxy_for(f"https://{host}:9000") is not None
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
