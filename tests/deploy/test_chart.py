@@ -2,11 +2,13 @@
 
 import json
 import re
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import kubernetes_validate
 import pytest
 import yaml
@@ -18,6 +20,8 @@ from gateway.settings import Settings, read_settings, variable
 from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_SECRETS
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests
+from tests.gateways import Sandbox
+from tests.processes import gateway_command, until
 
 CUSTOM_RESOURCES = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
 """Kinds that are not Kubernetes' own."""
@@ -201,6 +205,30 @@ def test_probes_and_scrapes_use_the_port_that_has_their_paths(
     assert (clients["ports"][0]["port"], scrapes["ports"][0]["port"]) == ("http", port)
     assert clients["from"] == MONITORED["networkPolicy"]["from"]
     assert scrapes["from"] == MONITORED["networkPolicy"]["monitoring"]
+
+
+def test_a_pod_serves_both_families_on_the_ports_that_it_names(
+    helm: Helm, sandbox: Sandbox
+) -> None:
+    """A gateway with its arguments and variables, but other ports."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        admin = free.getsockname()[1]
+    manifests = helm.render(settings={"admin_port": admin, "upstream_url": sandbox.url})
+    arguments = [
+        "--port=0" if each == "--port=8000" else each for each in container(manifests)["args"]
+    ]
+    probe = container(manifests)["readinessProbe"]["httpGet"]
+    ports = {each["name"]: each["containerPort"] for each in container(manifests)["ports"]}
+
+    with gateway_command(*arguments, environment=environment(manifests)) as program:
+        until(lambda: any("admin port on" in line for line in program.output))
+        main = program.url.rpartition(":")[2]
+        for host in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{host}:{ports[probe['port']]}{probe['path']}").is_success
+            query = httpx.get(f"http://{host}:{main}/graphql", params={"query": "{ __typename }"})
+            assert query.json() == {"data": {"__typename": "Query"}}
+            assert httpx.get(f"http://{host}:{main}{probe['path']}").status_code == 404
 
 
 def test_anybody_may_scrape_where_nobody_is_named(helm: Helm, plain: Manifests) -> None:
