@@ -313,10 +313,10 @@ def test_each_worker_is_measured(workers: Process) -> None:
     resident = {pid: ProcessStatistics(int(pid)).resident_bytes() for pid in first if pid}
     ended = min(map(int, resident))
     os.kill(ended, signal.SIGKILL)
-    until(lambda: len(serving()) == 2 and str(ended) not in serving())
+    # On a busy machine the supervisor may replace the other one as well.
+    until(lambda: len(after := serving()) == 2 and str(ended) not in after)
 
     assert first <= children
-    assert first - {str(ended)} < serving()
     assert measured.keys() == PROCESS_METRICS
     assert all(values.keys() == first for values in measured.values())
     assert measured["process_resident_memory_bytes"] == pytest.approx(resident, rel=0.1)
