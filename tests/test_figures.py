@@ -100,6 +100,10 @@ OPERATIONS = (
         f"{WORDS[redis.FAILURES]} failures in a row"
     ),
     f"with {WORDS[redis.RESET_SECONDS]} probe per second",
+    (
+        f"A connection has {outgoing.CONNECT_SECONDS:g} seconds, each wait for data "
+        f"{outgoing.RESPONSE_SECONDS:g}, and an attempt {ATTEMPT_SECONDS:g} in total"
+    ),
     f"refreshed {WORDS[sts.REFRESH_SECONDS / 60]} to six minutes before it expires",
     f"until {WORDS[sts.EXPIRY_MARGIN_SECONDS / 60]} minute before its expiry",
     f"which must be below {redis.GET_SECONDS * 1000:g} ms",
