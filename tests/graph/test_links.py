@@ -246,12 +246,13 @@ FIVE_LISTS = " ".join(
     [(ROWS_AND_EXPORTS, 1000), (ALIASES, 600), (VARIABLES, 800), (f"{{ {FIVE_LISTS} }}", 25)],
 )
 def test_a_query_for_too_many_calls_is_rejected_before_any_call(
-    gateway: Gateway, query: str, estimated: int
+    sandbox: Sandbox, query: str, estimated: int
 ) -> None:
-    answer = gateway.ask(query)
+    with gateway_over(sandbox, max_upstream_calls=24) as gateway:
+        answer = gateway.ask(query)
     assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
     assert f" {estimated} upstream calls" in answer.errors[0]["message"]
-    assert gateway.sandbox.calls == []
+    assert sandbox.calls == []
 
 
 COPIES = " ".join(f"c{n}: configuredAudienceModel {{ ...M }}" for n in range(29))
