@@ -2,17 +2,16 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from socket import socket
 
 import click
 from click.core import ParameterSource
 
 from gateway import __version__
+from gateway.listening import listening, unix_listening
 from gateway.sandbox.cli import allowed_host_option, host_option, sandbox
-from gateway.sandbox.listening import CannotListenError, listening
 from gateway.settings import SettingsError, read_settings
 
 # Each command imports its modules when it runs, so that the others start without them.
@@ -124,20 +123,6 @@ def schema(*, client: bool) -> None:
         root_node = read_settings().root_node
     to_sdl = client_sdl if client else subgraph_sdl
     click.echo(to_sdl(root_node=root_node), nl=False)
-
-
-@contextmanager
-def unix_listening(path: Path) -> Iterator[Sequence[socket]]:
-    """As `listening`, on a Unix socket."""
-    from gateway.server.unix_socket import unix_listener  # noqa: PLC0415
-
-    with ExitStack() as stack:
-        try:
-            listener = stack.enter_context(unix_listener(path))
-        except OSError as error:
-            hint = "Choose another path with --uds."
-            raise CannotListenError(str(path), error, hint) from None
-        yield [listener]
 
 
 def _is_given(context: click.Context, name: str) -> bool:

@@ -20,11 +20,7 @@ from starlette.middleware import Middleware
 
 from gateway.app import create_app
 from gateway.http.responses import bad_request, error_response
-from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
-from gateway.sandbox.app import restrict_hosts
-from gateway.sandbox.cli import request_control
-from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
-from gateway.sandbox.listening import (
+from gateway.listening import (
     CannotListenError,
     addresses_of,
     authority,
@@ -32,6 +28,10 @@ from gateway.sandbox.listening import (
     port_of,
     url_of,
 )
+from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
+from gateway.sandbox.app import restrict_hosts
+from gateway.sandbox.cli import request_control
+from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
 from gateway.sandbox.protocol import SERVER_OPTIONS
 from gateway.server.lifecycle import DrainingServer, ServerConfig
 from gateway.settings import Settings, read_settings

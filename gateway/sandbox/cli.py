@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from gateway.listening import addresses_of, listening, url_of
 from gateway.sandbox.data.accounts import CALLERS, ROLE_ARNS
-from gateway.sandbox.listening import addresses_of, listening, url_of
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000

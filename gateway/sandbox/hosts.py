@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.sandbox.listening import IpAddress
+from gateway.listening import IpAddress
 
 MISDIRECTED_REQUEST = 421
 

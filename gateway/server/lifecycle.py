@@ -20,6 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from gateway.http.health import Health
+from gateway.listening import BACKLOG, name_of
 from gateway.server.protocol import HardenedProtocol
 from gateway.telemetry.metrics import NoSpaceError, forget_worker, shared_by_workers
 
@@ -38,9 +39,6 @@ JOIN_POLL_SECONDS = 0.05
 REPEATED_SIGNAL_SECONDS = 2.0
 """A worker ignores signals for this long after one. A signal to the whole process group, as systemd
 sends it, reaches it twice: directly and from its supervisor."""
-
-BACKLOG = 2048
-"""Connections that may wait to be accepted."""
 
 ADMIN_CONNECTIONS = 100
 
@@ -158,9 +156,9 @@ class DrainingServer(uvicorn.Server):
     async def announce(self, sockets: Sequence[socket.socket]) -> None:
         """Tell that the process serves."""
         for listener in sockets:
-            log.info("running on %s", _address(listener))
+            log.info("running on %s", name_of(listener))
         for listener in self._admin_sockets:
-            log.info("admin port on %s", _address(listener))
+            log.info("admin port on %s", name_of(listener))
 
     async def on_tick(self, counter: int) -> bool:
         if self._stop_at is not None and self._clock() >= self._stop_at:
@@ -194,6 +192,10 @@ class Worker(multiprocess.Process):
     config: ServerConfig
     _server: DrainingServer | None
 
+    def __init__(self, config: ServerConfig, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._has_started = False
+
     @property
     def server(self) -> DrainingServer:
         if self._server is None:
@@ -201,10 +203,6 @@ class Worker(multiprocess.Process):
                 self.config, repeated_signal_seconds=REPEATED_SIGNAL_SECONDS
             )
         return self._server
-
-    def __init__(self, config: ServerConfig, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
-        self._has_started = False
 
     def is_alive(self, timeout: float = 5) -> bool:
         """Return whether it responds; while it starts, whether the process exists.
@@ -219,7 +217,7 @@ class Worker(multiprocess.Process):
         return self.process.is_alive()
 
     def start(self) -> None:
-        # It would end by a SIGHUP before it can handle it. Blocked, it receives it later.
+        # A SIGHUP would end the new process before it can handle it. Blocked, it waits.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             super().start()
@@ -316,10 +314,3 @@ def _serve_with_workers(config: ServerConfig, sockets: list[socket.socket]) -> N
         sys.exit(STARTUP_FAILURE)
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         sys.exit(STARTUP_FAILURE)
-
-
-def _address(listener: socket.socket) -> str:
-    if listener.family == socket.AF_UNIX:
-        return f"unix:{listener.getsockname()}"
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

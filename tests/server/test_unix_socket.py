@@ -12,18 +12,12 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from gateway.server.unix_socket import unix_listener
 from tests.gateways import Sandbox
 from tests.processes import clean_environment, process
 
 TIMEOUT_SECONDS = 30
 RUNNING = re.compile(r'running on (unix:[^"]+)')
 JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name } } }"
-
-
-def connects(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -64,37 +58,3 @@ def raw_answer(path: Path, data: bytes) -> bytes:
         client.connect(str(path))
         client.sendall(data)
         return client.recv(100_000)
-
-
-def test_a_listening_process_keeps_its_file(tmp_path: Path) -> None:
-    path = tmp_path / "gateway.sock"
-    with unix_listener(path):
-        with pytest.raises(OSError, match=r"\[Errno 98\]"):
-            unix_listener(path).__enter__()
-        assert connects(path)
-    assert not path.exists()
-
-
-def test_a_file_of_a_later_process_is_not_removed(tmp_path: Path) -> None:
-    path = tmp_path / "gateway.sock"
-    with unix_listener(path) as first:
-        first.close()
-        later = unix_listener(path)
-        later.__enter__()
-    assert connects(path)
-    later.__exit__(None, None, None)
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("kind", ["file", "folder", "missing", "long"])
-def test_a_path_where_no_socket_can_be_is_left_alone(tmp_path: Path, kind: str) -> None:
-    paths = {"missing": tmp_path / "no" / "gateway.sock", "long": tmp_path / ("x" * 120)}
-    path = paths.get(kind, tmp_path / "gateway.sock")
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "file":
-        path.write_text("data", encoding="ascii")
-    before = [*tmp_path.iterdir()]
-    with pytest.raises(OSError, match=r".+"):
-        unix_listener(path).__enter__()
-    assert [*tmp_path.iterdir()] == before

@@ -4,8 +4,9 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -14,6 +15,9 @@ IpAddress = IPv4Address | IPv6Address
 
 BACKLOG = 2048
 """Connections that may wait to be accepted, as many as uvicorn's own sockets have."""
+
+UNIX_SOCKET_MODE = 0o660
+"""Owner and group may connect."""
 
 _UNAVAILABLE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """The address, or its whole family, does not exist on this machine."""
@@ -51,6 +55,30 @@ def listening(
             hint = f"Choose another address with --host or {port_option}."
             raise CannotListenError(authority(host, port), error, hint) from None
         yield sockets
+
+
+@contextmanager
+def unix_listening(path: Path) -> Iterator[Sequence[socket.socket]]:
+    """Listen on a socket file until the end of the block, and remove it then.
+
+    The file of a process that has ended is replaced. Raises CannotListenError if another process
+    listens on the file, if it is not a socket, or if it cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            listener = _bind_unix(path, stack)
+        except OSError as error:
+            hint = "Choose another path with --uds."
+            raise CannotListenError(str(path), error, hint) from None
+        yield [listener]
+
+
+def name_of(listener: socket.socket) -> str:
+    """Return the address of a socket that a server of the gateway listens on, for its log."""
+    address = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{address}"
+    return f"http://{authority(*address[:2])}"
 
 
 def url_of(host: str, listeners: Sequence[socket.socket], scheme: str = "http") -> str:
@@ -110,6 +138,45 @@ def _existing_wildcard(host: str) -> str:
 def _bind(family: int, address: tuple[Any, ...]) -> socket.socket:
     both = family == socket.AF_INET6 and ip_address(address[0]).is_unspecified
     return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+
+
+def _bind_unix(path: Path, stack: ExitStack) -> socket.socket:
+    _remove_stale(path)
+    listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+    previous = os.umask(0o777 & ~UNIX_SOCKET_MODE)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(previous)
+    stack.callback(_remove, path, _identity(path))
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise OSError("the file exists and is not a socket")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(0)  # a process that is slow to accept is one that listens
+        code = client.connect_ex(str(path))
+    if code != errno.ECONNREFUSED:
+        raise OSError(code if code in {errno.EACCES, errno.EPERM} else errno.EADDRINUSE, "")
+    path.unlink()
+
+
+def _remove(path: Path, identity: tuple[int, int, int]) -> None:
+    # Once this one has stopped listening, the next process may have made its own.
+    with suppress(FileNotFoundError):
+        if _identity(path) == identity:
+            path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.lstat()
+    # A later file may have the same inode.
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _reason(error: OSError | UnicodeError) -> str:

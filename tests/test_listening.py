@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.sandbox.listening import CannotListenError, addresses_of, listening, port_of, url_of
+from gateway.listening import (
+    CannotListenError,
+    addresses_of,
+    listening,
+    port_of,
+    unix_listening,
+    url_of,
+)
 
 IPV4, IPV6 = "127.0.0.1", "::1"
 
@@ -17,6 +24,11 @@ def accepts(address: str, port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 @pytest.mark.parametrize(
@@ -113,3 +125,40 @@ def test_sockets_are_closed_if_one_address_is_taken(monkeypatch: pytest.MonkeyPa
             listening("both", port).__enter__()
         monkeypatch.undo()
         assert not accepts(IPV6, port)
+
+
+def test_a_listening_process_keeps_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    with unix_listening(path):
+        with pytest.raises(CannotListenError, match="Address already in use") as error:
+            unix_listening(path).__enter__()
+        assert error.value.in_use
+        assert connects(path)
+    assert not path.exists()
+
+
+def test_a_file_of_a_later_process_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    with unix_listening(path) as [first]:
+        first.close()
+        later = unix_listening(path)
+        later.__enter__()
+    assert connects(path)
+    later.__exit__(None, None, None)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "missing", "long"])
+def test_a_path_where_no_socket_can_be_is_left_alone(tmp_path: Path, kind: str) -> None:
+    paths = {"missing": tmp_path / "no" / "gateway.sock", "long": tmp_path / ("x" * 120)}
+    path = paths.get(kind, tmp_path / "gateway.sock")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "file":
+        path.write_text("data", encoding="ascii")
+    before = [*tmp_path.iterdir()]
+    with pytest.raises(CannotListenError) as error:
+        unix_listening(path).__enter__()
+    assert error.value.message.startswith(f"cannot listen on {path}: ")
+    assert error.value.message.endswith(". Choose another path with --uds.")
+    assert [*tmp_path.iterdir()] == before
