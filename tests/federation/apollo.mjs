@@ -4,19 +4,9 @@ import { readFileSync } from "node:fs";
 import { ApolloGateway, IntrospectAndCompose, RemoteGraphQLDataSource } from "@apollo/gateway";
 import { ApolloServer } from "@apollo/server";
 import { startStandaloneServer } from "@apollo/server/standalone";
+import { PROPAGATED, readArguments } from "./arguments.mjs";
 
-const PROPAGATED = [
-  "x-aws-access-key-id",
-  "x-aws-secret-access-key",
-  "x-aws-session-token",
-  "authorization",
-];
-
-const [source, trusted] = process.argv.slice(2);
-if (!trusted) {
-  console.error("usage: node apollo.mjs <path of the supergraph, or URL of the subgraph> <subgraph to trust>");
-  process.exit(2);
-}
+const [source, trusted] = readArguments("apollo.mjs");
 
 class TrustedSubgraph extends RemoteGraphQLDataSource {
   willSendRequest({ request, context }) {

@@ -3,19 +3,9 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createGatewayRuntime } from "@graphql-hive/gateway-runtime";
+import { PROPAGATED, readArguments } from "./arguments.mjs";
 
-const PROPAGATED = [
-  "x-aws-access-key-id",
-  "x-aws-secret-access-key",
-  "x-aws-session-token",
-  "authorization",
-];
-
-const [source, trusted] = process.argv.slice(2);
-if (!trusted) {
-  console.error("usage: node hive.mjs <path of the supergraph, or URL of the endpoint> <subgraph to trust>");
-  process.exit(2);
-}
+const [source, trusted] = readArguments("hive.mjs");
 
 const shown = (headers) => PROPAGATED.map((name) => [name, headers.get(name)]).filter(([, value]) => value);
 const gateway = createGatewayRuntime({

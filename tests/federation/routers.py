@@ -29,8 +29,13 @@ def compose(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Any:
         path = folder / f"{name}.graphql"
         path.write_text(sdl)
         arguments.append(f"{name}={url}={path}")
+    return run_in_node("compose.mjs", *arguments)
+
+
+def run_in_node(script: str, *arguments: str) -> Any:
+    """Run a program, which must write no errors, and return the JSON that it prints."""
     done = subprocess.run(  # noqa: S603  a fixed command
-        [*NODE, "tests/federation/compose.mjs", *arguments],
+        [*NODE, f"tests/federation/{script}", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,9 +1,6 @@
 """Routers that send the hash of a query first fall back to the query."""
 
-import json
-import subprocess
-
-from tests.federation.routers import NODE, ROOT, START_SECONDS
+from tests.federation.routers import run_in_node
 from tests.gateways import Gateway
 
 QUERY = "{ __schema { queryType { name } } }"
@@ -21,15 +18,8 @@ def refused_hashes(gateway: Gateway) -> float:
 def test_routers_with_automatic_persisted_queries(gateway: Gateway) -> None:
     """Apollo Gateway and Hive Gateway, where the option is off by default."""
     before = refused_hashes(gateway)
-    done = subprocess.run(  # noqa: S603  a fixed command
-        [*NODE, "tests/federation/hashes.mjs", f"{gateway.url}/graphql", QUERY],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_SECONDS,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    results = run_in_node("hashes.mjs", f"{gateway.url}/graphql", QUERY)
+
     expected = {"data": {"__schema": {"queryType": {"name": "Query"}}}}
-    assert json.loads(done.stdout) == {"apollo": expected, "hive": expected}
+    assert results == {"apollo": expected, "hive": expected}
     assert refused_hashes(gateway) >= before + 2
