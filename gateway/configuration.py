@@ -53,7 +53,7 @@ class Configuration:
 
     @cached_property
     def trusted_certificates(self) -> str:
-        """Those of the authorities for outgoing connections, whose proxies are checked as well."""
+        """The authorities of outgoing connections, in PEM form. The proxies are checked as well."""
         check_proxies()
         return trusted_certificates()
 
@@ -64,7 +64,7 @@ class Configuration:
 
 
 PARTS = tuple(name for name, each in vars(Configuration).items() if type(each) is cached_property)
-"""The attributes that are read. Whoever wants all of them iterates over these."""
+"""The names of all parts."""
 
 
 def read_configuration(

@@ -94,7 +94,7 @@ Other host names need --allowed-host NAME.
 """
 
 WELCOME_OIDC = """\
-Send it as {name} with a token of the sandbox's OIDC issuer instead:
+Send the query as {name} with a token of the sandbox's OIDC issuer instead:
 
   {curl}
 """

@@ -36,14 +36,17 @@ CLOCK_FAIL_SECONDS = 300
 
 
 async def check_services(
-    settings: Settings, parts: Mapping[str, Any], caller: Caller | None, token: str | None
+    settings: Settings,
+    issuers: Mapping[str, Issuer],
+    cache_url: str | None,
+    caller: Caller | None,
+    token: str | None,
 ) -> list[Row]:
     """Check all services at once. Without a caller, AWS need only be reached.
 
-    `parts` are the valid ones of the configuration.
+    A `cache_url` of None is invalid.
     """
     regions = settings.served_regions
-    issuers: Mapping[str, Issuer] = parts.get("issuers", {})
     uses_scripts = settings.caller_calls_per_second > 0
     async with (
         CleanRoomsClient.open(settings.endpoint_urls()) as aws,
@@ -54,7 +57,7 @@ async def check_services(
         *upstream, oidc, redis = await asyncio.gather(
             *(checks.check_region(region, caller) for region in sorted(regions)),
             checks.check_oidc(token),
-            check_redis(parts.get("cache_url"), uses_scripts=uses_scripts),
+            check_redis(cache_url, uses_scripts=uses_scripts),
         )
     clock = row_of("clock", checks.clock_result())
     return [*(row for rows in upstream for row in rows), clock, *oidc, *redis]

@@ -30,7 +30,7 @@ def read_parts(configuration: Configuration) -> tuple[Mapping[str, Any], list[Ro
     parts: dict[str, Any] = {}
     rows = []
     for part in PARTS:
-        name, describe = ROWS.get(part, (part.replace("_", " "), _describe))
+        name, describe = ROWS[part]
         try:
             value = parts[part] = getattr(configuration, part)
         except SettingsError as error:
@@ -39,10 +39,6 @@ def read_parts(configuration: Configuration) -> tuple[Mapping[str, Any], list[Ro
             if value and (text := describe(value)):
                 rows.append(row_of(name, text))
     return parts, rows
-
-
-def _describe(_: Any) -> str:
-    return "valid"
 
 
 def _describe_issuers(issuers: Mapping[str, Issuer]) -> str:
@@ -64,7 +60,7 @@ ROWS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 """Part of the configuration -> the name of its row, and the text for a valid value."""
 
 
-def unsafe_choices(settings: Settings, cache_url: str) -> Iterator[Row]:
+def unsafe_choices(settings: Settings, cache_url: str | None) -> Iterator[Row]:
     """Yield a warning for each setting that is unsafe in production."""
     cache_setting = "CACHE_URL" if settings.cache_url_file is None else "CACHE_URL_FILE"
     public, plain_text = "Unset it in production.", "Traffic to another host is not encrypted."

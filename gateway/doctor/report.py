@@ -53,13 +53,14 @@ def _check(token: str | None) -> tuple[list[Row], int]:
     files.insert(0, row_of("settings", f"valid; {len(settings.model_fields_set)} are set"))
     if "trusted_certificates" not in parts:  # no service can be reached without it
         return files, SETTINGS_ARE_INVALID
+    issuers, cache_url = parts.get("issuers", {}), parts.get("cache_url")
     caller, credentials = environment_credentials()
     rows = [
         *files,
-        *unsafe_choices(settings, parts.get("cache_url", "")),
+        *unsafe_choices(settings, cache_url),
         open_files(),
         credentials,
-        *asyncio.run(check_services(settings, parts, caller, token)),
+        *asyncio.run(check_services(settings, issuers, cache_url, caller, token)),
     ]
     if any(row.state is State.FAIL for row in files):
         return rows, SETTINGS_ARE_INVALID

@@ -93,11 +93,11 @@ class AnswerCache:
         """`clock` is the wall clock, by which results and credentials expire."""
         self.store = store
         self.clock = clock
-        self.heads = _no_heads()
+        self.heads = _new_heads()
 
     def forget(self) -> None:
-        """Serve no answer of before to a new request: the head of each has to be checked again."""
-        self.heads = _no_heads()
+        """Serve no earlier answer again before the credentials of the request are checked."""
+        self.heads = _new_heads()
 
     def lookup(self, method: str, headers: RequestHeaders) -> "AnswerLookup | None":
         """Begin to look for the answer to a request; None if it goes past the cache."""
@@ -167,5 +167,5 @@ class AnswerLookup:
             self._heads.set(self._head, known)
 
 
-def _no_heads() -> ExpiringStore[bytes, KnownHead]:
+def _new_heads() -> ExpiringStore[bytes, KnownHead]:
     return ExpiringStore(MAX_KNOWN_HEADS, KNOWN_SECONDS)

@@ -25,9 +25,8 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 class GraphqlCorsMiddleware(CORSMiddleware):
     """Starlette's middleware, applied to the GraphQL endpoint only.
 
-    A preflight from an allowed origin is granted all headers that it asks for. Which ones a page
-    sends is its own matter: clients, tracing and error reporting add theirs, and none gives a
-    page anything that it does not have already.
+    A preflight from an allowed origin is granted all headers that it asks for: clients, tracing and
+    error reporting add their own, and no header gives a page more access than it has without.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -154,7 +154,7 @@ class DrainingServer(uvicorn.Server):
         await self.announce(sockets or [])
 
     async def announce(self, sockets: Sequence[socket.socket]) -> None:
-        """Tell that the process serves."""
+        """Log where the process listens, once it serves."""
         for listener in sockets:
             log.info("running on %s", name_of(listener))
         for listener in self._admin_sockets:

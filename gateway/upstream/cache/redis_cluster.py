@@ -1,4 +1,4 @@
-"""The nodes of a Redis: one server, or those of a cluster, which is found out from its replies.
+"""The nodes of a Redis: one server, or those of a cluster, which its replies reveal.
 
 A client library for clusters exists (redis.asyncio.cluster), but reads the nodes again within a
 command after each failed connection, and closes all connections if that command is cancelled: one
@@ -31,7 +31,6 @@ READ_SECONDS = 1.0
 
 MAX_NODES = 1000
 """What Redis itself recommends at most."""
-
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
@@ -134,6 +133,26 @@ class RedisTopology:
             task = self._refreshing = _start(self._refresh())
         return task
 
+    def adopt(self, ranges: Sequence[SlotRange]) -> None:
+        """Use these nodes, and close those that are no longer primaries."""
+        self._by_slot = {}
+        for first, last, address in ranges:
+            self._by_slot.update(dict.fromkeys(range(first, last + 1), address))
+        for address in self.nodes.keys() - {self.seed.address, *(each.address for each in ranges)}:
+            task = _start(self.nodes.pop(address).retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    def node_at(self, address: Address) -> RedisNode:
+        """Return the node with this address; the one in the URL if it is none."""
+        if address not in self.nodes:
+            host, port = address
+            is_valid = _HOST.fullmatch(host) and 0 < port < 2**16
+            if not is_valid or len(self.nodes) >= MAX_NODES:
+                return self.seed
+            self.nodes[address] = self._make_node(url_at(self.seed.url, address))
+        return self.nodes[address]
+
     async def retire(self) -> None:
         """Find no other nodes, and close these once their commands have ended."""
         self._is_retired = True
@@ -158,26 +177,6 @@ class RedisTopology:
                     ranges = await read_slots(node)
                 self.adopt(ranges)
                 return
-
-    def adopt(self, ranges: Sequence[SlotRange]) -> None:
-        """Use these nodes, and close those that are no longer primaries."""
-        self._by_slot = {}
-        for first, last, address in ranges:
-            self._by_slot.update(dict.fromkeys(range(first, last + 1), address))
-        for address in self.nodes.keys() - {self.seed.address, *(each.address for each in ranges)}:
-            task = _start(self.nodes.pop(address).retire())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
-
-    def node_at(self, address: Address) -> RedisNode:
-        """Return the node with this address; the one in the URL if it is none."""
-        if address not in self.nodes:
-            host, port = address
-            is_valid = _HOST.fullmatch(host) and 0 < port < 2**16
-            if not is_valid or len(self.nodes) >= MAX_NODES:
-                return self.seed
-            self.nodes[address] = self._make_node(url_at(self.seed.url, address))
-        return self.nodes[address]
 
 
 def _start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
