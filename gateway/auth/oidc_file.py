@@ -26,10 +26,10 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 """The asymmetric algorithms that STS supports."""
 
 SCOPES = frozenset({"scope", "scp"})
-"""Claims whose text is a list of words. Sources: RFC 9068, section 2.2.3; Entra ID's `scp`."""
+"""Claims whose string is a list of words. Sources: RFC 9068, section 2.2.3; Entra ID's `scp`."""
 
 CLAIM_PROBLEM = "claim_problem"
-"""The type of the validation errors of `match`, whose message is the project's own."""
+"""The type of the validation errors of `match`, whose messages need no translation."""
 
 
 class _Table(BaseModel):
@@ -52,7 +52,7 @@ def _claim_problem(name: str, wanted: Any) -> str | None:
     if isinstance(wanted, dict):
         return f"`{name}` is a table, as it is without quotes around a path"
     if not isinstance(wanted, str | bool):
-        return f"`{name}` is neither a text nor `true` or `false`"
+        return f"`{name}` is neither a string nor a boolean"
     if name in SCOPES and (not isinstance(wanted, str) or not wanted or " " in wanted):
         return f"`{name}` is not one word of a scope"
     return None
@@ -65,7 +65,7 @@ class Role(_Table):
         description="table of claims, such as `{ groups = "
         '"analysts", "realm_access.roles" = "analyst", email_verified = true }`',
     )
-    """Name of a claim, or path to it -> the text or boolean that it equals or contains. All must
+    """Name of a claim, or path to it -> the string or boolean that it equals or contains. All must
     match; empty matches any token."""
     role_arn: str = Field(
         pattern=r"^arn:aws[-a-z]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}$",
@@ -116,7 +116,7 @@ class Issuer(_Table):
         "(http:// for loopback hosts only)"
     )
     audiences: frozenset[Annotated[str, Field(min_length=1)]] = Field(
-        min_length=1, description='list of texts, such as `["audience-gateway"]`'
+        min_length=1, description='list of strings, such as `["audience-gateway"]`'
     )
     algorithms: frozenset[Algorithm] = Field(
         frozenset({"RS256", "ES256"}),

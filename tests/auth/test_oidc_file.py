@@ -87,7 +87,7 @@ WRONG: dict[str, tuple[str, str]] = {
         'issuer = "x"',
         'issuer: `"x"` is invalid. Accepted: [[issuer]] tables.',
     ),
-    "an issuer that is a text": (
+    "an issuer that is a string": (
         'issuer = ["x"]',
         f'{ONE}: `"x"` is invalid. Accepted: issuer, audiences, algorithms, jwks_url, role.',
     ),
@@ -106,7 +106,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "an empty list of roles": (ISSUER.format(more="role = []"), f"{ONE}, role: invalid."),
     "a role without a match": (GOOD.replace("match", "#"), f"{ROLE_ONE}, match: missing."),
     "a role without an ARN": (GOOD.replace("role_arn", "#"), f"{ROLE_ONE}, role_arn: missing."),
-    "a match that is a text": (
+    "a match that is a string": (
         GOOD.replace('{ sub = "ada" }', '"ada"'),
         f'{ROLE_ONE}, match: `"ada"` is invalid. Accepted: table of claims, such as ',
     ),
@@ -114,7 +114,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "an empty audience": (GOOD.replace('["gateway"]', '[""]'), f'{ONE}, audiences: `""` is '),
     "an audience that is no list": (
         GOOD.replace('["gateway"]', '"x"'),
-        f'{ONE}, audiences: `"x"` is invalid. Accepted: list of texts, such as ',
+        f'{ONE}, audiences: `"x"` is invalid. Accepted: list of strings, such as ',
     ),
     "no audiences": (GOOD.replace("audiences", "#"), f"{ONE}, audiences: missing. Accepted: list"),
     "no algorithm": (with_issuer("algorithms = []"), f"{ONE}, algorithms: invalid. Accepted: list"),
@@ -206,7 +206,7 @@ for value in ('"no"', "0", "1", "[]"):
 for value in ("1", '["ada"]', "1.5", "2026-01-02"):
     WRONG[f"a match of {value}"] = (
         GOOD.replace('"ada"', value),
-        f"{ROLE_ONE}, match: `sub` is neither a text nor `true` or `false`. Accepted: table of ",
+        f"{ROLE_ONE}, match: `sub` is neither a string nor a boolean. Accepted: table of ",
     )
 
 for table in ("{}", '{ roles = "x" }'):
