@@ -48,13 +48,13 @@ PORT = click.IntRange(0, 65535)
 def serve(context: click.Context, *, host: str, port: int, uds: Path | None, workers: int) -> None:
     """Serve the gateway, configured by GATEWAY_* variables; docs/reference.md lists them.
 
-    SIGTERM drains it. SIGHUP reads the files again that the settings name.
+    SIGTERM drains it. SIGHUP reloads the files that the settings name.
     """
     if uds and any(_is_given(context, name) for name in ("host", "port")):
         raise click.UsageError(
             "--uds excludes --host and --port. Accepted: --uds, or --host and --port."
         )
-    # Its default action would end the process. It is handled as soon as the server can.
+    # By default it would end the process. It waits until the server can handle it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
     from gateway.app import create_app  # noqa: PLC0415

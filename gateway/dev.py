@@ -88,8 +88,8 @@ End it:
 """
 
 ELSEWHERE = """
-It listens on all addresses: other machines open {urls}.
-Outside of a container it is localhost, at the port that is published for it.
+It listens on all addresses. From other machines, open {urls};
+from outside its container, localhost at the published port.
 Other host names need --allowed-host NAME.
 """
 

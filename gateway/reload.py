@@ -48,7 +48,7 @@ class Reloader:
         if self.verifier:
             self.verifier.replace_issuers(new.issuers)
         if self.endpoint.answers:
-            # Whatever they were made by may have been withdrawn.
+            # The issuer or the secret behind an answer may have been withdrawn.
             self.endpoint.answers.forget()
         if self.redis and new.cache_url != old.cache_url:
             self.redis.reconfigure(new.cache_url)

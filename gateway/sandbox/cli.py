@@ -87,7 +87,9 @@ def sandbox(
 @click.option("--times", type=click.IntRange(1), help="Apply to this number of calls only.")
 @click.option("--operation", help="Apply to this operation only.")
 @click.option("--access-key-id", help="Apply to this caller only.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter; repeatable."
+)
 @_url_option
 def fault(
     *,
@@ -303,8 +305,8 @@ def _write_certificates(folder: Path, hosts: Sequence[str]) -> Path:
 def _print_welcome(url: str, tls_folder: Path | None) -> None:
     click.echo(f"Sandbox of Clean Rooms ML at {url} (control: /_sandbox/)")
     if tls_folder is not None:
-        click.echo("Its certificates are of a made-up authority. For the gateway, and for")
-        click.echo("`gateway sandbox` commands with --url:")
+        click.echo("A made-up authority has issued its certificate. To trust it, set for the")
+        click.echo("gateway, and for `gateway sandbox` commands with --url:")
         click.echo(f"  SSL_CERT_FILE={tls_folder.resolve() / 'authority.pem'}")
     click.echo("Callers, whose credentials are public and valid for sandboxes only:")
     for caller in CALLERS.values():
