@@ -1,4 +1,4 @@
-"""Ports that accept connections, and no more."""
+"""Free ports, and ports that accept connections and no more."""
 
 import socket
 import threading
@@ -6,6 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 BACKLOG = 64
+
+
+def free_port() -> int:
+    """Return a port that another process may take at any time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_SECRETS
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests
 from tests.gateways import Sandbox
+from tests.listeners import free_port
 from tests.processes import gateway_command, until
 
 CUSTOM_RESOURCES = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
@@ -211,9 +211,7 @@ def test_a_pod_serves_both_families_on_the_ports_that_it_names(
     helm: Helm, sandbox: Sandbox
 ) -> None:
     """A gateway with its arguments and variables, but other ports."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        admin = free.getsockname()[1]
+    admin = free_port()
     manifests = helm.render(settings={"admin_port": admin, "upstream_url": sandbox.url})
     arguments = [
         "--port=0" if each == "--port=8000" else each for each in container(manifests)["args"]

@@ -1,6 +1,5 @@
 """`gateway sandbox` serves a sandbox, and controls a running one."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from click.testing import CliRunner, Result
 import gateway.sandbox
 from gateway.sandbox import ROLE_ARNS
 from gateway.sandbox.cli import sandbox
+from tests.listeners import free_port
 from tests.sandbox.clients import client, list_jobs
 from tests.sandbox.identities import assume_role
 from tests.sandbox.wire import JOBS, JWKS, get, send
@@ -75,12 +75,6 @@ def test_an_invalid_fault_prevents_the_start(text: str) -> None:
 
     assert ended.exit_code == 2
     assert "Error: " in ended.output
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

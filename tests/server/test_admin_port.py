@@ -1,7 +1,6 @@
 """GATEWAY_ADMIN_PORT: health and metrics on a port of their own, and not on the main port."""
 
 import signal
-import socket
 import threading
 from contextlib import suppress
 
@@ -9,6 +8,7 @@ import httpx
 
 from tests.gateways import TLS, Gateway, Sandbox
 from tests.http.wire import connect
+from tests.listeners import free_port
 from tests.processes import gateway_process, until
 
 TIMEOUT_SECONDS = 30
@@ -16,12 +16,6 @@ PATHS = ("/livez", "/readyz", "/metrics")
 ELSEWHERE = ("/", "/graphql", "/graphql?query={__typename}", "/metrics/", "/assets/x.js")
 NOT_FOUND = "Nothing is served at this path. Accepted: /livez, /metrics, /readyz."
 JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name } } }"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def get(url: str, path: str) -> httpx.Response:
