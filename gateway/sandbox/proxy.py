@@ -24,9 +24,18 @@ class TunnelProxy:
     """`user:password` that clients must send."""
 
     async def serve(self, listener: socket.socket) -> None:
-        """Serve until cancelled."""
-        async with await asyncio.start_server(self._handle, sock=listener) as server:
-            await server.serve_forever()
+        """Serve until cancelled, which ends all tunnels."""
+        async with asyncio.TaskGroup() as connections:
+
+            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                connections.create_task(self._handle(reader, writer))
+
+            server = await asyncio.start_server(accept, sock=listener)
+            try:
+                # `serve_forever` would wait for clients to close their tunnels.
+                await asyncio.Event().wait()
+            finally:
+                server.close()
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with closing(writer):

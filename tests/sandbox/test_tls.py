@@ -1,6 +1,8 @@
 """The sandbox over TLS, and its proxy: rehearsals of a company network."""
 
 import re
+import signal
+import socket
 import ssl
 import stat
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from tests.gateways import TLS
 from tests.processes import Process, gateway_command, until
 from tests.sandbox.wire import DISCOVERY
 
+STOP_SECONDS = 15.0
 NAME = "cleanrooms-ml.us-east-1.amazonaws.com"
 
 
@@ -120,6 +123,22 @@ def test_the_proxy_leads_any_name_to_the_sandbox(served: Process, trust: ssl.SSL
     assert issuer == f"https://{NAME}/oidc"
     assert plain.status_code == 405
     assert f"  HTTPS_PROXY={proxy.url}\n" in proxy.output
+
+
+def test_the_proxy_ends_with_tunnels_open(served: Process) -> None:
+    """On Ctrl-C, at once and without a traceback."""
+    to = served.url.removeprefix("https://")
+    with gateway_command("sandbox", "proxy", "--port", "0", "--to", to) as proxy:
+        host, port = proxy.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as tunnel:
+            tunnel.sendall(b"CONNECT name:443 HTTP/1.1\r\n\r\n")
+            opened = tunnel.recv(100)
+            proxy.send_signal(signal.SIGINT)
+            code = proxy.wait(STOP_SECONDS)
+
+    assert opened.startswith(b"HTTP/1.1 200 ")
+    assert code == 0
+    assert proxy.errors == []
 
 
 def test_the_proxy_refuses() -> None:
