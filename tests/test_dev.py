@@ -18,6 +18,7 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import TLS, bearer
 from tests.processes import Process, clean_environment, gateway_command, until
+from tests.programs import needs
 
 TIMEOUT_SECONDS = 30
 READY = re.compile("Ctrl-C")
@@ -33,6 +34,7 @@ def running_dev(host: str = "127.0.0.1", *options: str) -> Iterator[Process]:
 
 def paste(line: str) -> str:
     """Run a line as a user would, and return its output."""
+    needs("curl")
     return subprocess.run(  # noqa: S603  a printed line
         ["bash", "-c", line],  # noqa: S607  any bash
         capture_output=True,

@@ -264,7 +264,12 @@ REDIS_PROBLEMS: Problems = {
     ),
 }
 
-REDIS_SCRIPT_PROBLEMS = {"executing the script": _PERMISSION, "READONLY": _READ_ONLY, "OOM": _FULL}
+REDIS_SCRIPT_PROBLEMS = {
+    "executing the script": _PERMISSION,  # until Redis 7.0
+    "ACL failure in script": _PERMISSION,
+    "READONLY": _READ_ONLY,
+    "OOM": _FULL,
+}
 """Part of the error of a script -> the problem of the command in it that failed."""
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway.doctor import diagnosis
-from gateway.doctor.diagnosis import REDIS_PERMISSIONS, row_of
+from gateway.doctor.diagnosis import REDIS_PERMISSIONS, redis_problem, row_of
 from gateway.doctor.redis import latency_result
 from tests.doctor.reports import Report, check
 from tests.gateways import Sandbox
@@ -167,6 +168,19 @@ def test_a_full_redis_fails_writes(redis: RedisServer, sandbox: Sandbox) -> None
         client.config_set("maxmemory", "1")
 
     check_redis(redis.url, sandbox).assert_failed(ENTRIES, "full", "allkeys-lru")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The user executing the script can't run this command or subcommand",  # Redis 6.2 and 7.0
+        "ACL failure in script: User user has no permissions to run the 'set' command",  # later
+    ],
+)
+def test_a_script_without_permissions_is_recognized_in_each_version(text: str) -> None:
+    assert redis_problem(ResponseError(f"ERR {text} script: 0, on @user_script:1.")) == (
+        redis_problem(NoPermissionError())
+    )
 
 
 @pytest.mark.parametrize(

@@ -295,10 +295,11 @@ async def test_only_get_and_psetex_are_sent(
     await asyncio.gather(*(take(cache, ADA, f"{n:064}") for n in range(100)))
     await take(cache, ADA, KEY)
     await cache.close()
-    sent = set(empty_redis.commands())
+    # Redis 7 names subcommands too, such as client|setinfo.
+    sent = {name.partition("|")[0] for name in empty_redis.commands()}
 
     assert {"get", "psetex"} <= sent
-    assert sent <= {"get", "psetex", "client", "select", "config|resetstat", "config", "info"}
+    assert sent <= {"get", "psetex", "client", "select", "config", "info"}
 
 
 async def test_other_keys_of_the_database_are_untouched(
