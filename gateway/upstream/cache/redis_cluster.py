@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
+from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 
 from redis.crc import key_slot
@@ -32,7 +33,8 @@ READ_SECONDS = 1.0
 MAX_NODES = 1000
 """What Redis itself recommends at most."""
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_NAME = re.compile(r"[a-z0-9._-]+")
+"""A host name, or an IPv4 address."""
 
 
 class SlotRange(NamedTuple):
@@ -51,6 +53,8 @@ async def read_slots(node: RedisNode) -> list[SlotRange]:
     """
     client: Any = node.client  # redis-py types this method for some clients only
     reply: Any = await client.execute_command("CLUSTER SLOTS")
+    if len(reply) > SLOTS:
+        raise ValueError("there are more ranges than slots")
     ranges = [
         SlotRange(int(first), int(last), _address(primary, node))
         for first, last, primary, *_ in reply
@@ -73,8 +77,21 @@ def _address(primary: Sequence[Any], node: RedisNode) -> Address:
 
 
 def _host(host: str, node: RedisNode) -> str:
-    """Return a host in a reply of `node`, which leaves out its own if that is not configured."""
-    return node.address[0] if host in {"", "?"} else host
+    """Return a host in a reply of `node`, which leaves out its own if that is not configured.
+
+    In lower case, as `address_of` returns it: the address is the same.
+    """
+    return node.address[0] if host in {"", "?"} else host.lower()
+
+
+def _is_host(text: str) -> bool:
+    """Return whether this is a host name or an address that a URL can contain."""
+    if ":" not in text:
+        return _NAME.fullmatch(text) is not None
+    try:
+        return IPv6Address(text).scope_id is None
+    except ValueError:
+        return False
 
 
 class RedisTopology:
@@ -147,7 +164,7 @@ class RedisTopology:
         """Return the node with this address; the one in the URL if it is none."""
         if address not in self.nodes:
             host, port = address
-            is_valid = _HOST.fullmatch(host) and 0 < port < 2**16
+            is_valid = _is_host(host) and 0 < port < 2**16
             if not is_valid or len(self.nodes) >= MAX_NODES:
                 return self.seed
             self.nodes[address] = self._make_node(url_at(self.seed.url, address))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
+from redis.exceptions import MovedError
 from structlog.testing import capture_logs
 
 from gateway.concurrency import CpuScheduler, account_for_tasks
@@ -481,10 +482,31 @@ async def test_no_reply_breaks_what_works(reply: Any) -> None:
 
     assert topology.nodes[topology.seed.address] is topology.seed
     assert {topology.node_of(key) for key in KEYS} <= {*topology.nodes.values()}
-    for node in topology.nodes.values():
-        host, port = node.address
+    for address, node in topology.nodes.items():
+        host, port = address
+        assert address == node.address
         assert host
         assert 0 < port < 2**16
+
+
+hosts = st.one_of(
+    st.text("host-._:?%[]@/#AF019", max_size=20).map(str.encode),
+    st.ip_addresses().map(str).map(str.encode),
+)
+
+
+@given(hosts, st.integers(1, 65535))
+async def test_a_redirection_to_any_host_is_followed_or_ignored(host: bytes, port: int) -> None:
+    """Also where two nodes write the same host differently."""
+    topology = RedisClient("redis://named:7000").topology
+    topology.seed.client = node_replying([[0, SLOTS - 1, [host, port]]]).client
+    await topology.refresh()
+    node = topology.node_of(OF_FIRST)
+    moved = MovedError(f"0 {host.decode().swapcase()}:{port}")
+
+    followed = await topology.follow(topology.seed, OF_FIRST, moved, LONG_SECONDS)
+    assert followed is node
+    assert topology.nodes[node.address] is node
 
 
 async def test_no_caller_is_charged_for_reading_the_slots() -> None:
@@ -514,6 +536,11 @@ async def test_slots_that_do_not_exist_or_overlap_are_rejected(
     node = node_replying([[first, last, [b"host", 7001]] for first, last in ranges])
     with pytest.raises(ValueError, match="out of range, or overlap"):
         await read_slots(node)
+
+
+async def test_more_ranges_than_slots_are_not_looked_at() -> None:
+    with pytest.raises(ValueError, match="more ranges than slots"):
+        await read_slots(node_replying([None] * (SLOTS + 1)))
 
 
 async def test_the_number_of_nodes_is_bounded() -> None:
