@@ -109,10 +109,13 @@ class RedisTopology:
         self._is_retired = False
 
     def node_of(self, key: str) -> RedisNode:
-        if not self._by_slot:
+        """Return the node that holds a key; one that may redirect to it if that is not known."""
+        address = self._by_slot.get(key_slot(key.encode())) if self._by_slot else None
+        if address is not None:
+            return self.node_at(address)
+        if not self.seed.breaker.tripped:
             return self.seed
-        address = self._by_slot.get(key_slot(key.encode()))
-        return self.seed if address is None else self.node_at(address)
+        return next((each for each in self.nodes.values() if not each.breaker.tripped), self.seed)
 
     async def follow(
         self, node: RedisNode, key: str, redirection: AskError, seconds: float
@@ -134,6 +137,7 @@ class RedisTopology:
         if self._by_slot.get(slot) in {None, node.address}:
             # The slots were read before it moved, or cannot be read.
             self._by_slot[slot] = address
+            self._retire(self._failing().difference(self._by_slot.values()))
         return self.node_at(self._by_slot[slot])
 
     def refresh_if_cluster(self) -> None:
@@ -155,10 +159,7 @@ class RedisTopology:
         self._by_slot = {}
         for first, last, address in ranges:
             self._by_slot.update(dict.fromkeys(range(first, last + 1), address))
-        for address in self.nodes.keys() - {self.seed.address, *(each.address for each in ranges)}:
-            task = _start(self.nodes.pop(address).retire())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+        self._retire(self.nodes.keys() - {each.address for each in ranges})
 
     def node_at(self, address: Address) -> RedisNode:
         """Return the node with this address; the one in the URL if it is none."""
@@ -186,14 +187,32 @@ class RedisTopology:
         await asyncio.gather(*self._retiring, *closing, return_exceptions=True)
 
     async def _refresh(self) -> None:
-        # Those that work first; of them any, because one that was cut off may have an old view.
-        nodes = random.sample([*self.nodes.values()], len(self.nodes))
-        for node in sorted(nodes, key=lambda each: each.breaker.tripped):
+        working = [each for each in self.nodes.values() if not each.breaker.tripped]
+        nodes = working or [*self.nodes.values()]
+        # In any order, because one that was cut off may have an old view.
+        for node in random.sample(nodes, len(nodes)):
             with suppress(Exception):  # another node may know
                 async with asyncio.timeout(READ_SECONDS):
                     ranges = await read_slots(node)
                 self.adopt(ranges)
                 return
+        self._forget_failing()
+
+    def _forget_failing(self) -> None:
+        """Ask other nodes for the slots of those that fail: they redirect to who took over."""
+        failing = self._failing()
+        self._by_slot = {
+            slot: address for slot, address in self._by_slot.items() if address not in failing
+        }
+
+    def _failing(self) -> set[Address]:
+        return {address for address, each in self.nodes.items() if each.breaker.tripped}
+
+    def _retire(self, addresses: set[Address]) -> None:
+        for address in addresses - {self.seed.address}:
+            task = _start(self.nodes.pop(address).retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
 
 def _start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

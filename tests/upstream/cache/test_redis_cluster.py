@@ -64,6 +64,9 @@ FIRST_HALF, SECOND_HALF = range(SLOTS // 2), range(SLOTS // 2, SLOTS)
 KEYS = [key_in(half, number) for half in (FIRST_HALF, SECOND_HALF) for number in range(5)]
 OF_FIRST, OF_SECOND = KEYS[0], KEYS[5]
 
+PLAIN_USER = "ACL SETUSER", "plain", "on", ">secret", "~*", "+get", "+psetex"
+"""One who may not ask for the slots."""
+
 
 @pytest.fixture(autouse=True)
 def _long_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,20 +252,27 @@ async def test_a_node_that_hangs_costs_its_own_slots_only(cluster: RedisCluster,
 
 
 @pytest.mark.usefixtures("_short_reset")
+@pytest.mark.parametrize("user", ["default", "plain"])
 async def test_a_node_that_vanishes_costs_its_own_slots_only_until_another_takes_over(
-    monkeypatch: pytest.MonkeyPatch,
+    user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing answers at its address. A replica is promoted, which says nothing to clients."""
+    """Nothing answers at its address. A replica is promoted, which says nothing to clients.
+
+    The plain user may not ask for the slots.
+    """
     monkeypatch.setattr(redis_module, "CONNECT_SECONDS", CONNECT_SECONDS)
     with running_cluster(replicas=1) as cluster, contextlib.ExitStack() as stack:
         replica = cluster.nodes[2]
+        for node in cluster.nodes:
+            node.call(*PLAIN_USER)
 
         def vanish(node: RedisServer) -> None:
             node.kill()
             stack.enter_context(full(node.port))
 
         await check_that_one_fails(cluster, 0, vanish)
-        async with open_cache(cluster.nodes[1].url) as cache:
+        url = cluster.nodes[1].url.replace("//", f"//{user}:secret@")
+        async with open_cache(url) as cache:
             await store_all(cache)
             replica.call("CLUSTER FAILOVER", "TAKEOVER")
 
@@ -271,6 +281,7 @@ async def test_a_node_that_vanishes_costs_its_own_slots_only_until_another_takes
                 return all(await found(cache))
 
             await until(has_taken_over)
+            assert not any(node.breaker.tripped for node in cache._redis.topology.nodes.values())
 
 
 @asynccontextmanager
@@ -320,7 +331,7 @@ async def test_a_cluster_that_is_down_at_the_start_is_found_later(cluster: Redis
 
 async def test_a_user_who_may_not_read_the_slots_is_redirected(cluster: RedisCluster) -> None:
     for node in cluster.nodes:
-        node.call("ACL", "SETUSER", "plain", "on", ">secret", "~*", "+get", "+psetex")
+        node.call(*PLAIN_USER)
     client = RedisClient(cluster.nodes[0].url.replace("//", "//plain:secret@"))
     cache = EncryptedRedisCache(client)
     await store_all(cache)
