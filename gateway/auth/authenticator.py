@@ -140,7 +140,7 @@ class Authenticator:
 
 
 async def _exchange(sessions: SessionCache, token: VerifiedToken) -> Caller:
-    role = token.issuer.role_for(token.claims)
+    role = token.role
     if role is None:
         raise ForbiddenError(
             "The token's claims match no role. Contact the operator of the gateway."

@@ -16,33 +16,33 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key
 
 from gateway.auth.jwks import IssuerKeys, KeysUnavailableError
-from gateway.auth.oidc_file import Issuer
+from gateway.auth.oidc_file import Issuer, Role
 from gateway.errors import UnauthenticatedError, UpstreamUnavailableError
 
 MAX_TOKEN_CHARACTERS = 16 * 1024
 LEEWAY_SECONDS = 30.0
 MAX_VERIFIED = 10_000
-"""Tokens in the cache of a verifier, some 2 KB each."""
+"""Tokens in the cache of a verifier, some 1 KB each besides their text."""
+
+MAX_VERIFIED_CHARACTERS = 32 * 1024 * 1024
+"""Of the texts of these tokens. One that lists many groups has some 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A valid token, signed by its issuer for one of the accepted audiences."""
+    """A valid token, signed by its issuer for one of the accepted audiences.
+
+    Its other claims are not kept: those of a token with many groups take a hundred kilobytes.
+    """
 
     issuer: Issuer
-    claims: Mapping[str, Any] = field(repr=False)
+    subject: str
+    audiences: frozenset[str]
+    role: Role | None
+    """That its claims map to."""
     expires_at: float
     """In seconds since the epoch, without leeway."""
     text: str = field(repr=False)
-
-    @property
-    def subject(self) -> str:
-        subject: str = self.claims["sub"]
-        return subject
-
-    @property
-    def audiences(self) -> list[str]:
-        return sorted(_audiences(self.claims))
 
     @property
     def limit_key(self) -> bytes:
@@ -69,6 +69,7 @@ class TokenVerifier:
         self._keys = {name: keys_of(issuer) for name, issuer in issuers.items()}
         self._clock = clock
         self._verified: OrderedDict[bytes, tuple[VerifiedToken, Key]] = OrderedDict()
+        self._verified_characters = 0
 
     def replace_issuers(self, issuers: Mapping[str, Issuer]) -> None:
         """Trust these issuers and no others from now on, whatever was verified before.
@@ -88,10 +89,10 @@ class TokenVerifier:
         }
         for digest, (token, _) in list(self._verified.items()):
             if not self._is_current(token.issuer):
-                del self._verified[digest]
+                self._forget(digest)
 
     async def verify(self, text: str) -> VerifiedToken:
-        """Return the token with its claims, after fetching the keys of its issuer if need be.
+        """Return the token with its role, after fetching the keys of its issuer if need be.
 
         Raises UnauthenticatedError for an invalid token, and UpstreamUnavailableError if the
         keys of its issuer cannot be fetched.
@@ -151,17 +152,38 @@ class TokenVerifier:
         cached = self._verified.get(digest)
         # A token is valid only as long as its issuer publishes the key that signed it.
         if cached is not None and cached[1] is key:
-            self._check_times(cached[0].claims)
+            if self._clock() >= cached[0].expires_at:
+                raise _expired()
             return cached[0]
         signed, claims = _parse(text)
         if not _signature_is_valid(key, signed, issuer):
             raise _invalid("has an invalid signature")
         self._check_claims(issuer, claims)
-        token = VerifiedToken(issuer, claims, float(claims["exp"]), text)
-        self._verified[digest] = token, key
-        if len(self._verified) > MAX_VERIFIED:
-            self._verified.popitem(last=False)
+        token = VerifiedToken(
+            issuer=issuer,
+            subject=claims["sub"],
+            audiences=_audiences(claims),
+            role=issuer.role_for(claims),
+            expires_at=float(claims["exp"]),
+            text=text,
+        )
+        self._remember(digest, token, key)
         return token
+
+    def _remember(self, digest: bytes, token: VerifiedToken, key: Key) -> None:
+        if digest in self._verified:
+            self._forget(digest)
+        self._verified[digest] = token, key
+        self._verified_characters += len(token.text)
+        while (
+            len(self._verified) > MAX_VERIFIED
+            or self._verified_characters > MAX_VERIFIED_CHARACTERS
+        ):
+            self._forget(next(iter(self._verified)))
+
+    def _forget(self, digest: bytes) -> None:
+        token, _ = self._verified.pop(digest)
+        self._verified_characters -= len(token.text)
 
     def _check_claims(self, issuer: Issuer, claims: Mapping[str, Any]) -> None:
         audiences = _audiences(claims)
@@ -177,7 +199,7 @@ class TokenVerifier:
         if not (_is_time(expires) and _is_time(begins) and _is_time(issued)):
             raise _invalid("has no expiry, or an invalid time")
         if now >= expires:  # no leeway here: STS grants none either
-            raise _invalid("has expired")
+            raise _expired()
         if max(begins, issued) > now + LEEWAY_SECONDS:
             raise _invalid("is not valid yet")
 
@@ -215,6 +237,10 @@ def _is_time(value: object) -> TypeGuard[float]:
 
 def _digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
+
+
+def _expired() -> UnauthenticatedError:
+    return _invalid("has expired")
 
 
 def _invalid(reason: str) -> UnauthenticatedError:

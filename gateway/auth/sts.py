@@ -253,7 +253,7 @@ class SessionCache:
         identity = [
             token.issuer.issuer,
             token.subject,
-            token.audiences,
+            sorted(token.audiences),
             role.role_arn,
             role.session_seconds,
             role.read_only,

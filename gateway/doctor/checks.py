@@ -164,7 +164,7 @@ class AwsChecks:
         token = await TokenVerifier(self.issuers).verify(text)
         expires_in = token.expires_at - time.time()
         yield f"signed by {token.issuer.issuer}; it expires in {expires_in:.0f} s"
-        role = token.issuer.role_for(token.claims)
+        role = token.role
         if role is None:
             remedy = "Add an [[issuer.role]] to GATEWAY_OIDC_FILE whose `match` fits them."
             yield Problem("its claims match no role", remedy)

@@ -88,7 +88,19 @@ def keys_at(url: str, clock: Callable[[], float] = monotonic, **more: Any) -> Is
 def verified(subject: str = "ada", text: str = "a.b.c", **claims: Any) -> VerifiedToken:
     issuer = trusted("https://issuer.example")
     all_claims = claims_of(issuer.issuer, sub=subject, **claims)
-    return VerifiedToken(issuer, all_claims, all_claims["exp"], text)
+    return as_verified(issuer, all_claims, text)
+
+
+def as_verified(issuer: Issuer, claims: Mapping[str, Any], text: str) -> VerifiedToken:
+    """Return a token with one audience as if it had been verified."""
+    return VerifiedToken(
+        issuer=issuer,
+        subject=claims["sub"],
+        audiences=frozenset({claims["aud"]}),
+        role=issuer.role_for(claims),
+        expires_at=claims["exp"],
+        text=text,
+    )
 
 
 async def identify(

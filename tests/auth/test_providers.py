@@ -268,10 +268,9 @@ async def test_a_token_maps_to_the_documented_role(
     """It is verified with keys that the issuer's discovery document leads to."""
     issuer = trusted_issuer(issuers, provider, tmp_path)
     found = await verify(issuer, header, claims)
-    chosen = issuer.role_for(found.claims)
 
-    assert chosen is not None
-    assert chosen.role_arn == f"arn:aws:iam::111122223333:role/{role}"
+    assert found.role is not None
+    assert found.role.role_arn == f"arn:aws:iam::111122223333:role/{role}"
     assert found.subject == claims["sub"]
 
 
@@ -282,7 +281,7 @@ async def test_a_token_without_the_claims_maps_to_no_role(
     issuer = trusted_issuer(issuers, provider, tmp_path)
     found = await verify(issuer, {}, claims)
 
-    assert issuer.role_for(found.claims) is None
+    assert found.role is None
 
 
 @pytest.mark.parametrize(("provider", "header", "claims", "_role"), TOKENS)
