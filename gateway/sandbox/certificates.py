@@ -35,7 +35,9 @@ def write_certificates(folder: Path, names: Iterable[str]) -> CertificateFiles:
     certificate = _certificate(key.public_key(), names, authority, authority_key)
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     files.authority.write_bytes(authority.public_bytes(Encoding.PEM))
-    files.server.touch(mode=0o600)
+    # A file that exists may be readable by others, or be a link to another one.
+    files.server.unlink(missing_ok=True)
+    files.server.touch(mode=0o600, exist_ok=False)
     files.server.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
     return files
 

@@ -81,6 +81,18 @@ def test_the_key_is_readable_by_its_owner_only(served: Process, folder: Path) ->
     assert "PRIVATE" not in (folder / "authority.pem").read_text(encoding="ascii")
 
 
+def test_the_key_is_secret_and_only_in_the_folder_whatever_was_there(tmp_path: Path) -> None:
+    other, server = tmp_path / "other", tmp_path / "server.pem"
+    other.write_text("other")
+    server.symlink_to(other)
+    write_certificates(tmp_path, ["localhost"])
+    assert other.read_text() == "other"
+
+    server.chmod(0o644)
+    write_certificates(tmp_path, ["localhost"])
+    assert stat.S_IMODE(server.lstat().st_mode) == 0o600
+
+
 def test_certificates_conform_to_rfc_5280(tmp_path: Path) -> None:
     """Python 3.13 requires it."""
     files = write_certificates(tmp_path, ["sandbox.example", "::1"])
