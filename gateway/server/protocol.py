@@ -203,7 +203,8 @@ class HardenedProtocol(HttpToolsProtocol):
     def _restart_without_offer(self) -> bytes:
         """Return the head that was parsed last, without its offer to upgrade, for a new parser."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        headers = [header_line(*each) for each in self.headers if each[0] != b"upgrade"]
+        # Not by header_line, which would keep the credentials among them.
+        headers = [b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(headers))

@@ -1,13 +1,11 @@
 """A whole response is sent again to the same request of the same caller, and to nobody else."""
 
 import asyncio
-import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,6 +37,7 @@ from gateway.upstream.resilience.callers import UNPROVED
 from tests.clock import Clock
 from tests.gateways import GRAPHQL, TLS, Gateway, Sandbox
 from tests.http.asgi import AsgiResponse, Client, caller_headers, started
+from tests.objects import reachable
 from tests.processes import gateway_process, until
 from tests.redis_servers import RedisServer
 from tests.serving import serve
@@ -530,25 +529,6 @@ async def test_what_its_sending_takes_is_on_the_account_of_its_caller(client: Cl
 
     assert None not in accounts
     assert len(set(accounts)) == 3  # the first request of each is of an unproved caller
-
-
-CODE = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, partial)
-
-
-def reachable(*roots: Any) -> Iterator[bytes]:
-    """Yield all texts that these objects hold, at any depth."""
-    seen: set[int] = set()
-    pending = list(roots)
-    while pending:
-        each = pending.pop()
-        if id(each) in seen or isinstance(each, CODE):
-            continue
-        seen.add(id(each))
-        if isinstance(each, str):
-            yield each.encode()
-        elif isinstance(each, bytes):
-            yield each
-        pending += gc.get_referents(each)
 
 
 async def test_what_is_kept_reveals_neither_secrets_nor_requests(

@@ -4,6 +4,7 @@ Java's HttpClient and curl offer h2c, browsers websocket, Apache's HttpClient TL
 """
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,9 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from gateway.auth.authenticator import CREDENTIAL_HEADERS, ROUTER_SECRET_HEADER
+from gateway.server.framing import header_line
 from gateway.server.protocol import MAX_PIPELINED
 from tests.gateways import Sandbox, gateway_over
 from tests.http.wire import ImpatientProtocol, connect, parse_responses, read_to_end
+from tests.objects import reachable
 from tests.processes import sandbox_process
 from tests.serving import serve
 
@@ -50,11 +54,17 @@ def stock_requests(path: bytes, body: bytes) -> dict[str, bytes]:
 
 STOCK = stock_requests(b"/graphql", BODY)
 
+OWN = ("gateway.server", "gateway.http")
+
 PROTOCOLS = [b"h2c", b"websocket", b"TLS/1.2", b"h2c, websocket", b"x", b""]
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 LAST = b"GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def is_cache(value: object) -> bool:
+    return hasattr(value, "cache_info")
 
 
 class PieceProtocol(ImpatientProtocol):
@@ -227,6 +237,17 @@ def test_a_client_that_waits_to_send_its_body_is_told_to_go_on(gateway_url: str)
         connection.sendall(body)
         (response,) = parse_responses(read_to_end(connection))
     assert (response.status, response.body) == (200, b'{"data":{"__typename":"Query"}}')
+
+
+def test_no_cache_of_a_function_has_the_credentials_of_a_request(echo_url: str) -> None:
+    names = [*CREDENTIAL_HEADERS, ROUTER_SECRET_HEADER]
+    secrets = b"".join(b"%b: the-secret\r\n" % name for name in names)
+    request = STOCK["Java's POST"].replace(JSON, JSON + secrets)
+    assert len(exchange(echo_url, request + LAST)) == 2
+    modules = [module for name, module in sys.modules.items() if name.startswith(OWN)]
+    caches = [each for module in modules for each in vars(module).values() if is_cache(each)]
+    assert header_line in caches
+    assert not [text for text in reachable(caches) if b"the-secret" in text]
 
 
 @pytest.mark.parametrize("target", [b"evil:443", b"/graphql", b"/livez"])
