@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.setting_files import read_setting_file
 from gateway.setting_types import (
     CACHE_URL,
     Limit,
@@ -266,7 +267,7 @@ class Settings(BaseSettings):
         if path is None:
             return self.cache_url
         try:
-            return CACHE_URL.validate(path.read_text(encoding="utf-8").rstrip("\r\n"))
+            return CACHE_URL.validate(read_setting_file(path).decode().rstrip("\r\n"))
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         except UnicodeDecodeError:

@@ -15,12 +15,13 @@ MODULES = sorted(ROOT.rglob("*.py"))
 PARTS = ("server", "http", "auth", "graph", "upstream")
 """In the order in which a request meets them: a part imports later ones only."""
 
-SHARED = {"concurrency", "errors", "outgoing", "settings", "telemetry"}
+SHARED = {"concurrency", "errors", "outgoing", "setting_files", "settings", "telemetry"}
 """Known by all parts; so is `auth.credentials`, the caller as a value."""
 
 MAY_IMPORT = {
+    "setting_files": set[str](),
     "setting_types": set[str](),
-    "settings": {"setting_types"},
+    "settings": {"setting_files", "setting_types"},
     "errors": set[str](),
     "concurrency": {"errors"},
     "outgoing": {"settings"},

@@ -16,6 +16,7 @@ from gateway.errors import (
     UnauthenticatedError,
     UpstreamUnavailableError,
 )
+from gateway.setting_files import read_setting_file
 from gateway.settings import SettingsError
 
 AUTHORIZATION = "authorization"
@@ -223,7 +224,7 @@ class RouterSecrets:
         Raises SettingsError; its message gives the line's number, never its content.
         """
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_setting_file(path).splitlines()
         except OSError as error:
             raise SettingsError(
                 f"{ROUTER_SECRET_SETTING}: {path} cannot be read: {error.strerror}."

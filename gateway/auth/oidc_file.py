@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gateway.auth.jwks import issuer_url, trusted_url
+from gateway.setting_files import read_setting_file
 from gateway.settings import SettingsError
 
 OIDC_FILE_SETTING = "GATEWAY_OIDC_FILE"
@@ -143,7 +144,8 @@ def read_oidc_file(path: Path) -> Mapping[str, Issuer]:
     Raises SettingsError; its message has a line for each invalid place in the file.
     """
     try:
-        issuers = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).issuer
+        content = tomllib.loads(read_setting_file(path).decode())
+        issuers = _File.model_validate(content).issuer
     except OSError as error:
         problems = [f"cannot be read: {error.strerror}."]
     except UnicodeDecodeError:

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +16,17 @@ import httpx
 import pytest
 
 from gateway.sandbox import ROLE_ARNS
+from gateway.settings import setting_schemas, variable
 from tests.auth.issuers import sandbox_file
 from tests.gateways import TLS, Answer, Gateway, Sandbox, bearer
-from tests.processes import Process, clean_environment, gateway_command, process, until
+from tests.processes import (
+    STOP_SECONDS,
+    Process,
+    clean_environment,
+    gateway_command,
+    process,
+    until,
+)
 from tests.redis_servers import running_redis
 
 RELOADED = "configuration reloaded"
@@ -251,6 +259,60 @@ def test_an_invalid_file_changes_nothing(sandbox: Sandbox, files: MountedFiles) 
     assert "too short" not in output
     assert "canary" not in output
     assert "Traceback" not in output
+
+
+def make_large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**40)
+
+
+UNREADABLE: Mapping[str, Callable[[Path], None]] = {
+    "is not a regular file": os.mkfifo,
+    "is a directory": Path.mkdir,
+    "is too large": make_large,
+    "No such file": lambda _: None,
+}
+"""What a reader would wait for, or fill the memory with, and what else is no file."""
+
+
+def test_no_file_is_waited_for_or_fills_the_memory(files: MountedFiles, tmp_path: Path) -> None:
+    """Whichever setting names it: the reload fails, and the process ends when it is told to."""
+    files.write(OLD)
+    url = tmp_path / "url"
+    url.write_text("memory://", encoding="utf-8")
+    settings = {**files.settings, "GATEWAY_CACHE_URL_FILE": str(url)}
+    named = {name: Path(value) for name, value in settings.items() if name.endswith("_FILE")}
+    paths = {name: path.resolve() for name, path in named.items()}
+    assert named.keys() == {
+        variable(name)
+        for name, schema in setting_schemas().items()
+        if schema.get("format") == "path"
+    }
+    with gateway_command("serve", "--port", "0", environment=settings) as served:
+        before = served.peak_bytes()
+        for name, path in paths.items():
+            content = path.read_bytes()
+            for problem, make in UNREADABLE.items():
+                path.unlink()
+                make(path)
+                reason = reload(served, FAILED, 1)["reason"]
+                assert reason.startswith(f"{name}: {named[name]}")
+                assert problem.lower() in reason.lower()
+                remove(path)
+                path.write_bytes(content)
+        reload(served, RELOADED, 1)
+        grown = served.peak_bytes() - before
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(STOP_SECONDS) == 0
+
+    assert grown < 50_000_000
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
 
 
 def test_a_new_password_of_redis_is_used(sandbox: Sandbox, tmp_path: Path) -> None:
