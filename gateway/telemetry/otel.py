@@ -7,6 +7,7 @@ by OTEL_SERVICE_NAME. It connects by the rule of all connections.
 import asyncio
 import logging
 import os
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -23,12 +24,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.re import parse_env_headers
 
 from gateway import __version__
 from gateway.outgoing import invalid_variable, new_tls_context, proxy_for, trusted_certificates
 from gateway.telemetry.tracing import Attributes
 
 SERVICE_NAME = "audience-gateway"
+
+DEFAULT_ENDPOINT = "http://localhost:4317"
+"""By gRPC."""
 
 SHUTDOWN_SECONDS = 3.0
 """Time to export the last spans before the process ends."""
@@ -83,12 +88,12 @@ class OtelTracer:
 
     def __init__(self, ratio: float) -> None:
         """Raise SettingsError if a variable of OpenTelemetry has a value that is not supported."""
+        # They log the header values that they reject.
+        for name in ("trace.propagation.tracecontext", "trace.span", "util.re"):
+            logging.getLogger(f"opentelemetry.{name}").setLevel(logging.CRITICAL)
         self._make_exporter = _exporter()
         self._sampler = TraceIdRatioBased(ratio)
         self._tracer: trace.Tracer = trace.NoOpTracer()
-        # The propagator logs the header values that it rejects.
-        for name in ("trace.propagation.tracecontext", "trace.span"):
-            logging.getLogger(f"opentelemetry.{name}").setLevel(logging.CRITICAL)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -145,6 +150,7 @@ def _without_none(attributes: Attributes) -> dict[str, str | int]:
 
 PROTOCOL = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 ENDPOINT = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 CERTIFICATE = ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
 CLIENT_KEY = ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY")
 CLIENT_CERTIFICATE = (
@@ -153,11 +159,38 @@ CLIENT_CERTIFICATE = (
 )
 """Of each pair, the variable for traces alone comes first."""
 
+_ENDPOINT = re.compile(
+    r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?(/[^\s?#]*)?", re.IGNORECASE
+)
+
 
 def _exporter() -> Callable[[], SpanExporter]:
     """Return what opens the exporter; raises SettingsError."""
     protocol = _choice(PROTOCOL, ("http/protobuf", "grpc"))
+    _check_destination(protocol)
     return _grpc_exporter() if protocol == "grpc" else _http_exporter()
+
+
+def _check_destination(protocol: str) -> None:
+    """Raise SettingsError for an endpoint or a header that the exporters would log as invalid.
+
+    Both may contain secrets, which its text does not.
+    """
+    for name in ENDPOINT:
+        endpoint = os.environ.get(name) or DEFAULT_ENDPOINT
+        # gRPC's may be a host and a port.
+        if not _ENDPOINT.fullmatch(_with_scheme(endpoint) if protocol == "grpc" else endpoint):
+            accepted = "`http://host:port` or `https://host:port`, without user and password"
+            raise invalid_variable(name, "the value is invalid", accepted)
+    for name in HEADERS:
+        headers = os.environ.get(name, "").split(",")
+        if not all(parse_env_headers(each, liberal=True) for each in headers if each.strip()):
+            accepted = "`name=value`, separated by commas, with percent-encoded values"
+            raise invalid_variable(name, "a header is invalid", accepted)
+
+
+def _with_scheme(endpoint: str) -> str:
+    return endpoint if "://" in endpoint else f"https://{endpoint}"
 
 
 def _http_exporter() -> Callable[[], SpanExporter]:
@@ -204,8 +237,7 @@ def _grpc_exporter() -> Callable[[], SpanExporter]:
     )
 
     named = (os.environ.get(name) for name in ENDPOINT)
-    endpoint = next(filter(None, named), "http://localhost:4317")
-    proxy = proxy_for(endpoint if "://" in endpoint else f"https://{endpoint}")
+    proxy = proxy_for(_with_scheme(next(filter(None, named), DEFAULT_ENDPOINT)))
     if proxy is not None and proxy.scheme != "http":
         problem = "`grpc` cannot use a proxy with an https:// URL"
         raise invalid_variable(PROTOCOL[-1], problem, "`http/protobuf`, or a proxy with http://")

@@ -411,6 +411,63 @@ def test_an_unsupported_value_is_named(
         create_app(Settings(trace_ratio=1))
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HEADERS", "api-key canary"),
+        ("HEADERS", "a=b,api-key canary,c=d"),
+        ("TRACES_HEADERS", "api key=canary"),
+        ("HEADERS", "=canary"),
+        ("ENDPOINT", "http://user:canary@127.0.0.1:4317"),
+        ("ENDPOINT", "canary@127.0.0.1:4317"),
+        ("TRACES_ENDPOINT", "https://canary@127.0.0.1:4317/v1/traces"),
+        ("TRACES_ENDPOINT", "https://127.0.0.1:4317/v1/traces?key=canary"),
+        ("ENDPOINT", "http://[canary"),
+        ("ENDPOINT", "http://canary:port"),
+        ("ENDPOINT", "grpc://canary:4317"),
+    ],
+)
+def test_an_invalid_destination_is_named_without_its_content(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    protocol: str,
+    name: str,
+    value: str,
+) -> None:
+    """It may contain a secret, and is not logged either."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:3128")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+    with pytest.raises(SettingsError, match=f"^OTEL_EXPORTER_OTLP_{name}: .*Accepted: ") as error:
+        create_app(Settings(trace_ratio=1))
+
+    assert "canary" not in str(error.value)
+    assert "canary" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint"),
+    [
+        ("http/protobuf", "http://collector:4318"),
+        ("http/protobuf", "https://collector.example.com/otlp/"),
+        ("http/protobuf", "http://[::1]:4318"),
+        ("grpc", "collector:4317"),
+        ("grpc", "https://collector.example.com:4317"),
+        ("grpc", "collector.example.com"),
+    ],
+)
+def test_destinations_of_traces(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, endpoint: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b, authorization=Bearer c,")
+    middleware: list[Any] = create_app(Settings(trace_ratio=1)).user_middleware
+    assert any(each.cls is TracingMiddleware for each in middleware)
+
+
 @pytest.mark.parametrize("name", ["CLIENT_KEY", "TRACES_CLIENT_CERTIFICATE"])
 def test_a_missing_file_of_the_client_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
