@@ -5,7 +5,9 @@ import re
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -47,7 +49,8 @@ _PUBLIC = ("kty", "kid", "use", "key_ops", "alg", "n", "e", "crv", "x", "y")
 """The members of a JWK that are read: no private ones, and no URLs of other keys."""
 
 _TRUSTED = re.compile(
-    r"(https://[^/?#@\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?)([/?][^#\s]*)?"
+    r"(https://(\[[0-9A-Fa-f:.]+\]|[^\s\0-\x1f\x7f/?#@:\[\]]+)"
+    r"|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d+)?([/?][^\s\0-\x1f\x7f#]*)?"
 )
 
 FETCH_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
@@ -60,9 +63,15 @@ class KeysUnavailableError(Exception):
 
 def trusted_url(value: str) -> str:
     """Return a URL whose responses can be trusted; raises ValueError for any other."""
-    if not _TRUSTED.fullmatch(value):
-        raise ValueError("not an https:// URL (http:// is accepted for loopback hosts only)")
-    return value
+    with suppress(ValueError):  # of an address or a port that cannot be
+        if _TRUSTED.fullmatch(value) and urlsplit(value).port != 0:
+            return value
+    raise ValueError("not an https:// URL (http:// is accepted for loopback hosts only)")
+
+
+def without_query(url: str) -> str:
+    """Return a URL to show: a query may be a signature that gives access."""
+    return re.sub(r"\?.*", "?…", url)
 
 
 def issuer_url(value: str) -> str:
@@ -172,21 +181,21 @@ async def _discover(session: HttpSession, issuer: str) -> str:
 
 
 async def _get_json(session: HttpSession, url: str) -> dict[str, Any]:
-    body = b""
+    body, shown = b"", without_query(url)
     # As it is written: a signature in a query is of these very bytes.
     async with session.request("GET", URL(url, encoded=url.isascii())) as response:
         if response.status != 200:  # noqa: PLR2004  no other status has a document
-            raise ValueError(f"{url} returned HTTP {response.status}")
+            raise ValueError(f"{shown} returned HTTP {response.status}")
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > MAX_RESPONSE_BYTES:
-                raise ValueError(f"{url} returned more than {MAX_RESPONSE_BYTES} bytes")
+                raise ValueError(f"{shown} returned more than {MAX_RESPONSE_BYTES} bytes")
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise ValueError(f"{url} returned invalid JSON") from None
+        raise ValueError(f"{shown} returned invalid JSON") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{url} returned no JSON object")  # noqa: TRY004  one of FETCH_ERRORS
+        raise ValueError(f"{shown} returned no JSON object")  # noqa: TRY004  one of FETCH_ERRORS
     return found
 
 

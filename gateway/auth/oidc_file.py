@@ -1,6 +1,7 @@
 """The file of the `oidc` scheme: the trusted issuers, and the roles that claims map to."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -222,8 +223,12 @@ def _translate(errors: Sequence[ErrorDetails]) -> Iterator[str]:
             accepted = place.keys[name] if name else ", ".join(place.keys)
         elif error["type"] == CLAIM_PROBLEM:
             what = f"{error['msg']}."
-        elif isinstance(error["input"], dict | list):
+        elif isinstance(error["input"], dict | list) or _has_password(error["input"]):
             what = "invalid."
         else:
             what = f"`{json.dumps(error['input'], ensure_ascii=False, default=str)}` is invalid."
         yield f"{place}: {what} Accepted: {accepted or ', '.join(place.keys)}."
+
+
+def _has_password(value: object) -> bool:
+    return isinstance(value, str) and re.search(r"://[^/?#]*@", value) is not None

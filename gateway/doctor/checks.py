@@ -13,7 +13,7 @@ from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
 from gateway.auth.credentials import Caller
-from gateway.auth.jwks import fetch_keys
+from gateway.auth.jwks import fetch_keys, without_query
 from gateway.auth.oidc import TokenVerifier
 from gateway.auth.oidc_file import Algorithm, Issuer
 from gateway.auth.sts import StsClient, session_name
@@ -180,9 +180,9 @@ class AwsChecks:
 
 
 def _reached_by(url: str) -> str:
-    """Return a URL with the proxy through which it is reached, if any, without its credentials."""
-    proxy = proxy_for(url)
-    return url if proxy is None else f"{url} (through the proxy {proxy.with_user(None)})"
+    """Return a URL with the proxy through which it is reached, if any; neither shows a secret."""
+    proxy, shown = proxy_for(url), without_query(url)
+    return shown if proxy is None else f"{shown} (through the proxy {proxy.with_user(None)})"
 
 
 def _call_result(error: Exception | None) -> Result:

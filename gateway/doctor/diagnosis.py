@@ -13,7 +13,6 @@ import aiohttp
 from redis import exceptions as redis
 
 from gateway import errors
-from gateway.auth.jwks import FETCH_ERRORS
 from gateway.outgoing import AUTHORITIES, ProxyRefusedError
 from gateway.upstream.cache.redis import CONNECT_SECONDS, CONNECTIONS, error_code
 from gateway.upstream.cache.redis_node import SPARE_CONNECTIONS
@@ -106,6 +105,7 @@ NETWORK_PROBLEMS: Problems = {
         "A proxy may close the connection, or the port may require TLS.",
     ),
     (aiohttp.ClientConnectorError,): Problem("the connection failed", _NETWORK),
+    (aiohttp.ClientError,): Problem("the response is not valid HTTP", _SERVICE),
 }
 
 
@@ -220,7 +220,7 @@ def token_problem(error: Exception) -> Problem:
 
 def issuer_problem(error: Exception) -> Problem:
     remedy = "Check `issuer` and `jwks_url` in GATEWAY_OIDC_FILE, and the issuer itself."
-    known = Problem(str(error), remedy) if isinstance(error, FETCH_ERRORS) else None
+    known = Problem(str(error), remedy) if isinstance(error, ValueError) else None
     problem = network_problem(error) or known or unexpected(error)
     return problem._replace(cause=f"no keys: {problem.cause}")
 

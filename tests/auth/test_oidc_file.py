@@ -136,14 +136,19 @@ WRONG: dict[str, tuple[str, str]] = {
 for address in (
     "http://issuer.example",
     "http://localhost.evil.example",
-    "http://127.0.0.1@evil.example",
     "http://127.0.0.1.evil.example",
     "http://169.254.169.254/latest",
     "http://[::2]",
     "https://",
     "https:///path",
-    "https://user@issuer.example",
     "https://issuer.example/#x",
+    "https://[issuer.example",
+    "https://[::1",
+    "https://[1:2]",
+    "https://issuer.example:https",
+    "https://issuer.example:65536",
+    "https://issuer.example:0",
+    "http://localhost:65536",
     "https://issuer.example/a b",
     "HTTPS://issuer.example",
     "file:///etc/passwd",
@@ -158,6 +163,20 @@ for address in (
     WRONG[f"keys at {address}"] = (
         with_issuer(f'jwks_url = "{address}"'),
         f"{ONE}, jwks_url: {message}",
+    )
+
+for address in (
+    "https://user:password@issuer.example",
+    "https://password@issuer.example/#x",
+    "http://127.0.0.1@evil.example",
+):
+    WRONG[f"the issuer {address}"] = (
+        GOOD.replace("https://issuer.example", address),
+        f"{ONE}, issuer: invalid. Accepted: https:// URL",
+    )
+    WRONG[f"keys at {address}"] = (
+        with_issuer(f'jwks_url = "{address}"'),
+        f"{ONE}, jwks_url: invalid. Accepted: https:// URL",
     )
 
 WRONG["an issuer with a query"] = (

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from gateway.auth.jwks import MAX_RESPONSE_BYTES
 from gateway.cli import main
 from gateway.doctor.diagnosis import Row, State, network_problem
 from gateway.doctor.report import table
@@ -114,6 +116,34 @@ def test_no_secret_is_shown_if_all_servers_echo_it(tmp_path: Path) -> None:
     for text in shown:
         assert "FAIL" in text
         assert "CANARY" not in text.upper()
+
+
+INVALID_KEYS: Mapping[str, tuple[int, bytes, Mapping[str, str]]] = {
+    "an error": (500, b"", {}),
+    "a redirect": (302, b"", {"Location": f"/keys?signature={CANARY}"}),
+    "no JSON": (200, b"x", {}),
+    "a list": (200, b"[]", {}),
+    "no keys": (200, b"{}", {}),
+    "too much": (200, b" " * (MAX_RESPONSE_BYTES + 1), {}),
+    "an invalid header": (200, b"{}", {"X": "\0"}),
+    "an invalid encoding": (200, b"{}", {"Content-Encoding": "gzip"}),
+    "an invalid length": (200, b"{}", {"Transfer-Encoding": "chunked"}),
+}
+
+
+@pytest.mark.parametrize("response", INVALID_KEYS.values(), ids=INVALID_KEYS)
+def test_the_query_of_the_keys_address_is_not_shown(
+    tmp_path: Path, response: tuple[int, bytes, Mapping[str, str]]
+) -> None:
+    """It may be a signature that gives access to them."""
+    with fake_server() as server:
+        server.status, server.body, server.headers = response
+        url = f"http://127.0.0.1:{server.port}"
+        settings = oidc_settings(tmp_path, url, f'jwks_url = "{url}/keys?signature={CANARY}"')
+        report = check(upstream_url=url, sts_url=url, **settings)
+
+    report.assert_failed(f"issuer {url}", f"{url}/keys?…: no keys: ")
+    assert CANARY not in report.printed
 
 
 def test_no_secret_is_shown_if_all_checks_succeed(sandbox: Sandbox, tmp_path: Path) -> None:
