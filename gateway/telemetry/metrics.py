@@ -119,9 +119,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  only random names are created in it
 
-SHARED_BYTES_PER_WORKER = 1024 * 1024
-"""Free space for the metrics of a worker process, and of some that it replaces. The files are
-mapped into memory: the kernel kills a process that writes to one for which there is no space."""
+SHARED_BYTES_PER_WORKER = 2 * 1024 * 1024
+"""Free space for the metrics of a worker process that serves up to 16 regions, or of some that
+replace each other and serve fewer. The files are mapped into memory: the kernel kills a process
+that writes to one for which there is no space."""
 
 INTERVAL_SECONDS = 0.5
 """Between measurements of the event loop, and between writes of what is counted in each request."""

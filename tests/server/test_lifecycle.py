@@ -210,4 +210,4 @@ def test_workers_without_space_do_not_start(tmp_path: Path) -> None:
 
     assert ended.returncode == STARTUP_FAILURE
     assert len(lines) == 1
-    assert "2 MiB free" in lines[0]
+    assert "4 MiB free" in lines[0]

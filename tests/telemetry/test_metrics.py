@@ -6,26 +6,31 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 
 from gateway import __version__
 from gateway.dev import aws_headers
+from gateway.http.middleware import MAX_OPERATION_NAME
 from gateway.sandbox import CALLERS
 from gateway.telemetry.metrics import (
     MAX_OPERATION_NAMES,
+    MULTIPROCESS_DIR,
     OK,
     OPERATION_SECONDS_BUCKETS,
     OTHER_NAMES,
     SECONDS,
+    SHARED_BYTES_PER_WORKER,
     UNNAMED,
     count_request,
     write_counts,
 )
 from tests.gateways import Gateway, Sandbox
-from tests.processes import Process, ProcessStatistics, gateway_process, until
+from tests.processes import Process, ProcessStatistics, clean_environment, gateway_process, until
 from tests.programs import needs
 from tests.telemetry.programs import events, get, is_ready, metric, samples
 
@@ -299,6 +304,34 @@ def test_a_process_is_measured(single: Process) -> None:
 
     assert measured.keys() == PROCESS_METRICS
     assert {process for values in measured.values() for process in values} == {None}
+
+
+FILL = f"""
+from gateway.telemetry.metrics import *
+outcomes = [OK, *(f"UPSTREAM_{{number:012}}" for number in range(8))]
+for operation in {sorted(OPERATIONS)}:
+    for number in range(16):
+        region = f"ap-southeast-{{number}}"
+        UPSTREAM_SECONDS.labels(operation, region).observe(1)
+        for outcome in outcomes:
+            UPSTREAM_CALLS.labels(operation, region, outcome).inc()
+for number in range(MAX_OPERATION_NAMES):
+    OPERATION_SECONDS.labels(f"{{number:0{MAX_OPERATION_NAME}}}").observe(1)
+for status in range(400, 408):
+    for outcome in outcomes:
+        REQUESTS.labels(status, outcome).inc()
+"""
+"""Make the metrics of a worker that serves many regions."""
+
+
+def test_the_metrics_of_a_worker_fit_into_their_space(tmp_path: Path) -> None:
+    """The kernel kills a worker for whose metrics there is no space."""
+    environment = {**clean_environment(), MULTIPROCESS_DIR: str(tmp_path)}
+    subprocess.run([sys.executable, "-c", FILL], env=environment, check=True)  # noqa: S603  above
+    files = [each.stat() for each in tmp_path.iterdir()]
+
+    assert files
+    assert sum(each.st_blocks * 512 for each in files) <= SHARED_BYTES_PER_WORKER
 
 
 def test_each_worker_is_measured(workers: Process) -> None:
