@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.outgoing import tls_context
+from gateway.upstream.cache.host_lookup import HostLookup
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 
 A = TypeVar("A")
@@ -33,11 +34,37 @@ SPARE_CONNECTIONS = 1
 """For what is not a command of a caller: finding the nodes of a cluster."""
 
 
-class _TlsConnection(SSLConnection):
+class _PlainConnection(Connection):
+    """Has its host looked up by `lookup`, and tries each of the addresses."""
+
+    def __init__(self, *, lookup: HostLookup, **options: Any) -> None:
+        super().__init__(**options)
+        self._lookup = lookup
+        self._address = ""
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(self.socket_connect_timeout):
+            *others, last = await self._lookup.addresses()
+        for address in others:
+            with contextlib.suppress(OSError):
+                await self._connect_to(address)
+                return
+        await self._connect_to(last)
+
+    async def _connect_to(self, address: str) -> None:
+        self._address = address
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {"host": self._address, "port": self.port}
+
+
+class _TlsConnection(_PlainConnection, SSLConnection):
     """Trusts the authorities that all outgoing connections trust, read once for all of them."""
 
     def _connection_arguments(self) -> Mapping[str, Any]:
-        return {**Connection._connection_arguments(self), "ssl": tls_context()}  # noqa: SLF001
+        arguments = _PlainConnection._connection_arguments(self)  # noqa: SLF001
+        return {**arguments, "ssl": tls_context(), "server_hostname": self.host}
 
 
 class _Asking(AbstractConnection):
@@ -50,7 +77,7 @@ class _Asking(AbstractConnection):
         await super().send_command(*words, **options)
 
 
-class _AskingConnection(_Asking, Connection):
+class _AskingConnection(_Asking, _PlainConnection):
     pass
 
 
@@ -59,7 +86,7 @@ class _AskingTlsConnection(_Asking, _TlsConnection):
 
 
 CONNECTION_CLASSES: Mapping[tuple[str, bool], type[AbstractConnection]] = {
-    ("redis", False): Connection,
+    ("redis", False): _PlainConnection,
     ("redis", True): _AskingConnection,
     ("rediss", False): _TlsConnection,
     ("rediss", True): _AskingTlsConnection,
@@ -160,6 +187,7 @@ def _connection_pool(url: str, options: NodeOptions, *, asking: bool) -> Connect
     arguments: dict[str, Any] = {
         **parse_url(url),
         "connection_class": CONNECTION_CLASSES[urlsplit(url).scheme, asking],
+        "lookup": HostLookup(address_of(url)[0]),
         "max_connections": options.connections + SPARE_CONNECTIONS,
         "socket_connect_timeout": options.connect_seconds,
         # `run` limits the time. With a timeout of its own, redis-py sends by asyncio.wait_for,
