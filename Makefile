@@ -75,7 +75,7 @@ digests:  ## pin the base images of the Dockerfile to their current digests
 	@$(PYTHON) scripts/pin_images.py
 
 clean:  ## remove everything installed or built
-	rm -rf .venv gateway/http/explorer explorer/node_modules tests/*/node_modules benchmarks/peers/node_modules
+	rm -rf .venv dist gateway/http/explorer explorer/node_modules tests/*/node_modules benchmarks/peers/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; select one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }

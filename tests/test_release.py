@@ -69,3 +69,15 @@ def test_the_checksums_are_of_each_file(tmp_path: Path) -> None:
     ).stdout
 
     assert checked == f"audience-gateway-{__version__}-one.cdx.json: OK\ntwo.whl: OK\n"
+
+
+def test_make_clean_removes_the_files() -> None:
+    command = subprocess.run(
+        ["make", "-n", "clean"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert release.DIST.name in command.split()
