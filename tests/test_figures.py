@@ -14,7 +14,7 @@ from gateway.server import lifecycle, protocol, sending
 from gateway.settings import Settings
 from gateway.telemetry import metrics
 from gateway.upstream import client, values
-from gateway.upstream.cache import redis
+from gateway.upstream.cache import redis, redis_node
 from gateway.upstream.resilience import callers, circuit_breaker, rate_limit
 from gateway.upstream.resilience import client as resilience
 
@@ -71,6 +71,8 @@ OPERATIONS = (
     f"| {executor.MAX_LISTED_ERRORS} errors | errors that are listed",
     f"| Response of AWS | {client.MAX_RESPONSE_BYTES // MIB} MiB |",
     f"{protocol.RESERVED_FILES}, at most {protocol.MAX_CONNECTIONS:,}",
+    f"| Connections to the admin port, per process | {lifecycle.ADMIN_CONNECTIONS} |",
+    f"up to {redis.CONNECTIONS + redis_node.SPARE_CONNECTIONS} connections of each process",
     f"An operation computes for {meter.SLICE_SECONDS * 1000:g} ms at a time",
     f"lets one operation read {CALLS * PAGE:,} rows",
     f"after {CALLS} calls | the matches so far",
@@ -136,7 +138,7 @@ OF_OTHERS = ("an ALB's 60", "(the default is 60)", "interval 5 s", "ALB accepts"
 """Figures of other products, up to the end of their sentence."""
 
 FIGURE = re.compile(
-    r"\d[\d,.]*\s(?:s|ms|seconds?|minutes?|KiB|MiB|[kKM]B|headers|characters)\b"
+    r"\d[\d,.]*\s(?:s|ms|seconds?|minutes?|KiB|MiB|[kKM]B|headers|characters|connections)\b"
     rf"|\b(?:{'|'.join(WORDS.values())})\s(?:milliseconds|seconds|minutes|failures|attempts)\b"
 )
 """A number with a unit."""
