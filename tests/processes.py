@@ -19,7 +19,7 @@ LIFETIME_SECONDS = 120.0
 UNTIL_SECONDS = 15.0
 POLL_SECONDS = 0.01
 
-SERVING = re.compile(r"(?:running on|Clean Rooms ML at) (https?://[\w.:\[\]]+\w)")
+SERVING = re.compile(r"(?:running on|Clean Rooms ML at) (https?://[\w.:\[\]]*\w)")
 # What would change a gateway or an AWS client, or have each start compile the package again.
 _FOREIGN = re.compile(
     r"(GATEWAY|AWS|OTEL|SSL_CERT)_.*|.*_PROXY|PYTHONDONTWRITEBYTECODE", re.IGNORECASE
