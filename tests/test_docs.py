@@ -161,3 +161,14 @@ def test_the_table_of_alerts_has_each_rule() -> None:
         re.findall(r"`(Gateway[A-Z]\w+)`", OPERATIONS)
     )
     assert set(re.findall(r"docs/operations\.md#([a-z_-]+)", rules)) <= headings
+
+
+def test_the_changelog_has_each_heading_once_in_a_release() -> None:
+    """A merge can leave two lists of the same kind."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    kinds = ["Security", "Added", "Changed", "Fixed"]
+    for release in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        headings = re.findall(r"^### (.+)$", release, re.MULTILINE)
+        assert headings == [kind for kind in kinds if kind in headings]
+        entries = re.findall(r"^- .*(?:\n  .*)*", release, re.MULTILINE)
+        assert len(entries) == len(set(entries))
