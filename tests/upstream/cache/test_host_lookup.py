@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,10 +14,10 @@ HOST = "redis.example.test"
 COMMANDS = 40
 """More than there are threads for lookups of the event loop."""
 
+LONG_SECONDS = 15
 
-@pytest.fixture
-def slow_lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Lookups of HOST wait until the end of the test. Yields the hosts that were looked up."""
+
+async def test_a_slow_lookup_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_up, done = [], threading.Event()
     look_up = socket.getaddrinfo
 
@@ -30,11 +29,6 @@ def slow_lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    yield looked_up
-    done.set()
-
-
-async def test_a_slow_lookup_holds_up_no_other(slow_lookups: list[str]) -> None:
     client = RedisClient(f"redis://{HOST}:6379")
 
     def get() -> Any:
@@ -42,12 +36,13 @@ async def test_a_slow_lookup_holds_up_no_other(slow_lookups: list[str]) -> None:
 
     try:
         assert await asyncio.gather(*(get() for _ in range(COMMANDS))) == [None] * COMMANDS
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LONG_SECONDS):
             assert await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
     finally:
+        done.set()
         await client.close()
 
-    assert slow_lookups == [HOST]
+    assert looked_up == [HOST]
 
 
 async def test_a_host_has_its_addresses_or_an_error() -> None:
