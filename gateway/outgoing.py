@@ -21,6 +21,7 @@ import aiohttp
 from botocore.httpsession import DEFAULT_CA_BUNDLE
 from yarl import URL
 
+from gateway.setting_files import read_setting_file
 from gateway.settings import SettingsError, is_loopback
 
 CONNECT_SECONDS = 2.0
@@ -212,12 +213,13 @@ def _read_system() -> list[str]:
 
 def _read_file(path: str | Path) -> list[str]:
     # Comments between the certificates may be in any encoding.
-    return _CERTIFICATE.findall(Path(path).read_text(encoding="ascii", errors="replace"))
+    return _CERTIFICATE.findall(read_setting_file(Path(path)).decode("ascii", errors="replace"))
 
 
 def _read_folders(paths: str) -> list[str]:
     """Return the certificates of the folders in a list with colons."""
-    files = [file for folder in paths.split(os.pathsep) for file in sorted(Path(folder).iterdir())]
+    folders = map(Path, filter(None, paths.split(os.pathsep)))
+    files = [file for folder in folders for file in sorted(folder.iterdir())]
     return [each for file in files if _HASHED.fullmatch(file.name) for each in _read_file(file)]
 
 

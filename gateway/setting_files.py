@@ -1,11 +1,12 @@
-"""Reading the files that settings name."""
+"""Reading the files that settings and other variables of the environment name."""
 
 import errno
 import os
 import stat
 from pathlib import Path
 
-MAX_FILE_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 4 * 1024 * 1024
+"""All public authorities together take less than 1 MiB."""
 
 
 def read_setting_file(path: Path) -> bytes:

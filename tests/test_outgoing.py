@@ -235,6 +235,39 @@ def test_a_file_without_valid_certificates_is_named(
         check_environment()
 
 
+@pytest.mark.parametrize("variable", AUTHORITIES)
+def test_what_is_no_file_or_too_large_is_not_read(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could block the start, or fill the memory."""
+    path = file = tmp_path / "authorities"
+    if variable == outgoing.FOLDERS:
+        path.mkdir()
+        file = path / "0123abcd.0"
+    monkeypatch.setenv(variable, str(path))
+    file.symlink_to("/dev/null")
+    with pytest.raises(SettingsError, match=f"^{variable}: {path} .*not a regular file"):
+        check_environment()
+    file.unlink()
+    with file.open("wb") as large:
+        large.truncate(2**40)
+    with pytest.raises(SettingsError, match=f"^{variable}: {path} .*too large"):
+        check_environment()
+
+
+def test_an_empty_folder_in_the_list_is_none(
+    first: CertificateAuthority,
+    second: CertificateAuthority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be the one that the program is started in."""
+    monkeypatch.chdir(folder_of(second, tmp_path / "current"))
+    monkeypatch.setenv("SSL_CERT_DIR", f":{folder_of(first, tmp_path / 'folder')}:")
+
+    assert len(authorities()) == 1
+
+
 def test_a_folder_needs_the_names_that_openssl_looks_for(
     first: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

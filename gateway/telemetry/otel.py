@@ -28,6 +28,7 @@ from opentelemetry.util.re import parse_env_headers
 
 from gateway import __version__
 from gateway.outgoing import invalid_variable, new_tls_context, proxy_for, trusted_certificates
+from gateway.setting_files import read_setting_file
 from gateway.telemetry.tracing import Attributes
 
 SERVICE_NAME = "audience-gateway"
@@ -269,7 +270,7 @@ def _read(names: Iterable[str]) -> bytes | None:
     for name in names:
         if path := os.environ.get(name):
             try:
-                return Path(path).read_bytes()
+                return read_setting_file(Path(path))
             except OSError as error:
                 problem = f"{path} cannot be read: {error.strerror}"
                 raise invalid_variable(name, problem, "a file in PEM form") from None

@@ -468,11 +468,14 @@ def test_destinations_of_traces(
     assert any(each.cls is TracingMiddleware for each in middleware)
 
 
+@pytest.mark.parametrize("path", ["/missing", "/dev/null"])
 @pytest.mark.parametrize("name", ["CLIENT_KEY", "TRACES_CLIENT_CERTIFICATE"])
-def test_a_missing_file_of_the_client_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_file_of_the_client_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, path: str
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", "/missing")
-    with pytest.raises(SettingsError, match=f"^OTEL_EXPORTER_OTLP_{name}: /missing cannot be read"):
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", path)
+    with pytest.raises(SettingsError, match=f"^OTEL_EXPORTER_OTLP_{name}: {path} cannot be read"):
         create_app(Settings(trace_ratio=1))
 
 
