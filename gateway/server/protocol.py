@@ -109,7 +109,8 @@ class _Shared:
 
     unsent: UnsentResponses = field(default_factory=UnsentResponses)
     awaiting_client: "OrderedDict[HardenedProtocol, None]" = field(default_factory=OrderedDict)
-    """Connections that are idle, or whose request is incomplete. The longest waiting is first."""
+    """Connections that are idle, or whose client has not sent a request or not taken a response
+    completely. The longest waiting is first."""
 
 
 _shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
@@ -275,7 +276,7 @@ class HardenedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._reading_since = self._request_since = 0.0
         self._pending_bytes, self._in_body = 0, False
-        if not self.cycle.response_complete:
+        if not self.cycle.response_complete and not self.flow.write_paused:
             self._awaiting_client.pop(self, None)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -299,7 +300,11 @@ class HardenedProtocol(HttpToolsProtocol):
         self._head = b""
         if self.flow.write_paused:
             size = len(message.get("body", b"")) + cycle.expected_content_length
-            await self._unsent.wait(self.transport, self.flow, size, self.write_seconds)
+            self._awaiting_client[self] = None
+            try:
+                await self._unsent.wait(self.transport, self.flow, size, self.write_seconds)
+            finally:
+                self._awaiting_client.pop(self, None)
         if not message.get("more_body", False) and not cycle.disconnected:
             self._complete(cycle)
 

@@ -175,3 +175,36 @@ def test_a_client_that_takes_little_is_disconnected() -> None:
         assert application.done.wait(PATIENCE_SECONDS)
     assert application.disconnected
     assert taken < SIZE
+
+
+class TwoConnectionsProtocol(HardenedProtocol):
+    max_connections = 2
+
+
+@pytest.mark.parametrize("more", [b"", KEPT, KEPT[:-2]])
+def test_a_client_that_does_not_take_its_response_gives_way(more: bytes) -> None:
+    """Otherwise a few could keep all others from connecting, such as health checks."""
+    with (
+        serve(Application(), http=TwoConnectionsProtocol) as url,
+        connect(url) as first,
+        connect(url) as second,
+    ):
+        for connection in (first, second):
+            connection.sendall(KEPT)
+            connection.recv(1)
+            connection.sendall(more)
+        for _ in range(3):
+            with connect(url) as another:
+                another.sendall(SMALL)
+                (response,) = parse_responses(read_to_end(another))
+                assert response.status == 200
+        # Only one had to.
+        assert len(read_exactly(second, SIZE)) == SIZE
+        assert len(read_to_end(first)) < SIZE
+
+
+def read_exactly(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (part := connection.recv(size - len(data))):
+        data += part
+    return data
