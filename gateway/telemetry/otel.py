@@ -19,8 +19,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -92,6 +93,7 @@ class OtelTracer:
         # They log the header values that they reject.
         for name in ("trace.propagation.tracecontext", "trace.span", "util.re"):
             logging.getLogger(f"opentelemetry.{name}").setLevel(logging.CRITICAL)
+        _check_processing()
         self._make_exporter = _exporter()
         self._sampler = TraceIdRatioBased(ratio)
         self._tracer: trace.Tracer = trace.NoOpTracer()
@@ -163,6 +165,22 @@ CLIENT_CERTIFICATE = (
 _ENDPOINT = re.compile(
     r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?(/[^\s?#]*)?", re.IGNORECASE
 )
+
+
+def _check_processing() -> None:
+    """Raise SettingsError for a number that OpenTelemetry refuses only when it is used."""
+    try:
+        SpanLimits()
+    except ValueError as error:
+        name, _, problem = str(error).partition(" ")
+        raise invalid_variable(name, problem, "integers of at least 0") from None
+    try:
+        processor: Any = BatchSpanProcessor(InMemorySpanExporter())
+    except ValueError as error:
+        argument, _, problem = str(error).partition(" ")
+        name = f"OTEL_BSP_{argument.removesuffix('_millis').upper()}"
+        raise invalid_variable(name, problem.rstrip("."), "integers above 0") from None
+    processor.shutdown()
 
 
 def _exporter() -> Callable[[], SpanExporter]:
