@@ -22,7 +22,7 @@ def needs(program: str) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end which tests did not run for want of a program, and how to run them."""
+    """List the tests that were skipped because a program is missing, and how to run them."""
     reasons = (each.longrepr[2] for each in terminalreporter.stats.get("skipped", ()))
     missing = [found[1] for each in reasons if (found := re.match(r"Skipped: needs (\S+);", each))]
     for program in sorted(set(missing)):

@@ -14,7 +14,7 @@ from functools import partial
 
 
 class HostLookup:
-    """Looks up one host, once at a time: whoever asks meanwhile gets the same result."""
+    """Looks up one host, once at a time; concurrent calls share the result."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -24,7 +24,7 @@ class HostLookup:
         """Return the addresses, the best one first; raises OSError if there are none."""
         if self._result is None or self._result.done():
             self._result = asyncio.get_running_loop().create_future()
-            # The result may come when nobody waits for it any more.
+            # The result may arrive after its waiters have given up.
             self._result.add_done_callback(lambda result: result.cancelled() or result.exception())
             # Not joined at exit, unlike the threads of an executor.
             run = threading.Thread(target=_look_up, args=(self._host, self._result), daemon=True)

@@ -1,4 +1,4 @@
-"""A cluster is found out by itself, and one of its nodes that fails costs its own slots only."""
+"""A cluster is discovered from its replies, and a failing node costs its own slots only."""
 
 import asyncio
 import contextlib
