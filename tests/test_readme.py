@@ -1,7 +1,6 @@
 """The examples and commands of the README work."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import yaml
 
 from gateway.auth.oidc_file import read_oidc_file
 from tests.gateways import Gateway
+from tests.makefile import recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,13 +45,7 @@ def test_the_image_is_run_and_deployed_under_the_name_it_is_built_with() -> None
     (pushed,) = re.findall(r"^make image IMAGE=(\S+)", README, re.MULTILINE)
     (deployed,) = re.findall(r"--set image\.repository=(\S+)", README)
     chart = yaml.safe_load((ROOT / "deploy/helm/audience-gateway/Chart.yaml").read_text("utf-8"))
-    command = subprocess.run(
-        ["make", "-n", "image"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    command = recipe("image")
 
     assert f"--tag {run} " in command
     assert run.partition(":")[2] == chart["appVersion"]

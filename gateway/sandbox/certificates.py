@@ -44,7 +44,7 @@ def write_certificates(folder: Path, names: Iterable[str]) -> CertificateFiles:
 
 def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     name = _name("Sandbox authority")
-    usage = _key_usage(certificates=True)
+    usage = key_usage(certificates=True)
     return (
         _builder(name, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -66,7 +66,7 @@ def _certificate(
         .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
         .add_extension(identifier, critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(certificates=False), critical=True)
+        .add_extension(key_usage(certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
@@ -85,8 +85,8 @@ def _builder(
     )
 
 
-def _key_usage(*, certificates: bool) -> x509.KeyUsage:
-    """Return the usage of the authority's key, or of the server's."""
+def key_usage(*, certificates: bool) -> x509.KeyUsage:
+    """Return the extension for a key that signs certificates, or one that serves TLS."""
     return x509.KeyUsage(
         digital_signature=not certificates,
         key_cert_sign=certificates,

@@ -133,6 +133,18 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
 }
 
+
+def reject(address: str, problem: str) -> None:
+    """Expect this problem of an issuer and of keys at an address."""
+    message = f"{problem}. Accepted: https:// URL"
+    issuer = GOOD.replace("https://issuer.example", address)
+    WRONG[f"the issuer {address}"] = (issuer, f"{ONE}, issuer: {message}")
+    WRONG[f"keys at {address}"] = (
+        with_issuer(f'jwks_url = "{address}"'),
+        f"{ONE}, jwks_url: {message}",
+    )
+
+
 for address in (
     "http://issuer.example",
     "http://localhost.evil.example",
@@ -155,29 +167,14 @@ for address in (
     "issuer.example",
     "",
 ):
-    message = f'`"{address}"` is invalid. Accepted: https:// URL'
-    WRONG[f"the issuer {address}"] = (
-        GOOD.replace("https://issuer.example", address),
-        f"{ONE}, issuer: {message}",
-    )
-    WRONG[f"keys at {address}"] = (
-        with_issuer(f'jwks_url = "{address}"'),
-        f"{ONE}, jwks_url: {message}",
-    )
+    reject(address, f'`"{address}"` is invalid')
 
 for address in (
     "https://user:password@issuer.example",
     "https://password@issuer.example/#x",
     "http://127.0.0.1@evil.example",
 ):
-    WRONG[f"the issuer {address}"] = (
-        GOOD.replace("https://issuer.example", address),
-        f"{ONE}, issuer: invalid. Accepted: https:// URL",
-    )
-    WRONG[f"keys at {address}"] = (
-        with_issuer(f'jwks_url = "{address}"'),
-        f"{ONE}, jwks_url: invalid. Accepted: https:// URL",
-    )
+    reject(address, "invalid")
 
 WRONG["an issuer with a query"] = (
     GOOD.replace("https://issuer.example", "https://issuer.example/tenant?id=1"),

@@ -23,6 +23,7 @@ from gateway import __version__
 from scripts.pin_images import BASE
 from tests.gateways import Gateway, Sandbox
 from tests.hostile.target import JOBS
+from tests.makefile import recipe
 from tests.processes import Process, process, until
 from tests.programs import needs
 
@@ -168,7 +169,7 @@ def test_the_image_is_labelled() -> None:
     """`make image` fills in what is not known before."""
     (labels,) = re.findall(r"^LABEL ((?:.*\\\n)*.*)$", DOCKERFILE, re.MULTILINE)
     values = dict(re.findall(r"org\.opencontainers\.image\.(\w+)=\"(.*?)\"", labels))
-    command = run("make", "-n", "image", "SOURCE=https://example.com/it")
+    command = recipe("image", "SOURCE=https://example.com/it")
     given = dict(re.findall(r"--build-arg (\w+)=(\S*)", command))
     declared = re.findall(
         r"(\w+)=(?:\s|$)", *re.findall(r"^ARG (VERSION.*)$", DOCKERFILE, re.MULTILINE)
@@ -186,7 +187,7 @@ def test_the_image_is_labelled() -> None:
 def test_the_image_can_be_built_for_several_architectures() -> None:
     """The page is built once, on the machine that builds."""
     options = ("PLATFORMS=linux/amd64,linux/arm64", "BUILD=--push", "IMAGE=example.com/it")
-    command = run("make", "-n", "image", *options)
+    command = recipe("image", *options)
 
     assert "build --push --platform linux/amd64,linux/arm64 --tag example.com/it:" in command
     assert "FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS explorer" in DOCKERFILE
