@@ -32,12 +32,14 @@ from gateway.graph.schema import build_schema, executable_schema
 from gateway.http.answers import AnswerCache
 from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.cors import cors_for
-from gateway.http.endpoint import Endpoint, RequestOptions, Resources
+from gateway.http.endpoint import Endpoint
+from gateway.http.exchange import RequestOptions, Resources
 from gateway.http.health import Health, livez, metrics
 from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
 from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS, PathMiddleware, rejection_handler
 from gateway.http.requests import BodyReader
 from gateway.http.responses import HEADERS
+from gateway.http.subscriptions import Subscriptions
 from gateway.reload import Reloader
 from gateway.settings import Settings, SettingsError, read_settings
 from gateway.telemetry.logging import configure_logs
@@ -50,6 +52,7 @@ from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
+from gateway.watch.watcher import Watcher
 
 log = structlog.get_logger()
 
@@ -95,12 +98,14 @@ def create_app(
     limiter = ConcurrencyLimiter(settings.max_in_flight)
     proved_callers = ProvedCallers()
     health = Health(limiter)
+    subscriptions = Subscriptions(settings.max_subscriptions)
     endpoint = Endpoint(
         engine=Engine(executable_schema(build_schema(root_node=settings.root_node)), settings),
         limiter=limiter,
         proved_callers=proved_callers,
         body_reader=BodyReader(settings.limit_body_bytes),
         graphiql=graphiql,
+        subscriptions=subscriptions,
         deadline_seconds=settings.deadline_seconds,
         router_secrets=configuration.router_secrets,
         cors_origins=settings.cors_origins,
@@ -133,6 +138,9 @@ def create_app(
             yield {
                 "authenticator": authenticator,
                 "make_context": partial(make_context, settings, client),
+                "watcher": Watcher(
+                    client, seconds=settings.watch_seconds, max_pages=settings.max_upstream_calls
+                ),
             }
 
     middleware = [Middleware(PathMiddleware, prefix=prefix)]
@@ -159,6 +167,7 @@ def create_app(
     )
     # Read by the server.
     app.state.health, app.state.drain_seconds = health, settings.drain_seconds
+    app.state.subscriptions = subscriptions
     app.state.admin = _admin_app(health_routes, middleware)
     # Behind a load balancer that terminates TLS, redirects would name http://, and clients would
     # repeat the request with its credentials there.

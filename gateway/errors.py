@@ -12,6 +12,7 @@ GatewayError
 ├── PersistedQueryNotSupportedError
 ├── PersistedQueryNotFoundError
 ├── OverloadedError
+├── SubscriptionEndedError
 ├── InternalError
 └── UpstreamError
     ├── ThrottledError
@@ -166,6 +167,12 @@ class OverloadedError(GatewayError):
 
     def extensions(self) -> dict[str, Any]:
         return {**super().extensions(), "retryAfter": self.retry_after}
+
+
+class SubscriptionEndedError(GatewayError):
+    code = "SUBSCRIPTION_ENDED"
+    meaning = "The gateway ended the subscription: it is stopping, or an hour has passed."
+    remedy = "Subscribe again. Clients that retry do so themselves."
 
 
 class InternalError(GatewayError):

@@ -151,6 +151,20 @@ class Settings(BaseSettings):
         "so may all unproved callers together. A quarter more wait briefly for a slot.",
         json_schema_extra={"exceeded": "503 `OVERLOADED` with `Retry-After`"},
     )
+    max_subscriptions: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="Open subscriptions per process; 20 of one caller, or 2% if that is more.",
+        json_schema_extra={"exceeded": "503 `OVERLOADED` with `Retry-After`"},
+    )
+    watch_seconds: float = Field(
+        5,
+        gt=0,
+        le=300,
+        description="Interval at which AWS is asked for what a caller subscribes to; up to three "
+        "times as long while nothing changes, and 2 s per page for a list.",
+    )
     drain_seconds: float = Field(
         5,
         ge=0,

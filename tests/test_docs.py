@@ -144,7 +144,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert [path for path in paths if Path(path).name not in files | OTHERS_FILES] == []
 
 
-@pytest.mark.parametrize("part", ["server", "http", "auth", "graph/execution", "upstream"])
+@pytest.mark.parametrize("part", ["server", "http", "auth", "graph/execution", "watch", "upstream"])
 def test_the_architecture_names_each_module(part: str) -> None:
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     modules = {path.name for path in (ROOT / "gateway" / part).rglob("*.py")} - {"__init__.py"}

@@ -12,7 +12,7 @@ import gateway
 ROOT = Path(gateway.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
-PARTS = ("server", "http", "auth", "graph", "upstream")
+PARTS = ("server", "http", "auth", "graph", "watch", "upstream")
 """In the order in which a request meets them: a part imports later ones only."""
 
 SHARED = {"concurrency", "errors", "outgoing", "setting_files", "settings", "telemetry"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import strawberry
 from graphql import GraphQLResolveInfo
@@ -12,7 +12,21 @@ from gateway.graph.meter import Meter
 from gateway.graph.pagination.search import ListSearch
 from gateway.settings import Settings
 from gateway.upstream.loader import RequestLoader
-from gateway.upstream.values import Item, Listing, Page, PageRequest, RequestCost
+from gateway.upstream.values import Item, ItemRequest, Listing, Page, PageRequest, RequestCost
+from gateway.watch.poll import Identify, Source
+from gateway.watch.sources import ListState, ObjectState
+from gateway.watch.watcher import Watch, Watcher
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What a subscription needs beside what each operation does."""
+
+    watcher: Watcher
+    identify: Identify
+    """Identifies the caller again, while the subscription lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +35,8 @@ class Context:
     loader_or_error: RequestLoader | GatewayError
     """The caller's loader, or the error of each data field if the request has no caller."""
     meter: Meter
+    watching: Watching | None = None
+    """What subscriptions need; None for other operations."""
     show_cost: bool = False
     """Whether to report the cost in `extensions.cost`."""
     from_router: bool = True
@@ -35,6 +51,22 @@ class Context:
         if isinstance(self.loader_or_error, GatewayError):
             raise self.loader_or_error
         return self.loader_or_error
+
+    async def watch_object(
+        self, request: ItemRequest, is_settled: Callable[[Item], bool]
+    ) -> Watch[ObjectState]:
+        """Subscribe to an object as the caller; see Watcher.watch."""
+        return await self._watch(lambda watcher: watcher.object_source(request, is_settled))
+
+    async def watch_list(self, listing: Listing, key_of: Callable[[Item], str]) -> Watch[ListState]:
+        """Subscribe to the rows of a list as the caller; see Watcher.watch."""
+        return await self._watch(lambda watcher: watcher.list_source(listing, key_of))
+
+    async def _watch(self, source: Callable[[Watcher], Source[T]]) -> Watch[T]:
+        assert self.watching is not None  # noqa: S101  the operation is a subscription
+        watcher, identify = self.watching.watcher, self.watching.identify
+        caller, deadline = self.loader.caller, self.meter.deadline
+        return await watcher.watch(source(watcher), caller, identify, deadline=deadline)
 
     @property
     def cost(self) -> RequestCost | None:

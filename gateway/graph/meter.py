@@ -50,7 +50,7 @@ class Meter:
         self._max_rows = settings.limit_rows
         self._max_values = settings.limit_fields
         self._max_bytes = settings.limit_answer_bytes
-        self._deadline = deadline
+        self.deadline = deadline
         self._pause = pause
         self._slice_began = time.perf_counter()
 
@@ -87,7 +87,7 @@ class Meter:
                 self._check_deadline()
 
     def _check_deadline(self) -> None:
-        if asyncio.get_running_loop().time() > self._deadline + COMPUTING_SECONDS:
+        if asyncio.get_running_loop().time() > self.deadline + COMPUTING_SECONDS:
             raise OperationEndedError(
                 UpstreamTimeoutError(
                     "The operation exceeded its time limit while computing. Request fewer items "

@@ -40,7 +40,7 @@ def _list_region(info: Info, region: Region = None) -> ListQuery:
     return ListQuery(_check_region(info, region))
 
 
-def _list_jobs(
+def list_jobs(
     info: Info,
     collaboration_id: Annotated[
         strawberry.ID | None,
@@ -56,6 +56,7 @@ def _list_jobs(
     ] = None,
     region: Region = None,
 ) -> ListQuery:
+    """Return the list of jobs that the arguments select; raises BadUserInputError naming one."""
     region = _check_region(info, region)
     filters = _check_filters(
         JOB,
@@ -132,7 +133,7 @@ class Query:
     """The root type without `node` and `nodes`."""
 
     audience_generation_jobs: Connection[AudienceGenerationJob] | None = _list_field(
-        JOB, "The caller's audience generation jobs, in AWS's order: newest first.", _list_jobs
+        JOB, "The caller's audience generation jobs, in AWS's order: newest first.", list_jobs
     )
     audience_export_jobs: Connection[AudienceExportJob] | None = _list_field(
         EXPORT_JOB, "The caller's audience export jobs.", _list_exports

@@ -23,6 +23,7 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.graph.context import Context, Info
 from gateway.graph.node import RESOURCE_TYPES, resolve_entities
 from gateway.graph.query import Query, QueryWithNodes
+from gateway.graph.subscription import Subscription
 from gateway.graph.types.resource_type import COST, NAMES, RESOLVE, FieldCost
 from gateway.graph.types.values import DATE_TIME, DateTime
 
@@ -38,6 +39,8 @@ datasets those are trained on.
 - **Cost**: fields that cost an AWS call say so. A query that needs more calls than allowed is
   rejected before the first one. With the header `X-Gateway-Cost: 1` a response has
   `extensions.cost`.
+- **Subscriptions** are streams over HTTP: name `text/event-stream` or
+  `multipart/mixed;subscriptionSpec=1.0` in `Accept`.
 - **Caching**: data may be a few seconds old; `Cache-Control: no-cache` requests it from AWS.
 """
 
@@ -71,6 +74,7 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
     scalars: dict[object, Any] = {DateTime: DATE_TIME}
     schema = Subgraph(
         query=QueryWithNodes if root_node else Query,
+        subscription=Subscription,
         types=[each.object_type for each in RESOURCE_TYPES.values()],
         config=StrawberryConfig(scalar_map=scalars),
         federation_version="2.0",  # nothing newer is used, and older routers compose it
@@ -111,9 +115,13 @@ def client_sdl(*, root_node: bool = True) -> str:
     types = [
         each
         for each in graph.type_map.values()
-        if each is not query and not each.name.startswith(("_", "link__", "federation__"))
+        if each not in (query, graph.subscription_type)
+        and not each.name.startswith(("_", "link__", "federation__"))
     ]
-    return print_schema(GraphQLSchema(root, types=types, description=graph.description)) + "\n"
+    schema = GraphQLSchema(
+        root, subscription=graph.subscription_type, types=types, description=graph.description
+    )
+    return print_schema(schema) + "\n"
 
 
 def _query_type(graph: GraphQLSchema) -> GraphQLObjectType:
@@ -130,7 +138,10 @@ def _for_router(resolve: GraphQLFieldResolver) -> GraphQLFieldResolver:
 
 
 def _bypass_strawberry(graph: GraphQLSchema) -> None:
-    """Let graphql-core call the resolvers of connections, with arguments as they expect them."""
+    """Let graphql-core call the resolvers of connections and of subscriptions.
+
+    With arguments as they expect them.
+    """
     for each in graph.type_map.values():
         if isinstance(each, GraphQLInputObjectType):
             definition = each.extensions["strawberry-definition"]
@@ -141,10 +152,20 @@ def _bypass_strawberry(graph: GraphQLSchema) -> None:
             for declared in each.fields.values():
                 definition = declared.extensions.get("strawberry-definition")
                 if definition is not None and RESOLVE in definition.metadata:
-                    declared.resolve = definition.metadata[RESOLVE]
+                    if definition.is_subscription:
+                        declared.subscribe = definition.metadata[RESOLVE]
+                        declared.resolve = _event_value
+                    else:
+                        declared.resolve = definition.metadata[RESOLVE]
                     for argument in definition.arguments:
                         name = NAMES.from_argument(argument)
                         declared.args[name].out_name = argument.python_name
+
+
+def _event_value(event: Any, *_: object, **__: object) -> Any:
+    if isinstance(event, Exception):
+        raise event
+    return event
 
 
 def _instance(of_type: type[Any], values: dict[str, Any]) -> Any:

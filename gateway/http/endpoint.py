@@ -4,38 +4,37 @@ Source: GraphQL over HTTP; where its drafts differ, the public audit suite decid
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth.authenticator import (
-    Authenticator,
-    BearerClaim,
-    Claim,
-    Identity,
-    RouterSecrets,
-)
+from gateway.auth.authenticator import BearerClaim, Claim, RouterSecrets
 from gateway.auth.credentials import Caller
 from gateway.concurrency import CpuScheduler, guard_waiting, take_turn
-from gateway.errors import (
-    LimitExceededError,
-    OverloadedError,
-    UnauthenticatedError,
-    UpstreamTimeoutError,
-)
-from gateway.graph.context import Context
-from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
+from gateway.errors import LimitExceededError, OverloadedError
+from gateway.graph.context import Context, Watching
+from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Operation
 from gateway.graph.execution.plan import WriteByGetError
-from gateway.http.answers import AnswerCache, AnswerLookup, KnownHead
+from gateway.http.answers import AnswerCache
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
+from gateway.http.exchange import (
+    Exchange,
+    RequestOptions,
+    Resources,
+    identify,
+    identify_again,
+    log_caller,
+    read_claim,
+)
 from gateway.http.graphiql import GraphiQL
-from gateway.http.middleware import RequestLog, request_log_of
+from gateway.http.middleware import CLIENT_DISCONNECTED, request_log_of
 from gateway.http.requests import (
     COST_HEADER,
+    Accepted,
     BodyReader,
     RequestHeaders,
     check_cross_site,
@@ -47,69 +46,28 @@ from gateway.http.requests import (
 from gateway.http.responses import (
     GRAPHQL,
     JSON,
+    STREAMS,
     HttpError,
     bad_request,
     error_response,
     json_response,
     method_not_allowed,
 )
+from gateway.http.streams import (
+    STREAM_FORMATS,
+    SubscriptionResponse,
+    result_content,
+    stream_of_one,
+)
+from gateway.http.subscriptions import Subscriptions
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
 
 METHODS = "GET, POST"
 
-CLIENT_DISCONNECTED = "CLIENT_GONE"
-"""Outcome of a request whose client disconnected before the response."""
-
-NOT_IDENTIFIED = (
-    "The token's issuer or STS did not respond within the request's time limit. Try again later."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestOptions:
-    """Options of a request, from its headers."""
-
-    fresh: bool
-    """Bypass the cache, and refresh it."""
-    show_cost: bool
-    from_router: bool
-    """The request may query what is reserved for a federation router."""
-
-
-class Resources(TypedDict):
-    """The lifespan state: what is opened when the application starts."""
-
-    authenticator: Authenticator
-    make_context: Callable[[Identity, RequestOptions, float], Context]
-    """The last argument is the deadline, a time of the event loop's clock."""
-
 
 class ClientDisconnectedError(Exception):
     """The client disconnected before the response."""
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """A request, and what lasts from its head to the end of its response."""
-
-    method: str
-    query_string: bytes
-    headers: RequestHeaders = field(repr=False)
-    receive: Receive
-    resources: Resources
-    log: RequestLog
-    slot: RequestSlot
-    deadline: float
-    claim: Claim | HttpError | None
-    """Who the request says it comes from, or the response to invalid credentials. None for a
-    known caller, until the request is executed."""
-    limit_key: bytes = field(repr=False)
-    """The caller in limits when the request begins; a token may have to be verified first."""
-    lookup: AnswerLookup | None
-    """None if no whole answer may be served or kept."""
-    known: KnownHead | None
-    """What need not be checked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +77,7 @@ class Endpoint:
     proved_callers: ProvedCallers
     body_reader: BodyReader
     graphiql: GraphiQL | None
+    subscriptions: Subscriptions
     deadline_seconds: float
     router_secrets: RouterSecrets | None = None
     """None: every request counts as the router's."""
@@ -138,7 +97,7 @@ class Endpoint:
         finally:
             exchange.slot.release()
 
-    def _begin(self, scope: Scope, receive: Receive) -> _Exchange:
+    def _begin(self, scope: Scope, receive: Receive) -> Exchange:
         headers = RequestHeaders(scope["headers"])
         resources: Resources = scope["state"]
         log = request_log_of(scope)
@@ -149,12 +108,12 @@ class Endpoint:
             limit_key = self.proved_callers.limit_key(known)
             log.caller = known.digest
         else:
-            claim = _read_claim(resources["authenticator"], headers)
+            claim = read_claim(resources["authenticator"], headers)
         if isinstance(claim, Caller):
             limit_key = self.proved_callers.limit_key(claim)
         elif isinstance(claim, BearerClaim):
             limit_key = claim.token.limit_key if claim.token else UNPROVED
-        return _Exchange(
+        return Exchange(
             scope["method"],
             scope["query_string"],
             headers,
@@ -169,82 +128,121 @@ class Endpoint:
             known,
         )
 
-    async def _serve(self, exchange: _Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         # Sending takes as much of the event loop's time as finding a whole answer.
         response = await self._respond(exchange)
         await response(scope, receive, send)
 
-    async def _respond(self, exchange: _Exchange) -> Response:
+    async def _respond(self, exchange: Exchange) -> Response:
         if exchange.known:
             return await self._respond_as(exchange, exchange.known.media_type)
-        accepted = parse_accept(", ".join(exchange.headers.values(b"accept")))
+        accepted = _accepted(exchange)
         if exchange.method == "GET" and accepted.html and self.graphiql is not None:
             exchange.log.is_graphql = False
             return self.graphiql.page()
         return await self._respond_as(exchange, accepted.media_type)
 
-    async def _respond_as(self, exchange: _Exchange, media_type: str | None) -> Response:
+    async def _respond_as(self, exchange: Exchange, media_type: str | None) -> Response:
         try:
             if media_type is None:
-                message = f"No acceptable media type. Accepted: {GRAPHQL} and {JSON}."
+                message = f"No acceptable media type. Accepted: {GRAPHQL}, {JSON}, {STREAMS}."
                 raise bad_request(message, 406)
             return await self._answer(exchange, media_type)
         except (HttpError, OverloadedError) as error:
             http_error = error if isinstance(error, HttpError) else _service_unavailable(error)
             exchange.log.outcome = http_error.error.code
-            return error_response(http_error, media_type or JSON)
+            return error_response(http_error, GRAPHQL if media_type == GRAPHQL else JSON)
 
-    async def _answer(self, exchange: _Exchange, media_type: str) -> Response:
+    async def _answer(self, exchange: Exchange, media_type: str) -> Response:
         """Return the answer that was kept for the request, or execute it."""
         content = await self._receive(exchange)
         answer = exchange.lookup.find(content) if exchange.lookup else None
         if answer is not None:
             return answer.replay(exchange.log)
-        result, context = await self._execute(exchange, content)
-        exchange.log.set_outcome(result.outcome, result.operation)
-        challenge = exchange.resources["authenticator"].challenge
-        response = _response(result, media_type, challenge)
-        _keep_answer(exchange, result, context, response, media_type)
-        return response
+        return await self._execute(exchange, content, media_type)
 
-    async def _receive(self, exchange: _Exchange) -> bytes:
+    async def _receive(self, exchange: Exchange) -> bytes:
         """Take the request's slot, and return its body or query string."""
         if exchange.method == "GET" and not exchange.known:
             check_cross_site(exchange.headers, self.cors_origins)
         claim = exchange.claim
         if isinstance(claim, HttpError):
             raise claim
-        _log_caller(exchange, claim)
+        log_caller(exchange, claim)
         if await exchange.slot.acquire(exchange.limit_key):
             await _take_another_turn()
         return await self._read_content(exchange)
 
-    async def _execute(self, exchange: _Exchange, content: bytes) -> tuple[GraphResult, Context]:
+    async def _execute(self, exchange: Exchange, content: bytes, media_type: str) -> Response:
         parse = parse_body if exchange.method == "POST" else parse_query_string
         graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
         claim = exchange.claim
         if claim is None:
-            claim = _read_claim(exchange.resources["authenticator"], exchange.headers)
+            claim = read_claim(exchange.resources["authenticator"], exchange.headers)
         if isinstance(claim, HttpError):
             raise claim
-        run = self._run(exchange, claim, graph_request)
+        run = self._run(exchange, claim, graph_request, media_type)
         try:
             return await guard_waiting(run, lambda: cancel_on_disconnect(exchange.receive))
         except WriteByGetError:
-            message = "GET executes queries only. Accepted: POST."
+            message = "GET executes queries and subscriptions only. Accepted: POST."
             raise bad_request(message, 405, {"Allow": "POST"}) from None
 
     async def _run(
-        self, exchange: _Exchange, claim: Claim, graph_request: GraphRequest
-    ) -> tuple[GraphResult, Context]:
-        identity = await _identify(exchange, claim)
-        _log_caller(exchange, identity)
-        options = self._options(exchange.headers)
-        context = exchange.resources["make_context"](identity, options, exchange.deadline)
+        self, exchange: Exchange, claim: Claim, graph_request: GraphRequest, media_type: str
+    ) -> Response:
+        identity = await identify(exchange, claim)
+        log_caller(exchange, identity)
+        make_context = partial(
+            exchange.resources["make_context"], options=self._options(exchange.headers)
+        )
+        context = make_context(identity, deadline=exchange.deadline)
         exchange.log.cost = context.cost
-        read_only = exchange.method == "GET"
-        return await self.engine.run(graph_request, context, read_only=read_only), context
+        operation = self.engine.prepare(graph_request, read_only=exchange.method == "GET")
+        if isinstance(operation, GraphResult):
+            return _respond_with(exchange, operation, media_type)
+        if operation.is_subscription:
+            watching = Watching(exchange.resources["watcher"], identify_again(exchange, claim))
+            context = replace(context, watching=watching)
+            return await self._subscribe(exchange, operation, context, make_context)
+        result = await self.engine.execute(operation, context)
+        response = _respond_with(exchange, result, media_type)
+        if media_type not in STREAM_FORMATS:
+            _keep_answer(exchange, result, context, response, media_type)
+        return response
+
+    async def _subscribe(
+        self,
+        exchange: Exchange,
+        operation: Operation,
+        context: Context,
+        make_context: Callable[..., Context],
+    ) -> Response:
+        media_type = _accepted(exchange).stream
+        if media_type is None:
+            message = f"Subscriptions are streams. Accepted, by name: {STREAMS}."
+            raise bad_request(message, 406)
+        loop = asyncio.get_running_loop()
+        seconds = self.deadline_seconds
+        if isinstance(context.loader_or_error, RequestLoader):
+            self.subscriptions.check(context.loader_or_error.caller.limit_key)
+        results = await self.engine.subscribe(
+            operation, context, lambda caller: make_context(caller, deadline=loop.time() + seconds)
+        )
+        if isinstance(results, GraphResult):
+            return _respond_with(exchange, results, media_type)
+        try:
+            # Now that AWS has been asked, the caller is proved if ever.
+            key = self.proved_callers.limit_key(context.loader.caller)
+            subscription = self.subscriptions.open(key)
+        except OverloadedError:
+            results.close()
+            raise
+        exchange.slot.release()
+        return SubscriptionResponse(
+            media_type, results, self.subscriptions, subscription, exchange.log
+        )
 
     def _options(self, headers: RequestHeaders) -> RequestOptions:
         return RequestOptions(
@@ -253,7 +251,7 @@ class Endpoint:
             from_router=self.router_secrets is None or self.router_secrets.match(headers.items),
         )
 
-    async def _read_content(self, exchange: _Exchange) -> bytes:
+    async def _read_content(self, exchange: Exchange) -> bytes:
         """Return the body, or the query string."""
         if exchange.method == "POST":
             if not exchange.known:
@@ -265,33 +263,8 @@ class Endpoint:
         raise method_not_allowed(exchange.method, METHODS)
 
 
-def _read_claim(authenticator: Authenticator, headers: RequestHeaders) -> Claim | HttpError:
-    try:
-        return authenticator.read(headers.items)
-    except UnauthenticatedError as error:
-        return HttpError(401, error, authenticator.challenge)
-
-
-async def _identify(exchange: _Exchange, claim: Claim) -> Identity:
-    if not isinstance(claim, BearerClaim):
-        return claim
-    authenticator = exchange.resources["authenticator"]
-    try:
-        async with asyncio.timeout_at(exchange.deadline):
-            return await authenticator.identify(claim, exchange.slot.transfer)
-    except UnauthenticatedError as error:
-        raise HttpError(401, error, authenticator.challenge) from None
-    except TimeoutError:
-        return UpstreamTimeoutError(NOT_IDENTIFIED)
-
-
-def _log_caller(exchange: _Exchange, claim: Claim | None) -> None:
-    if isinstance(claim, Caller):
-        exchange.log.caller = claim.digest
-
-
 def _keep_answer(
-    exchange: _Exchange,
+    exchange: Exchange,
     result: GraphResult,
     context: Context,
     response: Response,
@@ -326,16 +299,20 @@ def _service_unavailable(error: OverloadedError) -> HttpError:
     return HttpError(503, error, {"Retry-After": str(error.retry_after)})
 
 
-def _response(result: GraphResult, media_type: str, challenge: Mapping[str, str]) -> Response:
+def _accepted(exchange: Exchange) -> Accepted:
+    return parse_accept(", ".join(exchange.headers.values(b"accept")))
+
+
+def _respond_with(exchange: Exchange, result: GraphResult, media_type: str) -> Response:
+    exchange.log.set_outcome(result.outcome, result.operation)
     if result.unauthenticated:
-        return json_response({"errors": result.errors}, 401, media_type, challenge)
-    content: dict[str, Any] = {}
-    if result.errors:
-        content["errors"] = result.errors
-    if result.extensions:
-        content["extensions"] = result.extensions
+        challenge = exchange.resources["authenticator"].challenge
+        json_type = GRAPHQL if media_type == GRAPHQL else JSON
+        return json_response({"errors": result.errors}, 401, json_type, challenge)
+    content = result_content(result)
+    if media_type in STREAM_FORMATS:
+        return stream_of_one(content, media_type)
     if result.executed:
-        content["data"] = result.data
         return json_response(content, 200, media_type)
     # A client that knows JSON only would not look into the body of an error status.
     return json_response(content, 400 if media_type == GRAPHQL else 200, media_type)

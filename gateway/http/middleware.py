@@ -33,6 +33,9 @@ MAX_LOGGED_PATH = 200
 MAX_OPERATION_NAME = 64
 """Characters logged of an operation's name, which the caller chooses."""
 
+CLIENT_DISCONNECTED = "CLIENT_GONE"
+"""Outcome of a request whose client disconnected before the end of the response."""
+
 CLIENT_CLOSED_REQUEST = 499
 """Logged when the client disconnected before a response was sent."""
 
@@ -102,6 +105,8 @@ class RequestLog:
     cost: RequestCost | None = None
     answer: str | None = None
     """FROM_CACHE, or None."""
+    events: int | None = None
+    """How many events were sent, if it is a subscription."""
     request_id: str | None = None
     client: str | None = None
     """Name of the client program, as it says, truncated."""
@@ -139,6 +144,7 @@ class RequestLog:
             "client": self.client,
             "client_version": self.client_version,
             "answer": self.answer,
+            "events": self.events,
         }
         return fields if self.cost is None else fields | self.cost.log_fields()
 
@@ -152,12 +158,15 @@ class RequestLog:
             attributes["graphql.operation.name"] = self.operation
             attributes["gateway.document"] = self.document
             attributes["gateway.answer"] = self.answer
+            attributes["gateway.events"] = self.events
         return attributes
 
     def record_metrics(self, seconds: float) -> None:
         if self.is_graphql:
             label = operation_label(self.operation, self._has_read_data)
-            count_request(self.status, self.outcome, label, seconds)
+            # How long a subscription lasts says nothing about the gateway.
+            duration = seconds if self.events is None else None
+            count_request(self.status, self.outcome, label, duration)
 
 
 def request_log_of(scope: Scope) -> RequestLog:

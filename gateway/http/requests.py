@@ -23,7 +23,15 @@ from gateway.errors import (
     PersistedQueryNotSupportedError,
 )
 from gateway.graph.execution.engine import GraphRequest
-from gateway.http.responses import GRAPHQL, JSON, HttpError, bad_request
+from gateway.http.responses import (
+    EVENT_STREAM,
+    GRAPHQL,
+    JSON,
+    MULTIPART,
+    SUBSCRIPTION_SPEC,
+    HttpError,
+    bad_request,
+)
 from gateway.telemetry.metrics import REJECTIONS
 
 HTML = "text/html"
@@ -97,7 +105,10 @@ class Accepted:
     """What an `Accept` header says about the media types of the endpoint."""
 
     media_type: str | None
-    """GRAPHQL or JSON; None if neither is acceptable."""
+    """That of the response to a query: GRAPHQL or JSON, or `stream` if that has a higher quality;
+    None if none is acceptable."""
+    stream: str | None
+    """EVENT_STREAM or MULTIPART, if it is named; that of the response to a subscription."""
     html: bool
     """HTML is named explicitly, as browsers do, with at least the quality of the other type."""
 
@@ -115,24 +126,38 @@ def _parse_accept(header: str) -> Accepted:
     ranges = _media_ranges(header or "*/*")
     candidates = (GRAPHQL, JSON) if GRAPHQL in ranges else (JSON, GRAPHQL)
     best = max(candidates, key=lambda media: _quality(ranges, media))
+    # A wildcard does not accept a stream: few clients that send one could read it.
+    stream = max((EVENT_STREAM, MULTIPART), key=lambda media: ranges.get(media, 0.0))
+    named = ranges.get(stream, 0.0)
+    if named > _quality(ranges, best):
+        best = stream
     quality = _quality(ranges, best)
     html = ranges.get(HTML, 0.0)
-    return Accepted(best if quality > 0 else None, html > 0 and html >= quality)
+    return Accepted(
+        best if quality > 0 else None,
+        stream if named > 0 else None,
+        html > 0 and html >= quality,
+    )
 
 
 def _media_ranges(header: str) -> dict[str, float]:
-    """Return media range -> quality; ranges in another charset than UTF-8 are left out."""
+    """Return media range -> quality.
+
+    Ranges in another charset than UTF-8 are left out, and multipart ones of another protocol.
+    """
     ranges: dict[str, float] = {}
     for part in header.split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality, is_utf8 = 1.0, True
+        quality, is_known = 1.0, media != MULTIPART
         for parameter in parameters:
             name, _, value = parameter.partition("=")
             if name == "q":
                 quality = _parse_quality(value)
             elif name == "charset":
-                is_utf8 = value.strip('"') in {"utf-8", "utf8"}
-        if media and is_utf8:
+                is_known = is_known and value.strip('"') in {"utf-8", "utf8"}
+            elif name == "subscriptionspec" and media == MULTIPART:
+                is_known = value.strip('"') == SUBSCRIPTION_SPEC
+        if media and is_known:
             ranges[media] = max(quality, ranges.get(media, 0.0))
     return ranges
 

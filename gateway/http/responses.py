@@ -10,6 +10,12 @@ from gateway.errors import BadUserInputError, GatewayError
 
 GRAPHQL = "application/graphql-response+json"
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+MULTIPART = "multipart/mixed"
+SUBSCRIPTION_SPEC = "1.0"
+"""The version of Apollo's multipart protocol, which a client must name."""
+
+STREAMS = f"{EVENT_STREAM}, or {MULTIPART};subscriptionSpec={SUBSCRIPTION_SPEC}"
 
 HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 """A response is for its caller only, and must not be stored."""

@@ -20,6 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from gateway.http.health import Health
+from gateway.http.subscriptions import Subscriptions
 from gateway.listening import BACKLOG, name_of
 from gateway.server.protocol import HardenedProtocol
 from gateway.telemetry.metrics import NoSpaceError, forget_worker, shared_by_workers
@@ -161,8 +162,9 @@ class DrainingServer(uvicorn.Server):
             log.info("admin port on %s", name_of(listener))
 
     async def on_tick(self, counter: int) -> bool:
-        if self._stop_at is not None and self._clock() >= self._stop_at:
-            self.should_exit = True
+        if self._stop_at is not None:
+            self._end_subscriptions(self._stop_at - self._clock())
+            self.should_exit = self.should_exit or self._clock() >= self._stop_at
         if self._reload_requested and (self._reloading is None or self._reloading.done()):
             self._reload_requested = False
             self._reloading = asyncio.create_task(self.config.loaded_app.state.reload())
@@ -171,9 +173,15 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end_subscriptions(0)
         await super().shutdown(sockets)
         if self._admin is not None:
             await self._admin.stop()
+
+    def _end_subscriptions(self, seconds: float) -> None:
+        """End them within some seconds; those of an earlier call stay as they are."""
+        subscriptions: Subscriptions = self.config.loaded_app.state.subscriptions
+        subscriptions.drain(max(0.0, seconds))
 
     def _drain(self) -> None:
         state = self.config.loaded_app.state

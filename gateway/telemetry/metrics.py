@@ -87,6 +87,23 @@ REJECTIONS = Counter(
     "Requests, connections and calls rejected, by the limit that they exceed.",
     ["limit"],
 )
+SUBSCRIPTIONS = Gauge("gateway_subscriptions", "Open subscriptions.", multiprocess_mode="livesum")
+SUBSCRIPTION_EVENTS = Counter("gateway_subscription_events", "Events sent to subscriptions.")
+WATCHES = Gauge(
+    "gateway_watches",
+    "Objects and lists that are polled for subscriptions.",
+    multiprocess_mode="livesum",
+)
+POLLS = Counter(
+    "gateway_polls",
+    "Readings of what is watched, by what was found: `changed`, `unchanged`, or `failed`.",
+    ["result"],
+)
+WATCHED_BYTES = Gauge(
+    "gateway_watched_bytes",
+    "Bytes of the rows of watched lists.",
+    multiprocess_mode="livesum",
+)
 CIRCUIT_BREAKER_OPEN = Gauge(
     "gateway_circuit_breaker_open",
     "1 while the circuit breaker of an AWS region, of `sts`, of an issuer, or of `redis` is open.",
@@ -151,8 +168,14 @@ def count(metric: Counter | Gauge, amount: float = 1) -> None:
     _pending_counts[metric] = _pending_counts.get(metric, 0) + amount
 
 
-def count_request(status: int, outcome: str, operation: str, seconds: float) -> None:
-    """Count a request at the next `write_counts`; `operation` is from `operation_label`."""
+def count_request(status: int, outcome: str, operation: str, seconds: float | None) -> None:
+    """Count a request at the next `write_counts`; `operation` is from `operation_label`.
+
+    Without `seconds`, its duration is not recorded.
+    """
+    if seconds is None:
+        REQUESTS.labels(status, outcome).inc()
+        return
     key = (status, outcome, operation, bisect_left(SECONDS, seconds))
     durations = _pending_requests.get(key)
     if durations is None:

@@ -1,7 +1,8 @@
 """Reads for one request: each page and object once, within call budgets and a deadline."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+import math
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
@@ -90,6 +91,7 @@ class RequestLoader:
         self._client = client
         self.caller = caller
         self._fresh = fresh
+        self._not_before = -math.inf
         self._deadline = deadline
         self._page_budget = page_budget
         self._item_budget = item_budget
@@ -112,6 +114,22 @@ class RequestLoader:
     def select(self, names: AbstractSet[str]) -> None:
         """Keep only the members with these names, at any depth, of the objects to be loaded."""
         self._selected = names
+
+    def begin_at(
+        self,
+        moment: float,
+        results: Mapping[UpstreamRequest[Any], Stored[Any]],
+        rows: Mapping[str, Item],
+    ) -> None:
+        """Start from what was read before: return it, and use no result stored before the moment.
+
+        `rows` are those of `first_seen`. The moment is in seconds since the epoch.
+        """
+        self._fresh = False  # for each subscriber, another call would be made
+        self._not_before = moment
+        for request, stored in results.items():
+            self._hold(request, stored)
+        self._first_seen.update(rows)
 
     async def page(self, request: PageRequest, *, per_row: bool = False) -> Page:
         """Return a page. One that is fetched per row counts toward the budget of objects.
@@ -146,7 +164,7 @@ class RequestLoader:
         if not self._fresh:
             # Most requests find everything here, without a task for each.
             cached = await self._client.cached(self.caller, request, cost=self.cost)
-            if cached is not None:
+            if cached is not None and cached.stored_at >= self._not_before:
                 return self._hold(request, cached)
         try:
             return await self._fetch_or_stale(request, fetch)

@@ -256,6 +256,13 @@ class RequestCost:
         if request_id and len(self.aws_request_ids) < MAX_REQUEST_IDS:
             self.aws_request_ids.append(request_id)
 
+    def add(self, other: "RequestCost") -> None:
+        """Add the counts of another request."""
+        self.upstream_calls += other.upstream_calls
+        self.cache_hits += other.cache_hits
+        self.retries += other.retries
+        self.scanned += other.scanned
+
     def log_fields(self) -> dict[str, Any]:
         return {
             "upstream_calls": self.upstream_calls,

@@ -70,8 +70,8 @@ def test_an_overlong_accept_header_is_disregarded() -> None:
     html = "text/html," + "x/y," * 247
     longest = html + "q" * (1000 - len(html))
 
-    assert parse_accept(longest) == Accepted(None, html=True)
-    assert parse_accept(longest + "q") == Accepted(JSON, html=False)
+    assert parse_accept(longest) == Accepted(None, None, html=True)
+    assert parse_accept(longest + "q") == Accepted(JSON, None, html=False)
 
 
 @pytest.mark.parametrize(

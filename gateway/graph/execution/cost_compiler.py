@@ -14,6 +14,7 @@ from graphql import (
     ListValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
+    OperationType,
     StringValueNode,
     ValueNode,
     VariableNode,
@@ -46,6 +47,8 @@ class _Declared(NamedTuple):
     max_size: int = 0
     """The greatest number of elements, by the service model, of a list inside an object."""
 
+
+ROOT_TYPES = {each: each.name.capitalize() for each in OperationType}
 
 NODE = "Node"
 """The interface of all objects."""
@@ -124,7 +127,8 @@ class _Compiler:
         self._operation = operation
 
     def compile(self) -> OperationCost:
-        root = [("Query", self._operation.selection_set)]
+        root_type = ROOT_TYPES[self._operation.operation]
+        root = [(root_type, self._operation.selection_set)]
         defaults = {
             each.variable.name.value: _value(each.default_value, {})
             for each in self._operation.variable_definitions or ()
@@ -132,11 +136,13 @@ class _Compiler:
         }
         compiled = OperationCost(defaults, self._response_fields(root))
         for node in self._fields(root):
-            cost, type_name, _ = self._lookup("Query", node)
+            cost, type_name, _ = self._lookup(root_type, node)
             if cost is FieldCost.CONNECTION:
                 compiled.connections.append(self._connection(type_name, node))
-            elif cost is FieldCost.OBJECT:
+            elif cost in {FieldCost.OBJECT, FieldCost.WATCHED_OBJECT}:
                 compiled.objects.append(self._objects(type_name, [node], fetched=True))
+            elif cost is FieldCost.WATCHED_LIST:
+                compiled.objects.extend(self._changed_objects(type_name, node))
             elif cost is FieldCost.NAMED_OBJECTS:
                 compiled.named_objects.append(
                     SelectedNamedObjects(_entries(node), self._objects_of(node))
@@ -176,6 +182,13 @@ class _Compiler:
         nodes = [each for each in below if each.name.value == "nodes"]
         nodes += [each for each in self._fields(edges) if each.name.value == "node"]
         return SelectedConnection(_rows(connection), self._objects(node_type, nodes, fetched=False))
+
+    def _changed_objects(self, type_name: str, change: FieldNode) -> Iterator[SelectedObjects]:
+        """Compile the details of the object that one event of a watched list has."""
+        below = self._fields([(type_name, change.selection_set)])
+        nodes = [each for each in below if each.selection_set is not None]
+        if nodes:
+            yield self._objects(self._lookup(type_name, nodes[0]).type_name, nodes, fetched=True)
 
     def _objects_of(self, node: FieldNode) -> Callable[[str], SelectedObjects]:
         """Return a function that compiles the details of objects of a type, when it is needed."""

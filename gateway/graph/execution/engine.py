@@ -1,13 +1,21 @@
 """Runs a GraphQL request: parse, check, execute, and format the errors."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema
-from graphql.execution import get_variable_values
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    create_source_event_stream,
+)
+from graphql.execution import VariableValues, get_variable_values
 
+from gateway.auth.credentials import Caller
+from gateway.concurrency import take_turn
 from gateway.errors import (
     BadUserInputError,
     GatewayError,
@@ -17,6 +25,7 @@ from gateway.errors import (
     drop_tracebacks,
 )
 from gateway.graph.context import Context
+from gateway.graph.events import EventStream
 from gateway.graph.execution.cost import EstimatedCost
 from gateway.graph.execution.documents import MAX_ERRORS, DocumentRejectedError
 from gateway.graph.execution.executor import MAX_LISTED_ERRORS, ObjectExecutor
@@ -65,6 +74,19 @@ class GraphResult:
         return code
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A valid operation, with the variables of one request."""
+
+    plan: Plan
+    variables: VariableValues
+    estimate: EstimatedCost
+
+    @property
+    def is_subscription(self) -> bool:
+        return self.plan.operation.operation is OperationType.SUBSCRIPTION
+
+
 class Engine:
     """Runs requests against one schema."""
 
@@ -73,10 +95,10 @@ class Engine:
         self._settings = settings
         self._planner = Planner(schema, settings)
 
-    async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
-        """Execute a request; errors of the request are in the result.
+    def prepare(self, request: GraphRequest, *, read_only: bool) -> Operation | GraphResult:
+        """Check a request; return its operation, or the result that rejects it.
 
-        Raises WriteByGetError if it is `read_only` and the operation is not a query.
+        Raises WriteByGetError if it is `read_only` and the operation is a mutation.
         """
         name = request.operation_name or None
         try:
@@ -88,34 +110,31 @@ class Engine:
             estimate.check(self._settings)
         except LimitExceededError as error:
             return _rejected(GraphQLError(error.message, original_error=error))
-        if isinstance(context.loader_or_error, RequestLoader):
-            context.loader_or_error.select(plan.selected_names)
-        result = await self._execute(plan, request.variables, context)
-        return replace(
-            result,
-            extensions=result.extensions | _extensions(context, estimate),
-            operation=plan.name,
-        )
-
-    async def _execute(
-        self, plan: Plan, variables: dict[str, Any], context: Context
-    ) -> GraphResult:
         values = get_variable_values(
             self._schema,
             plan.operation.variable_definitions or (),
-            variables,
+            request.variables,
             max_errors=MAX_ERRORS - 1,
             hide_suggestions=not self._settings.introspection,
         )
         if isinstance(values, list):
-            return _rejected(*values)
-        executor = ObjectExecutor(
-            self._schema,
-            plan,
-            values,
-            context,
-            hide_suggestions=not self._settings.introspection,
-        )
+            return replace(_rejected(*values), operation=plan.name)
+        return Operation(plan, values, estimate)
+
+    async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
+        """Execute a query; errors of the request are in the result. Raises as `prepare` does."""
+        operation = self.prepare(request, read_only=read_only)
+        if isinstance(operation, GraphResult):
+            return operation
+        return await self.execute(operation, context)
+
+    async def execute(
+        self, operation: Operation, context: Context, root_value: Any = None
+    ) -> GraphResult:
+        """Execute an operation, on the value of an event if it is a subscription."""
+        if isinstance(context.loader_or_error, RequestLoader):
+            context.loader_or_error.select(operation.plan.selected_names)
+        executor = self._executor(operation, context, root_value)
         try:
             result = executor.execute_operation()
             if isinstance(result, Awaitable):
@@ -123,11 +142,85 @@ class Engine:
         except OperationEndedError as ended:
             drop_tracebacks(ended)
             context.stopped_walks.clear()
-            rejected = _rejected(GraphQLError(ended.error.message, original_error=ended.error))
+            formatted = _rejected(GraphQLError(ended.error.message, original_error=ended.error))
             # A limit rejects the request; a deadline is a failure during execution.
-            return replace(rejected, executed=not isinstance(ended.error, LimitExceededError))
-        assert isinstance(result, ExecutionResult)  # noqa: S101  nothing is deferred
-        return _format_result(result, executor.omitted_errors)
+            executed = not isinstance(ended.error, LimitExceededError)
+            formatted = replace(formatted, executed=executed)
+        else:
+            assert isinstance(result, ExecutionResult)  # noqa: S101  nothing is deferred
+            formatted = _format_result(result, executor.omitted_errors)
+        extensions = formatted.extensions | _extensions(context, operation.estimate)
+        return replace(formatted, extensions=extensions, operation=operation.plan.name)
+
+    async def subscribe(
+        self, operation: Operation, context: Context, make_context: Callable[[Caller], Context]
+    ) -> "GraphResult | ResultStream":
+        """Start a subscription; return its results, or the one that rejects it.
+
+        `make_context` makes the context of an event.
+        """
+        stream = create_source_event_stream(self._executor(operation, context))
+        if isinstance(stream, Awaitable):
+            stream = await stream
+        if isinstance(stream, ExecutionResult):
+            rejected = _rejected(*(stream.errors or ()))
+            causes = [each.original_error for each in stream.errors or ()]
+            unauthenticated = any(isinstance(each, UnauthenticatedError) for each in causes)
+            return replace(rejected, unauthenticated=unauthenticated, operation=operation.plan.name)
+        events = cast("EventStream[Any]", stream)
+        return ResultStream(self, operation, events, context, make_context)
+
+    def _executor(
+        self, operation: Operation, context: Context, root_value: Any = None
+    ) -> ObjectExecutor:
+        return ObjectExecutor(
+            self._schema,
+            operation.plan,
+            operation.variables,
+            context,
+            hide_suggestions=not self._settings.introspection,
+            root_value=root_value,
+        )
+
+
+class ResultStream:
+    """The results of a subscription, one for each event; must be closed."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        operation: Operation,
+        events: EventStream[Any],
+        context: Context,
+        make_context: Callable[[Caller], Context],
+    ) -> None:
+        """`context` is that of the subscription; its cost grows with each event."""
+        self._engine = engine
+        self._operation = operation
+        self._events = events
+        self._caller = context.loader.caller
+        self._cost = context.loader.cost
+        self._make_context = make_context
+
+    @property
+    def operation_name(self) -> str | None:
+        return self._operation.plan.name
+
+    async def next(self) -> GraphResult | None:
+        """Return the result of the next event, when there is one; None after the last."""
+        event = await anext(self._events, None)
+        if event is None:
+            return None
+        # Many subscriptions may get the same event.
+        await take_turn(begun=False)
+        context = self._make_context(event.caller or self._caller)
+        event.prepare(context.loader)
+        result = await self._engine.execute(self._operation, context, event.value)
+        self._cost.add(context.loader.cost)
+        return result
+
+    def close(self) -> None:
+        self._events.close()
 
 
 def _rejected(*errors: GraphQLError) -> GraphResult:

@@ -68,12 +68,13 @@ class ObjectExecutor(Executor[Any]):
         context: Context,
         *,
         hide_suggestions: bool,
+        root_value: Any = None,
     ) -> None:
         super().__init__(
             schema,
             plan.fragment_definitions,
             plan.fragments,
-            None,
+            root_value,
             context,
             plan.operation,
             variables,

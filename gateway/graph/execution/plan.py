@@ -21,7 +21,7 @@ from gateway.settings import Settings
 
 
 class WriteByGetError(Exception):
-    """A GET request executes an operation that is not a query."""
+    """A GET request executes a mutation."""
 
 
 CollectedSubfields = dict[tuple[GraphQLObjectType, int], tuple[FieldDetailsList, CollectedFields]]
@@ -71,12 +71,12 @@ class Planner:
         """Return the plan of an operation.
 
         Raises DocumentRejectedError, and WriteByGetError if it is `read_only` and the operation is
-        not a query.
+        a mutation.
         """
         document = self._documents.parse(text)
         plan = document.plans.get(operation_name)
         operation = plan.operation if plan else get_operation_ast(document.node, operation_name)
-        if read_only and operation and operation.operation is not OperationType.QUERY:
+        if read_only and operation and operation.operation is OperationType.MUTATION:
             raise WriteByGetError
         if plan is None:
             self._documents.validate(document)

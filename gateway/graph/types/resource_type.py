@@ -178,6 +178,11 @@ class FieldCost(Enum):
     OBJECT = "one upstream call per distinct object"
     CONNECTION = f"one upstream call per list and page of {PAGE_SIZE}"
     NAMED_OBJECTS = "one upstream call per distinct id or key"
+    WATCHED_OBJECT = "one upstream call per interval, for all subscriptions of the caller to it"
+    WATCHED_LIST = (
+        f"one upstream call per page of {PAGE_SIZE} and interval, for all subscriptions of the "
+        "caller to the list"
+    )
 
 
 def costly(cost: FieldCost, description: str) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""The source events of subscriptions: what is watched, as values that an operation executes on."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from gateway.auth.credentials import Caller
+from gateway.upstream.cache.memory import Stored
+from gateway.upstream.loader import RequestLoader
+from gateway.upstream.values import Item, UpstreamRequest
+from gateway.watch.poll import Reading
+from gateway.watch.watcher import Watch
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: the value of the subscription's root field, or the error that it fails with."""
+
+    value: Any
+    reading: Reading[Any] | None = None
+    """What it was made of; None for an error of the watch."""
+    results: Mapping[UpstreamRequest[Any], Stored[Any]] = field(default_factory=dict)
+    """Results of the upstream that the reading has."""
+    rows: Mapping[str, Item] = field(default_factory=dict)
+    """Key -> row of an object that the reading has."""
+
+    @property
+    def caller(self) -> Caller | None:
+        return self.reading.caller if self.reading else None
+
+    def prepare(self, loader: RequestLoader) -> None:
+        """Let a loader return what the reading has, and nothing that is older."""
+        if self.reading is not None:
+            loader.begin_at(self.reading.read_at, self.results, self.rows)
+
+
+class EventStream(AsyncIterator[Event], Generic[T]):
+    """The events of one subscription; must be closed. The error of the watch is the last event.
+
+    A client that is slow skips states: each event is made of the newest state and of the one that
+    the events before were made of.
+    """
+
+    def __init__(
+        self,
+        watch: Watch[T],
+        events: Callable[[Reading[T] | None, Reading[T]], Iterable[Event]],
+    ) -> None:
+        """`events` returns those of a reading, given the one before."""
+        self._watch = watch
+        self._events = events
+        self._reading: Reading[T] | None = None
+        self._pending: Iterator[Event] = iter(())
+        self._ended = False
+
+    async def __anext__(self) -> Event:
+        while (event := next(self._pending, None)) is None:
+            if self._ended:
+                raise StopAsyncIteration
+            self._pending = iter(await self._next_events())
+        return event
+
+    async def _next_events(self) -> Iterable[Event]:
+        try:
+            reading = await self._watch.next()
+        except Exception as error:  # noqa: BLE001  the engine reports it
+            self._ended = True
+            return [Event(error)]
+        if reading is None:
+            self._ended = True
+            return []
+        before, self._reading = self._reading, reading
+        return self._events(before, reading)
+
+    def close(self) -> None:
+        """End the watch. May be called twice."""
+        self._watch.close()

@@ -1,0 +1,153 @@
+"""The root fields of subscriptions."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from enum import Enum
+from typing import Annotated, Any, TypeVar, cast
+
+import strawberry
+from strawberry import enum_value
+
+from gateway.graph.context import Context, Info, ResolveInfo
+from gateway.graph.events import Event, EventStream
+from gateway.graph.pagination.connection import ItemFilter, ListQuery
+from gateway.graph.query import list_jobs
+from gateway.graph.types.audience_generation_job import (
+    JOB,
+    AudienceGenerationJob,
+    AudienceGenerationJobStatus,
+)
+from gateway.graph.types.resource_type import (
+    RESOLVE,
+    FieldCost,
+    ResourceObject,
+    costly,
+    region_of,
+)
+from gateway.upstream.values import Item, ItemRequest, Listing, Page
+from gateway.watch.changes import changes_between
+from gateway.watch.poll import Reading
+from gateway.watch.sources import ListState, ObjectState
+
+Query = TypeVar("Query")
+
+SETTLED = frozenset(
+    status.value
+    for status in (
+        AudienceGenerationJobStatus.ACTIVE,
+        AudienceGenerationJobStatus.CREATE_FAILED,
+        AudienceGenerationJobStatus.DELETE_FAILED,
+    )
+)
+"""The statuses that a job has until a caller of AWS does something with it."""
+
+
+@strawberry.enum(description="What has become of an object in a list.")
+class ChangeKind(Enum):
+    CREATED = enum_value("CREATED", description="It is new in the list, or passes the filter now.")
+    UPDATED = enum_value("UPDATED", description="It has changed.")
+    DELETED = enum_value(
+        "DELETED", description="It is no longer in the list, or no longer passes the filter."
+    )
+
+
+@strawberry.type(description="A change of an audience generation job in a list.")
+class AudienceGenerationJobChange:
+    kind: ChangeKind = strawberry.field(description="What has become of the job.")
+    audience_generation_job_arn: str = strawberry.field(
+        description="The job's Amazon Resource Name."
+    )
+    audience_generation_job: AudienceGenerationJob | None = strawberry.field(
+        description="The job as it is now; null if it was deleted, or passes the filter no more."
+    )
+
+
+def _watch_field(
+    query: Callable[..., Query],
+    watch: Callable[[Context, Query], Awaitable[EventStream[Any]]],
+    cost: FieldCost,
+    description: str,
+) -> Any:
+    """Declare a subscription's field with the arguments of `query`, which returns what to watch."""
+
+    async def subscribe(_: None, info: ResolveInfo, **arguments: Any) -> EventStream[Any]:
+        return await watch(info.context, query(info, **arguments))
+
+    options = costly(cost, description)
+    options["metadata"][RESOLVE] = subscribe
+    return strawberry.subscription(resolver=query, **options)
+
+
+def _job_arn(
+    info: Info,
+    audience_generation_job_arn: Annotated[
+        str, strawberry.argument(description="The job's Amazon Resource Name.")
+    ],
+) -> str:
+    arn = audience_generation_job_arn
+    JOB.check_key(arn, argument=JOB.arn_member)
+    info.context.check_region(region_of(arn), argument=JOB.arn_member)
+    return arn
+
+
+async def _watch_job(context: Context, arn: str) -> EventStream[ObjectState]:
+    request = ItemRequest(JOB.get_operation, region_of(arn), ((JOB.arn_member, arn),))
+
+    def events(_: object, reading: Reading[ObjectState]) -> Iterator[Event]:
+        state = reading.state
+        if state.item is None or state.stored is None:
+            yield Event(state.missing, reading)
+        else:
+            rows = {arn: state.item}
+            yield Event(ResourceObject(JOB, state.item), reading, {request: state.stored}, rows)
+
+    return EventStream(await context.watch_object(request, _is_settled), events)
+
+
+def _is_settled(item: Item) -> bool:
+    return item["status"] in SETTLED
+
+
+async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListState]:
+    matches = _item_predicate(query.item_filter)
+
+    def events(before: Reading[ListState] | None, reading: Reading[ListState]) -> Iterator[Event]:
+        if before is None:
+            return  # the list as it was at first
+        for change in changes_between(before.state.rows, reading.state.rows, matches):
+            job = change.item and ResourceObject(JOB, change.item)
+            value = AudienceGenerationJobChange(
+                kind=ChangeKind[change.kind],
+                audience_generation_job_arn=change.key,
+                audience_generation_job=cast("AudienceGenerationJob | None", job),
+            )
+            rows = {} if change.item is None else {change.key: change.item}
+            yield Event(value, reading, rows=rows)
+
+    listing = Listing(JOB.list_operation, query.region, query.filters)
+    return EventStream(await context.watch_list(listing, JOB.key_of), events)
+
+
+def _item_predicate(item_filter: ItemFilter | None) -> Callable[[Item], bool] | None:
+    if item_filter is None:
+        return None
+    return lambda item: bool(item_filter.matches(Page([item], None), range(1)))
+
+
+@strawberry.type(
+    description="Streams of events, over HTTP. AWS has none, so the gateway polls it as the caller."
+)
+class Subscription:
+    audience_generation_job: AudienceGenerationJob | None = _watch_field(
+        _job_arn,
+        _watch_job,
+        FieldCost.WATCHED_OBJECT,
+        "The job with this ARN: at once, and after each change. Ends when the job is settled "
+        "(`ACTIVE`, `CREATE_FAILED` or `DELETE_FAILED`), or with null when it is gone.",
+    )
+    audience_generation_job_changes: AudienceGenerationJobChange = _watch_field(
+        list_jobs,
+        _watch_jobs,
+        FieldCost.WATCHED_LIST,
+        "The jobs that are created, changed or deleted in a list from now on. A client that is "
+        "slow gets the newest state of each.",
+    )

@@ -1,0 +1,181 @@
+"""Responses that are streams of results.
+
+Sources: GraphQL over Server-Sent Events protocol, distinct connections mode; Apollo's multipart
+protocol for GraphQL subscriptions over HTTP.
+"""
+
+import asyncio
+from asyncio import FIRST_COMPLETED
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Final, Protocol
+
+import orjson
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import GatewayError, SubscriptionEndedError
+from gateway.graph.execution.engine import GraphResult, ResultStream
+from gateway.http.middleware import CLIENT_DISCONNECTED, RequestLog
+from gateway.http.responses import EVENT_STREAM, HEADERS, MULTIPART, SUBSCRIPTION_SPEC
+from gateway.http.subscriptions import OpenSubscription, Subscriptions
+from gateway.telemetry.metrics import OK, SUBSCRIPTION_EVENTS, count
+
+HEARTBEAT_SECONDS: Final = 10.0
+"""Less than the time after which proxies close a connection on which nothing is sent."""
+
+STREAM_HEADERS: Final = {**HEADERS, "X-Accel-Buffering": "no"}
+"""The last one makes nginx pass each event on at once."""
+
+
+class StreamFormat(Protocol):
+    """How results are written."""
+
+    content_type: str
+    opening: bytes
+    heartbeat: bytes
+    silence_after_event: float
+    """Seconds from an event to the next heartbeat."""
+    end: bytes
+    """After the last result."""
+
+    def event(self, content: Mapping[str, Any]) -> bytes:
+        """Return a result as it is sent."""
+
+    def interruption(self, error: GatewayError) -> bytes:
+        """Return the end of a stream whose client should subscribe again."""
+
+
+class EventStreamFormat:
+    content_type = EVENT_STREAM
+    silence_after_event = HEARTBEAT_SECONDS
+    heartbeat = b":\n\n"
+    opening = heartbeat
+    end = b"event: complete\ndata:\n\n"
+
+    def event(self, content: Mapping[str, Any]) -> bytes:
+        return b"event: next\ndata: %b\n\n" % orjson.dumps(content)
+
+    def interruption(self, error: GatewayError) -> bytes:
+        # A comment: clients subscribe again after a stream that ends without `complete`.
+        return b": %b\n\n" % error.message.encode()
+
+
+class MultipartFormat:
+    # Clients compare both texts with these, without quotes and in lower case.
+    content_type = f"{MULTIPART};boundary=graphql;subscriptionSpec={SUBSCRIPTION_SPEC}"
+    part_head = b"\r\ncontent-type: application/json\r\n\r\n"
+    # Parsers of multipart bodies may hold a part back until another one begins.
+    silence_after_event = 0.1
+    opening = b"\r\n--graphql"
+    end = b"--\r\n"
+
+    def __init__(self) -> None:
+        self.heartbeat = self._part({})
+
+    def event(self, content: Mapping[str, Any]) -> bytes:
+        return self._part({"payload": content})
+
+    def interruption(self, error: GatewayError) -> bytes:
+        errors = [{"message": error.message, "extensions": error.extensions()}]
+        return self._part({"payload": None, "errors": errors}) + self.end
+
+    def _part(self, content: Mapping[str, Any]) -> bytes:
+        # With the boundary after it, up to which clients read a part.
+        return b"%b%b\r\n--graphql" % (self.part_head, orjson.dumps(content))
+
+
+STREAM_FORMATS: Final[Mapping[str, StreamFormat]] = {
+    EVENT_STREAM: EventStreamFormat(),
+    MULTIPART: MultipartFormat(),
+}
+"""By media type."""
+
+
+def result_content(result: GraphResult) -> dict[str, Any]:
+    """Return a result as JSON has it."""
+    content: dict[str, Any] = {}
+    if result.errors:
+        content["errors"] = result.errors
+    if result.extensions:
+        content["extensions"] = result.extensions
+    if result.executed:
+        content["data"] = result.data
+    return content
+
+
+def stream_of_one(content: Mapping[str, Any], media_type: str) -> Response:
+    """Return a stream with the result of a query, or of a subscription that was rejected."""
+    stream = STREAM_FORMATS[media_type]
+    body = stream.opening + stream.event(content) + stream.end
+    return Response(body, headers=STREAM_HEADERS | {"Content-Type": stream.content_type})
+
+
+class SubscriptionResponse(StreamingResponse):
+    """Sends the results of a subscription until it ends, or its client disconnects."""
+
+    def __init__(
+        self,
+        media_type: str,
+        results: ResultStream,
+        subscriptions: Subscriptions,
+        subscription: OpenSubscription,
+        log: RequestLog,
+    ) -> None:
+        """Take over `results` and `subscription`, which are closed at the end."""
+        self._format = STREAM_FORMATS[media_type]
+        self._results = results
+        self._subscriptions = subscriptions
+        self._subscription = subscription
+        self._log = log
+        self._chunks = self._body()
+        headers = STREAM_HEADERS | {"Content-Type": self._format.content_type}
+        super().__init__(self._chunks, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._log.events = 0
+        # Unless the stream ends first.
+        self._log.set_outcome(CLIENT_DISCONNECTED, self._results.operation_name)
+        try:
+            async with aclosing(self._chunks):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._results.close()
+            self._subscriptions.close(self._subscription)
+
+    async def _body(self) -> AsyncGenerator[bytes]:
+        yield self._format.opening
+        ended, outcome, silence = self._subscription.ended, OK, HEARTBEAT_SECONDS
+        pending = asyncio.create_task(self._results.next())
+        try:
+            while True:
+                await _first_of(pending, ended, seconds=silence)
+                if pending.done():
+                    result = pending.result()
+                    if result is None:
+                        yield self._format.end
+                        break
+                    outcome, silence = result.outcome, self._format.silence_after_event
+                    yield self._format.event(self._report(result))
+                    pending = asyncio.create_task(self._results.next())
+                elif ended.done():
+                    error = SubscriptionEndedError(ended.result())
+                    outcome = error.code
+                    yield self._format.interruption(error)
+                    break
+                else:
+                    silence = HEARTBEAT_SECONDS
+                    yield self._format.heartbeat
+        finally:
+            pending.cancel()
+        self._log.outcome = outcome
+
+    def _report(self, result: GraphResult) -> dict[str, Any]:
+        """Count an event, and return its content."""
+        self._log.events = (self._log.events or 0) + 1
+        count(SUBSCRIPTION_EVENTS)
+        return result_content(result)
+
+
+async def _first_of(*futures: "asyncio.Future[Any]", seconds: float) -> None:
+    await asyncio.wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)

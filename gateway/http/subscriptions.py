@@ -1,0 +1,100 @@
+"""The open subscriptions of a process: how many there may be, and when the gateway ends them."""
+
+import asyncio
+from collections import Counter
+
+from gateway.errors import OverloadedError
+from gateway.telemetry.metrics import REJECTIONS, SUBSCRIPTIONS
+from gateway.upstream.resilience.callers import UNPROVED
+
+MAX_SECONDS = 3600.0
+"""How long a subscription lasts at most: permissions that a caller has lost end with it."""
+
+PER_CALLER = 20
+CALLER_FRACTION = 50
+"""One caller may have PER_CALLER subscriptions, or this fraction of all if that is more."""
+
+SHARED = {UNPROVED: "callers whose credentials AWS has not accepted recently"}
+
+TOO_OLD = "The subscription has lasted an hour. Subscribe again."
+STOPPING = "This replica of the gateway is stopping. Subscribe again."
+
+
+class OpenSubscription:
+    """One subscription. `ended` has the reason once the gateway ends it."""
+
+    def __init__(self, key: bytes, seconds: float) -> None:
+        self.key = key
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[str] = loop.create_future()
+        self._timers = [loop.call_later(seconds, self.end, TOO_OLD)]
+
+    def end_in(self, seconds: float, reason: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(seconds, self.end, reason))
+
+    def end(self, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self.ended.cancel()
+
+
+class Subscriptions:
+    """Admits subscriptions up to a number, in total and of each caller, known by limit keys."""
+
+    def __init__(self, maximum: int, *, seconds: float = MAX_SECONDS) -> None:
+        self._max = maximum
+        self._max_per_caller = max(PER_CALLER, maximum // CALLER_FRACTION)
+        self._seconds = seconds
+        self._open: dict[OpenSubscription, None] = {}
+        self._by_caller: Counter[bytes] = Counter()
+        self._stops_at: float | None = None
+
+    def check(self, key: bytes) -> None:
+        """Raise OverloadedError if no other subscription of a caller may be opened."""
+        if self._by_caller[key] >= self._max_per_caller:
+            REJECTIONS.labels("caller_subscriptions").inc()
+            raise OverloadedError(
+                f"Too many subscriptions of {SHARED.get(key, 'this caller')}. Accepted: "
+                f"{self._max_per_caller}. Try again later."
+            )
+        if len(self._open) >= self._max:
+            REJECTIONS.labels("subscriptions").inc()
+            raise OverloadedError("Too many subscriptions. Try again later.")
+
+    def open(self, key: bytes) -> OpenSubscription:
+        """Admit a subscription, which must be closed; raises as `check` does."""
+        self.check(key)
+        subscription = OpenSubscription(key, self._seconds)
+        self._open[subscription] = None
+        self._by_caller[key] += 1
+        SUBSCRIPTIONS.inc()
+        if self._stops_at is not None:
+            now = asyncio.get_running_loop().time()
+            subscription.end_in(max(0.0, self._stops_at - now), STOPPING)
+        return subscription
+
+    def close(self, subscription: OpenSubscription) -> None:
+        del self._open[subscription]
+        self._by_caller[subscription.key] -= 1
+        if not self._by_caller[subscription.key]:
+            del self._by_caller[subscription.key]
+        SUBSCRIPTIONS.dec()
+        subscription.close()
+
+    def drain(self, seconds: float) -> None:
+        """End all subscriptions within some seconds, one after the other.
+
+        So that their clients do not all subscribe elsewhere at once. May be called again, with
+        what is left of the seconds or less.
+        """
+        stops_at = asyncio.get_running_loop().time() + seconds
+        if self._stops_at is not None and seconds > 0:
+            return
+        self._stops_at = stops_at
+        for number, subscription in enumerate(self._open, 1):
+            subscription.end_in(seconds * number / len(self._open), STOPPING)

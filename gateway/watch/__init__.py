@@ -1,0 +1,1 @@
+"""Watching: things of callers, polled while clients subscribe to them."""

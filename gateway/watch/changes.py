@@ -1,0 +1,46 @@
+"""The changes between two states of a list."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import orjson
+
+from gateway.upstream.values import Item
+
+Kind: TypeAlias = Literal["CREATED", "UPDATED", "DELETED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has become of a row that passes a filter."""
+
+    kind: Kind
+    key: str
+    item: Item | None
+    """The row as it is now; None if it was deleted, or passes the filter no more."""
+
+
+def changes_between(
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+    matches: Callable[[Item], bool] | None = None,
+) -> Iterator[Change]:
+    """Yield each change once: rows that are in the list now, in its order, then deleted ones.
+
+    Both states are key -> JSON of the row. `matches` is the filter; its result may depend on the
+    row only.
+    """
+    for key, row in after.items():
+        known = before.get(key)
+        if row == known:
+            continue
+        item = orjson.loads(row)
+        was_listed = known is not None and (matches is None or matches(orjson.loads(known)))
+        if matches is None or matches(item):
+            yield Change("UPDATED" if was_listed else "CREATED", key, item)
+        elif was_listed:
+            yield Change("DELETED", key, None)
+    for key, row in before.items():
+        if key not in after and (matches is None or matches(orjson.loads(row))):
+            yield Change("DELETED", key, None)

@@ -1,0 +1,178 @@
+"""Polls: one thing of one caller, read again and again for all who watch it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from gateway.auth.credentials import Caller
+from gateway.errors import ThrottledError, UpstreamError, drop_tracebacks
+from gateway.telemetry.metrics import POLLS, WATCHES
+
+T = TypeVar("T")
+
+FAILURE_SECONDS = 60.0
+"""How long failures of the upstream are waited out."""
+
+SLOWDOWN = 1.25
+"""By which the interval grows with each reading that finds no change."""
+
+MAX_SLOWDOWN = 2.5
+JITTER = 0.2
+"""Part of the interval that is added at random at most, so that polls that began together spread.
+With MAX_SLOWDOWN, an interval becomes three times as long at most."""
+
+CHANGED, UNCHANGED, FAILED = map(POLLS.labels, ("changed", "unchanged", "failed"))
+
+Identify: TypeAlias = Callable[[], Awaitable[Caller]]
+"""Returns the caller, with current credentials; raises a GatewayError if those have ended."""
+
+
+class Source(Protocol[T]):
+    """Something to read. Its states are compared to find changes."""
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for sources of the same thing."""
+
+    async def read(self, caller: Caller, previous: T | None) -> T:
+        """Return the state, fresh from the upstream; raises a GatewayError."""
+
+    def is_final(self, state: T) -> bool:
+        """Return whether the thing will not change any more."""
+
+    def least_seconds(self, state: T) -> float:
+        """Return the seconds that must at least pass between two readings."""
+
+    def close(self) -> None:
+        """Free what it has counted of its states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    state: T
+    version: int
+    """How many changes there were, the first reading included."""
+    caller: Caller
+    """Who it was read for, with the credentials of that time."""
+    read_at: float
+    """When the reading began, in seconds since the epoch: results stored later are as new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The clocks of polls, and how often they read."""
+
+    seconds: float
+    clock: Callable[[], float]
+    """Monotonic."""
+    wall_clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[object]]
+    jitter: Callable[[], float]
+    """Returns a random number from 0 to 1."""
+
+
+class Poll(Generic[T]):
+    """Reads a source until it is final or fails; subscribers get the newest state."""
+
+    def __init__(self, source: Source[T], identify: Identify, timing: Timing) -> None:
+        self._source = source
+        self._identify = identify
+        self._timing = timing
+        self._slowdown = 1.0
+        self._failing_since: float | None = None
+        self._attempted = asyncio.Event()
+        self._published = asyncio.Event()
+        self.latest: Reading[T] | None = None
+        self.failure: Exception | None = None
+        """Why it has ended, unless its last state is final."""
+        self.ended = False
+        WATCHES.inc()
+        self._task = asyncio.create_task(self._run())
+        # Also if it is cancelled before it has begun.
+        self._task.add_done_callback(self._close)
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+    def _close(self, _: asyncio.Task[None]) -> None:
+        WATCHES.dec()
+        self._source.close()
+
+    async def attempted(self) -> None:
+        """Wait until it has been tried once to read the source."""
+        await self._attempted.wait()
+
+    async def after(self, version: int) -> Reading[T] | None:
+        """Return the newest reading, as soon as its version is later than this one.
+
+        Returns None if this one was final. Raises the error that the poll has ended with.
+        """
+        while self.latest is None or self.latest.version == version:
+            if self.failure is not None:
+                # Without its traceback, which would grow with each subscriber.
+                raise self.failure.with_traceback(None)
+            if self.ended:
+                return None
+            await self._published.wait()
+        return self.latest
+
+    async def _run(self) -> None:
+        try:
+            while not self.ended:
+                await self._timing.sleep(await self._read())
+        except Exception as error:  # noqa: BLE001  each subscriber reports it
+            drop_tracebacks(error)
+            self.failure = error
+            self.ended = True
+            self._publish()
+
+    async def _read(self) -> float:
+        """Read once; return the seconds to wait before the next time."""
+        read_at, latest = self._timing.wall_clock(), self.latest
+        try:
+            caller = await self._identify()
+            state = await self._source.read(caller, latest.state if latest else None)
+        except UpstreamError as error:
+            FAILED.inc()
+            return self._delay_after(error)
+        finally:
+            self._attempted.set()
+        self._failing_since = None
+        changed = latest is None or state != latest.state
+        (CHANGED if changed else UNCHANGED).inc()
+        version = (latest.version if latest else 0) + changed
+        self.latest = Reading(state, version, caller, read_at)
+        self.ended = self._source.is_final(state)
+        self._slowdown = 1.0 if changed else min(MAX_SLOWDOWN, self._slowdown * SLOWDOWN)
+        if changed:
+            self._publish()
+        if self.ended:
+            return 0.0
+        return self._until_expiry(caller, self._interval(self._source.least_seconds(state)))
+
+    def _publish(self) -> None:
+        self._attempted.set()
+        published, self._published = self._published, asyncio.Event()
+        published.set()
+
+    def _interval(self, least_seconds: float = 0.0) -> float:
+        seconds = max(self._timing.seconds, least_seconds) * self._slowdown
+        return seconds * (1 + JITTER * self._timing.jitter())
+
+    def _delay_after(self, error: UpstreamError) -> float:
+        """Return the seconds to wait after a failure; raises it if it lasts too long."""
+        now = self._timing.clock()
+        if self._failing_since is None:
+            self._failing_since = now
+        left = self._failing_since + FAILURE_SECONDS - now
+        if left <= 0:
+            raise error
+        hint = (error.retry_after or 0.0) if isinstance(error, ThrottledError) else 0.0
+        return min(max(self._interval(), hint), left)
+
+    def _until_expiry(self, caller: Caller, seconds: float) -> float:
+        """Shorten an interval: credentials that expire are renewed, or the poll ends in time."""
+        if caller.expires_at is None:
+            return seconds
+        return max(0.0, min(seconds, caller.expires_at - self._timing.wall_clock()))

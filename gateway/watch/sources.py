@@ -1,0 +1,157 @@
+"""What can be watched: one object, and the rows of a list."""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from gateway.auth.credentials import Caller
+from gateway.errors import (
+    BadUserInputError,
+    NotFoundError,
+    UpstreamInvalidResponseError,
+    drop_tracebacks,
+)
+from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.cache.memory import Stored
+from gateway.upstream.loader import CallBudget
+from gateway.upstream.model import check_not_repeated
+from gateway.upstream.values import Item, ItemRequest, Listing, Page, PageRequest, RequestCost
+from gateway.watch.memory import RowMemory
+
+SECONDS_PER_PAGE = 2.0
+"""Between two readings of a list, for each of its pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    item: Item | None
+    """As its Get operation returns it; None if there is no such object."""
+    stored: Stored[Item] | None = field(default=None, compare=False)
+    missing: NotFoundError | None = field(default=None, compare=False)
+    """The upstream's error, if the object was never seen."""
+
+
+class ObjectSource:
+    """An object, read by its Get operation. A source of ObjectStates."""
+
+    def __init__(
+        self, client: CachedClient, request: ItemRequest, is_settled: Callable[[Item], bool]
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._is_settled = is_settled
+
+    @property
+    def key(self) -> Hashable:
+        return self._request
+
+    async def read(self, caller: Caller, previous: ObjectState | None) -> ObjectState:
+        try:
+            stored = await self._client.fetch(
+                caller, self._request, cost=RequestCost(), before_call=_allow, fresh=True
+            )
+        except NotFoundError as error:
+            drop_tracebacks(error)
+            return ObjectState(None, missing=error if previous is None else None)
+        return ObjectState(stored.value, stored)
+
+    def is_final(self, state: ObjectState) -> bool:
+        return state.item is None or self._is_settled(state.item)
+
+    def least_seconds(self, _: ObjectState) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        pass
+
+
+def _allow() -> None:
+    """Prevent no call: the caller's rate limit applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListState:
+    rows: Mapping[str, bytes]
+    """Key -> JSON of the row. Equal rows of successive states are the same object."""
+    pages: int = field(compare=False)
+    """How many pages were read."""
+
+
+class ListSource:
+    """All rows of a list, read page by page. A source of ListStates."""
+
+    def __init__(
+        self,
+        client: CachedClient,
+        listing: Listing,
+        key_of: Callable[[Item], str],
+        *,
+        max_pages: int,
+        memory: RowMemory,
+    ) -> None:
+        self._client = client
+        self._listing = listing
+        self._key_of = key_of
+        self._max_pages = max_pages
+        self._memory = memory
+
+    @property
+    def key(self) -> Hashable:
+        return self._listing
+
+    async def read(self, caller: Caller, previous: ListState | None) -> ListState:
+        known = previous.rows if previous else {}
+        rows, pages = await self._walk(caller, known)
+        if pages > 1 and known.keys() - rows.keys():
+            # The pages are of different times: a row that has moved between them may be in none.
+            again, more = await self._walk(caller, known)
+            rows, pages = {**rows, **again}, pages + more
+        self._memory.hold(caller.limit_key, self, rows)
+        return ListState(rows, pages)
+
+    async def _walk(
+        self, caller: Caller, known: Mapping[str, bytes]
+    ) -> tuple[dict[str, bytes], int]:
+        """Read all pages; return the rows and the number of pages."""
+        rows: dict[str, bytes] = {}
+        budget = CallBudget(self._max_pages, "max_upstream_calls")
+        token, seen, pages = None, set[str](), 0
+        while True:
+            page = await self._page(caller, token, budget)
+            pages += 1
+            for item in page.items:
+                key, row = self._key_of(item), orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+                before = known.get(key)
+                rows[key] = before if before == row else row
+            token = page.next_token
+            if token is None:
+                return rows, pages
+            check_not_repeated(token, seen)
+
+    async def _page(self, caller: Caller, token: str | None, budget: CallBudget) -> Page:
+        try:
+            stored = await self._client.fetch(
+                caller,
+                PageRequest(self._listing, token),
+                cost=RequestCost(),
+                before_call=budget.spend,
+                fresh=True,
+            )
+        except BadUserInputError as error:
+            if token is None:
+                raise
+            # The other inputs are those of the page before.
+            raise UpstreamInvalidResponseError(
+                "Clean Rooms ML does not accept its own token of the next page."
+            ) from error
+        return stored.value
+
+    def is_final(self, _: ListState) -> bool:
+        return False
+
+    def least_seconds(self, state: ListState) -> float:
+        return SECONDS_PER_PAGE * state.pages
+
+    def close(self) -> None:
+        self._memory.release(self)

@@ -1,0 +1,117 @@
+"""The polls of a process, shared by the subscriptions of a caller to the same thing."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from gateway.auth.credentials import Caller
+from gateway.upstream.cache.cached_client import CachedClient
+from gateway.upstream.values import Item, ItemRequest, Listing
+from gateway.watch.memory import RowMemory
+from gateway.watch.poll import Identify, Poll, Reading, Source, Timing
+from gateway.watch.sources import ListSource, ObjectSource
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Watched:
+    poll: Poll[Any]
+    subscribers: int = 0
+
+
+class Watch(Generic[T]):
+    """One subscription to a poll; must be closed."""
+
+    def __init__(self, poll: Poll[T], leave: Callable[[], None]) -> None:
+        self._poll = poll
+        self._leave: Callable[[], None] | None = leave
+        self._version = 0
+
+    async def next(self) -> Reading[T] | None:
+        """Return the newest reading, once it has changed since the last one that was returned.
+
+        The first one is that of the poll so far; None follows a final one. Raises the error that
+        the poll has ended with.
+        """
+        reading = await self._poll.after(self._version)
+        if reading is not None:
+            self._version = reading.version
+        return reading
+
+    def close(self) -> None:
+        """Leave the poll, which stops with the last subscription. May be called twice."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+
+
+class Watcher:
+    """Lets callers watch what they may read."""
+
+    def __init__(
+        self,
+        client: CachedClient,
+        *,
+        seconds: float,
+        max_pages: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Poll every so many `seconds`, and lists of up to `max_pages`; see Timing for the rest."""
+        self._client = client
+        self._max_pages = max_pages
+        self._memory = RowMemory()
+        self._timing = Timing(
+            seconds=seconds, clock=clock, wall_clock=wall_clock, sleep=sleep, jitter=jitter
+        )
+        self._watched: dict[Hashable, _Watched] = {}
+
+    def object_source(
+        self, request: ItemRequest, is_settled: Callable[[Item], bool]
+    ) -> ObjectSource:
+        return ObjectSource(self._client, request, is_settled)
+
+    def list_source(self, listing: Listing, key_of: Callable[[Item], str]) -> ListSource:
+        return ListSource(
+            self._client, listing, key_of, max_pages=self._max_pages, memory=self._memory
+        )
+
+    async def watch(
+        self, source: Source[T], caller: Caller, identify: Identify, *, deadline: float
+    ) -> Watch[T]:
+        """Subscribe to a source; the caller's own poll of it starts if there is none.
+
+        Returns after the first attempt to read it, or at the deadline, a time of the event loop's
+        clock. Raises the GatewayError that the poll has ended with if it never had a state.
+        """
+        key = caller.fingerprint, source.key
+        watched = self._watched.get(key)
+        if watched is None or watched.poll.ended:
+            watched = self._watched[key] = _Watched(Poll(source, identify, self._timing))
+        watched.subscribers += 1
+        watch = Watch(watched.poll, lambda: self._leave(key, watched))
+        try:
+            async with asyncio.timeout_at(deadline):
+                await watched.poll.attempted()
+        except TimeoutError:
+            return watch  # the upstream is slow: what it returns comes later
+        except BaseException:
+            watch.close()
+            raise
+        if watched.poll.latest is None and watched.poll.failure is not None:
+            watch.close()
+            raise watched.poll.failure.with_traceback(None)
+        return watch
+
+    def _leave(self, key: Hashable, watched: _Watched) -> None:
+        watched.subscribers -= 1
+        if watched.subscribers == 0:
+            watched.poll.stop()
+            if self._watched.get(key) is watched:
+                del self._watched[key]
