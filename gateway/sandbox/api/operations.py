@@ -299,11 +299,10 @@ def _matching(call: ApiCall, collection: Collection) -> tuple[list[Record], bool
 
 
 def _row(operation: str, record: Record, account: Account, now_ms: int) -> orjson.Fragment:
-    key = (operation, record.created_ms)
-    row = account.settled_rows.get(key)
+    row = account.settled_rows.get(record)
     if row is None:
         shape_row = output_shaper(operation, LIST_OPERATIONS[operation].member)
         row = orjson.Fragment(orjson.dumps(shape_row(record.members(now_ms))))
         if record.is_settled(now_ms):
-            account.settled_rows[key] = row
+            account.settled_rows[record] = row
     return row

@@ -1,25 +1,23 @@
 """The callers and users of the sandbox, and the resources of each account in each region."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
 import orjson
 
+from gateway.sandbox.data.jobs import GenerationJobs, export_jobs
 from gateway.sandbox.data.resources import (
     DAY_MS,
-    MINUTE_MS,
     Collection,
     Record,
     Seed,
     audience_model,
     configured_model,
     configured_model_arn,
-    export_jobs,
-    generation_job,
-    generation_job_arn,
     training_dataset,
 )
 
@@ -130,78 +128,6 @@ def index_after(collection: Collection, created_ms: int) -> int:
     )
 
 
-class GenerationJobs:
-    """A collection of jobs that are made when first read.
-
-    Jobs are numbered from the newest of the generated history; jobs started later have numbers
-    below zero.
-    """
-
-    # The newest jobs are close together, so that some are always in progress.
-    _FREQUENT_JOBS = 12
-    _FREQUENT_GAP_MS = 90_000
-    _USUAL_GAP_MS = 37 * MINUTE_MS
-    _NEWEST_AGE_MS = 2_000
-    _JITTER_MS = 20_000
-
-    def __init__(self, seed: Seed, count: int, model_arns: Sequence[str]) -> None:
-        self._seed = seed
-        self._frequent = min(self._FREQUENT_JOBS, count // 3)
-        self._model_arns = model_arns
-        self._numbers = list(range(count))
-        self._started_ms: dict[int, int] = {}
-        self._records: dict[int, Record] = {}
-        self._by_arn: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> Record:
-        return self._record(self._numbers[index])
-
-    def find(self, arn: str) -> Record | None:
-        if not self._by_arn:
-            self._by_arn = {generation_job_arn(self._seed, each): each for each in self._numbers}
-        number = self._by_arn.get(arn)
-        return None if number is None else self._record(number)
-
-    def start(self, now_ms: int) -> Record:
-        """Add a job that is newer than all others."""
-        newest_ms = self[0].created_ms if self._numbers else 0
-        number = -1 - len(self._started_ms)
-        self._started_ms[number] = max(now_ms, newest_ms + 1)
-        self._numbers.insert(0, number)
-        self._by_arn.clear()
-        return self._record(number)
-
-    def remove(self, arn: str) -> bool:
-        """Remove a job; return False if there is none with this ARN."""
-        if self.find(arn) is None:
-            return False
-        self._numbers.remove(self._by_arn.pop(arn))
-        return True
-
-    def history_start_ms(self) -> int:
-        """Return a time before all generated jobs."""
-        return self._created_ms(len(self._numbers)) - DAY_MS
-
-    def _created_ms(self, number: int) -> int:
-        if number in self._started_ms:
-            return self._started_ms[number]
-        usual = max(0, number - self._frequent)
-        gaps_ms = (number - usual) * self._FREQUENT_GAP_MS + usual * self._USUAL_GAP_MS
-        jitter_ms = self._seed.integer(self._JITTER_MS, "age", number)
-        return self._seed.epoch_ms - self._NEWEST_AGE_MS - gaps_ms - jitter_ms
-
-    def _record(self, number: int) -> Record:
-        record = self._records.get(number)
-        if record is None:
-            created_ms = self._created_ms(number)
-            record = generation_job(self._seed, number, created_ms, self._model_arns)
-            self._records[number] = record
-        return record
-
-
 class Account:
     """The collections of one account in one region."""
 
@@ -232,8 +158,9 @@ class Account:
         self.training_datasets = ListCollection(datasets, "trainingDatasetArn")
         self.audience_models = ListCollection(models, "audienceModelArn")
         self.configured_models = ListCollection(configurations, "configuredAudienceModelArn")
-        # The JSON of list rows that cannot change any more, by operation and `created_ms`.
-        self.settled_rows: dict[tuple[str, int], orjson.Fragment] = {}
+        # The JSON of list rows that cannot change any more. A job whose status is set has a new
+        # record, and the row leaves with the old one.
+        self.settled_rows = WeakKeyDictionary[Record, orjson.Fragment]()
 
     @cached_property
     def export_jobs(self) -> Collection:

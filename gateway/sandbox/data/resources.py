@@ -1,10 +1,10 @@
-"""Generated resources: training datasets, models, jobs and exports, and how their status changes.
+"""Generated resources, how their status changes, and the training datasets and models.
 
 All values derive from a `Seed`, so two sandboxes with the same seed and clock return the same
 bytes. Times are Unix milliseconds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random
@@ -65,21 +65,26 @@ class Transition:
     members: Members = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Record:
     """A resource: its constant members and its transitions.
 
-    `created_ms` is unique in a collection and determines the resource's place in lists.
+    `created_ms` is unique in a collection and determines the resource's place in lists. Records
+    are compared by identity, so they can be keys.
     """
 
     created_ms: int
     fixed: Members
     transitions: tuple[Transition, ...]
 
-    def members(self, now_ms: int) -> dict[str, Any]:
+    def transition(self, now_ms: int) -> Transition:
+        """Return the latest transition."""
         past = (step for step in reversed(self.transitions) if step.at_ms <= now_ms)
         # A clock that was turned back may show a time before the creation of a resource.
-        current = next(past, self.transitions[0])
+        return next(past, self.transitions[0])
+
+    def members(self, now_ms: int) -> dict[str, Any]:
+        current = self.transition(now_ms)
         times = {"createTime": self.created_ms, "updateTime": current.at_ms}
         return {**self.fixed, **current.members, **times, "status": current.status}
 
@@ -148,22 +153,21 @@ _FAILURES = (
 )
 _UNICODE_RATE = 0.12
 _DESCRIPTION_RATE = 0.7
-_FAILURE_RATE = 0.1
-_EVEN = 0.5
+EVEN = 0.5
 
 
-def _audience_name(rng: Random) -> str:
+def audience_name(rng: Random) -> str:
     if rng.random() < _UNICODE_RATE:
         return f"{rng.choice(_UNICODE_NAMES)} {rng.randrange(1, 100)}"
     return f"{rng.choice(_CAMPAIGNS)} {rng.choice(_AUDIENCES)} {rng.randrange(1, 1000):03}"
 
 
-def _description(rng: Random) -> Members:
+def description(rng: Random) -> Members:
     """Return a description member, or none: it is optional in the service model."""
     return {"description": rng.choice(_DESCRIPTIONS)} if rng.random() < _DESCRIPTION_RATE else {}
 
 
-def _status_details(rng: Random) -> Members:
+def status_details(rng: Random) -> Members:
     code, message = rng.choice(_FAILURES)
     return {"statusDetails": {"statusCode": code, "message": message}}
 
@@ -189,7 +193,7 @@ def training_dataset(seed: Seed, number: int, newest_ms: int) -> Record:
     fixed = {
         "trainingDatasetArn": seed.arn("training-dataset", "dataset", number),
         "name": f"Interactions {number + 1}",
-        **_description(rng),
+        **description(rng),
         "trainingData": [{"type": "INTERACTIONS", "inputConfig": data}],
         "roleArn": seed.role_arn("clean-rooms-ml-training"),
         "tags": {"team": "data-platform"},
@@ -204,7 +208,7 @@ def audience_model(seed: Seed, number: int, dataset_arn: str, newest_ms: int) ->
     fixed = {
         "audienceModelArn": seed.arn("audience-model", "model", number),
         "name": f"Lookalike model {number + 1}",
-        **_description(rng),
+        **description(rng),
         "trainingDatasetArn": dataset_arn,
         "trainingDataStartTime": created_ms - 180 * DAY_MS,
         "trainingDataEndTime": created_ms - DAY_MS,
@@ -213,7 +217,7 @@ def audience_model(seed: Seed, number: int, dataset_arn: str, newest_ms: int) ->
     if number % 2:
         key_id = seed.uuid("key", number)
         fixed["kmsKeyArn"] = f"arn:aws:kms:{seed.region}:{seed.account_id}:key/{key_id}"
-    last = ("ACTIVE", {}) if number else ("CREATE_FAILED", _status_details(rng))
+    last = ("ACTIVE", {}) if number else ("CREATE_FAILED", status_details(rng))
     transitions = (
         Transition(created_ms, "CREATE_PENDING"),
         Transition(created_ms + 5 * MINUTE_MS, "CREATE_IN_PROGRESS"),
@@ -233,7 +237,7 @@ def configured_model(seed: Seed, number: int, model_arn: str, newest_ms: int) ->
     fixed = {
         "configuredAudienceModelArn": configured_model_arn(seed, number),
         "name": f"{campaign} configuration {number + 1}",
-        **_description(rng),
+        **description(rng),
         "audienceModelArn": model_arn,
         "outputConfig": {"destination": destination, "roleArn": seed.role_arn("audience-output")},
         "sharedAudienceMetrics": ["ALL" if number % 3 else "NONE"],
@@ -246,137 +250,3 @@ def configured_model(seed: Seed, number: int, model_arn: str, newest_ms: int) ->
         "childResourceTagOnCreatePolicy": "FROM_PARENT_RESOURCE" if number % 2 else "NONE",
     }
     return _active(newest_ms - number * 2 * DAY_MS - rng.randrange(DAY_MS), fixed)
-
-
-_COLLABORATIONS = 4
-_PARTNERS = ("111122223333", "222233334444", "333344445555", "999988887777")
-_FIRST_DELETED_JOB = 40
-_DELETED_JOB_EVERY = 41
-_JOB_IN_DELETION_EVERY = 97
-
-
-def generation_job_arn(seed: Seed, number: int) -> str:
-    return seed.arn("audience-generation-job", "job", number)
-
-
-def generation_job(seed: Seed, number: int, created_ms: int, model_arns: Sequence[str]) -> Record:
-    rng = seed.random("job", number)
-    fixed: dict[str, object] = {
-        "audienceGenerationJobArn": generation_job_arn(seed, number),
-        "name": _audience_name(rng),
-        **_description(rng),
-        "configuredAudienceModelArn": rng.choice(model_arns),
-        "includeSeedInOutput": rng.random() < _EVEN,
-        "tags": {"cost-center": f"{rng.randrange(100, 999)}", "näme": "wert / value"},
-    }
-    if number % 4:
-        fixed["collaborationId"] = seed.collaboration_id(rng.randrange(_COLLABORATIONS))
-        fixed["startedBy"] = rng.choice(_PARTNERS)
-    fixed.update(_seed_audience(seed, number, rng.randrange(_COLLABORATIONS)))
-    return Record(created_ms, fixed, _job_transitions(seed, number, created_ms))
-
-
-def _seed_audience(seed: Seed, number: int, membership: int) -> Members:
-    """Return the seed of a job: an S3 object, or for every fifth job an SQL query."""
-    role_arn = seed.role_arn("audience-seed")
-    if number % 5:
-        uri = f"s3://seeds-{seed.account_id}/{seed.uuid('seed', number)}.jsonl"
-        return {"seedAudience": {"dataSource": {"s3Uri": uri}, "roleArn": role_arn}}
-    template = (
-        f"arn:aws:cleanrooms:us-east-1:{seed.account_id}:membership/"
-        f"{seed.uuid('membership', membership)}/analysistemplate/{seed.uuid('template')}"
-    )
-    return {
-        "seedAudience": {
-            "roleArn": role_arn,
-            "sqlParameters": {"analysisTemplateArn": template, "parameters": {"segment": "gold"}},
-            "sqlComputeConfiguration": {"worker": {"type": "CR.1X", "number": 2 + number % 7}},
-        },
-        "protectedQueryIdentifier": seed.uuid("query", number),
-    }
-
-
-def _job_transitions(seed: Seed, number: int, created_ms: int) -> tuple[Transition, ...]:
-    rng = seed.random("moves", number)
-    sizes = ({"type": "PERCENTAGE", "value": value} for value in (1, 5, 10, 20))
-    relevance = [{"audienceSize": size, "score": round(rng.uniform(0.5, 9.5), 3)} for size in sizes]
-    metrics = {"relevanceMetrics": relevance, "recallMetric": round(rng.random(), 4)}
-    creation = _creation(rng, created_ms, {"metrics": metrics})
-    if number < _FIRST_DELETED_JOB:
-        return creation
-    if number % _JOB_IN_DELETION_EVERY == _FIRST_DELETED_JOB:
-        # In deletion when the sandbox starts, so that every status can be seen at once.
-        step = number // _JOB_IN_DELETION_EVERY % 2
-        started_ms = seed.epoch_ms - (30 + 60 * step) * SECOND_MS
-        return creation + _deletion(started_ms, creation[-1].members)
-    if number % _DELETED_JOB_EVERY == _FIRST_DELETED_JOB:
-        return creation + _deletion(creation[-1].at_ms + 10 * MINUTE_MS, creation[-1].members)
-    return creation
-
-
-def _creation(rng: Random, created_ms: int, active: Members) -> tuple[Transition, ...]:
-    """Return up to a minute of waiting, some minutes of work, and the end."""
-    begun_ms = created_ms + rng.randrange(25 * SECOND_MS, 60 * SECOND_MS)
-    ended_ms = begun_ms + rng.randrange(3 * MINUTE_MS, 15 * MINUTE_MS)
-    failed = rng.random() < _FAILURE_RATE
-    end = ("CREATE_FAILED", _status_details(rng)) if failed else ("ACTIVE", active)
-    return (
-        Transition(created_ms, "CREATE_PENDING"),
-        Transition(begun_ms, "CREATE_IN_PROGRESS"),
-        Transition(ended_ms, *end),
-    )
-
-
-def _deletion(started_ms: int, members: Members) -> tuple[Transition, ...]:
-    # Deletions fail in the end: a successful one would change the length of a list.
-    details = {"statusCode": "IN_USE", "message": "An export job still reads the audience."}
-    return (
-        Transition(started_ms, "DELETE_PENDING", members),
-        Transition(started_ms + MINUTE_MS, "DELETE_IN_PROGRESS", members),
-        Transition(
-            started_ms + 6 * MINUTE_MS, "DELETE_FAILED", {**members, "statusDetails": details}
-        ),
-    )
-
-
-# The first job from this index on gets more exports than fit on a page.
-_MANY_EXPORTS_FROM = 21
-_MANY_EXPORTS = 130
-
-
-def export_jobs(seed: Seed, jobs: Collection) -> Iterator[Record]:
-    """Generate exports of every third job, provided that it is active."""
-    taken: set[int] = set()
-    many_done = False
-    for index in range(0, len(jobs), 3):
-        job = jobs[index]
-        if job.transitions[-1].status != "ACTIVE":
-            continue
-        many = index >= _MANY_EXPORTS_FROM and not many_done
-        many_done = many_done or many
-        for number in range(_MANY_EXPORTS if many else 1 + index % 4):
-            created_ms = job.transitions[-1].at_ms + (number + 1) * 2 * MINUTE_MS
-            if created_ms >= seed.epoch_ms:
-                break
-            while created_ms in taken:
-                created_ms += 1
-            taken.add(created_ms)
-            yield _export_job(seed, job.fixed, number, created_ms)
-
-
-def _export_job(seed: Seed, job: Members, number: int, created_ms: int) -> Record:
-    arn = job["audienceGenerationJobArn"]
-    rng = seed.random("export", arn, number)
-    percent = rng.random() < _EVEN
-    size = {
-        "type": "PERCENTAGE" if percent else "ABSOLUTE",
-        "value": rng.choice((1, 5, 10) if percent else (50_000, 250_000)),
-    }
-    fixed = {
-        "name": f"Export {number + 1} of {job['name']}"[:63],
-        **_description(rng),
-        "audienceGenerationJobArn": arn,
-        "audienceSize": size,
-    }
-    uri = f"s3://audiences-{seed.account_id}/{seed.uuid('export', arn, number)}/"
-    return Record(created_ms, fixed, _creation(rng, created_ms, {"outputLocation": uri}))
