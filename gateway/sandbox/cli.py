@@ -10,6 +10,7 @@ import click
 
 from gateway.listening import addresses_of, listening, url_of
 from gateway.sandbox.data.accounts import CALLERS, ROLE_ARNS
+from gateway.sandbox.data.jobs import FINAL_STATUSES, JOB_STATUSES, MAX_JOB_SECONDS
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -134,9 +135,50 @@ def faults(url: str) -> None:
 @_url_option
 def token(subject: str, audience: str | None, seconds: int | None, url: str) -> None:
     """Print an ID token for a subject: ada, grace, edith, or any other."""
-    body = {"subject": subject, "audience": audience, "seconds": seconds}
-    body = {name: value for name, value in body.items() if value is not None}
+    body = _given(subject=subject, audience=audience, seconds=seconds)
     click.echo(request_control(url, "POST", "/tokens", body)["token"])
+
+
+@sandbox.command()
+@click.option(
+    "--caller",
+    default="ada",
+    show_default=True,
+    type=click.Choice(list(CALLERS)),
+    help="Start the job in the account of this caller.",
+)
+@click.option("--region", help="Start the job in this region.  [default: us-east-1]")
+@click.option(
+    "--seconds",
+    type=click.IntRange(1, MAX_JOB_SECONDS),
+    help="Time until the job has its final status.  [default: some minutes]",
+)
+@click.option(
+    "--final-status", type=click.Choice(FINAL_STATUSES), help="How it ends.  [default: ACTIVE]"
+)
+@_url_option
+def start_job(
+    *, caller: str, region: str | None, seconds: int | None, final_status: str | None, url: str
+) -> None:
+    """Start a generation job in a running sandbox, and print its ARN."""
+    body = _given(
+        access_key_id=CALLERS[caller].access_key_id,
+        region=region,
+        seconds=seconds,
+        final_status=final_status,
+    )
+    click.echo(request_control(url, "POST", "/jobs", body)["audienceGenerationJobArn"])
+
+
+@sandbox.command()
+@click.argument("arn")
+@click.argument("status", type=click.Choice(JOB_STATUSES))
+@_url_option
+def set_job_status(*, arn: str, status: str, url: str) -> None:
+    """Give a generation job of a running sandbox a status, which it then keeps."""
+    body = {"audienceGenerationJobArn": arn, "status": status}
+    changed = request_control(url, "POST", "/jobs/status", body)
+    click.echo(f"{changed['previous_status']} -> {changed['status']}")
 
 
 @sandbox.command()
@@ -220,6 +262,11 @@ def _error_message(body: bytes, status: int) -> str:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         return f"The server returned HTTP {status}; is it a sandbox?"
+
+
+def _given(**members: object) -> dict[str, object]:
+    """Return the members that have a value."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _fault_body(text: str) -> dict[str, object]:

@@ -1,9 +1,10 @@
 """The control API under `/_sandbox/`, unsigned: faults, the call log, jobs, tokens and keys."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import asdict
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from gateway.sandbox.api.operations import CallLog, Clock
 from gateway.sandbox.auth.issuer import ALGORITHMS, TokenIssuer, TokenRequest, issuer_url
 from gateway.sandbox.auth.sts import SandboxSessions
 from gateway.sandbox.data.accounts import CALLERS, USERS, Account, Accounts, SandboxCaller
+from gateway.sandbox.data.jobs import FINAL_STATUSES, JOB_STATUSES, MAX_JOB_SECONDS
 from gateway.sandbox.faults.registry import (
     FAULTS,
     ActiveFaults,
@@ -24,8 +26,11 @@ from gateway.sandbox.faults.registry import (
 
 _DEFAULT_REGION = "us-east-1"
 _MAX_TOKEN_SECONDS = 10 * 365 * 86_400
+_ACCOUNT_IDS = {caller.access_key_id: caller.account_id for caller in CALLERS.values()}
 
 Endpoint = Callable[[Request], Awaitable[object]]
+Check = tuple[Callable[[object], bool], str]
+"""Tells whether the member of a body is valid, and the words for what is accepted."""
 
 
 class ControlApi:
@@ -59,6 +64,7 @@ class ControlApi:
             ("DELETE", "/calls", self._clear_calls),
             ("POST", "/jobs", self._start_job),
             ("DELETE", "/jobs", self._remove_job),
+            ("POST", "/jobs/status", self._set_job_status),
             ("POST", "/tokens", self._issue_token),
             ("POST", "/keys/rotate", self._rotate_keys),
         ]
@@ -99,32 +105,36 @@ class ControlApi:
         return {"forgotten": self._log.clear()}
 
     async def _start_job(self, request: Request) -> object:
-        account = self._account(await _read_json(request))
-        job = account.generation_jobs.start(unix_ms(self._clock()))
+        body = await _read_members(request, "A new job", _NEW_JOB_MEMBERS, ["access_key_id"])
+        options = {name: body[name] for name in body.keys() & {"seconds", "final_status"}}
+        job = self._account(body).generation_jobs.start(unix_ms(self._clock()), **options)
         return {"audienceGenerationJobArn": job.fixed["audienceGenerationJobArn"]}
 
     async def _remove_job(self, request: Request) -> object:
-        body = await _read_json(request)
-        account = self._account(body)
-        arn = body.get("audienceGenerationJobArn")
-        if not isinstance(arn, str) or not account.generation_jobs.remove(arn):
-            message = f"audienceGenerationJobArn is {arn!r}. Accepted: the ARN of an existing job."
-            raise ControlRequestError(message)
+        body = await _read_members(
+            request, "The removal of a job", _REMOVAL_MEMBERS, _REMOVAL_REQUIRED
+        )
+        arn = body["audienceGenerationJobArn"]
+        if not self._account(body).generation_jobs.remove(arn):
+            raise _no_such_job(arn)
         return {"removed": arn}
 
-    def _account(self, body: Mapping[str, object]) -> Account:
-        account_ids = {caller.access_key_id: caller.account_id for caller in CALLERS.values()}
-        key_id, region = body.get("access_key_id"), body.get("region", _DEFAULT_REGION)
-        if not isinstance(key_id, str) or key_id not in account_ids:
-            accepted = ", ".join(sorted(account_ids))
-            raise ControlRequestError(f"access_key_id is {key_id!r}. Accepted: {accepted}.")
-        if not isinstance(region, str):
-            raise ControlRequestError(f"region is {region!r}. Accepted: text such as us-east-1.")
-        return self._accounts.get(account_ids[key_id], region)
+    async def _set_job_status(self, request: Request) -> object:
+        body = await _read_members(request, "The status of a job", _STATUS_MEMBERS, _STATUS_MEMBERS)
+        arn, now_ms = body["audienceGenerationJobArn"], unix_ms(self._clock())
+        account = self._accounts.owner(arn)
+        previous = account and account.generation_jobs.set_status(arn, body["status"], now_ms)
+        if previous is None:
+            raise _no_such_job(arn)
+        return {"previous_status": previous, "status": body["status"]}
+
+    def _account(self, body: Mapping[str, Any]) -> Account:
+        account_id = _ACCOUNT_IDS[body["access_key_id"]]
+        return self._accounts.get(account_id, body.get("region", _DEFAULT_REGION))
 
     async def _issue_token(self, request: Request) -> object:
-        token_request = _parse_token_request(await _read_json(request))
-        token, expires_at = self._issuer.issue(token_request, issuer_url(request))
+        body = await _read_members(request, "A token", _TOKEN_MEMBERS, ["subject"])
+        token, expires_at = self._issuer.issue(TokenRequest(**body), issuer_url(request))
         return {"token": token, "expires_at": expires_at}
 
     async def _rotate_keys(self, _request: Request) -> object:
@@ -171,24 +181,31 @@ async def _read_json(request: Request) -> dict[str, object]:
     return body
 
 
-def _parse_token_request(body: Mapping[str, object]) -> TokenRequest:
-    members = sorted(member.name for member in fields(TokenRequest))
-    unknown = sorted(body.keys() - set(members))
+async def _read_members(
+    request: Request, subject: str, checks: Mapping[str, Check], required: Iterable[str]
+) -> dict[str, Any]:
+    """Return a body whose members are all known and valid."""
+    body = await _read_json(request)
+    unknown = sorted(body.keys() - checks.keys())
     if unknown:
-        message = f"A token has no parameter {unknown[0]!r}. Accepted: {', '.join(members)}."
-        raise ControlRequestError(message)
-    checks = {
-        "subject": (_is_printable, "printable text such as ada"),
-        "audience": (_is_printable, "printable text such as audience-gateway"),
-        "algorithm": (ALGORITHMS.__contains__, ", ".join(ALGORITHMS)),
-        "seconds": (_is_token_lifetime, "a whole number, at most ten years"),
-        "claims": (_is_json_object, 'an object of valid JSON such as {"groups": ["eu"]}'),
-    }
-    for name, value in {"subject": None, **body}.items():
+        accepted = ", ".join(sorted(checks))
+        raise ControlRequestError(
+            f"{subject} has no parameter {unknown[0]!r}. Accepted: {accepted}."
+        )
+    for name, value in {**dict.fromkeys(required), **body}.items():
         is_valid, accepted = checks[name]
         if not is_valid(value):
             raise ControlRequestError(f"{name} is {value!r}. Accepted: {accepted}.")
-    return TokenRequest(**body)  # type: ignore[arg-type]  # checked above
+    return body
+
+
+def _no_such_job(arn: object) -> ControlRequestError:
+    accepted = _JOB_ARN[1]
+    return ControlRequestError(f"audienceGenerationJobArn is {arn!r}. Accepted: {accepted}.")
+
+
+def _is_job_duration(value: object) -> bool:
+    return type(value) is int and 1 <= value <= MAX_JOB_SECONDS
 
 
 def _is_printable(value: object) -> bool:
@@ -206,3 +223,29 @@ def _is_json_object(value: object) -> bool:
     except ValueError:
         return False
     return isinstance(value, dict)
+
+
+def _one_of(accepted: Collection[str]) -> Check:
+    return accepted.__contains__, ", ".join(accepted)
+
+
+_JOB_ARN: Check = (_is_printable, "the ARN of an existing job")
+_ACCOUNT_MEMBERS = {
+    "access_key_id": _one_of(sorted(_ACCOUNT_IDS)),
+    "region": (_is_printable, "text such as us-east-1"),
+}
+_NEW_JOB_MEMBERS = {
+    **_ACCOUNT_MEMBERS,
+    "seconds": (_is_job_duration, f"a whole number from 1 to {MAX_JOB_SECONDS}"),
+    "final_status": _one_of(FINAL_STATUSES),
+}
+_REMOVAL_REQUIRED = ("access_key_id", "audienceGenerationJobArn")
+_REMOVAL_MEMBERS = {**_ACCOUNT_MEMBERS, "audienceGenerationJobArn": _JOB_ARN}
+_STATUS_MEMBERS = {"audienceGenerationJobArn": _JOB_ARN, "status": _one_of(JOB_STATUSES)}
+_TOKEN_MEMBERS = {
+    "subject": (_is_printable, "printable text such as ada"),
+    "audience": (_is_printable, "printable text such as audience-gateway"),
+    "algorithm": _one_of(ALGORITHMS),
+    "seconds": (_is_token_lifetime, "a whole number, at most ten years"),
+    "claims": (_is_json_object, 'an object of valid JSON such as {"groups": ["eu"]}'),
+}

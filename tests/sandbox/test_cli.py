@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import gateway.sandbox
 from gateway.sandbox import ROLE_ARNS
 from gateway.sandbox.cli import sandbox
+from tests.clock import DateClock
 from tests.listeners import free_port
 from tests.sandbox.clients import client, list_jobs
 from tests.sandbox.identities import assume_role
@@ -48,9 +49,54 @@ def test_a_token_is_printed(url: str) -> None:
     assert (response["SubjectFromWebIdentityToken"], response["Audience"]) == ("babbage", "cli")
 
 
+def test_a_job_is_started_and_moved(moving_url: str, clock: DateClock) -> None:
+    options = ("--seconds", "30", "--final-status", "CREATE_FAILED", "--region", "eu-west-1")
+    started = run("start-job", "--caller", "edith", *options, "--url", moving_url)
+    edith = client(moving_url, "edith", "eu-west-1")
+    statuses = []
+    for _ in range(3):
+        statuses.append(list_jobs(edith)[0]["status"])
+        clock.advance(seconds=15)
+    moved = run("set-job-status", started.output.strip(), "ACTIVE", "--url", moving_url)
+    job = list_jobs(edith)[0]
+
+    assert started.exit_code == moved.exit_code == 0
+    assert statuses == ["CREATE_PENDING", "CREATE_IN_PROGRESS", "CREATE_FAILED"]
+    assert moved.output == "CREATE_FAILED -> ACTIVE\n"
+    assert job["audienceGenerationJobArn"] == started.output.strip()
+    assert job["status"] == "ACTIVE"
+
+
+def test_a_job_is_started_for_ada_if_nothing_else_is_said(moving_url: str) -> None:
+    started = run("start-job", "--url", moving_url)
+
+    newest = list_jobs(client(moving_url))[0]["audienceGenerationJobArn"]
+    assert started.output.strip() == newest
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("start-job", "--seconds", "0"),
+        ("start-job", "--caller", "babbage"),
+        ("start-job", "--final-status", "DELETE_FAILED"),
+        ("set-job-status", "arn", "DONE"),
+    ],
+)
+def test_an_invalid_job_is_refused_before_the_sandbox_is_asked(arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments, "--url", "http://127.0.0.1:9")
+
+    assert ended.exit_code == 2
+    assert arguments[-1] in ended.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("fault", "flood"), "fault is 'flood'. Accepted: cookie"), (("token", ""), "subject is ''")],
+    [
+        (("fault", "flood"), "fault is 'flood'. Accepted: cookie"),
+        (("token", ""), "subject is ''"),
+        (("set-job-status", "arn", "ACTIVE"), "Accepted: the ARN of an existing job."),
+    ],
 )
 def test_an_error_of_the_control_api_is_printed(
     url: str, arguments: tuple[str, ...], message: str

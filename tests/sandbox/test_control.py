@@ -5,7 +5,7 @@ import pytest
 from gateway.sandbox import CALLERS, ROLE_ARNS
 from tests.sandbox.wire import JOBS, JWKS, control, get, logged_calls, send
 
-ADA = CALLERS["ada"]
+ADA, EDITH = CALLERS["ada"], CALLERS["edith"]
 
 
 def test_callers_and_users_are_listed(url: str) -> None:
@@ -47,6 +47,20 @@ def test_all_calls_are_logged(url: str) -> None:
         ("POST", "/jobs", None, "The body is invalid. Accepted: a JSON object"),
         ("POST", "/jobs", {"access_key_id": "AKIA"}, "access_key_id is 'AKIA'. Accepted: AKIA"),
         ("POST", "/jobs", {"access_key_id": ADA.access_key_id, "region": 1}, "region is 1."),
+        ("POST", "/jobs", {"access_key_id": ADA.access_key_id, "region": "\ud800"}, "region is "),
+        (
+            "POST",
+            "/jobs",
+            {"access_key_id": ADA.access_key_id, "final_status": "DELETE_FAILED"},
+            "final_status is 'DELETE_FAILED'. Accepted: ACTIVE, CREATE_FAILED.",
+        ),
+        ("POST", "/jobs/status", {"status": "ACTIVE"}, "audienceGenerationJobArn is None."),
+        (
+            "POST",
+            "/jobs/status",
+            {"audienceGenerationJobArn": "arn", "status": "DONE"},
+            "status is 'DONE'. Accepted: CREATE_PENDING, CREATE_IN_PROGRESS, ACTIVE, ",
+        ),
         (
             "DELETE",
             "/jobs",
@@ -64,7 +78,73 @@ def test_an_invalid_request_is_explained(
     assert reply.json()["message"].startswith(message)
 
 
-POSTS = ["/faults", "/jobs", "/tokens", "/keys/rotate"]
+@pytest.mark.parametrize("seconds", [0, -30, 86_401, 1.5, 30.0, True, "30", None, [30]])
+def test_a_duration_out_of_bounds_is_refused(url: str, seconds: object) -> None:
+    body = {"access_key_id": ADA.access_key_id, "seconds": seconds}
+    reply = control(url, "POST", "/jobs", body)
+
+    message = f"seconds is {seconds!r}. Accepted: a whole number from 1 to 86400."
+    assert (reply.status, reply.json()["message"]) == (400, message)
+
+
+def names_of(arn: str) -> list[str]:
+    """Return texts close to an ARN."""
+    other = EDITH.account_id
+    return [
+        *(arn[:end] for end in range(0, len(arn), 9)),
+        *(arn.replace(part, "x") for part in arn.split(":")),
+        arn.replace(ADA.account_id, other),
+        arn.replace("us-east-1", "eu-west-1"),
+        arn.replace("us-east-1", "\ud800"),
+        arn + "0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "others"),
+    [
+        ("POST", "/jobs/status", {"status": "ACTIVE"}),
+        ("DELETE", "/jobs", {"access_key_id": ADA.access_key_id}),
+    ],
+)
+def test_a_job_is_named_by_its_whole_arn(
+    url: str, method: str, path: str, others: dict[str, str]
+) -> None:
+    before = get(url, JOBS).body
+    arn = get(url, JOBS).json()["audienceGenerationJobs"][0]["audienceGenerationJobArn"]
+    for name in names_of(arn):
+        reply = control(url, method, path, {"audienceGenerationJobArn": name, **others})
+
+        accepted = "Accepted: the ARN of an existing job."
+        message = f"audienceGenerationJobArn is {name!r}. {accepted}"
+        assert (reply.status, reply.json()["message"]) == (400, message)
+    assert get(url, JOBS).body == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/faults"),
+        ("POST", "/jobs"),
+        ("POST", "/jobs/status"),
+        ("DELETE", "/jobs"),
+        ("POST", "/tokens"),
+    ],
+)
+def test_an_unknown_member_is_refused(url: str, method: str, path: str) -> None:
+    body = {
+        "/faults": {"fault": "throttle"},
+        "/jobs": {"access_key_id": ADA.access_key_id},
+        "/jobs/status": {"status": "ACTIVE"},
+        "/tokens": {"subject": "ada"},
+    }[path]
+    reply = control(url, method, path, {**body, "second": 30})
+
+    assert reply.status == 400
+    assert "no parameter 'second'. Accepted: " in reply.json()["message"]
+
+
+POSTS = ["/faults", "/jobs", "/jobs/status", "/tokens", "/keys/rotate"]
 SIMPLE = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 
 

@@ -177,6 +177,13 @@ class Accounts:
         self._jobs = {**_JOBS, _ADA: _DEFAULT_JOBS if jobs is None else jobs}
         self._accounts: dict[tuple[str, str], Account] = {}
 
+    def owner(self, arn: str) -> Account | None:
+        """Return the account in the region that an ARN names, or None if it is no such ARN."""
+        match arn.split(":"):
+            case ["arn", "aws", "cleanrooms-ml", region, account_id, _]:
+                return self.get(account_id, region)
+        return None
+
     def get(self, account_id: str, region: str) -> Account:
         account = self._accounts.get((account_id, region))
         if account is None:

@@ -28,6 +28,8 @@ JOB_STATUSES = (
     "DELETE_FAILED",
 )
 
+MAX_JOB_SECONDS = 86_400
+
 _FAILURE_RATE = 0.1
 _COLLABORATIONS = 4
 _PARTNERS = ("111122223333", "222233334444", "333344445555", "999988887777")
@@ -188,19 +190,20 @@ class GenerationJobs:
         return None if number is None else self._record(number)
 
     def start(
-        self, now_ms: int, *, duration_ms: int | None = None, final_status: str = "ACTIVE"
+        self, now_ms: int, *, seconds: int | None = None, final_status: str = "ACTIVE"
     ) -> Record:
         """Add a job that is newer than all others.
 
-        It has its final status after `duration_ms`, of which it is pending for a third, or after
-        the usual minutes.
+        It has its final status after `seconds`, of which it is pending for a third, or after the
+        usual minutes.
         """
         self._started += 1
         number = -self._started
         creation = replace(_job_creation(self._seed, number), final_status=final_status)
-        if duration_ms is not None:
-            pending_ms = duration_ms // 3
-            creation = replace(creation, pending_ms=pending_ms, working_ms=duration_ms - pending_ms)
+        if seconds is not None:
+            pending_ms = seconds * SECOND_MS // 3
+            working_ms = seconds * SECOND_MS - pending_ms
+            creation = replace(creation, pending_ms=pending_ms, working_ms=working_ms)
         created_ms = max(now_ms, self[0].created_ms + 1 if self._numbers else 0)
         record = Record(created_ms, self._members(number), creation.transitions(created_ms))
         self._records[number] = record
@@ -208,21 +211,23 @@ class GenerationJobs:
         self._by_arn.clear()
         return record
 
-    def set_status(self, arn: str, status: str, now_ms: int) -> bool:
-        """Give a job a status, which it then keeps; return False if there is none with this ARN.
+    def set_status(self, arn: str, status: str, now_ms: int) -> str | None:
+        """Give a job a status, which it then keeps, and return the status that it had.
 
-        Its update time increases even if the clock stands still.
+        Its update time increases even if the clock stands still. Returns None if there is no job
+        with this ARN.
         """
         number = self._number(arn)
         if number is None:
-            return False
+            return None
         record = self._record(number)
-        updated_ms = max(now_ms, record.transition(now_ms).at_ms + 1)
+        before = record.transition(now_ms)
+        updated_ms = max(now_ms, before.at_ms + 1)
         members = _status_members(self._seed, number, status)
         self._records[number] = replace(
             record, transitions=(Transition(updated_ms, status, members),)
         )
-        return True
+        return before.status
 
     def remove(self, arn: str) -> bool:
         """Remove a job; return False if there is none with this ARN."""
