@@ -108,7 +108,13 @@ def test_every_type_with_a_key_is_an_entity(committed_sdl: str) -> None:
 
 def test_every_value_type_is_shareable(committed_sdl: str) -> None:
     """Value types are all but roots, entities, connections and edges."""
-    own_types = {"Query", "_Service", "AudienceExportJob"}
+    own_types = {
+        "Query",
+        "Subscription",
+        "AudienceGenerationJobChange",
+        "AudienceExportJob",
+        "_Service",
+    }
     for name, directives in directives_by_type(committed_sdl).items():
         own = name in own_types or "key" in directives or name.endswith(("Connection", "Edge"))
         assert ("shareable" in directives) != own, name
