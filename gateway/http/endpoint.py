@@ -19,6 +19,7 @@ from gateway.errors import LimitExceededError, OverloadedError
 from gateway.graph.context import Context, Watching
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Operation
 from gateway.graph.execution.plan import WriteByGetError
+from gateway.graph.execution.result_stream import subscribe
 from gateway.http.answers import AnswerCache
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
 from gateway.http.exchange import (
@@ -203,9 +204,11 @@ class Endpoint:
         if isinstance(operation, GraphResult):
             return _respond_with(exchange, operation, media_type)
         if operation.is_subscription:
-            watching = Watching(exchange.resources["watcher"], identify_again(exchange, claim))
+            resources = exchange.resources
+            identify_now = identify_again(resources["authenticator"], claim)
+            watching = Watching(resources["watcher"], identify_now)
             context = replace(context, watching=watching)
-            return await self._subscribe(exchange, operation, context, make_context)
+            return await self._subscribe(exchange, graph_request, operation, context, make_context)
         result = await self.engine.execute(operation, context)
         response = _respond_with(exchange, result, media_type)
         if media_type not in STREAM_FORMATS:
@@ -215,6 +218,7 @@ class Endpoint:
     async def _subscribe(
         self,
         exchange: Exchange,
+        request: GraphRequest,
         operation: Operation,
         context: Context,
         make_context: Callable[..., Context],
@@ -227,8 +231,12 @@ class Endpoint:
         seconds = self.deadline_seconds
         if isinstance(context.loader_or_error, RequestLoader):
             self.subscriptions.check(context.loader_or_error.caller.limit_key)
-        results = await self.engine.subscribe(
-            operation, context, lambda caller: make_context(caller, deadline=loop.time() + seconds)
+        results = await subscribe(
+            self.engine,
+            request,
+            operation,
+            context,
+            lambda caller: make_context(caller, deadline=loop.time() + seconds),
         )
         if isinstance(results, GraphResult):
             return _respond_with(exchange, results, media_type)

@@ -95,14 +95,13 @@ def log_caller(exchange: Exchange, claim: Claim | None) -> None:
         exchange.log.caller = claim.digest
 
 
-def identify_again(exchange: Exchange, claim: Claim) -> Identify:
+def identify_again(authenticator: Authenticator, claim: Claim) -> Identify:
     """Return a function that identifies the caller of a claim, as long as it is valid."""
 
     async def identify_now() -> Caller:
         identity: Identity
         if isinstance(claim, BearerClaim):
             # Verified again: it may have expired since, and its session may have been renewed.
-            authenticator = exchange.resources["authenticator"]
             identity = await authenticator.identify(BearerClaim(claim.text, None), _count_nothing)
         else:
             identity = claim

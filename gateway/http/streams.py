@@ -15,7 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, SubscriptionEndedError
-from gateway.graph.execution.engine import GraphResult, ResultStream
+from gateway.graph.execution.engine import GraphResult
+from gateway.graph.execution.result_stream import ResultStream
 from gateway.http.middleware import CLIENT_DISCONNECTED, RequestLog
 from gateway.http.responses import EVENT_STREAM, HEADERS, MULTIPART, SUBSCRIPTION_SPEC
 from gateway.http.subscriptions import OpenSubscription, Subscriptions

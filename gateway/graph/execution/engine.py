@@ -1,6 +1,6 @@
 """Runs a GraphQL request: parse, check, execute, and format the errors."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -14,8 +14,6 @@ from graphql import (
 )
 from graphql.execution import VariableValues, get_variable_values
 
-from gateway.auth.credentials import Caller
-from gateway.concurrency import take_turn
 from gateway.errors import (
     BadUserInputError,
     GatewayError,
@@ -103,13 +101,13 @@ class Engine:
         name = request.operation_name or None
         try:
             plan = self._planner.plan(request.query, name, read_only=read_only)
-        except DocumentRejectedError as rejected:
-            return _rejected(*rejected.errors)
+        except DocumentRejectedError as error:
+            return rejected(*error.errors)
         estimate = plan.cost.estimate(request.variables)
         try:
             estimate.check(self._settings)
         except LimitExceededError as error:
-            return _rejected(GraphQLError(error.message, original_error=error))
+            return rejected(GraphQLError(error.message, original_error=error))
         values = get_variable_values(
             self._schema,
             plan.operation.variable_definitions or (),
@@ -118,7 +116,7 @@ class Engine:
             hide_suggestions=not self._settings.introspection,
         )
         if isinstance(values, list):
-            return replace(_rejected(*values), operation=plan.name)
+            return replace(rejected(*values), operation=plan.name)
         return Operation(plan, values, estimate)
 
     async def run(self, request: GraphRequest, context: Context, *, read_only: bool) -> GraphResult:
@@ -142,7 +140,7 @@ class Engine:
         except OperationEndedError as ended:
             drop_tracebacks(ended)
             context.stopped_walks.clear()
-            formatted = _rejected(GraphQLError(ended.error.message, original_error=ended.error))
+            formatted = rejected(GraphQLError(ended.error.message, original_error=ended.error))
             # A limit rejects the request; a deadline is a failure during execution.
             executed = not isinstance(ended.error, LimitExceededError)
             formatted = replace(formatted, executed=executed)
@@ -152,23 +150,22 @@ class Engine:
         extensions = formatted.extensions | _extensions(context, operation.estimate)
         return replace(formatted, extensions=extensions, operation=operation.plan.name)
 
-    async def subscribe(
-        self, operation: Operation, context: Context, make_context: Callable[[Caller], Context]
-    ) -> "GraphResult | ResultStream":
-        """Start a subscription; return its results, or the one that rejects it.
-
-        `make_context` makes the context of an event.
-        """
+    async def open_events(
+        self, operation: Operation, context: Context
+    ) -> EventStream[Any] | GraphResult:
+        """Return the events of a subscription, or the result that rejects it."""
         stream = create_source_event_stream(self._executor(operation, context))
         if isinstance(stream, Awaitable):
             stream = await stream
-        if isinstance(stream, ExecutionResult):
-            rejected = _rejected(*(stream.errors or ()))
-            causes = [each.original_error for each in stream.errors or ()]
-            unauthenticated = any(isinstance(each, UnauthenticatedError) for each in causes)
-            return replace(rejected, unauthenticated=unauthenticated, operation=operation.plan.name)
-        events = cast("EventStream[Any]", stream)
-        return ResultStream(self, operation, events, context, make_context)
+        if not isinstance(stream, ExecutionResult):
+            return cast("EventStream[Any]", stream)
+        errors = stream.errors or []
+        unauthenticated = any(
+            isinstance(each.original_error, UnauthenticatedError) for each in errors
+        )
+        return replace(
+            rejected(*errors), unauthenticated=unauthenticated, operation=operation.plan.name
+        )
 
     def _executor(
         self, operation: Operation, context: Context, root_value: Any = None
@@ -183,47 +180,8 @@ class Engine:
         )
 
 
-class ResultStream:
-    """The results of a subscription, one for each event; must be closed."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        operation: Operation,
-        events: EventStream[Any],
-        context: Context,
-        make_context: Callable[[Caller], Context],
-    ) -> None:
-        """`context` is that of the subscription; its cost grows with each event."""
-        self._engine = engine
-        self._operation = operation
-        self._events = events
-        self._caller = context.loader.caller
-        self._cost = context.loader.cost
-        self._make_context = make_context
-
-    @property
-    def operation_name(self) -> str | None:
-        return self._operation.plan.name
-
-    async def next(self) -> GraphResult | None:
-        """Return the result of the next event, when there is one; None after the last."""
-        event = await anext(self._events, None)
-        if event is None:
-            return None
-        # Many subscriptions may get the same event.
-        await take_turn(begun=False)
-        context = self._make_context(event.caller or self._caller)
-        event.prepare(context.loader)
-        result = await self._engine.execute(self._operation, context, event.value)
-        self._cost.add(context.loader.cost)
-        return result
-
-    def close(self) -> None:
-        self._events.close()
-
-
-def _rejected(*errors: GraphQLError) -> GraphResult:
+def rejected(*errors: GraphQLError) -> GraphResult:
+    """Return the result of a request that is not executed."""
     return GraphResult(None, [_format_error(error) for error in errors])
 
 
