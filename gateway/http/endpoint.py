@@ -315,7 +315,7 @@ def _respond_with(exchange: Exchange, result: GraphResult, media_type: str) -> R
     exchange.log.set_outcome(result.outcome, result.operation)
     if result.unauthenticated:
         challenge = exchange.resources["authenticator"].challenge
-        json_type = GRAPHQL if media_type == GRAPHQL else JSON
+        json_type = GRAPHQL if _accepted(exchange).media_type == GRAPHQL else JSON
         return json_response({"errors": result.errors}, 401, json_type, challenge)
     content = result_content(result)
     if media_type in STREAM_FORMATS:
