@@ -63,6 +63,20 @@ class Sandbox:
         self._control("DELETE", "faults")
         self._control("DELETE", "calls")
 
+    def start_job(self, caller: str = "ada", **options: Any) -> str:
+        """Start a generation job in a caller's account; return its ARN."""
+        body = {"access_key_id": CALLERS[caller].access_key_id, **options}
+        response = self._control("POST", "jobs", json=body)
+        assert response.is_success, response.text
+        arn: str = response.json()["audienceGenerationJobArn"]
+        return arn
+
+    def set_job_status(self, arn: str, status: str) -> None:
+        """Give a generation job a status, which it then keeps."""
+        body = {"audienceGenerationJobArn": arn, "status": status}
+        response = self._control("POST", "jobs/status", json=body)
+        assert response.is_success, response.text
+
     @property
     def calls(self) -> list[Any]:
         """The calls since the last reset."""

@@ -94,6 +94,12 @@ class Process(ProcessStatistics):
             self.wait(STOP_SECONDS)
         assert self._is_ready, self.output
 
+    def write_line(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(f"{line}\n")
+        self._popen.stdin.flush()
+
     def send_signal(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 
@@ -150,6 +156,7 @@ def process(
     """
     with subprocess.Popen(  # noqa: S603 - the tests' own commands
         command,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
