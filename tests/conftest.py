@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gateway.sandbox import create_sandbox
+from tests.clients.live_clients import Program, run_clients
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.programs import pytest_terminal_summary  # noqa: F401  # a hook
 from tests.redis_servers import RedisServer, running_redis
@@ -60,3 +61,10 @@ def empty_redis(shared_redis: RedisServer) -> RedisServer:
         redis.flushall()
         redis.config_resetstat()
     return shared_redis
+
+
+@pytest.fixture(scope="session")
+def live_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """Run the clients that subscribe."""
+    with run_clients(tmp_path_factory.mktemp("live")) as program:
+        yield program

@@ -12,7 +12,7 @@ from tests.makefile import recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-QUERIES = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
+QUERIES = re.findall(r"```graphql\n(query .*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.split()[1].split("(")[0])

@@ -47,7 +47,8 @@ def compile_for_relay(folder: Path, schema: str) -> Path:
     artifacts, source = folder / "artifacts", folder / "src"
     artifacts.mkdir()
     source.mkdir()
-    shutil.copy(CLIENTS / "relay-query.js", source)
+    for file in CLIENTS.glob("relay-*.js"):
+        shutil.copy(file, source)
     (folder / "schema.graphql").write_text(schema)
     (folder / "package.json").write_text(json.dumps({"type": "module"}))
     (folder / "relay.config.json").write_text(json.dumps(config))
@@ -56,20 +57,23 @@ def compile_for_relay(folder: Path, schema: str) -> Path:
     return artifacts
 
 
-@contextmanager
-def page_with(*clients: str) -> Iterator[str]:
-    """Serve a page that has the functions of these clients, and yield its origin."""
-    esbuild = (NODE, "node", CLIENTS / "node_modules/.bin/esbuild", "--bundle", "--format=iife")
+def bundle(source: Path, *options: str) -> str:
+    """Return a module together with all that it imports, as one script."""
+    esbuild = CLIENTS / "node_modules/.bin/esbuild"
+    return output_of(NODE, "node", esbuild, "--bundle", *options, source)
 
-    def script(client: str) -> Route:
-        source = CLIENTS / f"{client}.js"
-        bundle = output_of(*esbuild, f"--global-name={client}", source)
-        return Route(f"/{client}.js", lambda _: Response(bundle, media_type="text/javascript"))
+
+@contextmanager
+def page_with(scripts: Mapping[str, str]) -> Iterator[str]:
+    """Serve a page with scripts, each under its name, and yield the page's origin."""
+
+    def route(name: str, script: str) -> Route:
+        return Route(f"/{name}.js", lambda _: Response(script, media_type="text/javascript"))
 
     # Without an icon, the browser would ask for one.
     head = '<!doctype html><title>App</title><link rel="icon" href="data:,">'
-    tags = "".join(f'<script src="/{client}.js"></script>' for client in clients)
+    tags = "".join(f'<script src="/{name}.js"></script>' for name in scripts)
     page = Route("/", lambda _: HTMLResponse(head + tags))
-    with serve(Starlette(routes=[page, *map(script, clients)])) as url:
+    with serve(Starlette(routes=[page, *map(route, scripts, scripts.values())])) as url:
         # Of another site than the gateway, which has an address as its host.
         yield url.replace("127.0.0.1", "localhost")

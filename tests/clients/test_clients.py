@@ -18,6 +18,7 @@ from gateway.sandbox import CALLERS, create_sandbox
 from tests.browser import browser_page
 from tests.clients.running import (
     CLIENTS,
+    bundle,
     compile_for_relay,
     output_of,
     page_with,
@@ -75,8 +76,12 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
+    scripts = {
+        client: bundle(CLIENTS / f"{client}.js", "--format=iife", f"--global-name={client}")
+        for client in ("apollo", "urql")
+    }
     with (
-        page_with("apollo", "urql") as page,
+        page_with(scripts) as page,
         serve(create_sandbox(jobs=6000)) as upstream,
         gateway_process(
             upstream, introspection=True, cache_seconds=60, cors_origins=page
