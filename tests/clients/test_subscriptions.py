@@ -117,7 +117,7 @@ def test_a_job_is_watched_until_it_is_settled(client: LiveClient, served: Served
 
     assert stream.statuses == SEEN
     assert stream.errors == []
-    assert served.watches() == 0
+    until(lambda: served.watches() == 0)
 
 
 def test_a_query_is_sent_over_the_same_link(client: LiveClient, served: Served) -> None:

@@ -39,7 +39,7 @@ def test_a_job_is_watched_until_it_is_settled(graph: Graph, live_program: Progra
 
     assert stream.statuses == ["CREATE_PENDING", "CREATE_IN_PROGRESS", "ACTIVE"]
     assert stream.errors == []
-    assert watches(graph) == 0
+    until(lambda: watches(graph) == 0)
 
 
 def test_each_event_has_fields_of_the_other_subgraph(graph: Graph, live_program: Program) -> None:
