@@ -46,6 +46,7 @@ ALL_ON: dict[str, Any] = {
         "annotations": {"team": "audience"},
         "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
         "hostnames": ["audience.example.com"],
+        "timeouts": {"request": "1h30m"},
     },
     "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "30s"},
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},

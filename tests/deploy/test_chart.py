@@ -186,6 +186,24 @@ def test_clients_outside_reach_graphql_alone(
 
 
 @pytest.mark.parametrize(
+    ("values", "timeouts"),
+    [
+        ({}, {"request": "0s"}),
+        ({"timeouts": {"request": "2h"}}, {"request": "2h"}),
+        ({"timeouts": {"request": ""}}, None),
+    ],
+)
+def test_a_route_does_not_limit_the_time_of_a_response(
+    helm: Helm, values: dict[str, Any], timeouts: Any
+) -> None:
+    """Envoy's own limit of 15 seconds would end subscriptions."""
+    route = {"enabled": True, "parentRefs": [{"name": "public"}], **values}
+    (rule,) = helm.render(httpRoute=route)["HTTPRoute"]["spec"]["rules"]
+
+    assert rule.get("timeouts") == timeouts
+
+
+@pytest.mark.parametrize(
     ("settings", "port"), [({}, "http"), ({"admin_port": 9090}, "admin")], ids=["one", "two"]
 )
 def test_probes_and_scrapes_use_the_port_that_has_their_paths(
@@ -393,6 +411,7 @@ def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
         ({"settings": {"admin_port": 70000}}, "admin_port"),
         ({"settings": {"admin_port": 8000}}, "admin_port"),
         ({"httpRoute": {"enabled": True}}, "parentRefs"),
+        ({"httpRoute": {"timeouts": {"request": "0"}}}, "request"),
         ({"podMonitor": {"enabled": True, "interval": "30"}}, "interval"),
         ({"ingress": {"enabled": True, "tls": [{"secret": "x"}]}}, "secret"),
     ],
