@@ -23,6 +23,7 @@ PACKAGES = {
     "curl": "curl",
     "haproxy": "haproxy",
     "javac": "default-jdk-headless",
+    "nginx": "nginx",
     "promtool": "prometheus",
     "redis-server": "redis-server",
     "wrk": "wrk",
@@ -30,7 +31,7 @@ PACKAGES = {
 """Programs and the Debian packages that contain them."""
 
 NEEDED = {
-    "tests": ("bwrap", "chromium", "curl", "haproxy", "javac", "promtool", "redis-server"),
+    "tests": ("bwrap", "chromium", "curl", "haproxy", "javac", "nginx", "promtool", "redis-server"),
     "benchmarks": ("haproxy", "redis-server", "wrk"),
 }
 

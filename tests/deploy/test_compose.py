@@ -15,12 +15,14 @@ import yaml
 from jsonschema import Draft7Validator, ValidationError
 
 from gateway import __version__
+from gateway.http.streams import HEARTBEAT_SECONDS
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, read_settings
 from tests.gateways import Gateway
 from tests.programs import needs
-from tests.replicas.haproxy import CONFIG
+from tests.replicas.haproxy import CONFIG, SERVER_NAMES
 
+DEFAULTS = Settings()
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -118,7 +120,21 @@ def test_haproxy_accepts_its_configuration_with_the_variables_of_compose() -> No
 
 
 def test_haproxy_has_two_files_per_connection() -> None:
-    found = re.search(r"maxconn (\d+)", CONFIG.read_text(encoding="utf-8"))
+    """And twice as many connections as subscriptions of all replicas that it may have."""
+    (connections,) = set(haproxy_numbers(r"maxconn (\d+)"))
 
-    assert found is not None
-    assert SERVICES["balancer"]["ulimits"]["nofile"] > 2 * int(found[1])
+    assert SERVICES["balancer"]["ulimits"]["nofile"] > 2 * connections
+    assert connections >= 2 * len(SERVER_NAMES) * DEFAULTS.max_subscriptions
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_haproxy_waits_longer_than_a_gateway_is_silent(side: str) -> None:
+    """While it executes a request, and between the signs of life of a subscription."""
+    (seconds,) = haproxy_numbers(rf"timeout {side} (\d+)s")
+
+    assert seconds > DEFAULTS.deadline_seconds
+    assert seconds >= 2 * HEARTBEAT_SECONDS
+
+
+def haproxy_numbers(pattern: str) -> list[int]:
+    return list(map(int, re.findall(pattern, CONFIG.read_text(encoding="utf-8"))))

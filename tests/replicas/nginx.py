@@ -1,0 +1,53 @@
+"""nginx with the configuration of this repository, deploy/nginx.conf."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.listeners import free_port
+from tests.processes import clean_environment, process
+from tests.programs import needs
+
+CONFIG = Path(__file__).parents[2] / "deploy/nginx.conf"
+LISTEN = "listen 8000;"
+SERVERS = "    server gateway-a:8000;\n    server gateway-b:8000;\n"
+READY = re.compile(r"start worker process \d+")
+
+MAIN = """
+daemon off;
+pid {folder}/pid;
+error_log stderr notice;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/site.conf;
+}}
+"""
+
+
+@contextmanager
+def nginx(ports: Sequence[int]) -> Iterator[str]:
+    """Run nginx before gateways on these local ports; yield its URL."""
+    with TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        folder.chmod(0o755)  # if root starts it, its workers are another user's
+        (folder / "site.conf").write_text(_site(port, ports), encoding="utf-8")
+        (folder / "nginx.conf").write_text(MAIN.format(folder=folder), encoding="utf-8")
+        command = [needs("nginx"), "-e", "stderr", "-c", str(folder / "nginx.conf")]
+        with process(command, clean_environment(), ready=READY):
+            yield f"http://127.0.0.1:{port}"
+
+
+def _site(port: int, ports: Sequence[int]) -> str:
+    text = CONFIG.read_text(encoding="utf-8")
+    assert LISTEN in text
+    assert SERVERS in text
+    servers = "".join(f"    server 127.0.0.1:{each};\n" for each in ports)
+    return text.replace(LISTEN, f"listen 127.0.0.1:{port};").replace(SERVERS, servers)

@@ -1,0 +1,260 @@
+"""Subscriptions through load balancers, while replicas come and go: each client sees the end."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.dev import aws_headers
+from gateway.sandbox import CALLERS
+from tests.certificates import LOOPBACK, CertificateAuthority
+from tests.gateways import TIMEOUT_SECONDS, TLS, Sandbox
+from tests.processes import sandbox_process, until
+from tests.programs import needs
+from tests.replicas.fleet import LIFETIME_SECONDS, Fleet, Replica, running_fleet
+from tests.replicas.haproxy import REQUESTS, SUBSCRIPTIONS, load_balancer
+from tests.replicas.nginx import nginx
+from tests.replicas.subscribers import EVENT_STREAM, JOB, Subscribers
+
+MULTIPART = "multipart/mixed;subscriptionSpec=1.0"
+CHANGES = "subscription { audienceGenerationJobChanges { kind } }"
+STATUSES = ("CREATE_PENDING", "CREATE_IN_PROGRESS", "ACTIVE")
+JOBS = 10
+CLIENTS_PER_JOB = 20
+HELD_BACK_SECONDS = 0.2
+BROWSER_CONNECTIONS = 6
+"""As many connections of HTTP/1.1 as a browser opens to a host."""
+
+CREDENTIALS = aws_headers(CALLERS["ada"])
+
+
+@pytest.fixture(scope="module")
+def shared_fleet() -> Iterator[Fleet]:
+    settings = {
+        "watch_seconds": 0.2,
+        "drain_seconds": 0.5,
+        "max_subscriptions": 10_000,
+        "caller_calls_per_second": 0,
+    }
+    with (
+        sandbox_process(lifetime_seconds=LIFETIME_SECONDS) as upstream,
+        running_fleet(Sandbox(upstream.url), dict.fromkeys("AB", settings)) as fleet,
+    ):
+        yield fleet
+
+
+@pytest.fixture
+def fleet(shared_fleet: Fleet) -> Fleet:
+    """Return the fleet with all replicas available and no subscriptions."""
+    for replica in shared_fleet.replicas.values():
+        if replica.process.has_ended():
+            replica.start()
+    shared_fleet.wait_until_available()
+    until(lambda: open_subscriptions(shared_fleet) == 0)
+    return shared_fleet
+
+
+@pytest.fixture(params=["haproxy", "nginx"])
+def balancer_url(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[str]:
+    if request.param == "haproxy":
+        yield fleet.balancer.url
+    else:
+        with nginx(ports(fleet)) as url:
+            yield url
+
+
+def ports(fleet: Fleet) -> list[int]:
+    return [replica.port for replica in fleet.replicas.values()]
+
+
+def open_subscriptions(fleet: Fleet) -> int:
+    return sum(map(_open_subscriptions, fleet.replicas.values()))
+
+
+def start_job(sandbox: Sandbox) -> str:
+    """Start a job that moves when it is told to."""
+    arn = sandbox.start_job()
+    sandbox.set_job_status(arn, STATUSES[0])
+    return arn
+
+
+class Stream:
+    """A response that is read as it arrives."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.headers = response.headers
+        self.chunks = response.iter_raw()
+        self._text = ""
+
+    def read_until(self, text: str) -> None:
+        """Read on until a text has arrived; fails if the response ends before."""
+        while text not in self._text:
+            self._text += next(self.chunks).decode()
+        self._text = self._text.partition(text)[2]
+
+    def rest(self) -> str:
+        return self._text + b"".join(self.chunks).decode()
+
+
+@contextmanager
+def subscribed(url: str, arn: str | None = None, *, accept: str = EVENT_STREAM) -> Iterator[Stream]:
+    """Watch a job, or the changes of the list if there is none."""
+    content = {"query": JOB if arn else CHANGES, "variables": {"arn": arn}}
+    with httpx.stream(
+        "POST",
+        f"{url}/graphql",
+        json=content,
+        headers={**CREDENTIALS, "Accept": accept},
+        timeout=TIMEOUT_SECONDS,
+        verify=TLS,
+    ) as response:
+        assert response.status_code == 200
+        yield Stream(response)
+
+
+@pytest.mark.parametrize("accept", [EVENT_STREAM, MULTIPART])
+def test_events_arrive_one_by_one(fleet: Fleet, balancer_url: str, accept: str) -> None:
+    """The job moves once the event before has arrived, so none is held back; nor is the end."""
+    arn = start_job(fleet.sandbox)
+    with subscribed(balancer_url, arn, accept=accept) as stream:
+        for status in STATUSES:
+            fleet.sandbox.set_job_status(arn, status)
+            stream.read_until(status)
+        end = {EVENT_STREAM: "event: complete\ndata:\n\n", MULTIPART: "--graphql--\r\n"}
+
+        assert stream.headers["cache-control"] == "private, no-store"
+        assert stream.rest().endswith(end[accept])
+
+
+def test_signs_of_life_arrive_before_any_event(balancer_url: str) -> None:
+    with subscribed(balancer_url) as stream:
+        assert next(stream.chunks) == b":\n\n"
+
+
+def test_a_client_that_leaves_ends_the_subscription_at_its_replica(
+    fleet: Fleet, balancer_url: str
+) -> None:
+    """At once: a load balancer that only noticed when it sent something would take longer."""
+    with subscribed(balancer_url, start_job(fleet.sandbox)) as stream:
+        stream.read_until(STATUSES[0])
+        assert open_subscriptions(fleet) == 1
+    until(lambda: open_subscriptions(fleet) == 0)
+
+
+def test_haproxy_passes_events_on_at_once(fleet: Fleet) -> None:
+    """It would hold each but the last for 200 ms. One of several arrives almost when it is sent.
+
+    Both streams of each replica have their events from the same poll.
+    """
+    arn = start_job(fleet.sandbox)
+    delays = []
+    with ExitStack() as stack:
+        direct = [
+            stack.enter_context(subscribed(replica.process.url, arn))
+            for replica in fleet.replicas.values()
+        ]
+        balanced = [stack.enter_context(subscribed(fleet.balancer.url, arn)) for _ in direct]
+        for stream in direct + balanced:
+            stream.read_until(STATUSES[0])
+        for status in (STATUSES[1], STATUSES[0], STATUSES[1]):
+            fleet.sandbox.set_job_status(arn, status)
+            for stream in direct:
+                stream.read_until(status)
+            sent_at = time.monotonic()
+            for stream in balanced:
+                stream.read_until(status)
+            delays.append(time.monotonic() - sent_at)
+
+    assert min(delays) < HELD_BACK_SECONDS / 2
+
+
+def test_haproxy_counts_subscriptions_apart_from_requests(fleet: Fleet) -> None:
+    """A replica without any would get all requests if they counted as such."""
+    arn, url = start_job(fleet.sandbox), fleet.balancer.url
+    with subscribed(url, arn), subscribed(url, arn, accept=MULTIPART), subscribed(url, arn):
+        counted = [fleet.balancer.servers(backend) for backend in (SUBSCRIPTIONS, REQUESTS)]
+        subscriptions, requests = ({name: rows[name]["scur"] for name in "AB"} for rows in counted)
+
+        assert sorted(subscriptions.values()) == ["1", "2"]
+        assert requests == {"A": "0", "B": "0"}
+
+
+def test_one_connection_of_http_2_carries_more_subscriptions_than_a_browser_has_connections(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    authority = CertificateAuthority(tmp_path)
+    arn = start_job(fleet.sandbox)
+    fleet.sandbox.set_job_status(arn, STATUSES[-1])
+    query = json.dumps({"query": JOB, "variables": {"arn": arn}})
+    headers = {**CREDENTIALS, "Accept": EVENT_STREAM, "Content-Type": "application/json"}
+    with load_balancer(ports(fleet), authority.issue(LOOPBACK)) as balancer:
+        until(lambda: balancer.available() == set(fleet.replicas))
+        options = ("--silent", "--show-error", "--no-buffer", "--http2", "--parallel")
+        urls = [f"{balancer.url}/graphql"] * (2 * BROWSER_CONNECTIONS)
+        done = subprocess.run(  # noqa: S603  the tests' own command
+            [
+                *(needs("curl"), *options, "--cacert", authority.file, "--data", query),
+                *(word for name, value in headers.items() for word in ("-H", f"{name}: {value}")),
+                *urls,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=True,
+        )
+
+        assert done.stdout.count("event: complete") == len(urls)
+        assert balancer.accepted_connections() == 1
+
+
+def test_a_rolling_restart_loses_no_final_state(fleet: Fleet) -> None:
+    """The jobs move while no replica is left that the clients subscribed to first."""
+    arns = [start_job(fleet.sandbox) for _ in range(JOBS)]
+    codes = []
+    with Subscribers(fleet.balancer.url, arns * CLIENTS_PER_JOB).running() as subscribers:
+        subscribers.wait_for(STATUSES[0])
+        for replica, status in zip(fleet.replicas.values(), STATUSES[1:], strict=True):
+            codes.append(replica.end(signal.SIGTERM))
+            for arn in arns:
+                fleet.sandbox.set_job_status(arn, status)
+            replica.start()
+            fleet.wait_until_available()
+        subscribers.wait_for_ends()
+
+    assert codes == [0, 0]
+    assert {each.statuses[-1] for each in subscribers.clients} == {STATUSES[-1]}
+    assert all(each.completed for each in subscribers.clients)
+    # The replicas ended each subscription properly, and each client at least once.
+    assert [each.errors for each in subscribers.clients if each.errors] == []
+    assert all(each.streams > 1 for each in subscribers.clients)
+
+
+def test_a_killed_replica_loses_no_final_state(fleet: Fleet, balancer_url: str) -> None:
+    """Its clients come back on the other one, and the jobs move in the meantime."""
+    arns = [start_job(fleet.sandbox) for _ in range(JOBS)]
+    with Subscribers(balancer_url, arns * CLIENTS_PER_JOB).running() as subscribers:
+        subscribers.wait_for(STATUSES[0])
+        fleet.replicas["B"].end(signal.SIGKILL)
+        for arn in arns:
+            fleet.sandbox.set_job_status(arn, STATUSES[-1])
+        subscribers.wait_for_ends()
+    cut_off = [each for each in subscribers.clients if each.errors]
+
+    assert {each.statuses[-1] for each in subscribers.clients} == {STATUSES[-1]}
+    assert all(each.completed for each in subscribers.clients)
+    assert cut_off
+    assert all(each.streams > 1 for each in cut_off)
+
+
+def _open_subscriptions(replica: Replica) -> int:
+    text = httpx.get(f"{replica.process.url}/metrics", verify=TLS).text
+    found = re.search(r"^gateway_subscriptions (\d+)", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
