@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from gateway.settings import Settings
 from tests.deploy.helm import CHART
 from tests.programs import needs
 
@@ -55,3 +56,10 @@ def test_each_rule_has_a_severity_and_leads_to_the_runbook() -> None:
         assert re.search(r"See docs/operations\.md#[a-z_-]+\.$", rule["annotations"]["description"])
         assert rule["annotations"]["summary"]
         assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
+def test_subscriptions_are_near_the_limit_at_nine_tenths_of_the_default() -> None:
+    (rule,) = (each for each in rules() if each["alert"] == "GatewaySubscriptionsNearLimit")
+    default = Settings.model_fields["max_subscriptions"].default
+
+    assert int(rule["expr"].rpartition("> ")[2]) == 0.9 * default

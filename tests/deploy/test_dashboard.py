@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import error_classes
 from gateway.sandbox import create_sandbox
-from gateway.telemetry.metrics import CACHE_LOOKUPS, OK
+from gateway.telemetry.metrics import CACHE_LOOKUPS, OK, POLLS
 from tests.deploy.promql import used_by
 from tests.deploy.test_alerts import rules
 from tests.gateways import Gateway, Sandbox
@@ -40,7 +40,11 @@ CODES = {kind.code for kind in error_classes()}
 VALUES = {
     "outcome": CODES | {OK},
     "status": {"200", "503"},
-    "result": set(re.findall("`([a-z]+)`", CACHE_LOOKUPS._documentation)),
+    "result": {
+        result
+        for metric in (CACHE_LOOKUPS, POLLS)
+        for result in re.findall("`([a-z]+)`", metric._documentation)
+    },
     "target": {"us-east-1", "redis", "https://issuer.example"},
     "limit": set(re.findall(r"`([a-z_]+)`", LIMITS)),
 }
