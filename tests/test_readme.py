@@ -3,19 +3,27 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
 from gateway.auth.oidc_file import read_oidc_file
-from tests.gateways import Gateway
+from gateway.dev import aws_headers
+from gateway.sandbox import CALLERS
+from tests.gateways import TIMEOUT_SECONDS, TLS, Gateway
 from tests.makefile import recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```graphql\n(query .*?)```", README, re.DOTALL)
+SUBSCRIPTIONS = re.findall(r"```graphql\n(subscription .*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.split()[1].split("(")[0])
+def name_of(operation: str) -> str:
+    return operation.split(maxsplit=2)[1].partition("(")[0]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=name_of)
 def test_the_queries_work(gateway: Gateway, query: str) -> None:
     job = gateway.ask(
         "{ audienceGenerationJobs(first: 1) { nodes { id audienceGenerationJobArn } } }"
@@ -24,6 +32,27 @@ def test_the_queries_work(gateway: Gateway, query: str) -> None:
     used = {name: value for name, value in variables.items() if f"${name}" in query}
     data = gateway.ask(query, used).data
     assert all(data.values())
+
+
+@pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=name_of)
+def test_the_subscriptions_work(gateway: Gateway, subscription: str) -> None:
+    """Each is accepted: it begins with a sign of life, then with the job if it watches one."""
+    arn = gateway.sandbox.start_job()
+    gateway.sandbox.set_job_status(arn, "ACTIVE")
+    variables = {"arn": arn} if "$arn" in subscription else {}
+    with httpx.stream(
+        "POST",
+        f"{gateway.url}/graphql",
+        json={"query": subscription, "variables": variables},
+        headers={**aws_headers(CALLERS["ada"]), "Accept": "text/event-stream"},
+        timeout=TIMEOUT_SECONDS,
+        verify=TLS,
+    ) as response:
+        chunks = response.iter_text()
+        assert next(chunks) == ":\n\n"
+        if variables:
+            rest = "".join(chunks)
+            assert re.match(r'event: next\ndata: {"data":.*"ACTIVE".*}\n\nevent: complete\n', rest)
 
 
 def test_the_oidc_example_is_valid(tmp_path: Path) -> None:
