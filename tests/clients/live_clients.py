@@ -60,6 +60,10 @@ class Program:
     def send(self, command: str, **options: Any) -> None:
         self._process.write_line(json.dumps({"command": command, **options}))
 
+    def leave_all(self) -> None:
+        """End all subscriptions."""
+        self.send("leaveAll")
+
     def events(self, of_id: str) -> list[Any]:
         assert self._process.errors == []
         events = [json.loads(line) for line in self._process.output if line.startswith("{")]

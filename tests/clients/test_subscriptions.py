@@ -41,6 +41,12 @@ from tests.telemetry.programs import metric
 JOBS = (
     "query Jobs($first: Int!) { audienceGenerationJobs(first: $first) { edges { node { id } } } }"
 )
+JOB_WITH_LINK = """subscription Job($arn: String!) {
+  audienceGenerationJob(audienceGenerationJobArn: $arn) {
+    status
+    configuredAudienceModel { name }
+  }
+}"""
 INVALID = "subscription { missing }"
 
 DENIED = dict(aws_headers(CALLERS["denied"]))
@@ -102,8 +108,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(params=CLIENT_NAMES)
-def client(request: pytest.FixtureRequest, live_program: Program, served: Served) -> LiveClient:
-    return LiveClient(request.param, live_program, served.url, ADA)
+def client(
+    request: pytest.FixtureRequest, live_program: Program, served: Served
+) -> Iterator[LiveClient]:
+    """Return each client; its subscriptions end with the test."""
+    yield LiveClient(request.param, live_program, served.url, ADA)
+    live_program.leave_all()
 
 
 def test_a_job_is_watched_until_it_is_settled(client: LiveClient, served: Served) -> None:
@@ -158,6 +168,22 @@ def test_an_invalid_subscription_is_an_error(client: LiveClient) -> None:
     (error,) = stream.errors
     assert error["codes"] == ["GRAPHQL_VALIDATION_FAILED"]
     assert stream.data == []
+
+
+@pytest.mark.parametrize("client", ["apollo", "graphql-sse"], indirect=True)
+def test_an_error_in_one_event_is_not_in_the_next(client: LiveClient, served: Served) -> None:
+    """Urql itself adds it to the results after it."""
+    served.sandbox.fault("denied", operation="GetConfiguredAudienceModel")
+    arn = served.sandbox.start_job()
+    stream = client.subscribe(JOB_WITH_LINK, {"arn": arn})
+    until(lambda: stream.errors)
+    served.sandbox.reset()
+    served.sandbox.set_job_status(arn, "ACTIVE")
+    until(lambda: stream.is_complete)
+
+    (error,) = stream.errors
+    assert error["codes"] == ["FORBIDDEN"]
+    assert stream.statuses == ["ACTIVE"]
 
 
 def test_a_job_that_the_caller_may_not_read_is_an_error(client: LiveClient, served: Served) -> None:

@@ -27,6 +27,10 @@ const commands = {
   leave({ id }) {
     leaving.get(id)();
   },
+  leaveAll() {
+    for (const leave of leaving.values()) leave();
+    leaving.clear();
+  },
 };
 
 const lines = createInterface({ input: process.stdin });
