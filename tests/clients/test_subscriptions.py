@@ -217,6 +217,25 @@ def test_invalid_credentials_are_an_error(
     assert stream.data == []
 
 
+def test_credentials_that_expire_are_an_error_and_the_end(
+    live_program: Program, served: Served
+) -> None:
+    """No client subscribes again with them."""
+    arn = served.sandbox.start_job()
+    headers = dict(aws_headers(CALLERS["ada_again"]))
+    names = ("apollo", "urql", "graphql-sse")
+    clients = [LiveClient(name, live_program, served.url, headers) for name in names]
+    streams = [client.subscribe(JOB, {"arn": arn}) for client in clients]
+    until(lambda: all(stream.statuses for stream in streams))
+    served.sandbox.fault("expired-token-credentials")
+    until(lambda: all(stream.is_complete or stream.errors for stream in streams))
+    served.sandbox.reset()
+
+    for stream in streams:
+        assert stream.errors[0]["codes"] == ["UNAUTHENTICATED"]
+    until(lambda: served.watches() == 0)
+
+
 async def test_gql_of_python(served: Served) -> None:
     arn, moves, seen = served.sandbox.start_job(), iter(MOVES), []
     request = GraphQLRequest(JOB, variable_values={"arn": arn})
