@@ -342,6 +342,10 @@ class _AccountedCoroutine(Coroutine[Any, Any, T]):
     def __await__(self) -> "_AccountedCoroutine[T]":
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        # The state of a coroutine, such as `cr_running`, which anyio reads of tasks.
+        return getattr(self._coroutine, name)
+
     def __iter__(self) -> "_AccountedCoroutine[T]":
         return self
 
@@ -380,7 +384,8 @@ def account_for_tasks() -> Iterator[None]:
 def _create_task(
     loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
 ) -> "asyncio.Task[Any]":
-    account = _account.get()
+    context = options.get("context")
+    account = _account.get() if context is None else context.get(_account)
     if account is not None:
         coroutine = _AccountedCoroutine(account, coroutine)
     return asyncio.Task(coroutine, loop=loop, **options)

@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import inspect
 import string
 import types
 import weakref
 from collections.abc import Coroutine
-from typing import Any
+from contextvars import Context, copy_context
+from typing import Any, cast
 
 import pytest
 
@@ -177,6 +179,42 @@ async def test_tasks_are_charged_to_who_started_them() -> None:
     assert BURST_SECONDS - left == pytest.approx(3 * 0.003)
     assert isinstance(outside.get_coro(), types.CoroutineType)
     await outside
+
+
+async def test_a_task_in_another_context_is_charged_to_that_one() -> None:
+    computer = Computer()
+    contexts: list[Context] = []
+
+    async def keep_context() -> None:
+        contexts.append(copy_context())
+
+    async def start() -> None:
+        compute = computer.compute("b", 0.001)
+        await asyncio.create_task(compute, context=contexts[0])
+
+    with account_for_tasks():
+        await computer.scheduler.run(b"b", keep_context())
+        await computer.scheduler.run(b"a", start())
+    left = {key: account.left for key, account in computer.scheduler._accounts.items()}
+
+    assert left == {b"a": BURST_SECONDS, b"b": pytest.approx(BURST_SECONDS - 0.001)}
+
+
+async def test_tasks_on_an_account_have_the_state_of_a_coroutine() -> None:
+    """The library by which responses are streamed asks for it when it cancels them."""
+    states: list[str] = []
+
+    async def parent() -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        for _ in range(2):
+            states.append(inspect.getcoroutinestate(cast("Any", task.get_coro())))
+            await asyncio.sleep(0)
+        task.cancel()
+
+    with account_for_tasks():
+        await CpuScheduler().run(b"a", parent())
+
+    assert states == [inspect.CORO_CREATED, inspect.CORO_SUSPENDED]
 
 
 async def test_a_cancelled_turn_is_skipped() -> None:
