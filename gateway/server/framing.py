@@ -37,7 +37,9 @@ def start_response(cycle: RequestResponseCycle, message: HTTPResponseStartEvent)
             cycle.keep_alive, closes = False, True
     if not cycle.keep_alive and not closes:
         lines.append(b"connection: close\r\n")
-    if cycle.chunked_encoding is None and not _has_no_body(cycle, status):
+    if cycle.chunked_encoding is None and not (
+        _has_no_body(cycle, status) or _ends_with_connection(cycle)
+    ):
         cycle.chunked_encoding = True
         lines.append(b"transfer-encoding: chunked\r\n")
     return b"".join((STATUS_LINE[status], *lines, b"\r\n"))
@@ -65,10 +67,20 @@ def frame_body(cycle: RequestResponseCycle, message: HTTPResponseBodyEvent) -> l
     if cycle.chunked_encoding:
         chunk = [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
         return chunk if more else [*chunk, b"0\r\n\r\n"]
+    if _ends_with_connection(cycle):
+        return [body]
     cycle.expected_content_length -= len(body)
     if cycle.expected_content_length < 0 or (cycle.expected_content_length and not more):
         raise RuntimeError("the response's body is not as long as its Content-Length")
     return [body]
+
+
+def _ends_with_connection(cycle: RequestResponseCycle) -> bool:
+    """Return whether the end of the connection is that of the body, whose length is not known.
+
+    Source: RFC 9112 section 6.1. HTTP/1.0 has no chunks.
+    """
+    return cycle.chunked_encoding is None and cycle.scope["http_version"] == "1.0"
 
 
 def _has_no_body(cycle: RequestResponseCycle, status: int) -> bool:

@@ -28,10 +28,12 @@ class Written(asyncio.Transport):
         pass
 
 
-def cycle(method: str = "GET", *, keep_alive: bool = True) -> RequestResponseCycle:
+def cycle(
+    method: str = "GET", *, keep_alive: bool = True, http_version: str = "1.1"
+) -> RequestResponseCycle:
     transport = Written()
     return RequestResponseCycle(
-        scope={"method": method},  # type: ignore[typeddict-item]
+        scope={"method": method, "http_version": http_version},  # type: ignore[typeddict-item]
         transport=transport,
         flow=FlowControl(transport),
         logger=logging.getLogger(__name__),
@@ -77,6 +79,19 @@ async def test_responses_are_framed_as_by_uvicorn(
         assert framed(ours, *sent) == theirs.transport.data  # type: ignore[attr-defined]
         assert ours.keep_alive == theirs.keep_alive
         assert ours.response_started
+
+
+@pytest.mark.parametrize("parts", [(b"answer",), (b"ans", b"wer"), (b"", b"answer", b"")])
+def test_a_body_of_unknown_length_ends_with_the_connection_of_http_1_0(
+    parts: tuple[bytes, ...],
+) -> None:
+    """Its clients know no chunks."""
+    ours = cycle(keep_alive=False, http_version="1.0")
+    head, _, body = framed(ours, *messages(200, [TYPE], *parts)).partition(b"\r\n\r\n")
+
+    assert body == b"answer"
+    assert b"transfer-encoding" not in head
+    assert head.endswith(b"\r\nconnection: close")
 
 
 @pytest.mark.parametrize("status", [204, 304])
