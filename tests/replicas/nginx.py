@@ -13,6 +13,17 @@ from tests.programs import needs
 CONFIG = Path(__file__).parents[2] / "deploy/nginx.conf"
 LISTEN = "listen 8000;"
 SERVERS = "    server gateway-a:8000;\n    server gateway-b:8000;\n"
+AT_ITS_DEFAULTS = f"""
+upstream gateways {{
+{SERVERS}}}
+server {{
+    {LISTEN}
+    location / {{
+        proxy_pass http://gateways;
+    }}
+}}
+"""
+
 READY = re.compile(r"start worker process \d+")
 
 MAIN = """
@@ -33,21 +44,21 @@ http {{
 
 
 @contextmanager
-def nginx(ports: Sequence[int]) -> Iterator[str]:
+def nginx(ports: Sequence[int], *, at_its_defaults: bool = False) -> Iterator[str]:
     """Run nginx before gateways on these local ports; yield its URL."""
+    site = AT_ITS_DEFAULTS if at_its_defaults else CONFIG.read_text(encoding="utf-8")
     with TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
         folder.chmod(0o755)  # if root starts it, its workers are another user's
-        (folder / "site.conf").write_text(_site(port, ports), encoding="utf-8")
+        (folder / "site.conf").write_text(_localize(site, port, ports), encoding="utf-8")
         (folder / "nginx.conf").write_text(MAIN.format(folder=folder), encoding="utf-8")
         command = [needs("nginx"), "-e", "stderr", "-c", str(folder / "nginx.conf")]
         with process(command, clean_environment(), ready=READY):
             yield f"http://127.0.0.1:{port}"
 
 
-def _site(port: int, ports: Sequence[int]) -> str:
-    text = CONFIG.read_text(encoding="utf-8")
-    assert LISTEN in text
-    assert SERVERS in text
+def _localize(site: str, port: int, ports: Sequence[int]) -> str:
+    assert LISTEN in site
+    assert SERVERS in site
     servers = "".join(f"    server 127.0.0.1:{each};\n" for each in ports)
-    return text.replace(LISTEN, f"listen 127.0.0.1:{port};").replace(SERVERS, servers)
+    return site.replace(LISTEN, f"listen 127.0.0.1:{port};").replace(SERVERS, servers)

@@ -121,11 +121,22 @@ def subscribed(url: str, arn: str | None = None, *, accept: str = EVENT_STREAM) 
 
 @pytest.mark.parametrize("accept", [EVENT_STREAM, MULTIPART])
 def test_events_arrive_one_by_one(fleet: Fleet, balancer_url: str, accept: str) -> None:
-    """The job moves once the event before has arrived, so none is held back; nor is the end."""
-    arn = start_job(fleet.sandbox)
-    with subscribed(balancer_url, arn, accept=accept) as stream:
+    watch_to_the_end(fleet.sandbox, balancer_url, accept)
+
+
+@pytest.mark.parametrize("accept", [EVENT_STREAM, MULTIPART])
+def test_nginx_needs_no_configuration_for_events(fleet: Fleet, accept: str) -> None:
+    """It speaks HTTP/1.0 then, and would buffer responses that do not forbid it."""
+    with nginx(ports(fleet), at_its_defaults=True) as url:
+        watch_to_the_end(fleet.sandbox, url, accept)
+
+
+def watch_to_the_end(sandbox: Sandbox, url: str, accept: str) -> None:
+    """Move a job each time once the event before has arrived: none is held back, nor is the end."""
+    arn = start_job(sandbox)
+    with subscribed(url, arn, accept=accept) as stream:
         for status in STATUSES:
-            fleet.sandbox.set_job_status(arn, status)
+            sandbox.set_job_status(arn, status)
             stream.read_until(status)
         end = {EVENT_STREAM: "event: complete\ndata:\n\n", MULTIPART: "--graphql--\r\n"}
 
