@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from gateway.auth.credentials import Caller
 from gateway.upstream.cache.memory import Stored
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.values import Item, UpstreamRequest
@@ -20,15 +19,11 @@ class Event:
 
     value: Any
     reading: Reading[Any] | None = None
-    """What it was made of; None for an error of the watch."""
+    """What it was made of; None if the value is the error with which the watch has ended."""
     results: Mapping[UpstreamRequest[Any], Stored[Any]] = field(default_factory=dict)
     """Results of the upstream that the reading has."""
     rows: Mapping[str, Item] = field(default_factory=dict)
     """Key -> row of an object that the reading has."""
-
-    @property
-    def caller(self) -> Caller | None:
-        return self.reading.caller if self.reading else None
 
     def prepare(self, loader: RequestLoader) -> None:
         """Let a loader return what the reading has, and nothing that is older."""

@@ -223,7 +223,7 @@ def test_credentials_that_expire_are_an_error_and_the_end(
     """No client subscribes again with them."""
     arn = served.sandbox.start_job()
     headers = dict(aws_headers(CALLERS["ada_again"]))
-    names = ("apollo", "urql", "graphql-sse")
+    names = ("apollo", "urql", "graphql-sse", "relay")
     clients = [LiveClient(name, live_program, served.url, headers) for name in names]
     streams = [client.subscribe(JOB, {"arn": arn}) for client in clients]
     until(lambda: all(stream.statuses for stream in streams))

@@ -84,7 +84,6 @@ class ResultStream:
         self._request = request
         self.operation_name = operation_name
         self._events = events
-        self._caller = context.loader.caller
         self._cost = context.loader.cost
         self._make_context = make_context
 
@@ -93,12 +92,15 @@ class ResultStream:
         event = await anext(self._events, None)
         if event is None:
             return None
+        if event.reading is None:
+            # Without data: a client would take a null for the value of the field.
+            return rejected(GraphQLError(str(event.value), original_error=event.value))
         # Many subscriptions may get the same event.
         await take_turn(begun=False)
         operation = self._engine.prepare(self._request.restore(), read_only=True)
         if isinstance(operation, GraphResult):
             return operation
-        context = self._make_context(event.caller or self._caller)
+        context = self._make_context(event.reading.caller)
         event.prepare(context.loader)
         result = await self._engine.execute(operation, context, event.value)
         self._cost.add(context.loader.cost)
