@@ -1,6 +1,6 @@
 // The content of the meta element, which gateway/http/graphiql.py writes.
 export type Page = {
-  query: string; // shown on the first visit
+  examples: string[]; // documents, each in a tab of its own on the first visit
   headers: string; // JSON for the headers editor, or empty
   endpoint: string;
 };

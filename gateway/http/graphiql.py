@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, stat_result
 from pathlib import Path
@@ -21,7 +21,7 @@ PLACEHOLDER: Final = "GATEWAY_EXPLORER"  # in explorer/index.html
 BUILT_ASSETS: Final = "./assets/"  # in the built page; files there name each other by relative URLs
 ASSETS_PATH: Final = "/explorer/assets"
 
-EXAMPLE_QUERY: Final = """\
+NEWEST_JOBS: Final = """\
 # Run the query with the play button or Ctrl-Enter.
 # For the next page, add after: "…" with
 # the endCursor of this one.
@@ -39,6 +39,23 @@ query NewestJobs {
         id
       }
       cursor
+    }
+  }
+}
+"""
+
+JOB_CHANGES: Final = """\
+# Waits for jobs to change, and shows each change
+# as it happens, until you stop it. To watch one job:
+# audienceGenerationJob(audienceGenerationJobArn: "…")
+subscription JobChanges {
+  audienceGenerationJobChanges {
+    kind
+    audienceGenerationJob {
+      name
+      status
+      updateTime
+      audienceGenerationJobArn
     }
   }
 }
@@ -84,12 +101,12 @@ class GraphiQL:
     def load(
         cls,
         *,
-        query: str = EXAMPLE_QUERY,
+        examples: Sequence[str] = (NEWEST_JOBS, JOB_CHANGES),
         headers: Mapping[str, str] | None = None,
         prefix: str = "",
         built: Path = BUILT,
     ) -> Self:
-        """Read the built page and fill in the query and headers of its editors.
+        """Read the built page and fill in its examples, a tab for each document, and their headers.
 
         Clients see the gateway's paths below `prefix`.
 
@@ -103,7 +120,7 @@ class GraphiQL:
                 "elsewhere, install the program again: its packages contain GraphiQL."
             ) from missing
         content = {
-            "query": query,
+            "examples": examples,
             "headers": json.dumps(dict(headers), indent=2) if headers else "",
             "endpoint": f"{prefix}{GRAPHQL_PATH}",
         }

@@ -1,6 +1,5 @@
 """GraphiQL in a real browser, in front of a minimal GraphQL service."""
 
-import asyncio
 import contextlib
 import json
 import socket
@@ -25,6 +24,7 @@ from gateway.sandbox import CALLERS
 from gateway.settings import Settings, SettingsError
 from tests.browser import Visit, browser_page
 from tests.gateways import Sandbox
+from tests.http.explorer import loaded, replace, run, text, wait_for_stored
 from tests.programs import needs
 from tests.serving import serve
 
@@ -56,7 +56,7 @@ backend gateway
 
 
 def service(*, introspection: bool = True) -> Starlette:
-    graphiql = GraphiQL.load(query=QUERY, headers=HEADERS)
+    graphiql = GraphiQL.load(examples=[QUERY], headers=HEADERS)
 
     async def page(_: Request) -> Response:
         return graphiql.page()
@@ -103,30 +103,6 @@ async def http_client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def loaded(page: Page) -> None:
-    """Wait for the editors, which load after the page."""
-    await expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
-    await expect(page.locator(".graphiql-editor-tool .view-line").first).to_be_attached()
-
-
-async def text(page: Page, editor: str) -> str:
-    """Return the whole text of an editor; the page holds only its visible lines."""
-    models = "__MONACO.editor.getModels()"
-    script = f"name => {models}.find(model => model.uri.path.endsWith(name)).getValue()"
-    return str(await page.evaluate(script, editor))
-
-
-async def replace(page: Page, editor: str, content: str) -> None:
-    await page.locator(f"{editor} .monaco-editor:visible").click()
-    await page.keyboard.press("Control+A")
-    await page.keyboard.press("Delete")
-    await page.keyboard.insert_text(content)
-
-
-async def run(page: Page) -> None:
-    await page.get_by_role("button", name="Execute query").click()
-
-
 async def stored(page: Page) -> str:
     """Return everything that the browser stores for this origin."""
     return str(
@@ -135,17 +111,6 @@ async def stored(page: Page) -> str:
             await indexedDB.databases(), await caches.keys(), history.state, location.href,
         ])""")
     )
-
-
-async def wait_for_stored(page: Page, query: str) -> None:
-    """Wait until a stored tab has this query; the CSP forbids Playwright's own way to wait."""
-    look = """query => new Promise(done => {
-        const found = () => localStorage["audience-gateway:graphiql:tabState"]?.includes(query);
-        const look = () => found() ? done() : setTimeout(look, 9);
-        look();
-    })"""
-    async with asyncio.timeout(10):
-        await page.evaluate(look, query)
 
 
 async def test_the_first_visit_shows_the_example_and_its_headers() -> None:
@@ -307,11 +272,11 @@ async def test_the_template_is_not_served(path: str) -> None:
 
 def test_a_missing_build_is_a_settings_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="make install"):
-        GraphiQL.load(query=QUERY, headers={}, built=tmp_path)
+        GraphiQL.load(examples=[QUERY], headers={}, built=tmp_path)
 
 
 def test_the_example_headers_are_not_in_the_repr() -> None:
-    assert "X-Name" not in repr(GraphiQL.load(query=QUERY, headers=HEADERS))
+    assert "X-Name" not in repr(GraphiQL.load(examples=[QUERY], headers=HEADERS))
 
 
 async def test_the_example_query_shows_jobs(sandbox: Sandbox) -> None:

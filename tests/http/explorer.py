@@ -1,0 +1,54 @@
+"""What a user does in GraphiQL."""
+
+import asyncio
+
+from playwright.async_api import Page, expect
+
+
+async def loaded(page: Page) -> None:
+    """Wait for the editors, which load after the page."""
+    await expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
+    await expect(page.locator(".graphiql-editor-tool .view-line").first).to_be_attached()
+
+
+async def text(page: Page, editor: str) -> str:
+    """Return the whole text of an editor; the page holds only its visible lines."""
+    models = "__MONACO.editor.getModels()"
+    script = f"name => {models}.find(model => model.uri.path.endsWith(name)).getValue()"
+    return str(await page.evaluate(script, editor))
+
+
+async def replace(page: Page, editor: str, content: str) -> None:
+    await page.locator(f"{editor} .monaco-editor:visible").click()
+    await page.keyboard.press("Control+A")
+    await page.keyboard.press("Delete")
+    await page.keyboard.insert_text(content)
+
+
+async def run(page: Page) -> None:
+    await page.get_by_role("button", name="Execute query").click()
+
+
+async def wait_for_stored(page: Page, query: str) -> None:
+    """Wait until a stored tab has this query; the CSP forbids Playwright's own way to wait."""
+    look = """query => new Promise(done => {
+        const found = () => localStorage["audience-gateway:graphiql:tabState"]?.includes(query);
+        const look = () => found() ? done() : setTimeout(look, 9);
+        look();
+    })"""
+    async with asyncio.timeout(10):
+        await page.evaluate(look, query)
+
+
+async def open_document(page: Page, document: str, name: str) -> None:
+    """Type a document that contains an operation of this name, and wait until it was parsed."""
+    await replace(page, ".graphiql-query-editor", document)
+    await expect(page.get_by_role("tab", name=name)).to_be_visible()
+
+
+async def stop(page: Page) -> None:
+    await page.get_by_role("button", name="Stop query").click()
+
+
+async def expect_stopped(page: Page) -> None:
+    await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
