@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from gateway.app import create_app
-from gateway.http.responses import bad_request, error_response
+from gateway.http.responses import EVENT_STREAM, bad_request, error_response
 from gateway.listening import (
     CannotListenError,
     addresses_of,
@@ -45,6 +45,11 @@ TOKEN_SECONDS = 8 * 3600
 SHOWN_CALLERS = ("ada", "grace", "edith")
 
 QUERY = "{ audienceGenerationJobs(first: 3) { nodes { name status } pageInfo { endCursor } } }"
+
+WATCH = 'subscription { audienceGenerationJob(audienceGenerationJobArn: "{ARN}") { name status } }'
+
+WATCHED_SECONDS = 30
+"""How long the job takes that the welcome starts and watches."""
 
 LOOPBACK = {"127.0.0.1", "::1"}
 """The addresses of a sandbox whose issuer the gateway accepts at http://."""
@@ -77,6 +82,10 @@ The sandbox at {sandbox_url} stands in for AWS. Its callers and their headers:
 Send a query from another terminal:
 
   {curl}
+
+Start a job that takes {watched_seconds} seconds, and watch it until it is done:
+
+  {watch}
 
 Simulate throttling by AWS, then send the query again:
 
@@ -137,6 +146,7 @@ def run(
             url_of(host, listeners) + path,
             [url + path for url in _urls_elsewhere(listeners)],
             sandbox_url,
+            settings.region,
             has_oidc="oidc" in settings.callers,
         )
         config = ServerConfig(
@@ -248,6 +258,7 @@ class Welcome:
     other_urls: Sequence[str]
     """Of the same endpoint, for other machines."""
     sandbox_url: str
+    region: str
     has_oidc: bool
 
     def text(self) -> str:
@@ -262,6 +273,8 @@ class Welcome:
             sandbox_url=self.sandbox_url,
             callers=callers,
             curl=self._curl(aws_headers(CALLERS[SHOWN_CALLERS[0]])),
+            watch=self._watch(SHOWN_CALLERS[0]),
+            watched_seconds=WATCHED_SECONDS,
             program=_program(),
         )
 
@@ -273,9 +286,21 @@ class Welcome:
         return WELCOME_OIDC.format(name=SHOWN_CALLERS[0], curl=curl)
 
     def _curl(self, credentials: Mapping[str, str]) -> str:
-        headers = {"Content-Type": "application/json", **NO_CACHE, **credentials}
-        options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
-        return f"curl -s {self.url} {options} -d '{json.dumps({'query': QUERY})}'"
+        return self._command("-s", {**NO_CACHE, **credentials}, QUERY)
+
+    def _watch(self, caller: str) -> str:
+        """Return a command in whose query the shell replaces the ARN by that of a new job."""
+        start = (
+            f"{_program()} sandbox start-job --caller {caller} --region {self.region} "
+            f"--seconds {WATCHED_SECONDS} --url {self.sandbox_url}"
+        )
+        headers = {"Accept": EVENT_STREAM, **aws_headers(CALLERS[caller])}
+        return self._command("-sN", headers, WATCH).replace("{ARN}", f"'$({start})'")
+
+    def _command(self, options: str, headers: Mapping[str, str], query: str) -> str:
+        headers = {"Content-Type": "application/json", **headers}
+        header_options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
+        return f"curl {options} {self.url} {header_options} -d '{json.dumps({'query': query})}'"
 
 
 class _WelcomingServer(DrainingServer):

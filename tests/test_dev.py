@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import httpx
@@ -16,7 +16,7 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.gateways import TLS, bearer
+from tests.gateways import TLS, Sandbox, bearer
 from tests.processes import Process, clean_environment, gateway_command, until
 from tests.programs import needs
 
@@ -27,8 +27,11 @@ PORTS = ("--port", "0", "--sandbox-port", "0")
 
 
 @contextmanager
-def running_dev(host: str = "127.0.0.1", *options: str) -> Iterator[Process]:
-    with gateway_command("dev", "--host", host, *options, *PORTS, ready=READY) as process:
+def running_dev(
+    host: str = "127.0.0.1", *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    arguments = ("dev", "--host", host, *options, *PORTS)
+    with gateway_command(*arguments, environment=environment, ready=READY) as process:
         yield process
 
 
@@ -44,6 +47,26 @@ def paste(line: str) -> str:
     ).stdout
 
 
+@contextmanager
+def pasted(line: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a line as a user would, whose output is read while it runs."""
+    needs("curl")
+    command = ["bash", "-c", line]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def events_of(watch: "subprocess.Popen[str]") -> Iterator[dict[str, str]]:
+    """Yield the states of the job that a command watches."""
+    for line in watch.stdout or ():
+        name, _, data = line.strip().partition(": ")
+        if name == "data":
+            yield json.loads(data)["data"]["audienceGenerationJob"]
+
+
 def code_of(answer: str) -> str | None:
     """Return the code of the only error, or None if there are jobs."""
     content = json.loads(answer)
@@ -57,19 +80,43 @@ def code_of(answer: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def printed() -> Iterator[str]:
-    """Run `gateway dev`, and return what it prints."""
-    with running_dev() as process:
+    """Run `gateway dev` in a region that is not the sandbox's default, and return its output."""
+    environment = {"GATEWAY_REGION": "eu-west-1", "GATEWAY_WATCH_SECONDS": "0.1"}
+    with running_dev(environment=environment) as process:
         yield "".join(process.output)
 
 
 @pytest.mark.parametrize("scheme", ["X-Aws-Access-Key-Id", "Authorization: Bearer"])
 def test_the_commands_that_dev_prints_work(printed: str, scheme: str) -> None:
     """The curl command of each authentication scheme returns jobs."""
-    (line,) = [line for line in printed.splitlines() if "curl" in line and scheme in line]
+    (line,) = [line for line in printed.splitlines() if "curl -s " in line and scheme in line]
     jobs = json.loads(paste(line))["data"]["audienceGenerationJobs"]
 
     assert len(jobs["nodes"]) == 3
     assert jobs["pageInfo"]["endCursor"]
+
+
+def test_the_watch_that_dev_prints_shows_a_job_until_it_is_done(printed: str) -> None:
+    """The job is started by the command, and moved by the test."""
+    (line,) = re.findall(r"^  (curl -sN .*)$", printed, re.MULTILINE)
+    (sandbox_url,) = re.findall(r"The sandbox at (http://\S+) ", printed)
+    sandbox = Sandbox(sandbox_url)
+    with pasted(line) as watch:
+        states = events_of(watch)
+        first = next(states)
+        arn = sandbox.calls[-1]["parameters"]["audienceGenerationJobArn"]
+        sandbox.set_job_status(arn, "CREATE_IN_PROGRESS")
+        second = next(states)
+        sandbox.set_job_status(arn, "ACTIVE")
+        rest = list(states)
+        code = watch.wait(TIMEOUT_SECONDS)
+
+    assert [each["status"] for each in (first, second, *rest)] == [
+        "CREATE_PENDING",
+        "CREATE_IN_PROGRESS",
+        "ACTIVE",
+    ]
+    assert code == 0
 
 
 def test_the_url_that_dev_prints_is_graphiql(printed: str) -> None:
@@ -117,7 +164,7 @@ def test_dev_responds_to_its_own_host_names_only(printed: str) -> None:
 
 def test_the_faults_that_dev_prints_are_seen_at_once(printed: str) -> None:
     """The printed query goes past the cache."""
-    (curl, _) = re.findall(r"^  (curl .*)$", printed, re.MULTILINE)
+    (curl, _) = re.findall(r"^  (curl -s .*)$", printed, re.MULTILINE)
     (throttle, heal) = re.findall(r"^  (\S.* sandbox (?:fault|heal) .*)$", printed, re.MULTILINE)
     codes = [code_of(paste(curl))]
     paste(throttle)
@@ -135,7 +182,7 @@ def test_what_dev_prints_works_wherever_it_listens(host: str) -> None:
         output = "".join(process.output)
         (url,) = re.findall(r"^  (http://\S+)/graphql$", output, re.MULTILINE)
         (sandbox_url,) = re.findall(r"The sandbox at (http://\S+) ", output)
-        curls = re.findall(r"^  (curl .*)$", output, re.MULTILINE)
+        curls = re.findall(r"^  (curl -s .*)$", output, re.MULTILINE)
         codes = [code_of(paste(curl)) for curl in curls]
         published = [code_of(paste(as_published(curl, url))) for curl in curls]
         token = issue_token(f"http://localhost:{sandbox_url.rpartition(':')[2]}")
