@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
+import orjson
+
 from gateway.upstream.model import parse_item, parse_list
 from gateway.upstream.projection import Projection
 
@@ -156,6 +158,14 @@ class Page:
 def sizes(values: Iterable[object]) -> int:
     """Return the bytes of a collection of strings, bytes or the like, as `derive` needs them."""
     return getsizeof(values) + sum(map(getsizeof, values))
+
+
+def kept_json(value: Any) -> bytes:
+    """Return the JSON of a value, with sorted keys, to be kept: the same for equal values.
+
+    What orjson returns has a buffer of 4 KB and more.
+    """
+    return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
 
 
 def _key_size(key: Hashable) -> int:

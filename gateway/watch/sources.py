@@ -3,8 +3,6 @@
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from gateway.auth.credentials import Caller
 from gateway.errors import (
     BadUserInputError,
@@ -16,7 +14,15 @@ from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import Stored
 from gateway.upstream.loader import CallBudget
 from gateway.upstream.model import check_not_repeated
-from gateway.upstream.values import Item, ItemRequest, Listing, Page, PageRequest, RequestCost
+from gateway.upstream.values import (
+    Item,
+    ItemRequest,
+    Listing,
+    Page,
+    PageRequest,
+    RequestCost,
+    kept_json,
+)
 from gateway.watch.memory import RowMemory
 
 SECONDS_PER_PAGE = 2.0
@@ -121,7 +127,7 @@ class ListSource:
             page = await self._page(caller, token, budget)
             pages += 1
             for item in page.items:
-                key, row = self._key_of(item), orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+                key, row = self._key_of(item), kept_json(item)
                 before = known.get(key)
                 rows[key] = before if before == row else row
             token = page.next_token

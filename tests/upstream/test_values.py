@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.values import DERIVED_OVERHEAD, MAX_DERIVED, Page, sizes
+from gateway.upstream.values import DERIVED_OVERHEAD, MAX_DERIVED, Page, kept_json, sizes
 
 ROWS = 3
 
@@ -136,3 +136,16 @@ def test_what_is_derived_is_no_part_of_the_page() -> None:
 @given(st.lists(st.text() | st.binary()))
 def test_sizes_are_at_least_the_contents(values: list[str | bytes]) -> None:
     assert sizes(values) >= sum(map(len, values))
+
+
+def test_json_that_is_kept_takes_no_more_than_its_bytes() -> None:
+    values = [{"name": "x" * length} for length in range(1, 1000, 10)]
+    tracemalloc.start()
+    try:
+        kept = [kept_json(value) for value in values]
+        traced, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert traced < 1.1 * sizes(kept)
+    assert [orjson.loads(each) for each in kept] == values

@@ -13,6 +13,7 @@ from gateway.errors import LimitExceededError
 from gateway.graph.context import Context
 from gateway.graph.events import EventStream
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Operation, rejected
+from gateway.upstream.values import kept_json
 
 MAX_SUBSCRIPTION_SIZE = 16 * 1024
 """Characters of a subscription's document, and bytes of its variables as JSON."""
@@ -57,7 +58,7 @@ class KeptRequest:
 
     @classmethod
     def of(cls, request: GraphRequest) -> Self:
-        return cls(request.query, request.operation_name, orjson.dumps(request.variables))
+        return cls(request.query, request.operation_name, kept_json(request.variables))
 
     @property
     def size(self) -> int:
