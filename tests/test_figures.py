@@ -9,7 +9,7 @@ from gateway import outgoing
 from gateway.auth import jwks, sts
 from gateway.graph import meter
 from gateway.graph.execution import documents, executor, limits
-from gateway.http import middleware, requests
+from gateway.http import middleware, requests, streams, subscriptions
 from gateway.server import lifecycle, protocol, sending
 from gateway.settings import Settings
 from gateway.telemetry import metrics
@@ -17,6 +17,7 @@ from gateway.upstream import client, values
 from gateway.upstream.cache import redis, redis_node
 from gateway.upstream.resilience import callers, circuit_breaker, rate_limit
 from gateway.upstream.resilience import client as resilience
+from gateway.watch import memory, poll, sources
 
 DOCS = Path(__file__).parents[1] / "docs"
 KIB, MIB = 1024, 1024**2
@@ -115,6 +116,19 @@ OPERATIONS = (
     ),
     f"one probe is made every {WORDS[circuit_breaker.RESET_SECONDS]} seconds",
     f"Idle timeout below {lifecycle.KEEP_ALIVE_SECONDS} seconds",
+    f"a sign of life every {streams.HEARTBEAT_SECONDS:g} seconds",
+    (
+        f"no more often than every {sources.SECONDS_PER_PAGE:g} seconds per page: one of "
+        f"1,000 jobs every {1000 / PAGE * sources.SECONDS_PER_PAGE:g} seconds"
+    ),
+    (
+        f"one caller may have {subscriptions.PER_CALLER}, or "
+        f"{100 / subscriptions.CALLER_FRACTION:g} % if that is more. "
+        f"The rows of watched lists take up to {memory.MAX_BYTES // MIB} MiB, "
+        f"those of one caller up to {memory.MAX_BYTES // memory.CALLER_FRACTION // MIB} MiB"
+    ),
+    f"AWS are waited out in a subscription | {poll.FAILURE_SECONDS:g} s |",
+    f"| Rows of watched lists, in memory | {memory.MAX_BYTES // MIB} MiB, a quarter",
 )
 ARCHITECTURE = (
     (
@@ -134,7 +148,20 @@ PAGES = {"operations.md": OPERATIONS, "architecture.md": ARCHITECTURE}
 MEASURED = ("## Sizing", "| `GATEWAY_LIMIT_ANSWER_BYTES` |")
 """Beginnings of a section and of a line that report what was measured."""
 
-OF_OTHERS = ("an ALB's 60", "(the default is 60)", "interval 5 s", "ALB accepts", "Allow heads of")
+OF_OTHERS = (
+    "an ALB's 60",
+    "(the default is 60)",
+    "interval 5 s",
+    "ALB accepts",
+    "Allow heads of",
+    "Its response timeout",
+    "HTTP APIs collect",
+    "A REST API with",
+    "HAProxy holds each event",
+    "needs nothing for subscriptions: it does not buffer",
+    "When its configuration changes",
+    "Envoy ends a whole response",
+)
 """Figures of other products, up to the end of their sentence."""
 
 FIGURE = re.compile(
