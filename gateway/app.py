@@ -98,7 +98,7 @@ def create_app(
     limiter = ConcurrencyLimiter(settings.max_in_flight)
     proved_callers = ProvedCallers()
     health = Health(limiter)
-    subscriptions = Subscriptions(settings.max_subscriptions)
+    subscriptions = Subscriptions(settings.max_subscriptions, proved_callers)
     endpoint = Endpoint(
         engine=Engine(executable_schema(build_schema(root_node=settings.root_node)), settings),
         limiter=limiter,

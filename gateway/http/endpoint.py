@@ -230,7 +230,7 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         seconds = self.deadline_seconds
         if isinstance(context.loader_or_error, RequestLoader):
-            self.subscriptions.check(context.loader_or_error.caller.limit_key)
+            self.subscriptions.check(context.loader_or_error.caller)
         results = await subscribe(
             self.engine,
             request,
@@ -240,16 +240,17 @@ class Endpoint:
         )
         if isinstance(results, GraphResult):
             return _respond_with(exchange, results, media_type)
+        caller = context.loader.caller
         try:
-            # Now that AWS has been asked, the caller is proved if ever.
-            key = self.proved_callers.limit_key(context.loader.caller)
-            subscription = self.subscriptions.open(key)
+            subscription = self.subscriptions.open(caller)
         except OverloadedError:
             results.close()
             raise
         exchange.slot.release()
+        # The request began on the account of all callers who were not known to AWS or verified.
+        run = partial(self.cpu.run, self.proved_callers.limit_key(caller))
         return SubscriptionResponse(
-            media_type, results, self.subscriptions, subscription, exchange.log
+            media_type, results, self.subscriptions, subscription, exchange.log, run
         )
 
     def _options(self, headers: RequestHeaders) -> RequestOptions:

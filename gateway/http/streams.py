@@ -6,7 +6,7 @@ protocol for GraphQL subscriptions over HTTP.
 
 import asyncio
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, Final, Protocol
 
@@ -35,8 +35,8 @@ class StreamFormat(Protocol):
     content_type: str
     opening: bytes
     heartbeat: bytes
-    silence_after_event: float
-    """Seconds from an event to the next heartbeat."""
+    silence_after_event: float | None
+    """Seconds from an event to the next heartbeat, if not HEARTBEAT_SECONDS."""
     end: bytes
     """After the last result."""
 
@@ -49,7 +49,7 @@ class StreamFormat(Protocol):
 
 class EventStreamFormat:
     content_type = EVENT_STREAM
-    silence_after_event = HEARTBEAT_SECONDS
+    silence_after_event: float | None = None
     heartbeat = b":\n\n"
     opening = heartbeat
     end = b"event: complete\ndata:\n\n"
@@ -67,7 +67,7 @@ class MultipartFormat:
     content_type = f"{MULTIPART};boundary=graphql;subscriptionSpec={SUBSCRIPTION_SPEC}"
     part_head = b"\r\ncontent-type: application/json\r\n\r\n"
     # Parsers of multipart bodies may hold a part back until another one begins.
-    silence_after_event = 0.1
+    silence_after_event: float | None = 0.1
     opening = b"\r\n--graphql"
     end = b"--\r\n"
 
@@ -122,13 +122,18 @@ class SubscriptionResponse(StreamingResponse):
         subscriptions: Subscriptions,
         subscription: OpenSubscription,
         log: RequestLog,
+        run: Callable[[Coroutine[Any, Any, None]], Awaitable[None]],
     ) -> None:
-        """Take over `results` and `subscription`, which are closed at the end."""
+        """Take over `results` and `subscription`, which are closed at the end.
+
+        `run` computes a coroutine on the caller's account.
+        """
         self._format = STREAM_FORMATS[media_type]
         self._results = results
         self._subscriptions = subscriptions
         self._subscription = subscription
         self._log = log
+        self._run = run
         self._chunks = self._body()
         headers = STREAM_HEADERS | {"Content-Type": self._format.content_type}
         super().__init__(self._chunks, headers=headers)
@@ -139,7 +144,7 @@ class SubscriptionResponse(StreamingResponse):
         self._log.set_outcome(CLIENT_DISCONNECTED, self._results.operation_name)
         try:
             async with aclosing(self._chunks):
-                await super().__call__(scope, receive, send)
+                await self._run(super().__call__(scope, receive, send))
         finally:
             self._results.close()
             self._subscriptions.close(self._subscription)
@@ -156,7 +161,8 @@ class SubscriptionResponse(StreamingResponse):
                     if result is None:
                         yield self._format.end
                         break
-                    outcome, silence = result.outcome, self._format.silence_after_event
+                    outcome = result.outcome
+                    silence = self._format.silence_after_event or HEARTBEAT_SECONDS
                     yield self._format.event(self._report(result))
                     pending = asyncio.create_task(self._results.next())
                 elif ended.done():

@@ -5,7 +5,7 @@ from collections import Counter
 
 from gateway.errors import OverloadedError
 from gateway.telemetry.metrics import REJECTIONS, SUBSCRIPTIONS
-from gateway.upstream.resilience.callers import UNPROVED
+from gateway.upstream.resilience.callers import UNPROVED, LimitedCaller, ProvedCallers
 
 MAX_SECONDS = 3600.0
 """How long a subscription lasts at most: permissions that a caller has lost end with it."""
@@ -14,7 +14,12 @@ PER_CALLER = 20
 CALLER_FRACTION = 50
 """One caller may have PER_CALLER subscriptions, or this fraction of all if that is more."""
 
-SHARED = {UNPROVED: "callers whose credentials AWS has not accepted recently"}
+UNPROVED_FRACTION = 4
+"""All callers together whose credentials AWS has not accepted may have this fraction of all.
+
+They have subscriptions only while AWS is slow, or throttles their first call. Then many callers may
+be new at once, after a restart.
+"""
 
 TOO_OLD = "The subscription has lasted an hour. Subscribe again."
 STOPPING = "This replica of the gateway is stopping. Subscribe again."
@@ -23,8 +28,8 @@ STOPPING = "This replica of the gateway is stopping. Subscribe again."
 class OpenSubscription:
     """One subscription. `ended` has the reason once the gateway ends it."""
 
-    def __init__(self, key: bytes, seconds: float) -> None:
-        self.key = key
+    def __init__(self, caller: LimitedCaller, seconds: float) -> None:
+        self.caller = caller
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = loop.create_future()
         self._timers = [loop.call_later(seconds, self.end, TOO_OLD)]
@@ -44,34 +49,52 @@ class OpenSubscription:
 
 
 class Subscriptions:
-    """Admits subscriptions up to a number, in total and of each caller, known by limit keys."""
+    """Admits subscriptions up to a number, in total and of each caller."""
 
-    def __init__(self, maximum: int, *, seconds: float = MAX_SECONDS) -> None:
+    def __init__(
+        self, maximum: int, proved_callers: ProvedCallers, *, seconds: float = MAX_SECONDS
+    ) -> None:
         self._max = maximum
         self._max_per_caller = max(PER_CALLER, maximum // CALLER_FRACTION)
+        self._max_unproved = max(1, maximum // UNPROVED_FRACTION)
+        self._proved_callers = proved_callers
         self._seconds = seconds
         self._open: dict[OpenSubscription, None] = {}
+        self._unproved: set[OpenSubscription] = set()
+        """Those whose caller was not proved when last asked."""
         self._by_caller: Counter[bytes] = Counter()
         self._stops_at: float | None = None
 
-    def check(self, key: bytes) -> None:
+    def check(self, caller: LimitedCaller) -> None:
         """Raise OverloadedError if no other subscription of a caller may be opened."""
-        if self._by_caller[key] >= self._max_per_caller:
+        if self._by_caller[caller.limit_key] >= self._max_per_caller:
             REJECTIONS.labels("caller_subscriptions").inc()
             raise OverloadedError(
-                f"Too many subscriptions of {SHARED.get(key, 'this caller')}. Accepted: "
+                "Too many subscriptions of this caller. Accepted: "
                 f"{self._max_per_caller}. Try again later."
             )
         if len(self._open) >= self._max:
             REJECTIONS.labels("subscriptions").inc()
             raise OverloadedError("Too many subscriptions. Try again later.")
 
-    def open(self, key: bytes) -> OpenSubscription:
-        """Admit a subscription, which must be closed; raises as `check` does."""
-        self.check(key)
-        subscription = OpenSubscription(key, self._seconds)
+    def open(self, caller: LimitedCaller) -> OpenSubscription:
+        """Admit a subscription, which must be closed, once AWS was asked for its first state.
+
+        Raises OverloadedError if there are too many, also of callers whom AWS has not accepted.
+        """
+        self.check(caller)
+        proved = self._is_proved(caller)
+        if not proved and self._count_unproved() >= self._max_unproved:
+            REJECTIONS.labels("unproved_subscriptions").inc()
+            raise OverloadedError(
+                "Too many subscriptions without credentials that AWS has accepted recently. Try "
+                "again later."
+            )
+        subscription = OpenSubscription(caller, self._seconds)
         self._open[subscription] = None
-        self._by_caller[key] += 1
+        if not proved:
+            self._unproved.add(subscription)
+        self._by_caller[caller.limit_key] += 1
         SUBSCRIPTIONS.inc()
         if self._stops_at is not None:
             now = asyncio.get_running_loop().time()
@@ -80,9 +103,11 @@ class Subscriptions:
 
     def close(self, subscription: OpenSubscription) -> None:
         del self._open[subscription]
-        self._by_caller[subscription.key] -= 1
-        if not self._by_caller[subscription.key]:
-            del self._by_caller[subscription.key]
+        self._unproved.discard(subscription)
+        key = subscription.caller.limit_key
+        self._by_caller[key] -= 1
+        if not self._by_caller[key]:
+            del self._by_caller[key]
         SUBSCRIPTIONS.dec()
         subscription.close()
 
@@ -98,3 +123,11 @@ class Subscriptions:
         self._stops_at = stops_at
         for number, subscription in enumerate(self._open, 1):
             subscription.end_in(seconds * number / len(self._open), STOPPING)
+
+    def _is_proved(self, caller: LimitedCaller) -> bool:
+        return self._proved_callers.limit_key(caller) != UNPROVED
+
+    def _count_unproved(self) -> int:
+        # AWS may have accepted a call of theirs since.
+        self._unproved = {each for each in self._unproved if not self._is_proved(each.caller)}
+        return len(self._unproved)
