@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -75,7 +76,15 @@ class Timing:
 class Poll(Generic[T]):
     """Reads a source until it is final or fails; subscribers get the newest state."""
 
-    def __init__(self, source: Source[T], identify: Identify, timing: Timing) -> None:
+    def __init__(
+        self,
+        source: Source[T],
+        identify: Identify,
+        timing: Timing,
+        context: Callable[[], Context],
+    ) -> None:
+        """`context` returns the context variables of a subscriber, in which to read."""
+        self._context = context
         self._source = source
         self._identify = identify
         self._timing = timing
@@ -120,7 +129,10 @@ class Poll(Generic[T]):
     async def _run(self) -> None:
         try:
             while not self.ended:
-                await self._timing.sleep(await self._read())
+                reading = asyncio.create_task(self._read(), context=self._context())
+                seconds = await reading
+                self._attempted.set()
+                await self._timing.sleep(seconds)
         except Exception as error:  # noqa: BLE001  each subscriber reports it
             drop_tracebacks(error)
             self.failure = error
@@ -136,8 +148,6 @@ class Poll(Generic[T]):
         except UpstreamError as error:
             FAILED.inc()
             return self._delay_after(error)
-        finally:
-            self._attempted.set()
         self._failing_since = None
         changed = latest is None or state != latest.state
         (CHANGED if changed else UNCHANGED).inc()

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
 
 from gateway.auth.credentials import Caller
@@ -17,19 +17,15 @@ from gateway.watch.sources import ListSource, ObjectSource
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Watched:
-    poll: Poll[Any]
-    subscribers: int = 0
-
-
 class Watch(Generic[T]):
     """One subscription to a poll; must be closed."""
 
-    def __init__(self, poll: Poll[T], leave: Callable[[], None]) -> None:
+    def __init__(self, poll: Poll[T], leave: "Callable[[Watch[T]], None]") -> None:
         self._poll = poll
-        self._leave: Callable[[], None] | None = leave
+        self._leave: Callable[[Watch[T]], None] | None = leave
         self._version = 0
+        self.context = copy_context()
+        """The context variables of the request that waits for it."""
 
     async def next(self) -> Reading[T] | None:
         """Return the newest reading, once it has changed since the last one that was returned.
@@ -37,6 +33,7 @@ class Watch(Generic[T]):
         The first one is that of the poll so far; None follows a final one. Raises the error that
         the poll has ended with.
         """
+        self.context = copy_context()
         reading = await self._poll.after(self._version)
         if reading is not None:
             self._version = reading.version
@@ -46,7 +43,19 @@ class Watch(Generic[T]):
         """Leave the poll, which stops with the last subscription. May be called twice."""
         leave, self._leave = self._leave, None
         if leave is not None:
-            leave()
+            leave(self)
+
+
+class _Watched:
+    """A poll and its subscriptions."""
+
+    def __init__(self, source: Source[Any], identify: Identify, timing: Timing) -> None:
+        self.watches: dict[Watch[Any], None] = {}
+        self.poll = Poll(source, identify, timing, self._context)
+
+    def _context(self) -> Context:
+        """Return that of the oldest: what is read is logged and traced as part of its request."""
+        return next(iter(self.watches)).context
 
 
 class Watcher:
@@ -93,9 +102,9 @@ class Watcher:
         key = caller.fingerprint, source.key
         watched = self._watched.get(key)
         if watched is None or watched.poll.ended:
-            watched = self._watched[key] = _Watched(Poll(source, identify, self._timing))
-        watched.subscribers += 1
-        watch = Watch(watched.poll, lambda: self._leave(key, watched))
+            watched = self._watched[key] = _Watched(source, identify, self._timing)
+        watch = Watch(watched.poll, lambda watch: self._leave(key, watched, watch))
+        watched.watches[watch] = None
         try:
             async with asyncio.timeout_at(deadline):
                 await watched.poll.attempted()
@@ -109,9 +118,9 @@ class Watcher:
             raise watched.poll.failure.with_traceback(None)
         return watch
 
-    def _leave(self, key: Hashable, watched: _Watched) -> None:
-        watched.subscribers -= 1
-        if watched.subscribers == 0:
+    def _leave(self, key: Hashable, watched: _Watched, watch: Watch[Any]) -> None:
+        del watched.watches[watch]
+        if not watched.watches:
             watched.poll.stop()
             if self._watched.get(key) is watched:
                 del self._watched[key]
