@@ -48,15 +48,11 @@ class Client:
     app: ASGIApp
     state: Mapping[str, Any]
 
-    async def send(
-        self,
-        headers: RawHeaders,
-        body: bytes = b"",
-        *,
-        method: str = "POST",
-        query_string: bytes = b"",
-    ) -> AsgiResponse:
-        scope = {
+    def scope(
+        self, headers: RawHeaders, *, method: str = "POST", query_string: bytes = b""
+    ) -> dict[str, Any]:
+        """Return the ASGI scope of a request to the endpoint."""
+        return {
             "type": "http",
             "method": method,
             "path": "/graphql",
@@ -68,6 +64,16 @@ class Client:
             "headers": list(headers),
             "state": dict(self.state),
         }
+
+    async def send(
+        self,
+        headers: RawHeaders,
+        body: bytes = b"",
+        *,
+        method: str = "POST",
+        query_string: bytes = b"",
+    ) -> AsgiResponse:
+        scope = self.scope(headers, method=method, query_string=query_string)
         response = AsgiResponse()
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -1,0 +1,124 @@
+"""A client that reads slowly gets the newest state, and one that does not read is disconnected."""
+
+import json
+import socket
+from asyncio import BaseTransport
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+import pytest
+
+from gateway.server.protocol import HardenedProtocol
+from tests.event_streams import JOB, SSE, Stream, caller_headers, watching
+from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.http.wire import ImpatientProtocol, read_to_end
+from tests.processes import until
+from tests.telemetry.programs import metric
+
+FAST = 0.02
+BUFFER_BYTES = 4096
+ALIASES = " ".join(f"a{number}: audienceGenerationJobArn" for number in range(29))
+"""Some 4 KB in each event."""
+
+LARGE = JOB.replace("status }", f"status {ALIASES} }}")
+CHANGES = 60
+"""Far more events than the buffers of both sides hold."""
+
+
+class SmallBuffers(HardenedProtocol):
+    """Lets the kernel keep little of what a client has not taken."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        super().connection_made(transport)
+
+
+class ImpatientSmallBuffers(SmallBuffers, ImpatientProtocol):
+    """Waits a moment only for a client that takes nothing."""
+
+
+@contextmanager
+def unread(url: str, arn: str) -> Iterator[socket.socket]:
+    """Subscribe to large events, and read nothing."""
+    body = json.dumps({"query": LARGE, "variables": {"arn": arn}})
+    lines = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Accept": SSE,
+        **caller_headers(),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    at = httpx.URL(url)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        connection.connect((at.host, at.port))
+        # HTTP/1.0: its body is the stream itself.
+        connection.sendall(f"POST /graphql HTTP/1.0\r\n{head}\r\n{body}".encode())
+        yield connection
+
+
+@pytest.fixture
+def job(sandbox: Sandbox) -> str:
+    arn = sandbox.start_job(seconds=3600)
+    sandbox.set_job_status(arn, "CREATE_PENDING")
+    return arn
+
+
+def change(sandbox: Sandbox, arn: str, reader: Stream, times: int) -> None:
+    """Move a job, each time when a client has seen the state before."""
+    for number in range(times):
+        status = ("CREATE_IN_PROGRESS", "CREATE_PENDING")[number % 2]
+        sandbox.set_job_status(arn, status)
+        assert reader.status() == status
+
+
+def test_a_slow_client_skips_states(sandbox: Sandbox, job: str) -> None:
+    """It gets the newest one, and nothing is kept for it that it has not taken."""
+    with ExitStack() as stack:
+        gateway = stack.enter_context(
+            gateway_over(sandbox, http=SmallBuffers, watch_seconds=FAST, caller_calls_per_second=0)
+        )
+        slow = stack.enter_context(unread(gateway.url, job))
+        fast = stack.enter_context(watching(gateway.url, job))
+        assert fast.status() == "CREATE_PENDING"
+        change(sandbox, job, fast, CHANGES)
+        sandbox.set_job_status(job, "ACTIVE")
+        fast.rest()
+        content = read_to_end(slow).partition(b"\r\n\r\n")[2]
+    stream = Stream(httpx.Response(200, content=content), SSE)
+    *results, end = stream.rest()
+
+    assert 1 < len(results) < CHANGES / 2
+    assert '"ACTIVE"' in json.dumps(results[-1].content)  # type: ignore[union-attr]
+    assert type(end).__name__ == "Complete"
+
+
+def test_a_stuck_client_is_disconnected(sandbox: Sandbox, job: str) -> None:
+    """Others are not affected."""
+
+    def open_subscriptions(gateway: Gateway) -> float:
+        return metric(gateway.url, "gateway_subscriptions")
+
+    with ExitStack() as stack:
+        gateway = stack.enter_context(
+            gateway_over(
+                sandbox,
+                http=ImpatientSmallBuffers,
+                watch_seconds=FAST,
+                caller_calls_per_second=0,
+            )
+        )
+        before = open_subscriptions(gateway)
+        stack.enter_context(unread(gateway.url, job))
+        fast = stack.enter_context(watching(gateway.url, job))
+        fast.status()
+        until(lambda: open_subscriptions(gateway) == before + 2)
+
+        def is_disconnected() -> bool:
+            change(sandbox, job, fast, 2)
+            return open_subscriptions(gateway) == before + 1
+
+        until(is_disconnected)
+        change(sandbox, job, fast, 2)
