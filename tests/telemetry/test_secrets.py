@@ -1,6 +1,7 @@
 """No credential, cursor, variable, ARN or row in any log line, span or metric."""
 
 import contextlib
+import itertools
 import json
 import re
 import signal
@@ -14,9 +15,10 @@ import pytest
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS, ROLE_ARNS
 from gateway.sandbox.faults.registry import FAULTS
+from tests.event_streams import TRANSPORTS, watching
 from tests.gateways import TLS, Gateway, Sandbox
 from tests.http.wire import connect
-from tests.processes import Process
+from tests.processes import Process, until
 from tests.telemetry.collector import CLIENT, Collector
 from tests.telemetry.programs import events, get, traced_gateway
 
@@ -37,6 +39,12 @@ FORGED = {
     "X-Aws-Session-Token": "CANARY//token==",
 }
 TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": f"{CANARY}=="}
+PARAMETERS = {
+    "redirect": {"location": f"http://127.0.0.1:9/{CANARY}"},
+    "odd-timestamp": {"value": CANARY},
+}
+"""Of faults."""
+
 NOT_HTTP = (
     b"CANARY / HTTP/9.9\r\nX: CANARY\r\n\r\n",
     b"GET /graphql?query=CANARY HTTP/1.1\r\nHost: x\r\nX-Aws-Secret-Access-Key CANARY\r\n\r\n",
@@ -62,6 +70,8 @@ def records(shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
         router_secret_file=router_secrets,
         log_level="debug",
         deadline_seconds=0.5,
+        watch_seconds=0.02,
+        caller_calls_per_second=0,
     ) as (program, collector):
         gateway = Gateway(program.url, shared_sandbox)
         _send_good_and_bad_requests(gateway)
@@ -70,6 +80,7 @@ def records(shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
                 connection.sendall(data)
                 connection.recv(100_000)
         _send_a_request_with_every_fault(gateway)
+        _subscribe_with_every_fault(gateway)
         metrics = get(f"{program.url}/metrics").text
         program.send_signal(signal.SIGTERM)
         program.wait(25)
@@ -116,14 +127,32 @@ def _send_good_and_bad_requests(gateway: Gateway) -> None:
 
 
 def _send_a_request_with_every_fault(gateway: Gateway) -> None:
-    parameters = {
-        "redirect": {"location": f"http://127.0.0.1:9/{CANARY}"},
-        "odd-timestamp": {"value": CANARY},
-    }
     for fault in FAULTS:
         gateway.sandbox.reset()
-        gateway.sandbox.fault(fault, times=1, **parameters.get(fault, {}))
+        gateway.sandbox.fault(fault, times=1, **PARAMETERS.get(fault, {}))
         gateway.ask(JOBS, headers={"Cache-Control": "no-cache"})
+
+
+def _subscribe_with_every_fault(gateway: Gateway) -> None:
+    """Let the poll of an open stream fail in every way."""
+    sandbox = gateway.sandbox
+    for fault, transport in zip(FAULTS, itertools.cycle(TRANSPORTS), strict=False):
+        # AWS's refusals of a caller are remembered.
+        caller = "edith" if "credentials" in fault else "grace"
+        sandbox.reset()
+        arn = sandbox.start_job(caller, seconds=3600)
+        with (
+            contextlib.suppress(httpx.HTTPError),
+            watching(gateway.url, arn, transport=transport, caller=caller) as stream,
+        ):
+            stream.status()
+            sandbox.reset()
+            sandbox.fault(fault, **PARAMETERS.get(fault, {}))
+            until(lambda: sandbox.calls)
+    sandbox.reset()
+    for arn in (CANARY, f"arn:aws:cleanrooms-ml:us-east-1:{ACCOUNT}:{CANARY}"):
+        with watching(gateway.url, arn) as stream:
+            stream.rest()
 
 
 ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -156,6 +185,6 @@ def test_no_span_holds_a_secret(records: Records) -> None:
         *("http.request.method", "http.response.status_code", "http.route", "url.path"),
         *("url.scheme", "graphql.operation.name", "rpc.system.name", "rpc.method", "cloud.region"),
         *("aws.request_id", "error.type", "gateway.outcome", "gateway.document"),
-        *("gateway.request_id", "gateway.answer"),
+        *("gateway.request_id", "gateway.answer", "gateway.events"),
     }
     assert not any("events {" in span.text or "message:" in span.text for span in spans)
