@@ -142,7 +142,7 @@ class _Compiler:
             elif cost in {FieldCost.OBJECT, FieldCost.WATCHED_OBJECT}:
                 compiled.objects.append(self._objects(type_name, [node], fetched=True))
             elif cost is FieldCost.WATCHED_LIST:
-                compiled.objects.extend(self._changed_objects(type_name, node))
+                compiled.connections.append(self._changes(type_name, node))
             elif cost is FieldCost.NAMED_OBJECTS:
                 compiled.named_objects.append(
                     SelectedNamedObjects(_entries(node), self._objects_of(node))
@@ -183,12 +183,15 @@ class _Compiler:
         nodes += [each for each in self._fields(edges) if each.name.value == "node"]
         return SelectedConnection(_rows(connection), self._objects(node_type, nodes, fetched=False))
 
-    def _changed_objects(self, type_name: str, change: FieldNode) -> Iterator[SelectedObjects]:
-        """Compile the details of the object that one event of a watched list has."""
+    def _changes(self, type_name: str, change: FieldNode) -> SelectedConnection:
+        """Compile the cost of a watched list: of a page of it, and of one row that has changed."""
         below = self._fields([(type_name, change.selection_set)])
         nodes = [each for each in below if each.selection_set is not None]
+        objects = SelectedObjects()
         if nodes:
-            yield self._objects(self._lookup(type_name, nodes[0]).type_name, nodes, fetched=True)
+            node_type = self._lookup(type_name, nodes[0]).type_name
+            objects = self._objects(node_type, nodes, fetched=False)
+        return SelectedConnection(_one_row, objects)
 
     def _objects_of(self, node: FieldNode) -> Callable[[str], SelectedObjects]:
         """Return a function that compiles the details of objects of a type, when it is needed."""
@@ -228,6 +231,10 @@ class _Compiler:
 
     def _fields(self, selections: Selections) -> list[FieldNode]:
         return [node for _, node in fields_of(selections, self._fragments)]
+
+
+def _one_row(_: Variables) -> int:
+    return 1
 
 
 def _rows(connection: FieldNode) -> Amount:
