@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import time
 import types
 from collections import OrderedDict
@@ -36,24 +37,26 @@ class SingleFlight(Generic[T]):
     exception reaches every waiter.
     """
 
-    def __init__(self) -> None:
-        self._tasks: dict[object, asyncio.Task[T]] = {}
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._tasks: dict[object, tuple[asyncio.Task[T], float]] = {}
         self._waiters: dict[asyncio.Task[T], int] = {}
 
     async def run(
-        self, key: object, call: Callable[[], Coroutine[Any, Any, T]], *, replace: bool = False
+        self, key: object, call: Callable[[], Coroutine[Any, Any, T]], *, since: float = -math.inf
     ) -> T:
         """Return the result of the current call for `key`, or of a new one.
 
-        With `replace` a new one starts in any case: the waiters of the current call still get its
+        A call that began before `since` is replaced by a new one: its waiters still get its
         result, and later ones join the new call.
 
         `call` is invoked at once and in the context of this waiter. An exception that it raises
         itself, not its coroutine, reaches no other waiter.
         """
-        task = None if replace else self._tasks.get(key)
-        if task is None:
-            task = self._tasks[key] = asyncio.create_task(call())
+        task, began_at = self._tasks.get(key, (None, 0.0))
+        if task is None or began_at < since:
+            began_at, task = self._clock(), asyncio.create_task(call())
+            self._tasks[key] = task, began_at
             self._waiters[task] = 0
             task.add_done_callback(functools.partial(self._finish, key))
         self._waiters[task] += 1
@@ -64,7 +67,10 @@ class SingleFlight(Generic[T]):
 
     def is_current(self, key: object) -> bool:
         """Return, inside a call, whether it is still the one that others join under `key`."""
-        return self._tasks.get(key) is asyncio.current_task()
+        return self._current(key) is asyncio.current_task()
+
+    def _current(self, key: object) -> "asyncio.Task[T] | None":
+        return self._tasks.get(key, (None,))[0]
 
     def _leave(self, key: object, task: "asyncio.Task[T]") -> None:
         if task not in self._waiters:
@@ -77,7 +83,7 @@ class SingleFlight(Generic[T]):
 
     def _finish(self, key: object, task: "asyncio.Task[T]") -> None:
         self._waiters.pop(task, None)
-        if self._tasks.get(key) is task:
+        if self._current(key) is task:
             del self._tasks[key]
         if task.done() and not task.cancelled():
             task.exception()  # marks it as retrieved, even if no waiter is left

@@ -13,6 +13,7 @@ from gateway.concurrency import (
     SingleFlight,
     guard_waiting,
 )
+from tests.clock import Clock
 
 Flight = SingleFlight[int]
 
@@ -118,6 +119,23 @@ async def test_the_call_is_cancelled_with_its_last_waiter(flight: Flight) -> Non
     assert call.cancelled == 1
 
 
+async def test_a_run_joins_no_call_that_began_too_early(flight: Flight) -> None:
+    """That call's own waiters still get its result, and later runs join the new call."""
+    clock = flight._clock = Clock(100.0)
+    first, second = Call(1), Call(2)
+    (early,) = await start_waiters(flight, first, 1)
+    clock.now = 101.0
+    joining = asyncio.create_task(flight.run("key", second, since=100.0))
+    newer = asyncio.create_task(flight.run("key", second, since=100.5))
+    later = asyncio.create_task(flight.run("key", Call(3), since=101.0))
+    await second.running.wait()
+    first.complete.set()
+    second.complete.set()
+
+    assert [await task for task in (early, joining, newer, later)] == [1, 1, 2, 2]
+    assert (first.started, second.started) == (1, 1)
+
+
 async def test_a_run_does_not_join_a_call_that_is_being_cancelled(flight: Flight) -> None:
     first, second = Call(1), Call(2)
     await cancel(*await start_waiters(flight, first, 1))
@@ -145,7 +163,7 @@ async def test_the_late_end_of_a_cancelled_call_does_not_remove_its_successor(
 
     only = asyncio.create_task(flight.run("key", end_slowly))
     await started.wait()
-    (old,) = flight._tasks.values()
+    ((old, _),) = flight._tasks.values()
     await cancel(only)
     await cancelling.wait()
     successor = Call(2)

@@ -135,7 +135,7 @@ async def _memory() -> list[Row]:
     marks: list[int] = []
     for number in range(CALLERS):
         caller = Caller.from_keys(f"ASIA{number:016d}", f"{number:040d}", "t" * 800)
-        stored: Stored[Item] = Stored({"x": "x" * 50}, 0, Version(60))
+        stored: Stored[Item] = Stored({"x": "x" * 50}, 0, Version(60), 0)
         await cache.set(caller, caller.fingerprint.hex(), ItemRequest("", "", ()), stored, 60)
         if number * TOKENS % CALLERS < TOKENS:
             text = signed_token(ec, "ES256", f"caller {number}")

@@ -21,6 +21,7 @@ from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import Stored, Version
 from gateway.upstream.projection import Projection
 from gateway.upstream.values import (
+    FRESH,
     Item,
     ItemRequest,
     Page,
@@ -90,8 +91,8 @@ class RequestLoader:
         """`deadline` is a time of the event loop's clock."""
         self._client = client
         self.caller = caller
-        self._fresh = fresh
-        self._not_before = -math.inf
+        self._since = FRESH if fresh else -math.inf
+        """Results that were asked for before are not used. In seconds since the epoch."""
         self._deadline = deadline
         self._page_budget = page_budget
         self._item_budget = item_budget
@@ -121,12 +122,11 @@ class RequestLoader:
         results: Mapping[UpstreamRequest[Any], Stored[Any]],
         rows: Mapping[str, Item],
     ) -> None:
-        """Start from what was read before: return it, and use no result stored before the moment.
+        """Start from what was read until a moment, and use nothing else that was asked for before.
 
         `rows` are those of `first_seen`. The moment is in seconds since the epoch.
         """
-        self._fresh = False  # for each subscriber, another call would be made
-        self._not_before = moment
+        self._since = moment
         for request, stored in results.items():
             self._hold(request, stored)
         self._first_seen.update(rows)
@@ -161,10 +161,10 @@ class RequestLoader:
         held: T | None = self._results.get(request)
         if held is not None:
             return held
-        if not self._fresh:
+        if self._since != FRESH:
             # Most requests find everything here, without a task for each.
             cached = await self._client.cached(self.caller, request, cost=self.cost)
-            if cached is not None and cached.stored_at >= self._not_before:
+            if cached is not None and cached.asked_at >= self._since:
                 return self._hold(request, cached)
         try:
             return await self._fetch_or_stale(request, fetch)
@@ -181,8 +181,8 @@ class RequestLoader:
             return await self._fetch_in_time(request, fetch)
         except (UpstreamTimeoutError, UpstreamUnavailableError):
             # Not an error of the caller, who has lost no permission: older data may be served.
-            expired = None if self._fresh else await self._client.fetch_stale(self.caller, request)
-            if expired is None:
+            expired = await self._client.fetch_stale(self.caller, request)
+            if expired is None or expired[0].asked_at < self._since:
                 raise
             stored, self.stale[request] = expired
             CACHE_LOOKUPS.labels("stale").inc()
@@ -279,7 +279,7 @@ class RequestLoader:
                 request,
                 cost=self.cost,
                 before_call=before_call,
-                fresh=self._fresh,
+                since=self._since,
             )
         except UnauthenticatedError as error:
             # It concerns the caller, not this object: every other call would get it too.

@@ -1,9 +1,10 @@
 """The values that pass between the graph and the upstream: requests, results and their cost."""
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from sys import getsizeof
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 import orjson
 
@@ -19,6 +20,9 @@ Item: TypeAlias = Mapping[str, Any]
 
 PAGE_SIZE = 100
 """The upstream's maximum, so that one cached page serves every `first`."""
+
+FRESH: Final = math.inf
+"""The earliest moment at which a result may have been asked for, if no earlier result is used."""
 
 MAX_REQUEST_IDS = 100
 

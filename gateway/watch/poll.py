@@ -1,6 +1,7 @@
 """Polls: one thing of one caller, read again and again for all who watch it."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from dataclasses import dataclass
@@ -39,11 +40,12 @@ class Source(Protocol[T]):
     async def read(self, caller: Caller, previous: T | None) -> T:
         """Return the state, fresh from the upstream; raises a GatewayError."""
 
+    @property
+    def least_seconds(self) -> float:
+        """The seconds that must at least pass before the next reading, by what the last took."""
+
     def is_final(self, state: T) -> bool:
         """Return whether the thing will not change any more."""
-
-    def least_seconds(self, state: T) -> float:
-        """Return the seconds that must at least pass between two readings."""
 
     def close(self) -> None:
         """Free what it has counted of its states."""
@@ -57,7 +59,7 @@ class Reading(Generic[T]):
     caller: Caller
     """Who it was read for, with the credentials of that time."""
     read_at: float
-    """When the reading began, in seconds since the epoch: results stored later are as new."""
+    """When the reading ended, in seconds since the epoch. What is asked for later is as new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class Poll(Generic[T]):
         self._timing = timing
         self._slowdown = 1.0
         self._failing_since: float | None = None
+        self._expires_at: float | None = None
         self._attempted = asyncio.Event()
         self._published = asyncio.Event()
         self.latest: Reading[T] | None = None
@@ -130,9 +133,10 @@ class Poll(Generic[T]):
         try:
             while not self.ended:
                 reading = asyncio.create_task(self._read(), context=self._context())
-                seconds = await reading
+                delay = await reading
                 self._attempted.set()
-                await self._timing.sleep(seconds)
+                if not self.ended:
+                    await self._timing.sleep(self._until_expiry(delay))
         except Exception as error:  # noqa: BLE001  each subscriber reports it
             drop_tracebacks(error)
             self.failure = error
@@ -141,10 +145,13 @@ class Poll(Generic[T]):
 
     async def _read(self) -> float:
         """Read once; return the seconds to wait before the next time."""
-        read_at, latest = self._timing.wall_clock(), self.latest
+        latest = self.latest
         try:
-            caller = await self._identify()
+            caller = await self._identified()
             state = await self._source.read(caller, latest.state if latest else None)
+            if self._expires_in() <= 0:
+                # Nothing is published for credentials that have expired meanwhile.
+                caller = await self._identified()
         except UpstreamError as error:
             FAILED.inc()
             return self._delay_after(error)
@@ -152,37 +159,46 @@ class Poll(Generic[T]):
         changed = latest is None or state != latest.state
         (CHANGED if changed else UNCHANGED).inc()
         version = (latest.version if latest else 0) + changed
-        self.latest = Reading(state, version, caller, read_at)
+        self.latest = Reading(state, version, caller, self._timing.wall_clock())
         self.ended = self._source.is_final(state)
         self._slowdown = 1.0 if changed else min(MAX_SLOWDOWN, self._slowdown * SLOWDOWN)
         if changed:
             self._publish()
-        if self.ended:
-            return 0.0
-        return self._until_expiry(caller, self._interval(self._source.least_seconds(state)))
+        return 0.0 if self.ended else self._interval()
+
+    async def _identified(self) -> Caller:
+        caller = await self._identify()
+        self._expires_at = caller.expires_at
+        return caller
 
     def _publish(self) -> None:
         self._attempted.set()
         published, self._published = self._published, asyncio.Event()
         published.set()
 
-    def _interval(self, least_seconds: float = 0.0) -> float:
-        seconds = max(self._timing.seconds, least_seconds) * self._slowdown
+    def _interval(self) -> float:
+        seconds = max(self._timing.seconds, self._source.least_seconds) * self._slowdown
         return seconds * (1 + JITTER * self._timing.jitter())
 
     def _delay_after(self, error: UpstreamError) -> float:
-        """Return the seconds to wait after a failure; raises it if it lasts too long."""
+        """Return the seconds to wait after a failure; raises it if that would last too long."""
         now = self._timing.clock()
         if self._failing_since is None:
             self._failing_since = now
         left = self._failing_since + FAILURE_SECONDS - now
-        if left <= 0:
-            raise error
         hint = (error.retry_after or 0.0) if isinstance(error, ThrottledError) else 0.0
+        if left <= 0 or hint > left:
+            raise error
         return min(max(self._interval(), hint), left)
 
-    def _until_expiry(self, caller: Caller, seconds: float) -> float:
+    def _until_expiry(self, seconds: float) -> float:
         """Shorten an interval: credentials that expire are renewed, or the poll ends in time."""
-        if caller.expires_at is None:
-            return seconds
-        return max(0.0, min(seconds, caller.expires_at - self._timing.wall_clock()))
+        left = self._expires_in()
+        # Clocks may differ so much that each new session seems to have expired.
+        return min(seconds, left) if left > 0 else seconds
+
+    def _expires_in(self) -> float:
+        """Return the seconds until the credentials expire, as far as is known."""
+        if self._expires_at is None:
+            return math.inf
+        return self._expires_at - self._timing.wall_clock()

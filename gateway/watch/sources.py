@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from gateway.auth.credentials import Caller
 from gateway.errors import (
     BadUserInputError,
+    LimitExceededError,
     NotFoundError,
     UpstreamInvalidResponseError,
     drop_tracebacks,
 )
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import Stored
-from gateway.upstream.loader import CallBudget
 from gateway.upstream.model import check_not_repeated
 from gateway.upstream.values import (
+    FRESH,
     Item,
     ItemRequest,
     Listing,
@@ -26,7 +27,12 @@ from gateway.upstream.values import (
 from gateway.watch.memory import RowMemory
 
 SECONDS_PER_PAGE = 2.0
-"""Between two readings of a list, for each of its pages."""
+"""Between two readings of a list, for each page that the first one took."""
+
+TOO_MANY_PAGES = (
+    "The watched list has more than {} pages (GATEWAY_MAX_UPSTREAM_CALLS). Watch a shorter list, "
+    "such as that of a collaboration."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +61,19 @@ class ObjectSource:
     async def read(self, caller: Caller, previous: ObjectState | None) -> ObjectState:
         try:
             stored = await self._client.fetch(
-                caller, self._request, cost=RequestCost(), before_call=_allow, fresh=True
+                caller, self._request, cost=RequestCost(), before_call=_allow, since=FRESH
             )
         except NotFoundError as error:
             drop_tracebacks(error)
             return ObjectState(None, missing=error if previous is None else None)
         return ObjectState(stored.value, stored)
 
+    @property
+    def least_seconds(self) -> float:
+        return 0.0
+
     def is_final(self, state: ObjectState) -> bool:
         return state.item is None or self._is_settled(state.item)
-
-    def least_seconds(self, _: ObjectState) -> float:
-        return 0.0
 
     def close(self) -> None:
         pass
@@ -79,9 +86,7 @@ def _allow() -> None:
 @dataclass(frozen=True, slots=True)
 class ListState:
     rows: Mapping[str, bytes]
-    """Key -> JSON of the row. Equal rows of successive states are the same object."""
-    pages: int = field(compare=False)
-    """How many pages were read."""
+    """Key -> JSON of the row. What is equal in successive states is the same object."""
 
 
 class ListSource:
@@ -101,48 +106,51 @@ class ListSource:
         self._key_of = key_of
         self._max_pages = max_pages
         self._memory = memory
+        self._pages = 0
 
     @property
     def key(self) -> Hashable:
         return self._listing
 
-    async def read(self, caller: Caller, previous: ListState | None) -> ListState:
-        known = previous.rows if previous else {}
-        rows, pages = await self._walk(caller, known)
-        if pages > 1 and known.keys() - rows.keys():
-            # The pages are of different times: a row that has moved between them may be in none.
-            again, more = await self._walk(caller, known)
-            rows, pages = {**rows, **again}, pages + more
-        self._memory.hold(caller.limit_key, self, rows)
-        return ListState(rows, pages)
+    @property
+    def least_seconds(self) -> float:
+        return SECONDS_PER_PAGE * self._pages
 
-    async def _walk(
-        self, caller: Caller, known: Mapping[str, bytes]
-    ) -> tuple[dict[str, bytes], int]:
-        """Read all pages; return the rows and the number of pages."""
+    async def read(self, caller: Caller, previous: ListState | None) -> ListState:
+        self._pages = 0
+        known = previous.rows if previous else {}
+        rows = await self._walk(caller, known)
+        if self._pages > 1 and known.keys() - rows.keys():
+            # The pages are of different times: a row that has moved between them may be in none.
+            rows |= await self._walk(caller, known)
+        self._memory.hold(caller.limit_key, self, rows)
+        return ListState(known if rows == known else rows)
+
+    async def _walk(self, caller: Caller, known: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Read all pages; return the rows. Of a row that is in several pages, the last counts."""
         rows: dict[str, bytes] = {}
-        budget = CallBudget(self._max_pages, "max_upstream_calls")
-        token, seen, pages = None, set[str](), 0
-        while True:
-            page = await self._page(caller, token, budget)
-            pages += 1
+        token, seen = None, set[str]()
+        for _ in range(self._max_pages):
+            self._pages += 1
+            page = await self._page(caller, token)
             for item in page.items:
                 key, row = self._key_of(item), kept_json(item)
                 before = known.get(key)
                 rows[key] = before if before == row else row
             token = page.next_token
             if token is None:
-                return rows, pages
+                return rows
             check_not_repeated(token, seen)
+        raise LimitExceededError(TOO_MANY_PAGES.format(self._max_pages), limit="upstream_calls")
 
-    async def _page(self, caller: Caller, token: str | None, budget: CallBudget) -> Page:
+    async def _page(self, caller: Caller, token: str | None) -> Page:
         try:
             stored = await self._client.fetch(
                 caller,
                 PageRequest(self._listing, token),
                 cost=RequestCost(),
-                before_call=budget.spend,
-                fresh=True,
+                before_call=_allow,
+                since=FRESH,
             )
         except BadUserInputError as error:
             if token is None:
@@ -155,9 +163,6 @@ class ListSource:
 
     def is_final(self, _: ListState) -> bool:
         return False
-
-    def least_seconds(self, state: ListState) -> float:
-        return SECONDS_PER_PAGE * state.pages
 
     def close(self) -> None:
         self._memory.release(self)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 FROM_CACHE, FROM_FLIGHT, FROM_UPSTREAM = map(CACHE_LOOKUPS.labels, ("cache", "flight", "upstream"))
 
-FORMAT = 5
+FORMAT = 6
 """Part of every cache key, so that a version with another format never reads these entries."""
 
 
@@ -65,7 +65,7 @@ class CachedClient:
         self._scope = (origin, sha256(kept).hexdigest())
         self._stale_seconds = stale_seconds if cache_seconds > 0 else 0
         self._clock = clock
-        self._flights: SingleFlight[Any] = SingleFlight()
+        self._flights: SingleFlight[Any] = SingleFlight(clock=clock)
 
     async def cached(
         self, caller: Caller, request: UpstreamRequest[T], *, cost: RequestCost
@@ -86,11 +86,12 @@ class CachedClient:
         *,
         cost: RequestCost,
         before_call: Callable[[], None],
-        fresh: bool = False,
+        since: float = -math.inf,
     ) -> Stored[T]:
         """Return the result of a request that is not cached, cache it, and count it in `cost`.
 
-        A call for the same request that is in progress is joined, unless this one is `fresh`.
+        A call for the same request that is in progress is joined, unless it began before `since`,
+        in seconds since the epoch.
         `before_call` runs before this request starts an upstream call, and may raise to prevent
         it. Raises a GatewayError.
         """
@@ -103,7 +104,7 @@ class CachedClient:
             called = True
             return self._call(caller, request, key, cost)
 
-        stored: Stored[T] = await self._flights.run(key, start, replace=fresh)
+        stored: Stored[T] = await self._flights.run(key, start, since=since)
         cost.cache_hits += not called
         (FROM_UPSTREAM if called else FROM_FLIGHT).inc()
         return stored
@@ -118,11 +119,13 @@ class CachedClient:
     async def _call(
         self, caller: Caller, request: UpstreamRequest[T], key: str, cost: RequestCost
     ) -> Stored[T]:
+        asked_at = self._clock()
         with _log_failure(request):
             result = await self._read(caller, request, cost)
         now = self._clock()
         credentials_expire_at = math.inf if caller.expires_at is None else caller.expires_at
-        stored = Stored(result, now, Version(min(now + self._seconds, credentials_expire_at)))
+        version = Version(min(now + self._seconds, credentials_expire_at))
+        stored = Stored(result, now, version, asked_at)
         # No longer than the caller's credentials are valid.
         seconds = min(self._seconds + self._stale_seconds, credentials_expire_at - now)
         # A call that a fresh one has replaced must not overwrite the newer result.

@@ -31,8 +31,10 @@ class Stored(Generic[T]):
     value: T
     """Shared by all readers: never modify it."""
     stored_at: float
-    """In seconds since the epoch."""
+    """In seconds since the epoch, as is `asked_at`."""
     version: Version
+    asked_at: float
+    """When the call began that returned it. It may be as old as this."""
 
 
 class ResponseCache(Protocol):

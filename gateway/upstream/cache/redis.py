@@ -147,8 +147,8 @@ class EncryptedRedisCache:
         decrypted = decrypt(caller.encryption_key, key, encrypted)
         if decrypted is None or self._clock() >= decrypted[0]:
             return None
-        stored_at, value = orjson.loads(decrypted[1])
-        return Stored(request.from_json(value), stored_at, Version(decrypted[0]))
+        stored_at, asked_at, value = orjson.loads(decrypted[1])
+        return Stored(request.from_json(value), stored_at, Version(decrypted[0]), asked_at)
 
     async def set(
         self,
@@ -161,7 +161,8 @@ class EncryptedRedisCache:
         milliseconds = int(seconds * 1000)
         if milliseconds < 1:
             return
-        value = orjson.dumps([stored.stored_at, request.to_json(stored.value)])
+        content = [stored.stored_at, stored.asked_at, request.to_json(stored.value)]
+        value = orjson.dumps(content)
         if len(value) > MAX_VALUE_BYTES // 2:
             return
         encrypted = encrypt(caller.encryption_key, key, self._clock() + seconds, value)

@@ -123,7 +123,7 @@ class Account:
         """Nothing is cached."""
 
     async def fetch(self, _: Caller, request: UpstreamRequest[Any], **__: Any) -> Any:
-        return Stored(self.read(request), 0.0, Version(math.inf))
+        return Stored(self.read(request), 0.0, Version(math.inf), 0.0)
 
     def read(self, request: UpstreamRequest[Any]) -> Any:
         """Return a page or an object, or raise its error."""

@@ -15,7 +15,7 @@ async def put(
     cache: ResponseCache, caller: Caller, key: str, value: Any, seconds: float
 ) -> Version:
     """Store a value; returns the version of the result."""
-    stored = Stored(value, STORED_AT, Version(STORED_AT + seconds))
+    stored = Stored(value, STORED_AT, Version(STORED_AT + seconds), STORED_AT)
     await cache.set(caller, key, REQUEST, stored, seconds)
     return stored.version
 

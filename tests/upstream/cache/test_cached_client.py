@@ -1,6 +1,7 @@
 """Results are cached for the caller who got them, for a few seconds, and only if complete."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.projection import Projection
 from gateway.upstream.values import (
+    FRESH,
     ItemRequest,
     Listing,
     Page,
@@ -79,7 +81,11 @@ class Fetcher:
         if cached is not None:
             return cached.value
         stored = await self.client.fetch(
-            caller, request, cost=self.cost, before_call=self.announce, fresh=fresh
+            caller,
+            request,
+            cost=self.cost,
+            before_call=self.announce,
+            since=FRESH if fresh else -math.inf,
         )
         return stored.value
 
