@@ -42,11 +42,12 @@ class EventStream(AsyncIterator[Event], Generic[T]):
         self,
         watch: Watch[T],
         events: Callable[[Reading[T] | None, Reading[T]], Iterable[Event]],
+        before: Reading[T] | None = None,
     ) -> None:
-        """`events` returns those of a reading, given the one before."""
+        """`events` returns those of a reading, given the one before: at first, this one if any."""
         self._watch = watch
         self._events = events
-        self._reading: Reading[T] | None = None
+        self._reading = before
         self._pending: Iterator[Event] = iter(())
         self._ended = False
 

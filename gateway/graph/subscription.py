@@ -112,7 +112,7 @@ async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListSta
 
     def events(before: Reading[ListState] | None, reading: Reading[ListState]) -> Iterator[Event]:
         if before is None:
-            return  # the list as it was at first
+            return  # the list as it is at first
         for change in changes_between(before.state.rows, reading.state.rows, matches):
             job = change.item and ResourceObject(JOB, change.item)
             value = AudienceGenerationJobChange(
@@ -124,7 +124,8 @@ async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListSta
             yield Event(value, reading, rows=rows)
 
     listing = Listing(JOB.list_operation, query.region, query.filters)
-    return EventStream(await context.watch_list(listing, JOB.key_of), events)
+    watch = await context.watch_list(listing, JOB.key_of)
+    return EventStream(watch, events, before=watch.latest())
 
 
 def _item_predicate(item_filter: ItemFilter | None) -> Callable[[Item], bool] | None:

@@ -39,6 +39,13 @@ class Watch(Generic[T]):
             self._version = reading.version
         return reading
 
+    def latest(self) -> Reading[T] | None:
+        """Return the newest reading, as `next` would, without waiting; None if there is none."""
+        reading = self._poll.latest
+        if reading is not None:
+            self._version = reading.version
+        return reading
+
     def close(self) -> None:
         """Leave the poll, which stops with the last subscription. May be called twice."""
         leave, self._leave = self._leave, None

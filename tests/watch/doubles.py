@@ -19,12 +19,20 @@ LISTING = Listing(LIST, REGION)
 SECONDS = 5.0
 
 
+ARN = f"arn:aws:cleanrooms-ml:{REGION}:111122223333"
+MODEL_ARN = f"{ARN}:configured-audience-model/model"
+
+
 def arn(name: str) -> str:
-    return f"arn:{name}"
+    return f"{ARN}:audience-generation-job/{name}"
 
 
 def job(name: str, status: str = "CREATE_IN_PROGRESS") -> dict[str, Any]:
-    return row(name) | {"status": status}
+    return row(name) | {
+        "audienceGenerationJobArn": arn(name),
+        "configuredAudienceModelArn": MODEL_ARN,
+        "status": status,
+    }
 
 
 def get_request(name: str) -> ItemRequest:
@@ -47,6 +55,8 @@ class Upstream:
         self.pages = list(pages)
         self.jobs: dict[str, dict[str, Any]] = {}
         """By name, for Get calls."""
+        self.responses: dict[str, dict[str, Any]] = {}
+        """Of other operations."""
         self.failures: list[Exception] = []
         """Raised by the next calls, in this order."""
         self.failure: Exception | None = None
@@ -76,10 +86,12 @@ class Upstream:
             raise self.failure
         if operation == GET:
             return self._job(parameters["audienceGenerationJobArn"])
+        if operation != LIST:
+            return dict(self.responses[operation])
         return self._page(parameters.get("nextToken"))
 
     def _job(self, arn: str) -> dict[str, Any]:
-        found = self.jobs.get(arn.removeprefix("arn:"))
+        found = self.jobs.get(arn.rpartition("/")[2])
         if found is None:
             raise NotFoundError("AWS has no such object.")
         return dict(found)

@@ -247,7 +247,7 @@ def test_a_caller_may_hold_a_quarter_of_the_memory_and_all_together_no_more_than
 
 
 async def test_a_list_that_takes_too_much_memory_is_not_watched() -> None:
-    held, before = RowMemory(2000), held_bytes()
+    held, before = RowMemory(5000), held_bytes()
     upstream = Upstream([job("a")])
     source = list_source(upstream, memory=held)
     state = await source.read(ADA, None)
