@@ -1,7 +1,6 @@
 """One poll for all subscriptions of a caller to a thing: when it reads, and how it ends."""
 
 import asyncio
-import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -25,6 +24,7 @@ from gateway.telemetry.metrics import POLLS, WATCHED_BYTES, WATCHES
 from gateway.upstream.resilience.callers import RefusedCredentialsError
 from gateway.upstream.resilience.client import CircuitOpenError
 from gateway.upstream.resilience.rate_limit import RateLimitedError
+from gateway.watch.poll import Reading
 from gateway.watch.watcher import Watch
 from tests.upstream.clients import caller
 from tests.watch.doubles import ADA, SECONDS, Upstream, Watching, job
@@ -37,7 +37,6 @@ def nothing_is_left() -> Iterator[None]:
     """Each test closes what it has opened, or its polls have ended."""
     before = [WATCHES._value.get(), WATCHED_BYTES._value.get()]
     yield
-    gc.collect()
     assert [WATCHES._value.get(), WATCHED_BYTES._value.get()] == before
 
 
@@ -72,9 +71,14 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def next_of(watch: Watch[Any]) -> Reading[Any] | None:
+    async with asyncio.timeout(10):
+        return await watch.next()
+
+
 async def status(watch: Watch[Any]) -> str | None:
     """Return the status of the next reading; None at the end."""
-    reading = await watch.next()
+    reading = await next_of(watch)
     return reading.state.item["status"] if reading else None
 
 
@@ -165,7 +169,7 @@ async def test_each_caller_and_each_thing_has_a_poll_of_its_own() -> None:
         ADA,
     ]
     for watch in watches[:3]:
-        reading = await watch.next()
+        reading = await next_of(watch)
         assert reading is not None
         assert reading.caller == ADA
     await close(*watches)
@@ -181,7 +185,7 @@ async def test_who_joins_in_the_middle_gets_the_newest_state_at_once() -> None:
     await watching.time.pass_sleep()
     assert await status(first) == "DELETE_PENDING"
     second = await watching.watch_job()
-    again = asyncio.create_task(first.next())
+    again = asyncio.create_task(next_of(first))
 
     assert await status(second) == "DELETE_PENDING"
     await settle()
@@ -236,11 +240,11 @@ async def test_a_job_that_is_gone_is_the_last_state() -> None:
     await status(watch)
     upstream.jobs.clear()
     await watching.time.pass_sleep()
-    reading = await watch.next()
+    reading = await next_of(watch)
 
     assert reading is not None
     assert (reading.state.item, reading.state.missing) == (None, None)
-    assert await watch.next() is None
+    assert await next_of(watch) is None
     watch.close()
 
 
@@ -374,7 +378,7 @@ async def test_failures_of_the_upstream_are_waited_out_for_a_minute(failure: Gat
     watches = [await watching.watch_job() for _ in range(3)]
     for watch in watches:
         await status(watch)
-    waiting = [asyncio.create_task(watch.next()) for watch in watches]
+    waiting = [asyncio.create_task(next_of(watch)) for watch in watches]
     upstream.failure = failure
     await watching.time.pass_sleep()
     began, waited = watching.time.now, 0.0
@@ -390,7 +394,7 @@ async def test_failures_of_the_upstream_are_waited_out_for_a_minute(failure: Gat
     assert len(upstream.calls) - 1 == polls("failed") - failed
     for watch in watches:
         with pytest.raises(type(failure)):
-            await watch.next()
+            await next_of(watch)
         watch.close()
     assert watching.watcher._watched == {}
 
@@ -405,11 +409,11 @@ async def test_what_waiting_does_not_cure_is_told_at_once(failure: Exception) ->
     await watching.time.pass_sleep()
 
     with pytest.raises(type(failure)):
-        await first.next()
+        await next_of(first)
     # One that is slow gets the state that was read before, as it was when it was read.
     assert await status(second) == "CREATE_IN_PROGRESS"
     with pytest.raises(type(failure)):
-        await second.next()
+        await next_of(second)
     assert len(upstream.calls) == 2
     # Who comes later is told by a poll of their own, and instead of a subscription.
     with pytest.raises(type(failure)):
@@ -485,7 +489,7 @@ async def test_a_throttled_caller_is_told_at_once_if_the_wait_is_longer_than_the
     waits = [await watching.time.pass_sleep() for _ in range(2)]
 
     with pytest.raises(ThrottledError) as told:
-        await watch.next()
+        await next_of(watch)
     assert waits == [SECONDS, 30.0]
     assert told.value.extensions() == {"code": "THROTTLED", "retryAfter": 31.0}
     assert len(upstream.calls) == 3
@@ -496,12 +500,12 @@ async def test_a_list_that_grows_too_long_is_told_once_in_words() -> None:
     upstream = Upstream([job("a")], [job("b")])
     watching = Watching(upstream, max_pages=2)
     watch = await watching.watch_list()
-    await watch.next()
+    await next_of(watch)
     upstream.pages.append([job("c")])
     await watching.time.pass_sleep()
 
     with pytest.raises(LimitExceededError, match="more than 2 pages"):
-        await watch.next()
+        await next_of(watch)
     with pytest.raises(LimitExceededError, match="more than 2 pages"):
         await watching.watch_list()
     watch.close()
@@ -510,11 +514,11 @@ async def test_a_list_that_grows_too_long_is_told_once_in_words() -> None:
 async def test_a_job_that_never_existed_is_a_state_with_its_error() -> None:
     watching = Watching(Upstream())
     watch = await watching.watch_job()
-    reading = await watch.next()
+    reading = await next_of(watch)
 
     assert reading is not None
     assert isinstance(reading.state.missing, NotFoundError)
-    assert await watch.next() is None
+    assert await next_of(watch) is None
     watch.close()
 
 
@@ -549,7 +553,7 @@ async def test_a_subscription_ends_with_the_token() -> None:
     token = Session(watching, token=42.0, session=3600.0)
     watch = await watching.watch_job(identify=token)
     await status(watch)
-    waiting = asyncio.create_task(watch.next())
+    waiting = asyncio.create_task(next_of(watch))
     while watching.time.now < token.token_until:
         assert not waiting.done()
         await watching.time.pass_sleep()
@@ -571,7 +575,7 @@ async def test_a_session_that_is_renewed_goes_on() -> None:
         await settle()
     upstream.jobs["spring"]["status"] = "ACTIVE"
     await watching.time.pass_sleep()
-    reading = await watch.next()
+    reading = await next_of(watch)
 
     assert reading is not None
     assert reading.caller.expires_at is not None
@@ -595,7 +599,7 @@ async def test_nothing_is_told_after_the_expiry() -> None:
     upstream.open.set()
 
     with pytest.raises(UnauthenticatedError, match="has expired"):
-        await watch.next()
+        await next_of(watch)
     watch.close()
 
 
