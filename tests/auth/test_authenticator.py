@@ -284,6 +284,9 @@ async def test_nothing_is_cached_beyond_the_expiry_of_a_token(
         async def set(self, *arguments: Any) -> None:
             lifetimes.append(arguments[-1])
 
+        async def delete(self, *_: Any) -> None:
+            raise AssertionError
+
         async def close(self) -> None:
             pass
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.auth.credentials import Caller
-from gateway.errors import UpstreamUnavailableError
+from gateway.errors import NotFoundError, UpstreamUnavailableError
 from gateway.graph.events import Event
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache
@@ -214,6 +214,23 @@ async def test_a_reading_refreshes_what_queries_find(request_: Any) -> None:
         assert not version.current
     watch.close()
     await settle()
+
+
+async def test_a_job_that_a_reading_finds_gone_is_gone_for_queries() -> None:
+    upstream = Upstream()
+    upstream.jobs["spring"] = job("spring")
+    watching = Watching(upstream)
+    watch = await watching.watch_job()
+    loader = new_loader(watching.client, calls=0)
+    await loader.item(SPRING)
+    del upstream.jobs["spring"]
+    await watching.time.pass_sleep()
+    await settle()
+
+    assert not any(version.current for version in loader.versions)
+    with pytest.raises(NotFoundError):
+        await new_loader(watching.client).item(SPRING)
+    watch.close()
 
 
 async def test_without_a_cache_an_event_needs_no_second_call() -> None:

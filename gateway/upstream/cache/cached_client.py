@@ -12,7 +12,7 @@ import structlog
 
 from gateway.auth.credentials import Caller
 from gateway.concurrency import SingleFlight
-from gateway.errors import GatewayError, UpstreamError
+from gateway.errors import GatewayError, NotFoundError, UpstreamError
 from gateway.telemetry.metrics import CACHE_LOOKUPS
 from gateway.upstream.cache.memory import ResponseCache, Stored, Version
 from gateway.upstream.client import UpstreamClient
@@ -120,8 +120,13 @@ class CachedClient:
         self, caller: Caller, request: UpstreamRequest[T], key: str, cost: RequestCost
     ) -> Stored[T]:
         asked_at = self._clock()
-        with _log_failure(request):
-            result = await self._read(caller, request, cost)
+        try:
+            with _log_failure(request):
+                result = await self._read(caller, request, cost)
+        except NotFoundError:
+            if self._seconds > 0 and self._flights.is_current(key):
+                await self._cache.delete(caller, key)  # it is gone
+            raise
         now = self._clock()
         credentials_expire_at = math.inf if caller.expires_at is None else caller.expires_at
         version = Version(min(now + self._seconds, credentials_expire_at))

@@ -53,6 +53,9 @@ class ResponseCache(Protocol):
     ) -> None:
         """Store a result for `seconds`; not at all if that is 0 or less."""
 
+    async def delete(self, caller: Caller, key: str) -> None:
+        """Remove a result, if there is one."""
+
     async def close(self) -> None:
         """Close connections. May be called twice."""
 
@@ -92,6 +95,9 @@ class MemoryCache:
             stored.version.current = True
             if isinstance(stored.value, Growing):
                 stored.value.on_growth = partial(self.store.grow, key, namespace)
+
+    async def delete(self, caller: Caller, key: str) -> None:
+        await self.store.delete(key, namespace=caller.limit_key)
 
     async def close(self) -> None:
         pass

@@ -174,6 +174,15 @@ class EncryptedRedisCache:
             lambda node: node.adapter(aiocache_backend).set(name, encrypted, ttl=ttl),
         )
 
+    async def delete(self, _: Caller, key: str) -> None:
+        name = PREFIX + key
+        # Not by DEL, so that the gateway needs the permission for two commands only.
+        await self._redis.execute(
+            SET_SECONDS,
+            name,
+            lambda node: node.adapter(aiocache_backend).set(name, b"", ttl=0.001),
+        )
+
     async def close(self) -> None:
         await self._redis.close()
 

@@ -53,6 +53,16 @@ async def test_a_value_replaces_the_older_one(cache: ResponseCache) -> None:
     assert await take(cache, ADA, KEY) == "newer"
 
 
+async def test_a_value_is_deleted_for_its_caller(cache: ResponseCache) -> None:
+    await put(cache, ADA, KEY, "own", 60)
+    await put(cache, ADA, OTHER_KEY, "other", 60)
+    for key in (KEY, "c" * 64):  # there need not be one
+        await cache.delete(ADA, key)
+
+    assert await take(cache, ADA, KEY) is None
+    assert await take(cache, ADA, OTHER_KEY) == "other"
+
+
 @pytest.mark.parametrize("seconds", [0, -0.001, -1e9])
 async def test_a_value_without_time_to_live_is_not_stored(
     cache: ResponseCache, seconds: float
