@@ -123,7 +123,9 @@ OPERATIONS = (
     ),
     (
         f"one caller may have {subscriptions.PER_CALLER}, or "
-        f"{100 / subscriptions.CALLER_FRACTION:g} % if that is more. "
+        f"{100 / subscriptions.CALLER_FRACTION:g} % if that is more"
+    ),
+    (
         f"The rows of watched lists take up to {memory.MAX_BYTES // MIB} MiB, "
         f"those of one caller up to {memory.MAX_BYTES // memory.CALLER_FRACTION // MIB} MiB"
     ),
