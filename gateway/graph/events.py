@@ -1,6 +1,6 @@
 """The source events of subscriptions: what is watched, as values that an operation executes on."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,8 @@ class Event:
     """Results of the upstream that the reading has."""
     rows: Mapping[str, Item] = field(default_factory=dict)
     """Key -> row of an object that the reading has."""
+    key: Hashable = None
+    """Differs for the events that are made of one reading, by all subscriptions."""
 
     def prepare(self, loader: RequestLoader) -> None:
         """Let a loader return what the reading has, and nothing that is older."""
@@ -34,20 +36,13 @@ class Event:
 class EventStream(AsyncIterator[Event], Generic[T]):
     """The events of one subscription; must be closed. The error of the watch is the last event.
 
-    A client that is slow skips states: each event is made of the newest state and of the one that
-    the events before were made of.
+    A client that is slow skips states: events are made of the newest one.
     """
 
-    def __init__(
-        self,
-        watch: Watch[T],
-        events: Callable[[Reading[T] | None, Reading[T]], Iterable[Event]],
-        before: Reading[T] | None = None,
-    ) -> None:
-        """`events` returns those of a reading, given the one before: at first, this one if any."""
+    def __init__(self, watch: Watch[T], events: Callable[[Reading[T]], Iterable[Event]]) -> None:
+        """`events` returns those of a reading. It is called with each one, in order."""
         self._watch = watch
         self._events = events
-        self._reading = before
         self._pending: Iterator[Event] = iter(())
         self._ended = False
 
@@ -67,8 +62,7 @@ class EventStream(AsyncIterator[Event], Generic[T]):
         if reading is None:
             self._ended = True
             return []
-        before, self._reading = self._reading, reading
-        return self._events(before, reading)
+        return self._events(reading)
 
     def close(self) -> None:
         """End the watch. May be called twice."""

@@ -92,7 +92,7 @@ def _job_arn(
 async def _watch_job(context: Context, arn: str) -> EventStream[ObjectState]:
     request = ItemRequest(JOB.get_operation, region_of(arn), ((JOB.arn_member, arn),))
 
-    def events(_: object, reading: Reading[ObjectState]) -> Iterator[Event]:
+    def events(reading: Reading[ObjectState]) -> Iterator[Event]:
         state = reading.state
         if state.item is None or state.stored is None:
             yield Event(state.missing, reading)
@@ -109,8 +109,13 @@ def _is_settled(item: Item) -> bool:
 
 async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListState]:
     matches = _item_predicate(query.item_filter)
+    listing = Listing(JOB.list_operation, query.region, query.filters)
+    watch = await context.watch_list(listing, JOB.key_of)
+    seen = watch.latest()
 
-    def events(before: Reading[ListState] | None, reading: Reading[ListState]) -> Iterator[Event]:
+    def events(reading: Reading[ListState]) -> Iterator[Event]:
+        nonlocal seen
+        before, seen = seen, reading
         if before is None:
             return  # the list as it is at first
         for change in changes_between(before.state.rows, reading.state.rows, matches):
@@ -121,11 +126,9 @@ async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListSta
                 audience_generation_job=cast("AudienceGenerationJob | None", job),
             )
             rows = {} if change.item is None else {change.key: change.item}
-            yield Event(value, reading, rows=rows)
+            yield Event(value, reading, rows=rows, key=(before.version, change.key))
 
-    listing = Listing(JOB.list_operation, query.region, query.filters)
-    watch = await context.watch_list(listing, JOB.key_of)
-    return EventStream(watch, events, before=watch.latest())
+    return EventStream(watch, events)
 
 
 def _item_predicate(item_filter: ItemFilter | None) -> Callable[[Item], bool] | None:

@@ -4,7 +4,7 @@ Source: GraphQL over HTTP; where its drafts differ, the public audit suite decid
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -195,9 +195,8 @@ class Endpoint:
     ) -> Response:
         identity = await identify(exchange, claim)
         log_caller(exchange, identity)
-        make_context = partial(
-            exchange.resources["make_context"], options=self._options(exchange.headers)
-        )
+        options = self._options(exchange.headers)
+        make_context = partial(exchange.resources["make_context"], options=options)
         context = make_context(identity, deadline=exchange.deadline)
         exchange.log.cost = context.cost
         operation = self.engine.prepare(graph_request, read_only=exchange.method == "GET")
@@ -208,7 +207,7 @@ class Endpoint:
             identify_now = identify_again(resources["authenticator"], claim)
             watching = Watching(resources["watcher"], identify_now)
             context = replace(context, watching=watching)
-            return await self._subscribe(exchange, graph_request, operation, context, make_context)
+            return await self._subscribe(exchange, graph_request, operation, context, options)
         result = await self.engine.execute(operation, context)
         response = _respond_with(exchange, result, media_type)
         if media_type not in STREAM_FORMATS:
@@ -221,14 +220,14 @@ class Endpoint:
         request: GraphRequest,
         operation: Operation,
         context: Context,
-        make_context: Callable[..., Context],
+        options: RequestOptions,
     ) -> Response:
         media_type = _accepted(exchange).stream
         if media_type is None:
             message = f"Subscriptions are streams. Accepted, by name: {STREAMS}."
             raise bad_request(message, 406)
-        loop = asyncio.get_running_loop()
-        seconds = self.deadline_seconds
+        make_context = exchange.resources["make_context"]
+        loop, seconds = asyncio.get_running_loop(), self.deadline_seconds
         if isinstance(context.loader_or_error, RequestLoader):
             self.subscriptions.check(context.loader_or_error.caller)
         results = await subscribe(
@@ -236,7 +235,8 @@ class Endpoint:
             request,
             operation,
             context,
-            lambda caller: make_context(caller, deadline=loop.time() + seconds),
+            lambda caller: make_context(caller, options, loop.time() + seconds),
+            options,
         )
         if isinstance(results, GraphResult):
             return _respond_with(exchange, results, media_type)

@@ -51,7 +51,7 @@ class Source(Protocol[T]):
         """Free what it has counted of its states."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading(Generic[T]):
     state: T
     version: int

@@ -1,159 +1,30 @@
 """Subscriptions: the events of each field, and the operation that is executed for each event."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache, partial
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.app import make_context
-from gateway.auth.authenticator import Identity
-from gateway.auth.credentials import Caller
 from gateway.errors import ForbiddenError, UnauthenticatedError, UpstreamUnavailableError
-from gateway.graph.context import Watching as ContextWatching
-from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
-from gateway.graph.execution.result_stream import ResultStream, subscribe
-from gateway.graph.schema import build_schema, executable_schema
-from gateway.http.exchange import RequestOptions
-from gateway.http.streams import result_content
-from gateway.settings import Settings
+from gateway.graph.execution.engine import GraphRequest, GraphResult
 from tests.gateways import Sandbox, gateway_over
-from tests.upstream.clients import GET, LIST, TIME, row
-from tests.watch.doubles import ADA, MODEL_ARN, Upstream, Watching, arn, job
+from tests.graph.subscriptions import (
+    CHANGES,
+    JOB,
+    NO_OPTIONS,
+    SPRING,
+    Events,
+    Graph,
+    parsed,
+    spring,
+)
+from tests.upstream.clients import GET, LIST, TIME
+from tests.watch.doubles import MODEL_ARN, Upstream, arn, job
 
-JOB = """
-  subscription Watch($arn: String!) {
-    audienceGenerationJob(audienceGenerationJobArn: $arn) { name status }
-  }
-"""
-CHANGES = """
-  subscription Changes($filter: AudienceGenerationJobFilter) {
-    audienceGenerationJobChanges(filter: $filter) {
-      kind audienceGenerationJobArn audienceGenerationJob { name status }
-    }
-  }
-"""
-SPRING = {"arn": arn("spring")}
-
-MODEL = row("model") | {
-    "configuredAudienceModelArn": MODEL_ARN,
-    "audienceModelArn": MODEL_ARN.replace("configured-", ""),
-    "outputConfig": {},
-    "sharedAudienceMetrics": ["ALL"],
-}
-GET_MODEL = "GetConfiguredAudienceModel"
-
-
-@cache
-def executable() -> Any:
-    return executable_schema(build_schema())
-
-
-class Graph:
-    """The graph over an upstream, whose time passes only when tests let it."""
-
-    def __init__(self, upstream: Upstream, *, cache_seconds: float = 60, **limits: Any) -> None:
-        self.upstream = upstream
-        upstream.responses[GET_MODEL] = MODEL
-        self._watching = Watching(upstream, cache_seconds=cache_seconds)
-        self._settings = Settings(**limits)
-        self.engine = Engine(executable(), self._settings)
-        self.executed = 0
-
-    async def subscribe(
-        self,
-        query: str,
-        variables: dict[str, Any] | None = None,
-        *,
-        identity: Identity = ADA,
-        show_cost: bool = False,
-    ) -> ResultStream | GraphResult:
-        request = GraphRequest(query, variables=variables or {})
-        operation = self.engine.prepare(request, read_only=True)
-        if isinstance(operation, GraphResult):
-            return operation
-        loop = asyncio.get_running_loop()
-        options = RequestOptions(fresh=False, show_cost=show_cost, from_router=True)
-        make = partial(make_context, self._settings, self._watching.client, options=options)
-
-        async def identify() -> Caller:
-            assert isinstance(identity, Caller)
-            return identity
-
-        def make_event_context(caller: Caller) -> Any:
-            self.executed += 1
-            return make(identity=caller, deadline=loop.time() + 30)
-
-        context = make(identity=identity, deadline=loop.time() + 30)
-        context = replace(context, watching=ContextWatching(self._watching.watcher, identify))
-        return await subscribe(self.engine, request, operation, context, make_event_context)
-
-    @asynccontextmanager
-    async def events(
-        self, query: str, variables: dict[str, Any] | None = None, **options: Any
-    ) -> AsyncIterator["Events"]:
-        stream = await self.subscribe(query, variables, **options)
-        assert isinstance(stream, ResultStream), stream
-        try:
-            yield Events(self, stream)
-        finally:
-            stream.close()
-            await asyncio.sleep(0)
-
-    async def pass_interval(self) -> None:
-        """Let the next reading take place."""
-        await self._watching.time.pass_sleep()
-        for _ in range(20):
-            await asyncio.sleep(0)
-
-
-class Events:
-    """The results of one subscription."""
-
-    def __init__(self, graph: Graph, stream: ResultStream) -> None:
-        self._graph = graph
-        self._stream = stream
-
-    async def next(self) -> Any:
-        """Return the content of the next result; None after the last."""
-        async with asyncio.timeout(10):
-            result = await self._stream.next()
-        return None if result is None else result_content(result)
-
-    async def data(self) -> Any:
-        """Return the value of the only root field; None after the last event."""
-        content = await self.next()
-        if content is None:
-            return None
-        assert "errors" not in content, content
-        (value,) = content["data"].values()
-        return parsed(value)
-
-    async def code(self) -> str:
-        """Return the code of the only error, which has no data."""
-        content = await self.next()
-        (error,) = content["errors"]
-        assert not content.get("data")
-        code: str = error["extensions"]["code"]
-        return code
-
-
-def parsed(value: Any) -> Any:
-    """Return a value as JSON has it: objects of AWS are rendered already."""
-    return orjson.loads(orjson.dumps(value))
-
-
-def spring(**members: Any) -> Upstream:
-    upstream = Upstream()
-    upstream.jobs["spring"] = job("spring") | members
-    return upstream
-
+WITH_COST = replace(NO_OPTIONS, show_cost=True)
 
 # One job
 
@@ -572,7 +443,7 @@ async def test_events_report_their_cost_if_asked_to() -> None:
     """Of the event alone: the poll's calls are for all subscriptions."""
     query = f"subscription {{ {FIELD} {{ name configuredAudienceModel {{ name }} }} }}"
     graph = Graph(spring())
-    async with graph.events(query, show_cost=True) as events:
+    async with graph.events(query, options=WITH_COST) as events:
         costs = [(await events.next())["extensions"]["cost"]]
         graph.upstream.jobs["spring"]["description"] = "new"
         await graph.pass_interval()

@@ -14,6 +14,7 @@ from graphql import (
 )
 from graphql.execution import VariableValues, get_variable_values
 
+from gateway.concurrency import SingleFlight
 from gateway.errors import (
     BadUserInputError,
     GatewayError,
@@ -92,6 +93,8 @@ class Engine:
         self._schema = schema
         self._settings = settings
         self._planner = Planner(schema, settings)
+        self.event_results: SingleFlight[GraphResult] = SingleFlight()
+        """Executions on events, which subscriptions share."""
 
     def prepare(self, request: GraphRequest, *, read_only: bool) -> Operation | GraphResult:
         """Check a request; return its operation, or the result that rejects it.

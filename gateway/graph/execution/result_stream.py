@@ -1,6 +1,6 @@
 """The results of subscriptions: the operation is executed for each event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from gateway.auth.credentials import Caller
 from gateway.concurrency import take_turn
 from gateway.errors import LimitExceededError
 from gateway.graph.context import Context
-from gateway.graph.events import EventStream
+from gateway.graph.events import Event, EventStream
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Operation, rejected
 from gateway.upstream.values import kept_json
 
@@ -25,10 +25,12 @@ async def subscribe(
     operation: Operation,
     context: Context,
     make_context: Callable[[Caller], Context],
+    options: Hashable,
 ) -> "ResultStream | GraphResult":
     """Start a subscription; return its results, or the one that rejects it.
 
-    `operation` is that of the request. `make_context` makes the context of an event.
+    `operation` is that of the request. `make_context` makes the context of an event, the same for
+    all requests of a caller with these options.
     """
     kept = KeptRequest.of(request)
     if kept.size > MAX_SUBSCRIPTION_SIZE:
@@ -41,7 +43,8 @@ async def subscribe(
     events = await engine.open_events(operation, context)
     if isinstance(events, GraphResult):
         return events
-    return ResultStream(engine, kept, operation.plan.name, events, context, make_context)
+    name = operation.plan.name
+    return ResultStream(engine, kept, name, events, context, make_context, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class ResultStream:
         events: EventStream[Any],
         context: Context,
         make_context: Callable[[Caller], Context],
+        options: Hashable,
     ) -> None:
         """`context` is that of the subscription; its cost grows with each event."""
         self._engine = engine
@@ -87,6 +91,7 @@ class ResultStream:
         self._events = events
         self._cost = context.loader.cost
         self._make_context = make_context
+        self._options = options
 
     async def next(self) -> GraphResult | None:
         """Return the result of the next event, when there is one; None after the last."""
@@ -96,7 +101,15 @@ class ResultStream:
         if event.reading is None:
             # Without data: a client would take a null for the value of the field.
             return rejected(GraphQLError(str(event.value), original_error=event.value))
-        # Many subscriptions may get the same event.
+        # All subscriptions of a caller that are alike get the same result: a page that is open in
+        # ten windows costs what it costs in one. A reading belongs to one poll of one caller.
+        key = (event.reading, event.key, self._request, self._options)
+        result = await self._engine.event_results.run(key, lambda: self._execute(event))
+        await take_turn()
+        return result
+
+    async def _execute(self, event: Event) -> GraphResult:
+        assert event.reading is not None  # noqa: S101  others are errors
         await take_turn(begun=False)
         operation = self._engine.prepare(self._request.restore(), read_only=True)
         if isinstance(operation, GraphResult):
