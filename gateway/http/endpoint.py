@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.authenticator import BearerClaim, Claim, RouterSecrets
 from gateway.auth.credentials import Caller
@@ -22,6 +22,7 @@ from gateway.graph.execution.plan import WriteByGetError
 from gateway.graph.execution.result_stream import subscribe
 from gateway.http.answers import AnswerCache
 from gateway.http.concurrency import ANONYMOUS, ConcurrencyLimiter, RequestSlot
+from gateway.http.disconnect import ClientDisconnectedError, cancel_on_disconnect
 from gateway.http.exchange import (
     Exchange,
     RequestOptions,
@@ -65,10 +66,6 @@ from gateway.upstream.loader import RequestLoader
 from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
 
 METHODS = "GET, POST"
-
-
-class ClientDisconnectedError(Exception):
-    """The client disconnected before the response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +131,7 @@ class Endpoint:
         response = await self._respond(exchange)
         await response(scope, receive, send)
 
-    async def _respond(self, exchange: Exchange) -> Response:
+    async def _respond(self, exchange: Exchange) -> ASGIApp:
         if exchange.known:
             return await self._respond_as(exchange, exchange.known.media_type)
         accepted = _accepted(exchange)
@@ -143,7 +140,7 @@ class Endpoint:
             return self.graphiql.page()
         return await self._respond_as(exchange, accepted.media_type)
 
-    async def _respond_as(self, exchange: Exchange, media_type: str | None) -> Response:
+    async def _respond_as(self, exchange: Exchange, media_type: str | None) -> ASGIApp:
         try:
             if media_type is None:
                 message = f"No acceptable media type. Accepted: {GRAPHQL}, {JSON}, {STREAMS}."
@@ -154,7 +151,7 @@ class Endpoint:
             exchange.log.outcome = http_error.error.code
             return error_response(http_error, GRAPHQL if media_type == GRAPHQL else JSON)
 
-    async def _answer(self, exchange: Exchange, media_type: str) -> Response:
+    async def _answer(self, exchange: Exchange, media_type: str) -> ASGIApp:
         """Return the answer that was kept for the request, or execute it."""
         content = await self._receive(exchange)
         answer = exchange.lookup.find(content) if exchange.lookup else None
@@ -174,7 +171,7 @@ class Endpoint:
             await _take_another_turn()
         return await self._read_content(exchange)
 
-    async def _execute(self, exchange: Exchange, content: bytes, media_type: str) -> Response:
+    async def _execute(self, exchange: Exchange, content: bytes, media_type: str) -> ASGIApp:
         parse = parse_body if exchange.method == "POST" else parse_query_string
         graph_request = parse(content)
         exchange.log.set_document(graph_request.query)
@@ -192,7 +189,7 @@ class Endpoint:
 
     async def _run(
         self, exchange: Exchange, claim: Claim, graph_request: GraphRequest, media_type: str
-    ) -> Response:
+    ) -> ASGIApp:
         identity = await identify(exchange, claim)
         log_caller(exchange, identity)
         options = self._options(exchange.headers)
@@ -221,7 +218,7 @@ class Endpoint:
         operation: Operation,
         context: Context,
         options: RequestOptions,
-    ) -> Response:
+    ) -> ASGIApp:
         media_type = _accepted(exchange).stream
         if media_type is None:
             message = f"Subscriptions are streams. Accepted, by name: {STREAMS}."
@@ -247,6 +244,7 @@ class Endpoint:
             results.close()
             raise
         exchange.slot.release()
+        exchange.forget_request()
         # The request began on the account of all callers who were not known to AWS or verified.
         run = partial(self.cpu.run, self.proved_callers.limit_key(caller))
         return SubscriptionResponse(
@@ -325,32 +323,3 @@ def _respond_with(exchange: Exchange, result: GraphResult, media_type: str) -> R
         return json_response(content, 200, media_type)
     # A client that knows JSON only would not look into the body of an error status.
     return json_response(content, 400 if media_type == GRAPHQL else 200, media_type)
-
-
-@asynccontextmanager
-async def cancel_on_disconnect(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the block when the client disconnects; raises ClientDisconnectedError.
-
-    The request's body must have been read. Upstream calls that other requests wait for go on:
-    single flight shields them.
-    """
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101  a request is served in a task
-    disconnected = False
-
-    async def watch() -> None:
-        nonlocal disconnected
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        disconnected = True
-        task.cancel()
-
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not disconnected or task.uncancel():
-            raise
-        raise ClientDisconnectedError from None
-    finally:
-        watcher.cancel()

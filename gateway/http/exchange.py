@@ -69,6 +69,10 @@ class Exchange:
     known: KnownHead | None
     """What need not be checked again."""
 
+    def forget_request(self) -> None:
+        """Drop the credentials and what else is not needed while a stream is sent."""
+        self.headers, self.query_string, self.claim = RequestHeaders(()), b"", None
+
 
 def read_claim(authenticator: Authenticator, headers: RequestHeaders) -> Claim | HttpError:
     try:

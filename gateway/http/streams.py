@@ -6,17 +6,17 @@ protocol for GraphQL subscriptions over HTTP.
 
 import asyncio
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, SubscriptionEndedError
 from gateway.graph.execution.engine import GraphResult
 from gateway.graph.execution.result_stream import ResultStream
+from gateway.http.disconnect import cancel_on_disconnect
 from gateway.http.middleware import CLIENT_DISCONNECTED, RequestLog
 from gateway.http.responses import EVENT_STREAM, HEADERS, MULTIPART, SUBSCRIPTION_SPEC
 from gateway.http.subscriptions import OpenSubscription, Subscriptions
@@ -112,8 +112,12 @@ def stream_of_one(content: Mapping[str, Any], media_type: str) -> Response:
     return Response(body, headers=STREAM_HEADERS | {"Content-Type": stream.content_type})
 
 
-class SubscriptionResponse(StreamingResponse):
-    """Sends the results of a subscription until it ends, or its client disconnects."""
+class SubscriptionResponse:
+    """An ASGI application that sends the results of a subscription until it ends.
+
+    Starlette's StreamingResponse would take twice the memory: a task group for each client, and
+    the last event for as long as nothing happens.
+    """
 
     def __init__(
         self,
@@ -134,54 +138,72 @@ class SubscriptionResponse(StreamingResponse):
         self._subscription = subscription
         self._log = log
         self._run = run
-        self._chunks = self._body()
-        headers = STREAM_HEADERS | {"Content-Type": self._format.content_type}
-        super().__init__(self._chunks, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream; raises ClientDisconnectedError if its client leaves before the end."""
         self._log.events = 0
         # Unless the stream ends first.
         self._log.set_outcome(CLIENT_DISCONNECTED, self._results.operation_name)
         try:
-            async with aclosing(self._chunks):
-                await self._run(super().__call__(scope, receive, send))
+            await self._run(self._send_all(scope, receive, send))
         finally:
             self._results.close()
             self._subscriptions.close(self._subscription)
 
-    async def _body(self) -> AsyncGenerator[bytes]:
-        yield self._format.opening
+    async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with cancel_on_disconnect(receive):
+            await _send_head(send, self._format)
+            # They would stay in memory as long as the stream, credentials among them.
+            scope["headers"], scope["query_string"] = [], b""
+            self._log.outcome = await self._send_body(send)
+
+    async def _send_body(self, send: Send) -> str:
+        """Return the outcome of the last event, or the reason for which the gateway ends it."""
+        await _send_chunk(send, self._format.opening)
         ended, outcome, silence = self._subscription.ended, OK, HEARTBEAT_SECONDS
         pending = asyncio.create_task(self._results.next())
         try:
             while True:
                 await _first_of(pending, ended, seconds=silence)
                 if pending.done():
-                    result = pending.result()
-                    if result is None:
-                        yield self._format.end
+                    # Not to a variable, which would keep the result until the next one.
+                    sent = await self._send_event(send, pending.result())
+                    if sent is None:
+                        end = self._format.end
                         break
-                    outcome = result.outcome
+                    outcome = sent
                     silence = self._format.silence_after_event or HEARTBEAT_SECONDS
-                    yield self._format.event(self._report(result))
                     pending = asyncio.create_task(self._results.next())
                 elif ended.done():
                     error = SubscriptionEndedError(ended.result())
-                    outcome = error.code
-                    yield self._format.interruption(error)
+                    outcome, end = error.code, self._format.interruption(error)
                     break
                 else:
                     silence = HEARTBEAT_SECONDS
-                    yield self._format.heartbeat
+                    await _send_chunk(send, self._format.heartbeat)
         finally:
             pending.cancel()
-        self._log.outcome = outcome
+        await _send_chunk(send, end, last=True)
+        return outcome
 
-    def _report(self, result: GraphResult) -> dict[str, Any]:
-        """Count an event, and return its content."""
+    async def _send_event(self, send: Send, result: GraphResult | None) -> str | None:
+        """Send and count an event; return its outcome, or None if there is none."""
+        if result is None:
+            return None
         self._log.events = (self._log.events or 0) + 1
         count(SUBSCRIPTION_EVENTS)
-        return result_content(result)
+        await _send_chunk(send, self._format.event(result_content(result)))
+        return result.outcome
+
+
+async def _send_head(send: Send, stream: StreamFormat) -> None:
+    headers = STREAM_HEADERS | {"Content-Type": stream.content_type}
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+
+
+async def _send_chunk(send: Send, chunk: bytes, *, last: bool = False) -> None:
+    await send({"type": "http.response.body", "body": chunk, "more_body": not last})
 
 
 async def _first_of(*futures: "asyncio.Future[Any]", seconds: float) -> None:

@@ -93,7 +93,7 @@ class Poll(Generic[T]):
         self._slowdown = 1.0
         self._failing_since: float | None = None
         self._expires_at: float | None = None
-        self._attempted = asyncio.Event()
+        self._attempted = False
         self._published = asyncio.Event()
         self.latest: Reading[T] | None = None
         self.failure: Exception | None = None
@@ -113,7 +113,8 @@ class Poll(Generic[T]):
 
     async def attempted(self) -> None:
         """Wait until it has been tried once to read the source."""
-        await self._attempted.wait()
+        while not self._attempted:
+            await self._published.wait()
 
     async def after(self, version: int) -> Reading[T] | None:
         """Return the newest reading, as soon as its version is later than this one.
@@ -134,7 +135,8 @@ class Poll(Generic[T]):
             while not self.ended:
                 reading = asyncio.create_task(self._read(), context=self._context())
                 delay = await reading
-                self._attempted.set()
+                if not self._attempted:
+                    self._publish()
                 if not self.ended:
                     await self._timing.sleep(self._until_expiry(delay))
         except Exception as error:  # noqa: BLE001  each subscriber reports it
@@ -172,7 +174,7 @@ class Poll(Generic[T]):
         return caller
 
     def _publish(self) -> None:
-        self._attempted.set()
+        self._attempted = True
         published, self._published = self._published, asyncio.Event()
         published.set()
 

@@ -212,3 +212,20 @@ async def test_a_client_may_have_left_before_its_stream_begins(
             await gateway.until_only(before)
             stays.gone.set()
             await staying
+
+
+async def test_an_idle_stream_keeps_no_credentials(sandbox: Sandbox) -> None:
+    """It lasts for an hour, and the poll has those that it needs."""
+    async with gateway_over(sandbox) as gateway:
+        arn = sandbox.start_job(seconds=3600)
+        visitor = Visitor(3, takes_it=False)
+        visitor.body = orjson.dumps({"query": JOB, "variables": {"arn": arn}})
+        headers = caller_headers(Accept=TRANSPORTS[0])
+        scope = gateway.client.scope(headers)
+        serving = asyncio.create_task(gateway.client.app(scope, visitor.receive, visitor.send))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await visitor.waiting.wait()
+            visitor.gone.set()
+            await serving
+
+    assert (scope["headers"], scope["query_string"]) == ([], b"")
