@@ -126,6 +126,10 @@ OPERATIONS = (
         f"{100 / subscriptions.CALLER_FRACTION:g} % if that is more"
     ),
     (
+        "all callers whom it has not accepted yet may have "
+        f"{100 / subscriptions.UNPROVED_FRACTION:g} % of them together"
+    ),
+    (
         f"The rows of watched lists take up to {memory.MAX_BYTES // MIB} MiB, "
         f"those of one caller up to {memory.MAX_BYTES // memory.CALLER_FRACTION // MIB} MiB"
     ),

@@ -270,7 +270,7 @@ ARN = f"arn:aws:cleanrooms-ml:us-east-1:111122223333:audience-generation-job/{'a
 @asynccontextmanager
 async def gateway_behind(upstream: FirstCalls) -> AsyncIterator[Client]:
     with serve(upstream) as url:
-        settings = Settings(upstream_url=url, watch_seconds=0.1, caller_calls_per_second=0)
+        settings = Settings(upstream_url=url, watch_seconds=1, caller_calls_per_second=0)
         async with started(create_app(settings)) as client:
             yield client
 
