@@ -28,11 +28,11 @@ STOPPING = "This replica of the gateway is stopping. Subscribe again."
 class OpenSubscription:
     """One subscription. `ended` has the reason once the gateway ends it."""
 
-    def __init__(self, caller: LimitedCaller, seconds: float) -> None:
+    def __init__(self, caller: LimitedCaller) -> None:
         self.caller = caller
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = loop.create_future()
-        self._timers = [loop.call_later(seconds, self.end, TOO_OLD)]
+        self._timers = [loop.call_later(MAX_SECONDS, self.end, TOO_OLD)]
 
     def end_in(self, seconds: float, reason: str) -> None:
         loop = asyncio.get_running_loop()
@@ -51,14 +51,11 @@ class OpenSubscription:
 class Subscriptions:
     """Admits subscriptions up to a number, in total and of each caller."""
 
-    def __init__(
-        self, maximum: int, proved_callers: ProvedCallers, *, seconds: float = MAX_SECONDS
-    ) -> None:
+    def __init__(self, maximum: int, proved_callers: ProvedCallers) -> None:
         self._max = maximum
         self._max_per_caller = max(PER_CALLER, maximum // CALLER_FRACTION)
         self._max_unproved = max(1, maximum // UNPROVED_FRACTION)
         self._proved_callers = proved_callers
-        self._seconds = seconds
         self._open: dict[OpenSubscription, None] = {}
         self._unproved: set[OpenSubscription] = set()
         """Those whose caller was not proved when last asked."""
@@ -90,7 +87,7 @@ class Subscriptions:
                 "Too many subscriptions without credentials that AWS has accepted recently. Try "
                 "again later."
             )
-        subscription = OpenSubscription(caller, self._seconds)
+        subscription = OpenSubscription(caller)
         self._open[subscription] = None
         if not proved:
             self._unproved.add(subscription)

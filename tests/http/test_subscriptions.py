@@ -26,7 +26,7 @@ from gateway.server.protocol import HardenedProtocol
 from gateway.settings import Settings
 from gateway.upstream.resilience.callers import ProvedCallers
 from tests.auth.issuers import oidc_gateway
-from tests.event_streams import CHANGES, JOB, SSE, TRANSPORTS, Heartbeat, requested, watching
+from tests.event_streams import CHANGES, JOB, SSE, TRANSPORTS, Ended, Heartbeat, requested, watching
 from tests.gateways import Gateway, Sandbox, bearer, gateway_over
 from tests.http.asgi import Client, started
 from tests.http.wire import connect
@@ -178,6 +178,19 @@ def rejection(gateway: Gateway, arn: str, **options: Any) -> tuple[int, str, str
     with requested(gateway.url, JOB, {"arn": arn}, **options) as response:
         (error,) = json.loads(response.read())["errors"]
     return response.status_code, error["extensions"]["code"], response.headers["retry-after"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_stream_ends_after_the_hour(
+    sandbox: Sandbox, job: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client is to open it again, which it may at once."""
+    monkeypatch.setattr("gateway.http.subscriptions.MAX_SECONDS", 0.3)
+    with gateway_over(sandbox) as gateway:
+        for _ in range(2):
+            with watching(gateway.url, job, transport=transport) as stream:
+                assert stream.status() == "CREATE_PENDING"
+                assert stream.rest() == [Ended(TOO_OLD)]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
