@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from types import FrameType
 from typing import Any, Literal
 
@@ -191,7 +192,8 @@ class DrainingServer(uvicorn.Server):
         self.config.encoded_headers.append(CLOSE)
         self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
         self._stop_at = self._clock() + state.drain_seconds
-        log.info("draining")
+        # Not in the context of the request that the signal interrupts.
+        Context().run(log.info, "draining")
 
 
 class Worker(multiprocess.Process):

@@ -223,6 +223,8 @@ def test_a_drained_stream_is_reported(sandbox: Sandbox, job: str) -> None:
             stream.rest()
         line = observed.line("drained")
         code = program.wait(20)
+    (draining,) = events(program, "draining")
 
     assert code == 0
+    assert "request_id" not in draining
     assert (line["outcome"], line["events"]) == ("SUBSCRIPTION_ENDED", 1)
