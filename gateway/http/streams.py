@@ -25,6 +25,9 @@ from gateway.telemetry.metrics import OK, SUBSCRIPTION_EVENTS, count
 HEARTBEAT_SECONDS: Final = 10.0
 """Less than the time after which proxies close a connection on which nothing is sent."""
 
+SECONDS_BEFORE_END: Final = 0.1
+"""Without an event before the gateway ends a stream that its client should open again."""
+
 STREAM_HEADERS: Final = {**HEADERS, "X-Accel-Buffering": "no"}
 """The last one makes nginx pass each event on at once."""
 
@@ -175,6 +178,8 @@ class SubscriptionResponse:
                     silence = self._format.silence_after_event or HEARTBEAT_SECONDS
                     pending = asyncio.create_task(self._results.next())
                 elif ended.done():
+                    # Clients may miss an end that arrives together with an event.
+                    await asyncio.sleep(SECONDS_BEFORE_END)
                     error = SubscriptionEndedError(ended.result())
                     outcome, end = error.code, self._format.interruption(error)
                     break

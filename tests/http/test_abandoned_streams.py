@@ -222,7 +222,8 @@ async def test_an_idle_stream_keeps_no_credentials(sandbox: Sandbox) -> None:
         visitor.body = orjson.dumps({"query": JOB, "variables": {"arn": arn}})
         headers = caller_headers(Accept=TRANSPORTS[0])
         scope = gateway.client.scope(headers)
-        serving = asyncio.create_task(gateway.client.app(scope, visitor.receive, visitor.send))
+        app = gateway.client.app
+        serving = asyncio.ensure_future(app(scope, visitor.receive, visitor.send))
         async with asyncio.timeout(PATIENCE_SECONDS):
             await visitor.waiting.wait()
             visitor.gone.set()

@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from gateway.dev import aws_headers
 from gateway.http import endpoint
-from gateway.http.endpoint import cancel_on_disconnect
+from gateway.http.disconnect import cancel_on_disconnect
 from gateway.sandbox import CALLERS
 from gateway.server.protocol import LINGER_BYTES, HardenedProtocol
 from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
