@@ -133,16 +133,22 @@ class RequestLog:
         self.outcome = outcome
         self.operation = operation[:MAX_OPERATION_NAME] if operation else None
 
-    def log_fields(self) -> dict[str, Any]:
-        if not self.is_graphql:
-            return {}
-        fields = {
-            "outcome": self.outcome,
+    def identity(self) -> dict[str, str | None]:
+        """Return what is executed, and for whom."""
+        return {
             "operation": self.operation,
             "document": self.document,
             "caller": self.caller,
             "client": self.client,
             "client_version": self.client_version,
+        }
+
+    def log_fields(self) -> dict[str, Any]:
+        if not self.is_graphql:
+            return {}
+        fields = {
+            "outcome": self.outcome,
+            **self.identity(),
             "answer": self.answer,
             "events": self.events,
         }

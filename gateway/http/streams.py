@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -21,6 +22,8 @@ from gateway.http.middleware import CLIENT_DISCONNECTED, RequestLog
 from gateway.http.responses import EVENT_STREAM, HEADERS, MULTIPART, SUBSCRIPTION_SPEC
 from gateway.http.subscriptions import OpenSubscription, Subscriptions
 from gateway.telemetry.metrics import OK, SUBSCRIPTION_EVENTS, count
+
+logger = structlog.get_logger()
 
 HEARTBEAT_SECONDS: Final = 10.0
 """Less than the time after which proxies close a connection on which nothing is sent."""
@@ -147,6 +150,7 @@ class SubscriptionResponse:
         self._log.events = 0
         # Unless the stream ends first.
         self._log.set_outcome(CLIENT_DISCONNECTED, self._results.operation_name)
+        logger.info("subscription started", **self._log.identity())
         try:
             await self._run(self._send_all(scope, receive, send))
         finally:

@@ -7,9 +7,15 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+import structlog
+
 from gateway.auth.credentials import Caller
-from gateway.errors import ThrottledError, UpstreamError, drop_tracebacks
+from gateway.errors import GatewayError, ThrottledError, UpstreamError, drop_tracebacks
+from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import POLLS, WATCHES
+from gateway.upstream.resilience.client import repeated_calls
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -140,6 +146,9 @@ class Poll(Generic[T]):
                 if not self.ended:
                     await self._timing.sleep(self._until_expiry(delay))
         except Exception as error:  # noqa: BLE001  each subscriber reports it
+            if not isinstance(error, GatewayError):
+                # Subscribers get it without its traceback.
+                log.error("poll crashed", **exception_fields(error))  # noqa: TRY400  its text may hold secrets
             drop_tracebacks(error)
             self.failure = error
             self.ended = True
@@ -150,7 +159,8 @@ class Poll(Generic[T]):
         latest = self.latest
         try:
             caller = await self._identified()
-            state = await self._source.read(caller, latest.state if latest else None)
+            with repeated_calls():
+                state = await self._source.read(caller, latest.state if latest else None)
             if self._expires_in() <= 0:
                 # Nothing is published for credentials that have expired meanwhile.
                 caller = await self._identified()

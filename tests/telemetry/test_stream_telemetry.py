@@ -20,7 +20,7 @@ from tests.event_streams import (
 from tests.gateways import Sandbox
 from tests.processes import Process, until
 from tests.telemetry.collector import Collector, ReceivedSpan
-from tests.telemetry.programs import events, metric, samples, traced_gateway
+from tests.telemetry.programs import events, gateway_with, metric, samples, traced_gateway
 
 SHARED = ("gateway_subscriptions", "gateway_watches", "gateway_in_flight_requests")
 EVENTS = "gateway_subscription_events_total"
@@ -89,6 +89,7 @@ def shared_observed(shared_sandbox: Sandbox) -> Iterator[Observed]:
         watch_seconds=0.02,
         caller_calls_per_second=0,
         cache_seconds=0,
+        log_level="debug",
     ) as (program, collector):
         yield Observed(program, collector, shared_sandbox)
 
@@ -170,6 +171,25 @@ def test_each_end_of_a_stream_is_reported_once(
     assert not span.failed
 
 
+def test_a_subscription_is_reported_when_it_starts(observed: Observed, job: str) -> None:
+    """It may be open for an hour before its access line is written."""
+    headers = {"X-Request-Id": "started", "apollographql-client-name": "console"}
+
+    def lines() -> list[dict[str, Any]]:
+        started = events(observed.program, "subscription started")
+        return [line for line in started if _is(line, "started")]
+
+    with watching(observed.url, job, caller="edith", headers=headers) as stream:
+        assert stream.status()
+        until(lines)
+    ended = observed.line("started")
+
+    (line,) = lines()
+    assert (line["operation"], line["client"]) == ("Watch", "console")
+    for name in ("operation", "document", "caller", "client", "client_version"):
+        assert line[name] == ended[name]
+
+
 def test_a_rejected_subscription_is_reported_as_any_request(observed: Observed) -> None:
     latencies = observed.latencies()
     headers = {"X-Request-Id": "rejected", "Accept": "*/*"}
@@ -209,6 +229,29 @@ def test_the_calls_of_a_poll_are_those_of_its_oldest_subscription(
     calls = [observed.collector.calls_of(span) for span in (ended, later)]
     assert min(map(len, calls)) > 3
     assert {call.name for call in calls[1]} == {"CleanRoomsML.GetAudienceGenerationJob"}
+
+
+def test_only_the_calls_of_polls_that_fail_are_logged(sandbox: Sandbox, job: str) -> None:
+    """At the usual level. Those that an event makes are logged like a query's."""
+    with gateway_with({}, upstream_url=sandbox.url, watch_seconds=0.02) as program:
+        headers = {"X-Request-Id": "calls"}
+        options: Any = {"caller": "edith", "variables": {"arn": job}, "headers": headers}
+        with subscribed(program.url, WITH_EXPORTS, **options) as stream:
+            assert stream.status()
+            until(lambda: metric(program.url, "gateway_polls_total", result="unchanged") > 3)
+            sandbox.fault("unavailable", times=1)
+            until(lambda: any(_failed(line) for line in events(program, "upstream call")))
+            sandbox.set_job_status(job, "ACTIVE")
+            stream.rest()
+        until(lambda: events(program, "request"))
+        calls = [line for line in events(program, "upstream call") if _is(line, "calls")]
+
+    assert {line["operation"] for line in calls if not _failed(line)} == {"ListAudienceExportJobs"}
+    assert [line["operation"] for line in calls if _failed(line)] == ["GetAudienceGenerationJob"]
+
+
+def _failed(line: dict[str, Any]) -> bool:
+    return bool(line["outcome"] != "OK")
 
 
 def test_a_drained_stream_is_reported(sandbox: Sandbox, job: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.auth.credentials import Caller
 from gateway.errors import (
@@ -346,6 +347,28 @@ async def test_a_slow_first_reading_comes_after_the_deadline() -> None:
 
 
 # Failures
+
+
+async def test_a_crash_is_logged_where_it_happened() -> None:
+    """Once, for all subscriptions, and without its text, which may hold secrets."""
+    upstream = spring()
+    watching = Watching(upstream)
+    watches = [await watching.watch_job() for _ in range(2)]
+    for watch in watches:
+        await status(watch)
+    upstream.failure = RuntimeError("a secret")
+    with capture_logs() as logs:
+        await watching.time.pass_sleep()
+        for watch in watches:
+            with pytest.raises(RuntimeError):
+                await next_of(watch)
+            watch.close()
+
+    (line,) = logs
+    assert (line["event"], line["log_level"]) == ("poll crashed", "error")
+    assert line["exception"] == "RuntimeError"
+    assert "doubles.py" in line["where"][-1]
+    assert "secret" not in str(line)
 
 
 TRANSIENT = [

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -224,6 +225,19 @@ class ResilientClient:
             self._proved_callers.add(caller)
 
 
+_are_repeated: ContextVar[bool] = ContextVar("whether calls are repeated ones", default=False)
+
+
+@contextmanager
+def repeated_calls() -> Iterator[None]:
+    """Log the successful calls of the block at `debug`: they are made again every few seconds."""
+    token = _are_repeated.set(True)
+    try:
+        yield
+    finally:
+        _are_repeated.reset(token)
+
+
 class CallObservation:
     def __init__(self) -> None:
         self.outcome = CANCELLED
@@ -258,7 +272,8 @@ def observe_call(
         outcome, aws_request_id = observation.outcome, observation.aws_request_id
         UPSTREAM_CALLS.labels(operation, region, outcome).inc()
         UPSTREAM_SECONDS.labels(operation, region).observe(seconds)
-        log.info(
+        write = log.debug if outcome == OK and _are_repeated.get() else log.info
+        write(
             "upstream call",
             operation=operation,
             region=region,
