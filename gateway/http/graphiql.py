@@ -45,8 +45,9 @@ query NewestJobs {
 """
 
 JOB_CHANGES: Final = """\
-# Waits for jobs to change, and shows each change
-# as it happens, until you stop it. To watch one job:
+# Shows the jobs that are created, changed or deleted
+# from now on. A list of 1,000 is read every 20 seconds,
+# or less often. To watch one job, every 5 seconds:
 # audienceGenerationJob(audienceGenerationJobArn: "…")
 subscription JobChanges {
   audienceGenerationJobChanges {
