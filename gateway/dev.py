@@ -83,8 +83,8 @@ Send a query from another terminal:
 
   {curl}
 
-Start a job that takes {watched_seconds} seconds, and watch it until it is done. While the tab JobChanges
-of GraphiQL runs, it shows the job too, within about a minute:
+Start a job that takes {watched_seconds} seconds, and watch it until it is done. GraphiQL shows it
+too, within about a minute, while its tab JobChanges runs:
 
   {watch}
 
