@@ -41,23 +41,23 @@ SETTLED = frozenset(
 """The statuses that a job has until a caller of AWS does something with it."""
 
 
-@strawberry.enum(description="What has become of an object in a list.")
+@strawberry.enum(description="How an object in a list has changed.")
 class ChangeKind(Enum):
-    CREATED = enum_value("CREATED", description="It is new in the list, or passes the filter now.")
+    CREATED = enum_value("CREATED", description="It is new in the list, or matches the filter now.")
     UPDATED = enum_value("UPDATED", description="It has changed.")
     DELETED = enum_value(
-        "DELETED", description="It is no longer in the list, or no longer passes the filter."
+        "DELETED", description="It is no longer in the list, or no longer matches the filter."
     )
 
 
 @strawberry.type(description="A change of an audience generation job in a list.")
 class AudienceGenerationJobChange:
-    kind: ChangeKind = strawberry.field(description="What has become of the job.")
+    kind: ChangeKind = strawberry.field(description="How the job has changed.")
     audience_generation_job_arn: str = strawberry.field(
         description="The job's Amazon Resource Name."
     )
     audience_generation_job: AudienceGenerationJob | None = strawberry.field(
-        description="The job as it is now; null if it was deleted, or passes the filter no more."
+        description="The job as it is now; null if `kind` is `DELETED`."
     )
 
 
@@ -138,20 +138,21 @@ def _item_predicate(item_filter: ItemFilter | None) -> Callable[[Item], bool] | 
 
 
 @strawberry.type(
-    description="Streams of events, over HTTP. AWS has none, so the gateway polls it as the caller."
+    description="Streams of events over HTTP: Server-Sent Events, or multipart responses. AWS has "
+    "no events, so the gateway polls it with the caller's credentials."
 )
 class Subscription:
     audience_generation_job: AudienceGenerationJob | None = _watch_field(
         _job_arn,
         _watch_job,
         FieldCost.WATCHED_OBJECT,
-        "The job with this ARN: at once, and after each change. Ends when the job is settled "
-        "(`ACTIVE`, `CREATE_FAILED` or `DELETE_FAILED`), or with null when it is gone.",
+        "Sends the job with this ARN at once and after each change. Completes when the job is "
+        "settled (`ACTIVE`, `CREATE_FAILED` or `DELETE_FAILED`), or after null when it is gone.",
     )
     audience_generation_job_changes: AudienceGenerationJobChange = _watch_field(
         list_jobs,
         _watch_jobs,
         FieldCost.WATCHED_LIST,
-        "The jobs that are created, changed or deleted in a list from now on. A client that is "
-        "slow gets the newest state of each.",
+        "Sends the jobs that are created, changed or deleted in a list from now on. A slow client "
+        "gets the newest state of each.",
     )

@@ -13,12 +13,12 @@ Kind: TypeAlias = Literal["CREATED", "UPDATED", "DELETED"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What has become of a row that passes a filter."""
+    """How a row that matches a filter has changed."""
 
     kind: Kind
     key: str
     item: Item | None
-    """The row as it is now; None if it was deleted, or passes the filter no more."""
+    """The row as it is now; None if it was deleted, or no longer matches the filter."""
 
 
 def changes_between(

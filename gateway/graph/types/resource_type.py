@@ -178,10 +178,10 @@ class FieldCost(Enum):
     OBJECT = "one upstream call per distinct object"
     CONNECTION = f"one upstream call per list and page of {PAGE_SIZE}"
     NAMED_OBJECTS = "one upstream call per distinct id or key"
-    WATCHED_OBJECT = "one upstream call per interval, for all subscriptions of the caller to it"
+    WATCHED_OBJECT = "one upstream call per interval, for all of the caller's subscriptions to it"
     WATCHED_LIST = (
-        f"one upstream call per page of {PAGE_SIZE} and interval, for all subscriptions of the "
-        "caller to the list"
+        f"one upstream call per page of {PAGE_SIZE} and interval, for all of the caller's "
+        "subscriptions to the list"
     )
 
 
