@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterato
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from gateway.concurrency import pause, take_turn
 from gateway.upstream.cache.memory import Stored
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.values import Item, UpstreamRequest
@@ -39,21 +40,29 @@ class EventStream(AsyncIterator[Event], Generic[T]):
     A client that is slow skips states: events are made of the newest one.
     """
 
-    def __init__(self, watch: Watch[T], events: Callable[[Reading[T]], Iterable[Event]]) -> None:
-        """`events` returns those of a reading. It is called with each one, in order."""
+    def __init__(
+        self, watch: Watch[T], events: Callable[[Reading[T]], Iterable[Event | None]]
+    ) -> None:
+        """`events` returns those of a reading. It is called with each one, in order.
+
+        It may yield None in between, after each part of the work that finding them takes.
+        """
         self._watch = watch
         self._events = events
-        self._pending: Iterator[Event] = iter(())
+        self._pending: Iterator[Event | None] = iter(())
         self._ended = False
 
     async def __anext__(self) -> Event:
-        while (event := next(self._pending, None)) is None:
+        while True:
+            for event in self._pending:
+                if event is not None:
+                    return event
+                await pause()
             if self._ended:
                 raise StopAsyncIteration
             self._pending = iter(await self._next_events())
-        return event
 
-    async def _next_events(self) -> Iterable[Event]:
+    async def _next_events(self) -> Iterable[Event | None]:
         try:
             reading = await self._watch.next()
         except Exception as error:  # noqa: BLE001  the engine reports it
@@ -62,6 +71,8 @@ class EventStream(AsyncIterator[Event], Generic[T]):
         if reading is None:
             self._ended = True
             return []
+        # Many subscriptions may get the same reading.
+        await take_turn(begun=False)
         return self._events(reading)
 
     def close(self) -> None:

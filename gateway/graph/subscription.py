@@ -9,7 +9,7 @@ from strawberry import enum_value
 
 from gateway.graph.context import Context, Info, ResolveInfo
 from gateway.graph.events import Event, EventStream
-from gateway.graph.pagination.connection import ItemFilter, ListQuery
+from gateway.graph.pagination.connection import ListQuery
 from gateway.graph.query import list_jobs
 from gateway.graph.types.audience_generation_job import (
     JOB,
@@ -23,7 +23,7 @@ from gateway.graph.types.resource_type import (
     costly,
     region_of,
 )
-from gateway.upstream.values import Item, ItemRequest, Listing, Page
+from gateway.upstream.values import Item, ItemRequest, Listing
 from gateway.watch.changes import changes_between
 from gateway.watch.poll import Reading
 from gateway.watch.sources import ListState, ObjectState
@@ -108,17 +108,20 @@ def _is_settled(item: Item) -> bool:
 
 
 async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListState]:
-    matches = _item_predicate(query.item_filter)
+    matches = query.item_filter.accepts if query.item_filter else None
     listing = Listing(JOB.list_operation, query.region, query.filters)
     watch = await context.watch_list(listing, JOB.key_of)
     seen = watch.latest()
 
-    def events(reading: Reading[ListState]) -> Iterator[Event]:
+    def events(reading: Reading[ListState]) -> Iterator[Event | None]:
         nonlocal seen
         before, seen = seen, reading
         if before is None:
             return  # the list as it is at first
         for change in changes_between(before.state.rows, reading.state.rows, matches):
+            if change is None:
+                yield None
+                continue
             job = change.item and ResourceObject(JOB, change.item)
             value = AudienceGenerationJobChange(
                 kind=ChangeKind[change.kind],
@@ -129,12 +132,6 @@ async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListSta
             yield Event(value, reading, rows=rows, key=(before.version, change.key))
 
     return EventStream(watch, events)
-
-
-def _item_predicate(item_filter: ItemFilter | None) -> Callable[[Item], bool] | None:
-    if item_filter is None:
-        return None
-    return lambda item: bool(item_filter.matches(Page([item], None), range(1)))
 
 
 @strawberry.type(

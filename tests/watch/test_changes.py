@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.values import Item
-from gateway.watch.changes import changes_between
+from gateway.watch.changes import ROWS_PER_STEP, Change, changes_between
 
 Rows = Mapping[str, bytes]
 
@@ -32,6 +32,12 @@ def filter_of(accepted: set[str] | None) -> Callable[[Item], bool] | None:
     return None if accepted is None else lambda item: item["status"] in accepted
 
 
+def changes_of(
+    before: Rows, after: Rows, matches: Callable[[Item], bool] | None = None
+) -> list[Change]:
+    return [change for change in changes_between(before, after, matches) if change is not None]
+
+
 def listed(rows: Rows, accepted: set[str] | None) -> dict[str, Any]:
     """Return the rows that pass the filter, by key."""
     items = {key: orjson.loads(row) for key, row in rows.items()}
@@ -46,7 +52,7 @@ def test_replayed_changes_give_the_filtered_list(
     """Of any states, however far apart: a slow subscriber has skipped those between."""
     view = listed(states[0], accepted)
     for before, after in pairwise(states):
-        changes = list(changes_between(before, after, filter_of(accepted)))
+        changes = changes_of(before, after, filter_of(accepted))
         assert len({change.key for change in changes}) == len(changes)
         for change in changes:
             assert (change.key in view) == (change.kind != "CREATED")
@@ -66,17 +72,40 @@ def test_a_reordered_list_has_not_changed(
     rows = list(state.items())
     random.shuffle(rows)
 
-    assert list(changes_between(state, dict(rows), filter_of(accepted))) == []
+    assert changes_of(state, dict(rows), filter_of(accepted)) == []
 
 
 @given(STATES, STATES, ACCEPTED)
 def test_changes_are_in_the_order_of_the_list_and_deletions_last(
     before: Rows, after: Rows, accepted: set[str] | None
 ) -> None:
-    changes = list(changes_between(before, after, filter_of(accepted)))
+    changes = changes_of(before, after, filter_of(accepted))
     present = [change.key for change in changes if change.key in after]
     gone = [change.key for change in changes if change.key not in after]
 
     assert [change.key for change in changes] == present + gone
     assert present == [key for key in after if key in present]
     assert gone == [key for key in before if key in gone]
+
+
+@given(st.integers(0, 5 * ROWS_PER_STEP), st.integers(0, 5 * ROWS_PER_STEP), st.booleans())
+def test_other_work_continues_while_no_row_passes_the_filter(
+    rows_before: int,
+    rows_after: int,
+    same_keys: bool,  # noqa: FBT001  generated
+) -> None:
+    compared = 0
+
+    def matches(_: Item) -> bool:
+        nonlocal compared
+        compared += 1
+        return False
+
+    before = {f"{number}": b'"before"' for number in range(rows_before)}
+    prefix = "" if same_keys else "new-"
+    after = {f"{prefix}{number}": b'"after"' for number in range(rows_after)}
+    for step in changes_between(before, after, matches):
+        assert step is None
+        assert compared <= 2 * ROWS_PER_STEP  # a row as it was, and as it is
+        compared = 0
+    assert compared <= 4 * ROWS_PER_STEP  # the last rows of both states

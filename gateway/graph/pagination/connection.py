@@ -119,6 +119,10 @@ class ItemFilter:
             rows = [row for row in rows if accepts(values[row])]
         return rows
 
+    def accepts(self, item: Item) -> bool:
+        """Return whether an item passes the filter."""
+        return all(accepts(read(item)) for read, accepts in self.predicates)
+
 
 def _read_all(read: Callable[[Item], Any], page: Page) -> list[Any]:
     return list(map(read, page.items))
