@@ -130,11 +130,11 @@ OPERATIONS = (
         f"{100 / subscriptions.UNPROVED_FRACTION:g} % of them together"
     ),
     (
-        f"The rows of watched lists take up to {memory.MAX_BYTES // MIB} MiB, "
-        f"those of one caller up to {memory.MAX_BYTES // memory.CALLER_FRACTION // MIB} MiB"
+        f"What is watched takes up to {memory.MAX_BYTES // MIB} MiB, "
+        f"that of one caller up to {memory.MAX_BYTES // memory.CALLER_FRACTION // MIB} MiB"
     ),
     f"AWS are waited out in a subscription | {poll.FAILURE_SECONDS:g} s |",
-    f"| Rows of watched lists, in memory | {memory.MAX_BYTES // MIB} MiB, a quarter",
+    f"| Watched lists and objects, in memory | {memory.MAX_BYTES // MIB} MiB, a quarter",
 )
 ARCHITECTURE = (
     (

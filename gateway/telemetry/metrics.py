@@ -101,7 +101,7 @@ POLLS = Counter(
 )
 WATCHED_BYTES = Gauge(
     "gateway_watched_bytes",
-    "Bytes of the rows of watched lists.",
+    "Bytes of the lists and objects that are watched.",
     multiprocess_mode="livesum",
 )
 CIRCUIT_BREAKER_OPEN = Gauge(

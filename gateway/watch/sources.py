@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from gateway.auth.credentials import Caller
 from gateway.errors import (
@@ -12,7 +13,7 @@ from gateway.errors import (
     drop_tracebacks,
 )
 from gateway.upstream.cache.cached_client import CachedClient
-from gateway.upstream.cache.memory import Stored
+from gateway.upstream.cache.memory import Stored, size_of
 from gateway.upstream.model import check_not_repeated
 from gateway.upstream.values import (
     FRESH,
@@ -24,7 +25,7 @@ from gateway.upstream.values import (
     RequestCost,
     kept_json,
 )
-from gateway.watch.memory import RowMemory
+from gateway.watch.memory import ROW_OVERHEAD, WatchMemory
 
 SECONDS_PER_PAGE = 2.0
 """Between two readings of a list, for each page that the first one took."""
@@ -48,11 +49,17 @@ class ObjectSource:
     """An object, read by its Get operation. A source of ObjectStates."""
 
     def __init__(
-        self, client: CachedClient, request: ItemRequest, is_settled: Callable[[Item], bool]
+        self,
+        client: CachedClient,
+        request: ItemRequest,
+        is_settled: Callable[[Item], bool],
+        *,
+        memory: WatchMemory,
     ) -> None:
         self._client = client
         self._request = request
         self._is_settled = is_settled
+        self._memory = memory
 
     @property
     def key(self) -> Hashable:
@@ -66,6 +73,7 @@ class ObjectSource:
         except NotFoundError as error:
             drop_tracebacks(error)
             return ObjectState(None, missing=error if previous is None else None)
+        self._memory.hold(caller.limit_key, self, size_of(stored.value))
         return ObjectState(stored.value, stored)
 
     @property
@@ -76,7 +84,7 @@ class ObjectSource:
         return state.item is None or self._is_settled(state.item)
 
     def close(self) -> None:
-        pass
+        self._memory.release(self)
 
 
 def _allow() -> None:
@@ -99,7 +107,7 @@ class ListSource:
         key_of: Callable[[Item], str],
         *,
         max_pages: int,
-        memory: RowMemory,
+        memory: WatchMemory,
     ) -> None:
         self._client = client
         self._listing = listing
@@ -119,27 +127,38 @@ class ListSource:
     async def read(self, caller: Caller, previous: ListState | None) -> ListState:
         self._pages = 0
         known = previous.rows if previous else {}
-        rows = await self._walk(caller, known)
-        if self._pages > 1 and known.keys() - rows.keys():
-            # The pages are of different times: a row that has moved between them may be in none.
-            rows |= await self._walk(caller, known)
-        self._memory.hold(caller.limit_key, self, rows)
-        return ListState(known if rows == known else rows)
+        rows, walked, known_size = known, _WalkedRows(known), _size_of(known)
+        hold = partial(self._memory.hold, caller.limit_key, self)
+        try:
+            # While it grows, because a list may be longer than the memory.
+            await self._walk(caller, walked, lambda: hold(known_size + walked.size))
+            if walked.rows != known:
+                rows = walked.rows
+        finally:
+            hold(_size_of(rows))
+        return ListState(rows)
 
-    async def _walk(self, caller: Caller, known: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Read all pages; return the rows. Of a row that is in several pages, the last counts."""
-        rows: dict[str, bytes] = {}
+    async def _walk(self, caller: Caller, walked: "_WalkedRows", count: Callable[[], None]) -> None:
+        """Read all pages, twice if rows seem to be gone; `count` is called after each."""
+        await self._walk_once(caller, walked, count)
+        if self._pages > 1 and walked.lacks_known:
+            # The pages are of different times: a row that has moved between them may be in none.
+            await self._walk_once(caller, walked, count)
+
+    async def _walk_once(
+        self, caller: Caller, walked: "_WalkedRows", count: Callable[[], None]
+    ) -> None:
+        """Read all pages. Of a row that is in several pages, the last counts."""
         token, seen = None, set[str]()
         for _ in range(self._max_pages):
             self._pages += 1
             page = await self._page(caller, token)
             for item in page.items:
-                key, row = self._key_of(item), kept_json(item)
-                before = known.get(key)
-                rows[key] = before if before == row else row
+                walked.add(self._key_of(item), kept_json(item))
+            count()
             token = page.next_token
             if token is None:
-                return rows
+                return
             check_not_repeated(token, seen)
         raise LimitExceededError(TOO_MANY_PAGES.format(self._max_pages), limit="upstream_calls")
 
@@ -166,3 +185,31 @@ class ListSource:
 
     def close(self) -> None:
         self._memory.release(self)
+
+
+class _WalkedRows:
+    """The rows of a list while it is read again."""
+
+    def __init__(self, known: Mapping[str, bytes]) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.size = 0
+        """Bytes that they take beside the known ones."""
+        self._known = known
+
+    @property
+    def lacks_known(self) -> bool:
+        return bool(self._known.keys() - self.rows.keys())
+
+    def add(self, key: str, row: bytes) -> None:
+        """Set a row; one that is equal to the known one is the same object."""
+        known, replaced = self._known.get(key), self.rows.get(key)
+        self.rows[key] = kept = known if row == known else row
+        self.size += 0 if kept is known else len(row)
+        if replaced is None:
+            self.size += ROW_OVERHEAD + len(key)
+        elif replaced is not known:
+            self.size -= len(replaced)
+
+
+def _size_of(rows: Mapping[str, bytes]) -> int:
+    return sum(len(key) + len(row) + ROW_OVERHEAD for key, row in rows.items())

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from gateway.auth.credentials import Caller
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.values import Item, ItemRequest, Listing
-from gateway.watch.memory import RowMemory
+from gateway.watch.memory import WatchMemory
 from gateway.watch.poll import Identify, Poll, Reading, Source, Timing
 from gateway.watch.sources import ListSource, ObjectSource
 
@@ -82,7 +82,7 @@ class Watcher:
         """Poll every so many `seconds`, and lists of up to `max_pages`; see Timing for the rest."""
         self._client = client
         self._max_pages = max_pages
-        self._memory = RowMemory()
+        self._memory = WatchMemory()
         self._timing = Timing(
             seconds=seconds, clock=clock, wall_clock=wall_clock, sleep=sleep, jitter=jitter
         )
@@ -91,7 +91,7 @@ class Watcher:
     def object_source(
         self, request: ItemRequest, is_settled: Callable[[Item], bool]
     ) -> ObjectSource:
-        return ObjectSource(self._client, request, is_settled)
+        return ObjectSource(self._client, request, is_settled, memory=self._memory)
 
     def list_source(self, listing: Listing, key_of: Callable[[Item], str]) -> ListSource:
         return ListSource(

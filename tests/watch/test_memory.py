@@ -1,4 +1,4 @@
-"""The rows of watched lists."""
+"""The memory of what is watched."""
 
 import gc
 import tracemalloc
@@ -9,7 +9,7 @@ from gateway.graph.types.audience_generation_job import JOB
 from gateway.telemetry.metrics import WATCHED_BYTES
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.values import Item, Page, PageRequest
-from gateway.watch.memory import RowMemory
+from gateway.watch.memory import WatchMemory
 from gateway.watch.sources import ListSource
 from tests.upstream.clients import FIRST_PAGE, caller, row
 
@@ -34,7 +34,7 @@ async def test_rows_take_no_more_memory_than_is_counted() -> None:
         FIRST_PAGE.listing,
         JOB.key_of,
         max_pages=PAGES,
-        memory=RowMemory(),
+        memory=WatchMemory(),
     )
     counted_before = WATCHED_BYTES._value.get()
     await source.read(caller("ada"), None)  # what is made once

@@ -18,7 +18,7 @@ from gateway.errors import (
 )
 from gateway.telemetry.metrics import WATCHED_BYTES
 from gateway.watch.changes import changes_between
-from gateway.watch.memory import ROW_OVERHEAD, RowMemory
+from gateway.watch.memory import ROW_OVERHEAD, WatchMemory
 from gateway.watch.sources import ListSource, ListState
 from tests.upstream.clients import caller
 from tests.watch.doubles import ADA, LISTING, Upstream, Watching, arn, job, key_of
@@ -33,14 +33,14 @@ def paged(rows: Page, size: int) -> list[Page]:
 
 
 def list_source(
-    upstream: Upstream, *, max_pages: int = 100, memory: RowMemory | None = None
+    upstream: Upstream, *, max_pages: int = 100, memory: WatchMemory | None = None
 ) -> ListSource:
     return ListSource(
         Watching(upstream).client,
         LISTING,
         key_of,
         max_pages=max_pages,
-        memory=memory or RowMemory(),
+        memory=memory or WatchMemory(),
     )
 
 
@@ -222,24 +222,21 @@ def held_bytes() -> float:
     return total
 
 
-def rows_of(names: list[str]) -> dict[str, bytes]:
-    return {arn(name): b"x" * 100 for name in names}
-
-
 def test_a_caller_may_hold_a_quarter_of_the_memory_and_all_together_no_more_than_it() -> None:
-    rows = rows_of(NAMES)
-    size = sum(len(key) + len(row) + ROW_OVERHEAD for key, row in rows.items())
-    held, before = RowMemory(size * 4), held_bytes()
+    size = 1000
+    held, before = WatchMemory(size * 4), held_bytes()
     for name in ("ada", "grace", "linus", "margaret"):
-        held.hold(name.encode(), name, rows)
+        held.hold(name.encode(), name, size)
 
-    with pytest.raises(LimitExceededError, match=r"one caller may use\. Watch a shorter list"):
-        held.hold(b"ada", "another list", rows_of(["one"]))
+    with pytest.raises(
+        LimitExceededError, match=r"one caller may use\. Watch fewer at a time, or shorter lists"
+    ):
+        held.hold(b"ada", "another list", 1)
     with pytest.raises(LimitExceededError, match="there is"):
-        held.hold(b"another caller", "list", rows_of(["one"]))
+        held.hold(b"another caller", "list", 1)
     assert held_bytes() - before == size * 4
-    held.hold(b"ada", "ada", rows_of(["one"]))  # in place of those before
-    held.hold(b"another caller", "list", rows_of(["one"]))
+    held.hold(b"ada", "ada", size - 1)  # in place of those before
+    held.hold(b"another caller", "list", 1)
     for owner in ("ada", "grace", "linus", "margaret", "list", "list"):
         held.release(owner)
     assert held_bytes() == before
@@ -247,28 +244,71 @@ def test_a_caller_may_hold_a_quarter_of_the_memory_and_all_together_no_more_than
 
 
 async def test_a_list_that_takes_too_much_memory_is_not_watched() -> None:
-    held, before = RowMemory(5000), held_bytes()
+    held, before = WatchMemory(5000), held_bytes()
     upstream = Upstream([job("a")])
     source = list_source(upstream, memory=held)
     state = await source.read(ADA, None)
-    assert held_bytes() > before
+    counted = held_bytes()
+    assert counted > before
     upstream.pages = [[job(name) for name in NAMES]]
 
     with pytest.raises(LimitExceededError):
         await source.read(ADA, state)
 
+    assert held_bytes() == counted
+    source.close()
+    assert held_bytes() == before
+
+
+async def test_a_list_longer_than_the_memory_is_counted_while_it_is_read() -> None:
+    held, before = WatchMemory(16_000), held_bytes()
+    upstream = Upstream(*[[job(f"{page}-{name}") for name in NAMES] for page in range(20)])
+    source = list_source(upstream, memory=held)
+
+    with pytest.raises(LimitExceededError):
+        await source.read(ADA, None)
+
+    assert len(upstream.calls) == 1
+    assert held_bytes() == before
+
+
+async def test_rows_that_have_not_changed_are_not_counted_twice_while_they_are_read() -> None:
+    upstream = Upstream([job(name) for name in NAMES], [job(f"other-{name}") for name in NAMES])
+    held = WatchMemory()
+    source = list_source(upstream, memory=held)
+    state = await source.read(ADA, None)
+    (size,) = held._by_caller.values()
+    without_rows = size + len(state.rows) * (ROW_OVERHEAD + len(arn("other-job10")))
+    tight = WatchMemory(4 * without_rows)
+
+    unchanged = await list_source(upstream, memory=tight).read(ADA, state)
+
+    assert unchanged.rows is state.rows
+
+
+async def test_objects_take_part_of_the_memory_too() -> None:
+    upstream, before = Upstream(), held_bytes()
+    upstream.jobs["a"] = job("a")
+    source = Watching(upstream).job_source("a")
+    await source.read(ADA, None)
+    small = held_bytes() - before
+    upstream.jobs["a"]["description"] = "x" * 10_000
+    await source.read(ADA, None)
+
+    assert held_bytes() - before - small >= 10_000 > small > 0
+    source.close()
     assert held_bytes() == before
 
 
 async def test_a_walk_that_fails_keeps_what_was_read_before() -> None:
-    held, before = RowMemory(), held_bytes()
+    held, before = WatchMemory(), held_bytes()
     upstream = Upstream([job("a")], [job("b")])
     source = list_source(upstream, memory=held)
-    await source.read(caller("grace"), None)
+    state = await source.read(caller("grace"), None)
     counted = held_bytes()
     upstream.failure = UpstreamUnavailableError("No.")
     with pytest.raises(UpstreamUnavailableError):
-        await source.read(caller("grace"), None)
+        await source.read(caller("grace"), state)
 
     assert held_bytes() == counted > before
     source.close()
