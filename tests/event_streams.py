@@ -234,3 +234,22 @@ def watching(url: str, arn: str, **options: Any) -> Iterator[Stream]:
     """Subscribe to a job until the end of the block."""
     with subscribed(url, JOB, {"arn": arn}, **options) as stream:
         yield stream
+
+
+def http_1_0_request(query: str, variables: Mapping[str, Any], transport: str) -> bytes:
+    """Return a request of a client that knows no chunks: the body of its response is the stream."""
+    body = json.dumps({"query": query, "variables": variables})
+    lines = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Accept": transport,
+        **caller_headers(),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST /graphql HTTP/1.0\r\n{head}\r\n{body}".encode()
+
+
+def messages_of(response: bytes, transport: str) -> list[Message]:
+    """Return the messages of a whole response to such a request, but heartbeats."""
+    content = response.partition(b"\r\n\r\n")[2]
+    return Stream(httpx.Response(200, content=content), transport).rest()

@@ -18,8 +18,9 @@ from tests.event_streams import (
     TRANSPORTS,
     Complete,
     Result,
-    Stream,
     caller_headers,
+    http_1_0_request,
+    messages_of,
     requested,
     subscribed,
     watching,
@@ -375,20 +376,12 @@ def test_head_is_405(opened: Gateway) -> None:
 def test_a_client_of_http_1_0_gets_no_chunks(opened: Gateway, job: str, transport: str) -> None:
     """The end of the connection is that of the stream. Some proxies speak it to their backends."""
     opened.sandbox.set_job_status(job, "ACTIVE")
-    body = json.dumps({"query": JOB, "variables": {"arn": job}})
-    lines = {
-        "Content-Type": JSON,
-        "Content-Length": str(len(body)),
-        "Accept": transport,
-        **caller_headers(),
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     with connect(opened.url) as connection:
-        connection.sendall(f"POST /graphql HTTP/1.0\r\n{head}\r\n{body}".encode())
-        answer, _, content = read_to_end(connection).partition(b"\r\n\r\n")
+        connection.sendall(http_1_0_request(JOB, {"arn": job}, transport))
+        response = read_to_end(connection)
+    head = response.partition(b"\r\n\r\n")[0]
 
-    assert b"transfer-encoding" not in answer
-    assert b"content-length" not in answer
-    assert b"connection: close" in answer
-    response = httpx.Response(200, content=content)
-    assert Stream(response, transport).rest()[1:] == [Complete()]
+    assert b"transfer-encoding" not in head
+    assert b"content-length" not in head
+    assert b"connection: close" in head
+    assert messages_of(response, transport)[1:] == [Complete()]

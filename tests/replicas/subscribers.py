@@ -10,14 +10,9 @@ from dataclasses import dataclass, field
 import httpx
 from anyio.from_thread import start_blocking_portal
 
-from gateway.dev import aws_headers
-from gateway.sandbox import CALLERS
+from tests.event_streams import JOB, SSE, caller_headers
 from tests.gateways import TIMEOUT_SECONDS, TLS
 from tests.processes import until
-
-EVENT_STREAM = "text/event-stream"
-JOB = """subscription ($arn: String!) {
-  audienceGenerationJob(audienceGenerationJobArn: $arn) { status } }"""
 
 RETRIES = 5
 """Attempts in a row without an event, after the first one, before a client gives up."""
@@ -86,10 +81,10 @@ async def _events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
 class Subscribers:
     """Many clients of one caller, in a thread of their own."""
 
-    def __init__(self, url: str, arns: Iterable[str], *, caller: str = "ada") -> None:
+    def __init__(self, url: str, arns: Iterable[str]) -> None:
         self.clients = [Subscriber(arn) for arn in arns]
         self._url = f"{url}/graphql"
-        self._headers = {"Accept": EVENT_STREAM, **aws_headers(CALLERS[caller])}
+        self._headers = {"Accept": SSE, **caller_headers()}
 
     @contextmanager
     def running(self) -> Iterator["Subscribers"]:

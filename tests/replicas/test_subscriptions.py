@@ -1,38 +1,43 @@
 """Subscriptions through load balancers, while replicas come and go: each client sees the end."""
 
 import json
-import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
-from gateway.dev import aws_headers
-from gateway.sandbox import CALLERS
 from tests.certificates import LOOPBACK, CertificateAuthority
-from tests.gateways import TIMEOUT_SECONDS, TLS, Sandbox
+from tests.event_streams import (
+    CHANGES,
+    JOB,
+    MULTIPART,
+    SSE,
+    TRANSPORTS,
+    Complete,
+    Heartbeat,
+    caller_headers,
+    subscribed,
+    watching,
+)
+from tests.gateways import TIMEOUT_SECONDS, Sandbox
 from tests.processes import sandbox_process, until
 from tests.programs import needs
-from tests.replicas.fleet import LIFETIME_SECONDS, Fleet, Replica, running_fleet
+from tests.replicas.fleet import LIFETIME_SECONDS, Fleet, running_fleet
 from tests.replicas.haproxy import REQUESTS, SUBSCRIPTIONS, load_balancer
 from tests.replicas.nginx import nginx
-from tests.replicas.subscribers import EVENT_STREAM, JOB, Subscribers
+from tests.replicas.subscribers import Subscribers
+from tests.telemetry.programs import metric
 
-MULTIPART = "multipart/mixed;subscriptionSpec=1.0"
-CHANGES = "subscription { audienceGenerationJobChanges { kind } }"
 STATUSES = ("CREATE_PENDING", "CREATE_IN_PROGRESS", "ACTIVE")
 JOBS = 10
 CLIENTS_PER_JOB = 20
 HELD_BACK_SECONDS = 0.2
 BROWSER_CONNECTIONS = 6
 """As many connections of HTTP/1.1 as a browser opens to a host."""
-
-CREDENTIALS = aws_headers(CALLERS["ada"])
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,8 @@ def ports(fleet: Fleet) -> list[int]:
 
 
 def open_subscriptions(fleet: Fleet) -> int:
-    return sum(map(_open_subscriptions, fleet.replicas.values()))
+    urls = [replica.process.url for replica in fleet.replicas.values()]
+    return sum(int(metric(url, "gateway_subscriptions")) for url in urls)
 
 
 def start_job(sandbox: Sandbox) -> str:
@@ -85,76 +91,41 @@ def start_job(sandbox: Sandbox) -> str:
     return arn
 
 
-class Stream:
-    """A response that is read as it arrives."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.headers = response.headers
-        self.chunks = response.iter_raw()
-        self._text = ""
-
-    def read_until(self, text: str) -> None:
-        """Read on until a text has arrived; fails if the response ends before."""
-        while text not in self._text:
-            self._text += next(self.chunks).decode()
-        self._text = self._text.partition(text)[2]
-
-    def rest(self) -> str:
-        return self._text + b"".join(self.chunks).decode()
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_events_arrive_one_by_one(fleet: Fleet, balancer_url: str, transport: str) -> None:
+    watch_to_the_end(fleet.sandbox, balancer_url, transport)
 
 
-@contextmanager
-def subscribed(url: str, arn: str | None = None, *, accept: str = EVENT_STREAM) -> Iterator[Stream]:
-    """Watch a job, or the changes of the list if there is none."""
-    content = {"query": JOB if arn else CHANGES, "variables": {"arn": arn}}
-    with httpx.stream(
-        "POST",
-        f"{url}/graphql",
-        json=content,
-        headers={**CREDENTIALS, "Accept": accept},
-        timeout=TIMEOUT_SECONDS,
-        verify=TLS,
-    ) as response:
-        assert response.status_code == 200
-        yield Stream(response)
-
-
-@pytest.mark.parametrize("accept", [EVENT_STREAM, MULTIPART])
-def test_events_arrive_one_by_one(fleet: Fleet, balancer_url: str, accept: str) -> None:
-    watch_to_the_end(fleet.sandbox, balancer_url, accept)
-
-
-@pytest.mark.parametrize("accept", [EVENT_STREAM, MULTIPART])
-def test_nginx_needs_no_configuration_for_events(fleet: Fleet, accept: str) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_nginx_needs_no_configuration_for_events(fleet: Fleet, transport: str) -> None:
     """It speaks HTTP/1.0 then, and would buffer responses that do not forbid it."""
     with nginx(ports(fleet), at_its_defaults=True) as url:
-        watch_to_the_end(fleet.sandbox, url, accept)
+        watch_to_the_end(fleet.sandbox, url, transport)
 
 
-def watch_to_the_end(sandbox: Sandbox, url: str, accept: str) -> None:
+def watch_to_the_end(sandbox: Sandbox, url: str, transport: str) -> None:
     """Move a job each time once the event before has arrived: none is held back, nor is the end."""
     arn = start_job(sandbox)
-    with subscribed(url, arn, accept=accept) as stream:
+    with watching(url, arn, transport=transport) as stream:
         for status in STATUSES:
             sandbox.set_job_status(arn, status)
-            stream.read_until(status)
-        end = {EVENT_STREAM: "event: complete\ndata:\n\n", MULTIPART: "--graphql--\r\n"}
+            assert stream.status() == status
 
-        assert stream.headers["cache-control"] == "private, no-store"
-        assert stream.rest().endswith(end[accept])
+        assert stream.response.headers["cache-control"] == "private, no-store"
+        assert stream.rest() == [Complete()]
 
 
 def test_signs_of_life_arrive_before_any_event(balancer_url: str) -> None:
-    with subscribed(balancer_url) as stream:
-        assert next(stream.chunks) == b":\n\n"
+    with subscribed(balancer_url, CHANGES) as stream:
+        assert stream.message() == Heartbeat()
 
 
 def test_a_client_that_leaves_ends_the_subscription_at_its_replica(
     fleet: Fleet, balancer_url: str
 ) -> None:
     """At once: a load balancer that only noticed when it sent something would take longer."""
-    with subscribed(balancer_url, start_job(fleet.sandbox)) as stream:
-        stream.read_until(STATUSES[0])
+    with watching(balancer_url, start_job(fleet.sandbox)) as stream:
+        assert stream.status()
         assert open_subscriptions(fleet) == 1
     until(lambda: open_subscriptions(fleet) == 0)
 
@@ -168,19 +139,16 @@ def test_haproxy_passes_events_on_at_once(fleet: Fleet) -> None:
     delays = []
     with ExitStack() as stack:
         direct = [
-            stack.enter_context(subscribed(replica.process.url, arn))
+            stack.enter_context(watching(replica.process.url, arn))
             for replica in fleet.replicas.values()
         ]
-        balanced = [stack.enter_context(subscribed(fleet.balancer.url, arn)) for _ in direct]
-        for stream in direct + balanced:
-            stream.read_until(STATUSES[0])
+        balanced = [stack.enter_context(watching(fleet.balancer.url, arn)) for _ in direct]
+        assert {stream.status() for stream in direct + balanced} == {STATUSES[0]}
         for status in (STATUSES[1], STATUSES[0], STATUSES[1]):
             fleet.sandbox.set_job_status(arn, status)
-            for stream in direct:
-                stream.read_until(status)
+            assert {stream.status() for stream in direct} == {status}
             sent_at = time.monotonic()
-            for stream in balanced:
-                stream.read_until(status)
+            assert {stream.status() for stream in balanced} == {status}
             delays.append(time.monotonic() - sent_at)
 
     assert min(delays) < HELD_BACK_SECONDS / 2
@@ -189,7 +157,7 @@ def test_haproxy_passes_events_on_at_once(fleet: Fleet) -> None:
 def test_haproxy_counts_subscriptions_apart_from_requests(fleet: Fleet) -> None:
     """A replica without any would get all requests if they counted as such."""
     arn, url = start_job(fleet.sandbox), fleet.balancer.url
-    with subscribed(url, arn), subscribed(url, arn, accept=MULTIPART), subscribed(url, arn):
+    with watching(url, arn), watching(url, arn, transport=MULTIPART), watching(url, arn):
         counted = [fleet.balancer.servers(backend) for backend in (SUBSCRIPTIONS, REQUESTS)]
         subscriptions, requests = ({name: rows[name]["scur"] for name in "AB"} for rows in counted)
 
@@ -204,7 +172,7 @@ def test_one_connection_of_http_2_carries_more_subscriptions_than_a_browser_has_
     arn = start_job(fleet.sandbox)
     fleet.sandbox.set_job_status(arn, STATUSES[-1])
     query = json.dumps({"query": JOB, "variables": {"arn": arn}})
-    headers = {**CREDENTIALS, "Accept": EVENT_STREAM, "Content-Type": "application/json"}
+    headers = {**caller_headers(), "Accept": SSE, "Content-Type": "application/json"}
     with load_balancer(ports(fleet), authority.issue(LOOPBACK)) as balancer:
         until(lambda: balancer.available() == set(fleet.replicas))
         options = ("--silent", "--show-error", "--no-buffer", "--http2", "--parallel")
@@ -262,10 +230,3 @@ def test_a_killed_replica_loses_no_final_state(fleet: Fleet, balancer_url: str) 
     assert all(each.completed for each in subscribers.clients)
     assert cut_off
     assert all(each.streams > 1 for each in cut_off)
-
-
-def _open_subscriptions(replica: Replica) -> int:
-    text = httpx.get(f"{replica.process.url}/metrics", verify=TLS).text
-    found = re.search(r"^gateway_subscriptions (\d+)", text, re.MULTILINE)
-    assert found is not None
-    return int(found[1])
