@@ -34,6 +34,14 @@ def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
     shared_sandbox.reset()
 
 
+@pytest.fixture
+def job(sandbox: Sandbox) -> str:
+    """Start a job of ada that is pending until a test moves it; return its ARN."""
+    arn = sandbox.start_job()
+    sandbox.set_job_status(arn, "CREATE_PENDING")
+    return arn
+
+
 @pytest.fixture(scope="session")
 def shared_gateway(shared_sandbox: Sandbox) -> Iterator[Gateway]:
     """Without a cache, so that no test sees another one's pages."""

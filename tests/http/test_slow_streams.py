@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-import pytest
 
 from gateway.server.protocol import HardenedProtocol
 from tests.event_streams import (
@@ -56,13 +55,6 @@ def unread(url: str, arn: str) -> Iterator[socket.socket]:
         connection.connect((at.host, at.port))
         connection.sendall(http_1_0_request(LARGE, {"arn": arn}, SSE))
         yield connection
-
-
-@pytest.fixture
-def job(sandbox: Sandbox) -> str:
-    arn = sandbox.start_job(seconds=3600)
-    sandbox.set_job_status(arn, "CREATE_PENDING")
-    return arn
 
 
 def change(sandbox: Sandbox, arn: str, reader: Stream, times: int) -> None:

@@ -55,11 +55,6 @@ def opened(shared_open: Gateway, sandbox: Sandbox) -> Gateway:
     return shared_open
 
 
-@pytest.fixture
-def job(sandbox: Sandbox) -> str:
-    return sandbox.start_job(seconds=3600)
-
-
 def media_type(response: httpx.Response) -> str:
     content_type: str = response.headers["content-type"]
     return content_type.removesuffix("; charset=utf-8")

@@ -42,14 +42,6 @@ def fast(shared_fast: Gateway, sandbox: Sandbox) -> Gateway:
     return shared_fast
 
 
-@pytest.fixture
-def job(sandbox: Sandbox) -> str:
-    """Start a job that stays as it is until a test moves it; return its ARN."""
-    arn = sandbox.start_job(seconds=3600)
-    sandbox.set_job_status(arn, PENDING)
-    return arn
-
-
 def event_of(status: str) -> dict[str, Any]:
     return {"data": {"audienceGenerationJob": {"status": status}}}
 

@@ -168,11 +168,6 @@ async def test_a_closed_subscription_leaves_no_timer() -> None:
     assert opened.subscriptions._by_caller == {}
 
 
-@pytest.fixture
-def job(sandbox: Sandbox) -> str:
-    return sandbox.start_job(seconds=3600)
-
-
 def rejection(gateway: Gateway, arn: str, **options: Any) -> tuple[int, str, str]:
     """Return status, code and `Retry-After` of a subscription that is rejected."""
     with requested(gateway.url, JOB, {"arn": arn}, **options) as response:

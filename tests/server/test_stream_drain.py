@@ -19,13 +19,6 @@ FOREVER = 3600
 FAST = 0.05
 
 
-@pytest.fixture
-def job(sandbox: Sandbox) -> str:
-    arn = sandbox.start_job(seconds=3600)
-    sandbox.set_job_status(arn, "CREATE_PENDING")
-    return arn
-
-
 def open_streams(stack: ExitStack, url: str, arn: str) -> list[Stream]:
     """Open streams of both transports, and read their first event."""
     streams = [
@@ -46,9 +39,7 @@ ALL_ENDED = [[Ended(STOPPING)]] * len(TRANSPORTS) * STREAMS
 @pytest.mark.parametrize(
     ("workers", "drain_seconds", "number"),
     [
-        (1, 1, signal.SIGTERM),
         (1, 0, signal.SIGTERM),
-        (1, FOREVER, signal.SIGINT),
         (2, 1, signal.SIGTERM),
         (2, FOREVER, signal.SIGINT),
     ],
