@@ -52,6 +52,7 @@ from gateway.upstream.loader import CallBudget, RequestLoader
 from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
+from gateway.watch.poll import Timing
 from gateway.watch.watcher import Watcher
 
 log = structlog.get_logger()
@@ -139,7 +140,9 @@ def create_app(
                 "authenticator": authenticator,
                 "make_context": partial(make_context, settings, client),
                 "watcher": Watcher(
-                    client, seconds=settings.watch_seconds, max_pages=settings.max_upstream_calls
+                    client,
+                    Timing(seconds=settings.watch_seconds),
+                    max_pages=settings.max_upstream_calls,
                 ),
             }
 

@@ -45,7 +45,6 @@ class OpenSubscription:
     def close(self) -> None:
         for timer in self._timers:
             timer.cancel()
-        self.ended.cancel()
 
 
 class Subscriptions:

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import random
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from dataclasses import dataclass
@@ -73,11 +75,11 @@ class Timing:
     """The clocks of polls, and how often they read."""
 
     seconds: float
-    clock: Callable[[], float]
-    """Monotonic."""
-    wall_clock: Callable[[], float]
-    sleep: Callable[[float], Awaitable[object]]
-    jitter: Callable[[], float]
+    """The interval, before it grows."""
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
     """Returns a random number from 0 to 1."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from gateway.auth.credentials import Caller
 from gateway.errors import (
@@ -23,9 +24,12 @@ from gateway.upstream.values import (
     Page,
     PageRequest,
     RequestCost,
+    UpstreamRequest,
     kept_json,
 )
 from gateway.watch.memory import ROW_OVERHEAD, WatchMemory
+
+T = TypeVar("T")
 
 SECONDS_PER_PAGE = 2.0
 """Between two readings of a list, for each page that the first one took."""
@@ -41,7 +45,7 @@ class ObjectState:
     item: Item | None
     """As its Get operation returns it; None if there is no such object."""
     stored: Stored[Item] | None = field(default=None, compare=False)
-    missing: NotFoundError | None = field(default=None, compare=False)
+    missing: NotFoundError | None = None
     """The upstream's error, if the object was never seen."""
 
 
@@ -67,9 +71,7 @@ class ObjectSource:
 
     async def read(self, caller: Caller, previous: ObjectState | None) -> ObjectState:
         try:
-            stored = await self._client.fetch(
-                caller, self._request, cost=RequestCost(), before_call=_allow, since=FRESH
-            )
+            stored = await _read_now(self._client, caller, self._request)
         except NotFoundError as error:
             drop_tracebacks(error)
             return ObjectState(None, missing=error if previous is None else None)
@@ -85,10 +87,6 @@ class ObjectSource:
 
     def close(self) -> None:
         self._memory.release(self)
-
-
-def _allow() -> None:
-    """Prevent no call: the caller's rate limit applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +162,7 @@ class ListSource:
 
     async def _page(self, caller: Caller, token: str | None) -> Page:
         try:
-            stored = await self._client.fetch(
-                caller,
-                PageRequest(self._listing, token),
-                cost=RequestCost(),
-                before_call=_allow,
-                since=FRESH,
-            )
+            stored = await _read_now(self._client, caller, PageRequest(self._listing, token))
         except BadUserInputError as error:
             if token is None:
                 raise
@@ -213,3 +205,12 @@ class _WalkedRows:
 
 def _size_of(rows: Mapping[str, bytes]) -> int:
     return sum(len(key) + len(row) + ROW_OVERHEAD for key, row in rows.items())
+
+
+async def _read_now(client: CachedClient, caller: Caller, request: UpstreamRequest[T]) -> Stored[T]:
+    """Return what the upstream has now, and cache it; raises a GatewayError."""
+    return await client.fetch(caller, request, cost=RequestCost(), before_call=_allow, since=FRESH)
+
+
+def _allow() -> None:
+    """Prevent no call: a poll has no budget, and the caller's rate limit applies."""

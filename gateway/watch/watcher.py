@@ -1,9 +1,7 @@
 """The polls of a process, shared by the subscriptions of a caller to the same thing."""
 
 import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Hashable
 from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
 
@@ -68,24 +66,12 @@ class _Watched:
 class Watcher:
     """Lets callers watch what they may read."""
 
-    def __init__(
-        self,
-        client: CachedClient,
-        *,
-        seconds: float,
-        max_pages: int,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        """Poll every so many `seconds`, and lists of up to `max_pages`; see Timing for the rest."""
+    def __init__(self, client: CachedClient, timing: Timing, *, max_pages: int) -> None:
+        """`max_pages` are those of a list at most."""
         self._client = client
+        self._timing = timing
         self._max_pages = max_pages
         self._memory = WatchMemory()
-        self._timing = Timing(
-            seconds=seconds, clock=clock, wall_clock=wall_clock, sleep=sleep, jitter=jitter
-        )
         self._watched: dict[Hashable, _Watched] = {}
 
     def object_source(

@@ -9,7 +9,7 @@ from gateway.errors import BadUserInputError, NotFoundError
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.values import Item, ItemRequest, Listing
-from gateway.watch.poll import Identify, Source
+from gateway.watch.poll import Identify, Source, Timing
 from gateway.watch.watcher import Watch, Watcher
 from tests.clock import Clock
 from tests.upstream.clients import GET, LIST, PROJECTIONS, REGION, caller, row
@@ -143,15 +143,14 @@ class Watching:
         self.client = CachedClient(
             upstream, MemoryCache(64_000_000), cache_seconds, PROJECTIONS, clock=self.time
         )
-        self.watcher = Watcher(
-            self.client,
+        timing = Timing(
             seconds=SECONDS,
-            max_pages=max_pages,
             clock=self.time,
             wall_clock=self.time,
             sleep=self.time.sleep,
             jitter=lambda: jitter,
         )
+        self.watcher = Watcher(self.client, timing, max_pages=max_pages)
 
     def job_source(self, name: str) -> Source[Any]:
         return self.watcher.object_source(get_request(name), is_settled)
