@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from prometheus_client import REGISTRY
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from gateway.app import create_app
 from gateway.http import streams
@@ -96,7 +96,9 @@ class Gateway:
             await asyncio.wait([task])
 
     async def serve(self, transport: str, visitor: Visitor) -> None:
-        scope = self.client.scope(caller_headers(Accept=transport))
+        await self.serve_scope(self.client.scope(caller_headers(Accept=transport)), visitor)
+
+    async def serve_scope(self, scope: Scope, visitor: Visitor) -> None:
         await self.client.app(scope, visitor.receive, visitor.send)
 
     async def until_only(self, expected: "InProgress") -> None:
@@ -218,15 +220,13 @@ async def test_an_idle_stream_keeps_no_credentials(sandbox: Sandbox) -> None:
     """It lasts for an hour, and the poll has those that it needs."""
     async with gateway_over(sandbox) as gateway:
         arn = sandbox.start_job(seconds=3600)
-        visitor = Visitor(3, takes_it=False)
-        visitor.body = orjson.dumps({"query": JOB, "variables": {"arn": arn}})
-        headers = caller_headers(Accept=TRANSPORTS[0])
-        scope = gateway.client.scope(headers)
-        app = gateway.client.app
-        serving = asyncio.ensure_future(app(scope, visitor.receive, visitor.send))
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        body = orjson.dumps({"query": JOB, "variables": {"arn": arn}})
+        visitor = Visitor(3, takes_it=False, body=body)
+        scope = gateway.client.scope(caller_headers(Accept=TRANSPORTS[0]))
+        async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+            group.create_task(gateway.serve_scope(scope, visitor))
             await visitor.waiting.wait()
+            kept = scope["headers"], scope["query_string"]
             visitor.gone.set()
-            await serving
 
-    assert (scope["headers"], scope["query_string"]) == ([], b"")
+    assert kept == ([], b"")

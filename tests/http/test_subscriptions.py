@@ -24,6 +24,7 @@ from gateway.http.subscriptions import (
 )
 from gateway.server.protocol import HardenedProtocol
 from gateway.settings import Settings
+from gateway.telemetry.metrics import REJECTIONS
 from gateway.upstream.resilience.callers import ProvedCallers
 from tests.auth.issuers import oidc_gateway
 from tests.event_streams import CHANGES, JOB, SSE, TRANSPORTS, Ended, Heartbeat, requested, watching
@@ -95,6 +96,33 @@ async def test_callers_whom_aws_has_not_accepted_have_a_part_together() -> None:
     assert not opened.is_full(GRACE)
 
 
+async def test_that_part_is_never_nothing() -> None:
+    """A caller whom AWS has not accepted yet gets through a small gateway, too."""
+    opened = Opened(UNPROVED_FRACTION - 1)
+    opened.open(ADA)
+
+    assert opened.is_full(GRACE)
+
+
+@pytest.mark.parametrize(
+    ("limit", "maximum", "callers"),
+    [
+        ("caller_subscriptions", ENOUGH, [ADA] * (PER_CALLER + 1)),
+        ("subscriptions", 1, [ADA, GRACE]),
+        ("unproved_subscriptions", UNPROVED_FRACTION, [GRACE, caller("edith")]),
+    ],
+)
+async def test_rejections_are_counted_by_limit(limit: str, maximum: int, callers: Any) -> None:
+    opened, before = Opened(maximum, ADA), REJECTIONS.labels(limit)._value.get()
+    for each in callers[:-1]:
+        opened.open(each)
+    unexceeded = REJECTIONS.labels(limit)._value.get()
+    with pytest.raises(OverloadedError):
+        opened.open(callers[-1])
+
+    assert (unexceeded, REJECTIONS.labels(limit)._value.get()) == (before, before + 1)
+
+
 async def test_a_caller_whom_aws_accepts_later_leaves_that_part() -> None:
     opened = Opened(ENOUGH)
     callers = list(inventions(ENOUGH // UNPROVED_FRACTION))
@@ -154,8 +182,26 @@ async def test_the_end_of_a_drain_ends_all() -> None:
     opened.subscriptions.drain(100)
     opened.subscriptions.drain(0)
     late = opened.open()
+    async with asyncio.timeout(10):
+        reasons = [await each.ended for each in held + late]
 
-    assert [await each.ended for each in held + late] == [STOPPING] * 4
+    assert reasons == [STOPPING] * 4
+
+
+async def test_a_subscription_ends_once_whatever_ends_it() -> None:
+    failures: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    opened = Opened(ENOUGH)
+    (subscription,) = opened.open()
+    opened.subscriptions.drain(0)
+    opened.subscriptions.drain(0)
+    subscription.end_in(0, TOO_OLD)
+    reason = await subscription.ended
+    await asyncio.sleep(0)
+
+    assert reason == STOPPING
+    assert failures == []
 
 
 async def test_a_closed_subscription_leaves_no_timer() -> None:

@@ -91,6 +91,7 @@ async def test_the_interval_grows_to_three_times_at_most_until_something_changes
     jitter: float, longest: float
 ) -> None:
     upstream = spring()
+    found = [polls("changed"), polls("unchanged")]
     watching = Watching(upstream, jitter=jitter)
     watch = await watching.watch_job()
     quiet = [await watching.time.pass_sleep() for _ in range(8)]
@@ -101,11 +102,12 @@ async def test_the_interval_grows_to_three_times_at_most_until_something_changes
     assert quiet[0] == after_change == SECONDS * (1 + jitter / 5)
     assert quiet[-2:] == [longest, longest]
     assert len(upstream.calls) == 9
+    assert [polls("changed"), polls("unchanged")] == [found[0] + 2, found[1] + 7]
     await close(watch)
 
 
 async def test_a_list_is_read_no_more_often_than_two_seconds_a_page() -> None:
-    """Also when a walk fails late, or has to be repeated."""
+    """Less often while nothing changes; also when a walk fails late, or has to be repeated."""
     upstream = Upstream(*[[job(f"job{number}")] for number in range(8)])
     watching = Watching(upstream)
     watch = await watching.watch_list()
@@ -122,12 +124,13 @@ async def test_a_list_is_read_no_more_often_than_two_seconds_a_page() -> None:
             upstream.failures.append(UNAVAILABLE)
 
     await interval()
+    await interval()
     upstream.pages[3] = []
     await interval()
     upstream.before_call = fail_at_the_seventh_call
     await interval()
 
-    assert taken == [(8, 16.0), (16, 32.0), (7, 14.0)]
+    assert taken == [(8, 16.0), (8, 20.0), (16, 32.0), (7, 14.0)]
     await close(watch)
 
 
@@ -196,6 +199,21 @@ async def test_who_joins_in_the_middle_gets_the_newest_state_at_once() -> None:
     await close(first, second)
 
 
+async def test_who_joins_gets_the_state_as_of_the_last_reading() -> None:
+    """What events show need be no older, although nothing has changed since the first reading."""
+    watching = Watching(spring())
+    first = await watching.watch_job()
+    for _ in range(3):
+        await watching.time.pass_sleep()
+        await settle()
+    second = await watching.watch_job()
+    reading = await next_of(second)
+
+    assert reading is not None
+    assert (reading.version, reading.read_at) == (1, watching.time.now)
+    await close(first, second)
+
+
 async def test_a_slow_subscriber_gets_the_newest_state_only() -> None:
     upstream = spring()
     watching = Watching(upstream)
@@ -247,6 +265,20 @@ async def test_a_job_that_is_gone_is_the_last_state() -> None:
     assert (reading.state.item, reading.state.missing) == (None, None)
     assert await next_of(watch) is None
     watch.close()
+
+
+async def test_an_empty_list_is_watched_on() -> None:
+    upstream = Upstream()
+    watching = Watching(upstream)
+    watch = await watching.watch_list()
+    await next_of(watch)
+    upstream.pages = [[job("first")]]
+    await watching.time.pass_sleep()
+    reading = await next_of(watch)
+
+    assert reading is not None
+    assert len(reading.state.rows) == 1
+    await close(watch)
 
 
 async def test_the_poll_stops_with_its_last_subscription() -> None:
@@ -447,6 +479,27 @@ async def test_what_waiting_does_not_cure_is_told_at_once(failure: Exception) ->
     assert watching.watcher._watched == {}
 
 
+async def test_an_error_does_not_grow_with_those_who_are_told() -> None:
+    """Nor does it keep what was in progress when it was raised."""
+    upstream = spring()
+    watching = Watching(upstream)
+    watches = [await watching.watch_job() for _ in range(3)]
+    upstream.failure = ForbiddenError("AWS does not allow the caller this operation.")
+    await watching.time.pass_sleep()
+    await settle()
+    kept = upstream.failure.__traceback__
+    frames = []
+    for watch in watches:
+        await status(watch)
+        with pytest.raises(ForbiddenError) as told:
+            await next_of(watch)
+        frames.append(len(told.traceback))
+        watch.close()
+
+    assert kept is None
+    assert len(set(frames)) == 1
+
+
 async def test_a_success_in_between_begins_the_minute_anew() -> None:
     upstream = spring()
     watching = Watching(upstream)
@@ -623,6 +676,27 @@ async def test_nothing_is_told_after_the_expiry() -> None:
 
     with pytest.raises(UnauthenticatedError, match="has expired"):
         await next_of(watch)
+    watch.close()
+
+
+async def test_a_session_that_ends_during_a_call_is_renewed_for_its_event() -> None:
+    """The details of the event are read with it."""
+    upstream = spring()
+    watching = Watching(upstream)
+    token = Session(watching, token=3600.0, session=12.0)
+    watch = await watching.watch_job(identify=token)
+    await status(watch)
+    upstream.open.clear()
+    upstream.started.clear()
+    await watching.time.pass_sleep()
+    await upstream.started.wait()
+    upstream.jobs["spring"]["status"] = "ACTIVE"
+    watching.time.now += 12.0
+    upstream.open.set()
+    reading = await next_of(watch)
+
+    assert reading is not None
+    assert reading.caller.expires_at == watching.time.now + 12.0
     watch.close()
 
 

@@ -215,6 +215,7 @@ async def test_a_job_that_does_not_exist_is_final_and_tells_so_only_if_it_was_ne
     assert [source.is_final(each) for each in (seen, gone, never)] == [False, True, True]
     assert (gone.item, gone.missing) == (None, None)
     assert isinstance(never.missing, NotFoundError)
+    assert never.missing.__traceback__ is None  # it is kept
 
 
 def held_bytes() -> float:
@@ -298,6 +299,17 @@ async def test_objects_take_part_of_the_memory_too() -> None:
     assert held_bytes() - before - small >= 10_000 > small > 0
     source.close()
     assert held_bytes() == before
+
+
+async def test_rows_count_as_those_of_the_caller_who_reads_them() -> None:
+    held = RowMemory(4000)
+    sources = [list_source(Upstream([job("a")]), memory=held) for _ in range(2)]
+    await sources[0].read(ADA, None)
+    with pytest.raises(LimitExceededError, match="one caller"):
+        await sources[1].read(ADA, None)
+    await sources[1].read(caller("grace"), None)
+    for source in sources:
+        source.close()
 
 
 async def test_a_walk_that_fails_keeps_what_was_read_before() -> None:
