@@ -77,6 +77,14 @@ async def next_of(watch: Watch[Any]) -> Reading[Any] | None:
         return await watch.next()
 
 
+async def begin_reading(watching: Watching) -> None:
+    """Let the next reading begin, whose call returns when the upstream is opened."""
+    watching.upstream.open.clear()
+    watching.upstream.started.clear()
+    await watching.time.pass_sleep()
+    await watching.upstream.started.wait()
+
+
 async def status(watch: Watch[Any]) -> str | None:
     """Return the status of the next reading; None at the end."""
     reading = await next_of(watch)
@@ -308,11 +316,8 @@ async def test_a_call_that_nobody_waits_for_any_more_is_cancelled() -> None:
     upstream.jobs["spring"] = job("spring")
     watching = Watching(upstream)
     watches = [await watching.watch_job(), await watching.watch_list()]
-    upstream.open.clear()
     for _ in watches:
-        upstream.started.clear()
-        await watching.time.pass_sleep()
-        await upstream.started.wait()
+        await begin_reading(watching)
     await settle()
     assert len(upstream.calls) == 4
     await close(*watches)
@@ -666,10 +671,7 @@ async def test_nothing_is_told_after_the_expiry() -> None:
     token = Session(watching, token=12.0, session=3600.0)
     watch = await watching.watch_job(identify=token)
     await status(watch)
-    upstream.open.clear()
-    upstream.started.clear()
-    await watching.time.pass_sleep()
-    await upstream.started.wait()
+    await begin_reading(watching)
     upstream.jobs["spring"]["status"] = "ACTIVE"
     watching.time.now = token.token_until
     upstream.open.set()
@@ -686,10 +688,7 @@ async def test_a_session_that_ends_during_a_call_is_renewed_for_its_event() -> N
     token = Session(watching, token=3600.0, session=12.0)
     watch = await watching.watch_job(identify=token)
     await status(watch)
-    upstream.open.clear()
-    upstream.started.clear()
-    await watching.time.pass_sleep()
-    await upstream.started.wait()
+    await begin_reading(watching)
     upstream.jobs["spring"]["status"] = "ACTIVE"
     watching.time.now += 12.0
     upstream.open.set()
