@@ -8,7 +8,7 @@ import pytest
 from gateway import outgoing
 from gateway.auth import jwks, sts
 from gateway.graph import meter
-from gateway.graph.execution import documents, executor, limits
+from gateway.graph.execution import documents, executor, limits, result_stream
 from gateway.http import middleware, requests, streams, subscriptions
 from gateway.server import lifecycle, protocol, sending
 from gateway.settings import Settings
@@ -49,6 +49,7 @@ OPERATIONS = (
     ),
     f"| `Accept` header | {requests.MAX_ACCEPT_CHARACTERS:,} characters |",
     f"| Characters in a document | {documents.MAX_DOCUMENT_CHARACTERS:,} |",
+    f"a subscription, which it keeps | {result_stream.MAX_SUBSCRIPTION_SIZE:,} characters |",
     f"brackets and braces | {requests.MAX_JSON_VALUES:,} |",
     f"introspection query selects ten | {limits.MAX_INTROSPECTION_LISTS} |",
     f"| Time for a request to arrive | {protocol.READ_SECONDS} s,",
@@ -133,6 +134,7 @@ OPERATIONS = (
         f"What is watched takes up to {memory.MAX_BYTES // MIB} MiB, "
         f"that of one caller up to {memory.MAX_BYTES // memory.CALLER_FRACTION // MIB} MiB"
     ),
+    f"| Time that a subscription lasts | {subscriptions.MAX_SECONDS / 3600:g} hour |",
     f"AWS are waited out in a subscription | {poll.FAILURE_SECONDS:g} s |",
     f"| Watched lists and objects, in memory | {memory.MAX_BYTES // MIB} MiB, a quarter",
 )

@@ -100,7 +100,7 @@ class Graph:
         stream = await self.subscribe(query, variables, **options)
         assert isinstance(stream, ResultStream), stream
         try:
-            yield Events(self, stream)
+            yield Events(stream)
         finally:
             stream.close()
             await asyncio.sleep(0)
@@ -115,8 +115,7 @@ class Graph:
 class Events:
     """The results of one subscription."""
 
-    def __init__(self, graph: Graph, stream: ResultStream) -> None:
-        self._graph = graph
+    def __init__(self, stream: ResultStream) -> None:
         self._stream = stream
 
     async def next(self) -> Any:

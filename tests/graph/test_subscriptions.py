@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import ForbiddenError, UnauthenticatedError, UpstreamUnavailableError
 from gateway.graph.execution.engine import GraphRequest, GraphResult
+from gateway.graph.execution.result_stream import MAX_SUBSCRIPTION_SIZE, ResultStream
+from gateway.telemetry.metrics import REJECTIONS
+from gateway.upstream.values import kept_json
 from tests.gateways import Sandbox, gateway_over
 from tests.graph.subscriptions import (
     CHANGES,
@@ -21,7 +24,7 @@ from tests.graph.subscriptions import (
     parsed,
     spring,
 )
-from tests.upstream.clients import GET, LIST, TIME
+from tests.upstream.clients import GET, LIST, TIME, row
 from tests.watch.doubles import MODEL_ARN, Upstream, arn, job
 
 WITH_COST = replace(NO_OPTIONS, show_cost=True)
@@ -186,6 +189,34 @@ async def test_details_of_a_changed_job_are_read_for_its_event() -> None:
     assert [operation for _, operation, _ in graph.upstream.calls] == [LIST, LIST, GET]
 
 
+async def test_a_job_has_one_state_in_an_event() -> None:
+    """That of its reading, also where another object links to it."""
+    query = """
+      subscription {
+        audienceGenerationJobChanges {
+          audienceGenerationJob {
+            status exportJobs { nodes { audienceGenerationJob { status } } }
+          }
+        }
+      }
+    """
+    graph = Graph(Upstream([job("a")]))
+    export = row("export") | {"audienceGenerationJobArn": arn("a"), "status": "ACTIVE"}
+    graph.upstream.responses["ListAudienceExportJobs"] = {
+        "audienceExportJobs": [export | {"audienceSize": {"type": "ABSOLUTE", "value": 1}}]
+    }
+    async with graph.events(query) as events:
+        graph.upstream.pages = [[job("a", "DELETE_PENDING")]]
+        graph.upstream.jobs["a"] = job("a", "DELETE_IN_PROGRESS")
+        await graph.pass_interval()
+        shown = (await events.data())["audienceGenerationJob"]
+
+    assert shown == {
+        "status": "DELETE_PENDING",
+        "exportJobs": {"nodes": [{"audienceGenerationJob": {"status": "DELETE_PENDING"}}]},
+    }
+
+
 STATES = st.lists(
     st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["ACTIVE", "CREATE_PENDING"])),
     min_size=1,
@@ -299,6 +330,31 @@ async def test_an_event_that_exceeds_a_limit_is_an_error_and_the_stream_goes_on(
         graph.upstream.jobs["spring"]["description"] = "short"
         await graph.pass_interval()
         assert (await events.data())["description"] == "short"
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+@pytest.mark.parametrize("padded", ["document", "variables"])
+async def test_the_text_that_a_subscription_keeps_is_limited(padded: str, excess: int) -> None:
+    """A thousand of them are kept for an hour."""
+    query, variables = JOB, SPRING | {"unused": ""}
+    missing = MAX_SUBSCRIPTION_SIZE - len(query) - len(kept_json(variables)) + excess
+    if padded == "document":
+        query += " " * missing
+    else:
+        variables["unused"] = "x" * missing
+    graph, rejections = Graph(spring()), REJECTIONS.labels("subscription_size")
+    before = rejections._value.get()
+    opened = await graph.subscribe(query, variables)
+
+    assert rejections._value.get() - before == excess
+    if excess:
+        assert isinstance(opened, GraphResult)
+        assert opened.outcome == "LIMIT_EXCEEDED"
+        assert f"{MAX_SUBSCRIPTION_SIZE} characters" in opened.errors[0]["message"]
+        assert graph.upstream.calls == []
+    else:
+        assert isinstance(opened, ResultStream)
+        opened.close()
 
 
 async def test_an_error_of_the_watch_is_the_last_result() -> None:
