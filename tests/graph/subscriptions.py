@@ -1,7 +1,7 @@
 """Subscriptions to the graph over an upstream, whose time passes only when tests let it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -62,6 +62,7 @@ class Graph:
         self._settings = Settings(**limits)
         self.engine = Engine(executable(), self._settings)
         self.executed = 0
+        self.before_execution: Callable[[Caller], None] = lambda _: None
 
     async def subscribe(
         self,
@@ -85,6 +86,7 @@ class Graph:
 
         def make_event_context(caller: Caller) -> Any:
             self.executed += 1
+            self.before_execution(caller)
             return make(identity=caller, deadline=loop.time() + 30)
 
         context = make(identity=identity, deadline=loop.time() + 30)

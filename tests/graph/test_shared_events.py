@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.auth.credentials import Caller
+from gateway.concurrency import BURST_SECONDS, CpuScheduler, account_for_tasks
 from gateway.http.exchange import RequestOptions
+from tests.clock import Clock
 from tests.graph.subscriptions import CHANGES, JOB, NO_OPTIONS, SPRING, Events, Graph, spring
 from tests.upstream.clients import caller
 from tests.watch.doubles import ADA, Upstream, job
@@ -165,3 +167,41 @@ async def test_changes_since_different_states_are_different() -> None:
         ("a", "CREATED"),
         ("b", "CREATED"),
     ]
+
+
+@pytest.mark.parametrize("are_alike", [True, False])
+async def test_a_caller_with_many_subscriptions_delays_only_itself(*, are_alike: bool) -> None:
+    """All of them get an event at the same moment, and another caller has a turn meanwhile."""
+    graph, clock, has_begun = Graph(spring()), Clock(0.0), asyncio.Event()
+    scheduler, turns = CpuScheduler(clock=clock), ""
+
+    def compute(_: Caller) -> None:
+        nonlocal turns
+        turns += "a"
+        clock.now += 2 * BURST_SECONDS
+        has_begun.set()
+
+    async def follow(stream: Events) -> None:
+        await stream.next()
+        if are_alike:  # otherwise it is their executions that take long
+            compute(ADA)
+
+    async def compute_for_another() -> None:
+        nonlocal turns
+        await has_begun.wait()
+        turns += "b"
+
+    queries = [JOB if are_alike else JOB.replace("name", f"a{each}: name") for each in range(4)]
+    async with AsyncExitStack() as stack:
+        streams = await opened(stack, graph, *[(query, SPRING, {}) for query in queries])
+        with account_for_tasks():
+            tasks = [scheduler.run(b"a", follow(stream)) for stream in streams]
+            running = asyncio.gather(*tasks, scheduler.run(b"b", compute_for_another()))
+            await asyncio.sleep(0)
+            if not are_alike:
+                graph.before_execution = compute
+            graph.upstream.jobs["spring"]["status"] = "ACTIVE"
+            await graph.pass_interval()
+            await running
+
+    assert turns == "abaaa"

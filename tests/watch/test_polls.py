@@ -434,7 +434,7 @@ def by_type(error: Exception) -> str:
 async def test_failures_of_the_upstream_are_waited_out_for_a_minute(failure: GatewayError) -> None:
     """Then each subscription is told, once, and the poll ends."""
     upstream, failed = spring(), polls("failed")
-    watching = Watching(upstream)
+    watching = Watching(upstream, jitter=0.5)
     watches = [await watching.watch_job() for _ in range(3)]
     for watch in watches:
         await status(watch)
@@ -642,6 +642,8 @@ async def test_a_subscription_ends_with_the_token() -> None:
     with pytest.raises(UnauthenticatedError, match="has expired"):
         await waiting
     assert watching.time.now == token.token_until
+    # After 0, 5, 11.25, 19.1, 28.8 and 41 seconds.
+    assert len(upstream.calls) == 6
     watch.close()
 
 
