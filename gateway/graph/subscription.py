@@ -111,7 +111,7 @@ async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListSta
     matches = query.item_filter.accepts if query.item_filter else None
     listing = Listing(JOB.list_operation, query.region, query.filters)
     watch = await context.watch_list(listing, JOB.key_of)
-    seen = watch.latest()
+    seen = watch.next_nowait()
 
     def events(reading: Reading[ListState]) -> Iterator[Event | None]:
         nonlocal seen

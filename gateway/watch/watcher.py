@@ -37,8 +37,8 @@ class Watch(Generic[T]):
             self._version = reading.version
         return reading
 
-    def latest(self) -> Reading[T] | None:
-        """Return the newest reading, as `next` would, without waiting; None if there is none."""
+    def next_nowait(self) -> Reading[T] | None:
+        """Return what `next` would, without waiting; None if there is no reading yet."""
         reading = self._poll.latest
         if reading is not None:
             self._version = reading.version

@@ -151,22 +151,38 @@ async def test_nothing_is_left_when_all_leave() -> None:
     assert graph.engine.event_results._tasks == {}
 
 
+async def changes_of(*streams: Events) -> list[tuple[str, str]]:
+    """Return name and kind of the next change of each."""
+    changes = await asyncio.gather(*(each.data() for each in streams))
+    names = [each["audienceGenerationJobArn"].rpartition("/")[2] for each in changes]
+    return list(zip(names, (each["kind"] for each in changes), strict=True))
+
+
 async def test_changes_since_different_states_are_different() -> None:
     """A client that is slow gets what has changed since the state that it has seen."""
     graph = Graph(Upstream([job("a")]))
     async with graph.events(CHANGES) as quick, graph.events(CHANGES) as slow:
         graph.upstream.pages = [[job("b")]]
         await graph.pass_interval()
-        assert {(await quick.data())["kind"] for _ in range(2)} == {"CREATED", "DELETED"}
-        graph.upstream.pages = [[job("a"), job("b")]]
+        seen = [*await changes_of(quick), *await changes_of(quick)]
+        graph.upstream.pages = [[job("a", "ACTIVE"), job("b")]]
         await graph.pass_interval()
-        results = await asyncio.gather(quick.data(), slow.data())
+        different = await changes_of(quick, slow)
 
-    names = [each["audienceGenerationJobArn"].rpartition("/")[2] for each in results]
-    assert list(zip(names, (each["kind"] for each in results), strict=True)) == [
-        ("a", "CREATED"),
-        ("b", "CREATED"),
-    ]
+    assert seen == [("b", "CREATED"), ("a", "DELETED")]
+    assert different == [("a", "CREATED"), ("a", "UPDATED")]
+
+
+async def test_each_change_is_an_event_of_its_own() -> None:
+    """Also if one client gets the second while another one gets the first."""
+    graph = Graph(Upstream([job("a")]))
+    async with graph.events(CHANGES) as quick, graph.events(CHANGES) as slow:
+        graph.upstream.pages = [[job("b")]]
+        await graph.pass_interval()
+        await changes_of(quick)
+        different = await changes_of(quick, slow)
+
+    assert different == [("a", "DELETED"), ("b", "CREATED")]
 
 
 @pytest.mark.parametrize("are_alike", [True, False])

@@ -222,6 +222,23 @@ async def test_who_joins_gets_the_state_as_of_the_last_reading() -> None:
     await close(first, second)
 
 
+async def test_a_reading_that_was_taken_without_waiting_is_not_returned_again() -> None:
+    upstream = spring()
+    watching = Watching(upstream)
+    watch = await watching.watch_job()
+    taken = watch.next_nowait()
+    upstream.jobs["spring"]["status"] = "DELETE_PENDING"
+    following = asyncio.create_task(status(watch))
+    await settle()
+    is_waiting = not following.done()
+    await watching.time.pass_sleep()
+
+    assert taken is not None
+    assert is_waiting
+    assert await following == "DELETE_PENDING"
+    await close(watch)
+
+
 async def test_a_slow_subscriber_gets_the_newest_state_only() -> None:
     upstream = spring()
     watching = Watching(upstream)
