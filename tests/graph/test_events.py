@@ -23,7 +23,7 @@ class OneReading:
         return self._readings.pop() if self._readings else None
 
 
-def steps(_: object, reading: Reading[Any]) -> Iterator[Event | None]:
+def steps(reading: Reading[Any]) -> Iterator[Event | None]:
     for _ in range(STEPS):
         yield None
     yield Event("event", reading)

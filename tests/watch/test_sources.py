@@ -317,7 +317,7 @@ async def test_objects_take_part_of_the_memory_too() -> None:
 
 
 async def test_rows_count_as_those_of_the_caller_who_reads_them() -> None:
-    held = RowMemory(4000)
+    held = WatchMemory(4000)
     sources = [list_source(Upstream([job("a")]), memory=held) for _ in range(2)]
     await sources[0].read(ADA, None)
     with pytest.raises(LimitExceededError, match="one caller"):
