@@ -127,6 +127,22 @@ async def test_the_play_button_runs_the_query() -> None:
         await expect(visit.page.locator(".graphiql-response")).to_contain_text("summer")
 
 
+async def test_a_narrow_window_shows_the_result_below_the_editors() -> None:
+    """Each has the width of the window, except for the sidebar."""
+    async with explorer() as visit:
+        await visit.page.set_viewport_size({"width": 390, "height": 844})
+        await run(visit.page)
+        await expect(visit.page.locator(".graphiql-response")).to_contain_text("summer")
+        editors = await visit.page.locator(".graphiql-editors").bounding_box()
+        result = await visit.page.locator(".graphiql-response").bounding_box()
+
+    assert editors
+    assert result
+    assert min(editors["width"], result["width"]) > 270
+    assert min(editors["height"], result["height"]) > 300
+    assert editors["y"] + editors["height"] <= result["y"]
+
+
 async def test_the_page_stays_on_its_origin_and_within_its_policy() -> None:
     """A tour through everything that loads code late; the console stays clean."""
     async with explorer() as visit:
