@@ -221,7 +221,9 @@ class Endpoint:
     ) -> ASGIApp:
         media_type = _accepted(exchange).stream
         if media_type is None:
-            message = f"Subscriptions are streams. Accepted, by name: {STREAMS}."
+            message = (
+                f"The Accept header names no stream for the subscription. Accepted: {STREAMS}."
+            )
             raise bad_request(message, 406)
         make_context = exchange.resources["make_context"]
         loop, seconds = asyncio.get_running_loop(), self.deadline_seconds

@@ -83,8 +83,8 @@ class Subscriptions:
         if not proved and self._count_unproved() >= self._max_unproved:
             REJECTIONS.labels("unproved_subscriptions").inc()
             raise OverloadedError(
-                "Too many subscriptions without credentials that AWS has accepted recently. Try "
-                "again later."
+                "Too many subscriptions of callers whom AWS has not accepted recently. Try again "
+                "later."
             )
         subscription = OpenSubscription(caller)
         self._open[subscription] = None
