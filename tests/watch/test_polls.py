@@ -425,6 +425,25 @@ async def test_a_crash_is_logged_where_it_happened() -> None:
     assert "secret" not in str(line)
 
 
+@pytest.mark.parametrize(("called", "lines"), [(True, 1), (False, 0)])
+async def test_only_readings_that_were_calls_are_logged_as_failures(
+    called: bool,  # noqa: FBT001  a parameter of the test
+    lines: int,
+) -> None:
+    """While the circuit breaker of a region is open, thousands of polls go on failing."""
+    upstream = spring()
+    watching = Watching(upstream)
+    watch = await watching.watch_job()
+    await status(watch)
+    upstream.failures = [UNAVAILABLE if called else CircuitOpenError("Calls keep failing.")]
+    with capture_logs() as logs:
+        await watching.time.pass_sleep()
+        await watching.time.pass_sleep()
+
+    assert [line["event"] for line in logs] == ["upstream failed"] * lines
+    await close(watch)
+
+
 TRANSIENT = [
     UNAVAILABLE,
     UpstreamTimeoutError("No response in time."),

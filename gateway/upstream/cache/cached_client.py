@@ -31,6 +31,9 @@ FROM_CACHE, FROM_FLIGHT, FROM_UPSTREAM = map(CACHE_LOOKUPS.labels, ("cache", "fl
 FORMAT = 6
 """Part of every cache key, so that a version with another format never reads these entries."""
 
+NOT_CALLED = (RateLimitedError, CircuitOpenError, RefusedCredentialsError)
+"""Errors without a call."""
+
 
 class CachedClient:
     """Reads the upstream as a caller, through the cache and a single flight.
@@ -143,8 +146,8 @@ class CachedClient:
             response = await self._client.call(
                 caller, request.region, request.operation, dict(request.parameters)
             )
-        except (RateLimitedError, CircuitOpenError, RefusedCredentialsError):
-            raise  # no call was made
+        except NOT_CALLED:
+            raise
         except GatewayError:
             cost.upstream_calls += 1
             raise
@@ -173,8 +176,8 @@ def _log_failure(request: UpstreamRequest[Any]) -> Iterator[None]:
     """Log failures of the upstream, but not errors of callers, which operators cannot fix."""
     try:
         yield
-    except RateLimitedError:
-        raise  # no call was made, and a flood of requests must not flood the log
+    except NOT_CALLED:
+        raise  # a flood of requests, or of polls, must not flood the log
     except UpstreamError as error:
         cause = error.__cause__
         log.warning(
