@@ -187,6 +187,16 @@ async def test_each_caller_and_each_thing_has_a_poll_of_its_own() -> None:
     await close(*watches)
 
 
+async def test_sessions_that_are_limited_together_have_polls_of_their_own() -> None:
+    """Tokens of one subject may have different permissions."""
+    upstream, other_session = spring(), replace(ADA, fingerprint=b"other")
+    watching = Watching(upstream)
+    watches = [await watching.watch_job(caller=each) for each in (ADA, other_session)]
+
+    assert [each for each, *_ in upstream.calls] == [ADA, other_session]
+    await close(*watches)
+
+
 async def test_who_joins_in_the_middle_gets_the_newest_state_at_once() -> None:
     """Without a call. Those who have it get nothing again."""
     upstream = spring()
