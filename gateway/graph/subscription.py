@@ -97,8 +97,7 @@ async def _watch_job(context: Context, arn: str) -> EventStream[ObjectState]:
         if state.item is None or state.stored is None:
             yield Event(state.missing, reading)
         else:
-            rows = {arn: state.item}
-            yield Event(ResourceObject(JOB, state.item), reading, {request: state.stored}, rows)
+            yield Event(ResourceObject(JOB, state.item), reading, {request: state.stored})
 
     return EventStream(await context.watch_object(request, _is_settled), events)
 

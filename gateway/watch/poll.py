@@ -120,9 +120,13 @@ class Poll(Generic[T]):
         self._source.close()
 
     async def attempted(self) -> None:
-        """Wait until it has been tried once to read the source."""
+        """Wait until it has been tried once to read the source.
+
+        Raises the error that the poll has ended with.
+        """
         while not self._attempted:
             await self._published.wait()
+        self._check_failure()
 
     async def after(self, version: int) -> Reading[T] | None:
         """Return the newest reading, as soon as its version is later than this one.
@@ -130,13 +134,16 @@ class Poll(Generic[T]):
         Returns None if this one was final. Raises the error that the poll has ended with.
         """
         while self.latest is None or self.latest.version == version:
-            if self.failure is not None:
-                # Without its traceback, which would grow with each subscriber.
-                raise self.failure.with_traceback(None)
+            self._check_failure()
             if self.ended:
                 return None
             await self._published.wait()
         return self.latest
+
+    def _check_failure(self) -> None:
+        if self.failure is not None:
+            # Without its traceback, which would grow with each subscriber.
+            raise self.failure.with_traceback(None)
 
     async def _run(self) -> None:
         try:

@@ -90,7 +90,7 @@ class Watcher:
         """Subscribe to a source; the caller's own poll of it starts if there is none.
 
         Returns after the first attempt to read it, or at the deadline, a time of the event loop's
-        clock. Raises the GatewayError that the poll has ended with if it never had a state.
+        clock. Raises the GatewayError that the poll has ended with.
         """
         key = caller.fingerprint, source.key
         watched = self._watched.get(key)
@@ -106,9 +106,6 @@ class Watcher:
         except BaseException:
             watch.close()
             raise
-        if watched.poll.latest is None and watched.poll.failure is not None:
-            watch.close()
-            raise watched.poll.failure.with_traceback(None)
         return watch
 
     def _leave(self, key: Hashable, watched: _Watched, watch: Watch[Any]) -> None:
