@@ -150,8 +150,11 @@ def test_signs_of_life_are_sent_while_an_event_is_made(
     assert result["data"]["audienceGenerationJob"]["status"] == PENDING
 
 
-def test_an_event_is_followed_by_a_part_soon(fast: Gateway, job: str) -> None:
+def test_an_event_is_followed_by_a_part_soon(
+    fast: Gateway, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Some parsers hold a part back until the next one begins: 10 seconds would be too long."""
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 3600)
     with watching(fast.url, job, transport=MULTIPART) as stream:
         messages = [stream.message() for _ in range(2)]
 
