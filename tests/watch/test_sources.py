@@ -327,6 +327,26 @@ async def test_rows_count_as_those_of_the_caller_who_reads_them() -> None:
         source.close()
 
 
+async def test_rows_are_counted_beside_the_known_ones_until_a_list_has_been_read() -> None:
+    """Both are in memory meanwhile; afterwards those that are kept."""
+    before = held_bytes()
+    upstream = Upstream([job("a"), job("b")], [job("c")])
+    source = list_source(upstream)
+    state = await source.read(ADA, None)
+    first = held_bytes() - before
+    same = await source.read(ADA, state)
+    again = held_bytes() - before
+    upstream.pages = [[job("a", "ACTIVE"), job("b", "ACTIVE")], [job("c")]]
+    meanwhile: list[float] = []
+    upstream.before_call = lambda: meanwhile.append(held_bytes() - before)
+    await source.read(ADA, same)
+    source.close()
+
+    assert again == first
+    assert meanwhile[0] == first
+    assert meanwhile[1] > first
+
+
 async def test_a_walk_that_fails_keeps_what_was_read_before() -> None:
     held, before = WatchMemory(), held_bytes()
     upstream = Upstream([job("a")], [job("b")])
