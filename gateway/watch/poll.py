@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import structlog
 
 from gateway.auth.credentials import Caller
+from gateway.concurrency import pause
 from gateway.errors import GatewayError, ThrottledError, UpstreamError, drop_tracebacks
 from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import POLLS, WATCHES
@@ -170,6 +171,7 @@ class Poll(Generic[T]):
             caller = await self._identified()
             with repeated_calls():
                 state = await self._source.read(caller, latest.state if latest else None)
+            await pause()  # AWS may have answered many polls at the same moment
             if self._expires_in() <= 0:
                 # Nothing is published for credentials that have expired meanwhile.
                 caller = await self._identified()

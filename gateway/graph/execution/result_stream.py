@@ -8,7 +8,7 @@ import orjson
 from graphql import GraphQLError
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import take_turn
+from gateway.concurrency import pause
 from gateway.errors import LimitExceededError
 from gateway.graph.context import Context
 from gateway.graph.events import Event, EventStream
@@ -105,12 +105,12 @@ class ResultStream:
         # ten windows costs what it costs in one. A reading belongs to one poll of one caller.
         key = (event.reading, event.key, self._request, self._options)
         result = await self._engine.event_results.run(key, lambda: self._execute(event))
-        await take_turn()
+        await pause()
         return result
 
     async def _execute(self, event: Event) -> GraphResult:
         assert event.reading is not None  # noqa: S101  others are errors
-        await take_turn(begun=False)
+        await pause()
         operation = self._engine.prepare(self._request.restore(), read_only=True)
         if isinstance(operation, GraphResult):
             return operation
