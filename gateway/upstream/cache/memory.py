@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 from gateway.auth.credentials import Caller
 from gateway.upstream.cache.lru import LruStore
@@ -60,12 +60,16 @@ class ResponseCache(Protocol):
         """Close connections. May be called twice."""
 
 
-@runtime_checkable
 class Growing(Protocol):
     """A result that keeps what is computed of it."""
 
     on_growth: Callable[[int], None] | None
     """Called with the bytes by which it has grown; None while it is in no cache."""
+
+
+def _grows(value: object) -> TypeGuard[Growing]:
+    # `isinstance` of a protocol takes a tenth of an upstream call.
+    return hasattr(value, "on_growth")
 
 
 class MemoryCache:
@@ -93,7 +97,7 @@ class MemoryCache:
         namespace = caller.limit_key
         if await self.store.set(key, entry, ttl=seconds, namespace=namespace):
             stored.version.current = True
-            if isinstance(stored.value, Growing):
+            if _grows(stored.value):
                 stored.value.on_growth = partial(self.store.grow, key, namespace)
 
     async def delete(self, caller: Caller, key: str) -> None:
@@ -110,7 +114,7 @@ class _Entry(Generic[T]):
 
     def on_drop(self) -> None:
         self.stored.version.current = False
-        if isinstance(self.stored.value, Growing):
+        if _grows(self.stored.value):
             self.stored.value.on_growth = None
 
 
