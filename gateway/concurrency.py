@@ -110,8 +110,19 @@ async def settle(
                 drop_tracebacks(error)
                 results[index] = error
 
-    await gather_with_cancel(*(work() for _ in range(min(concurrency, len(calls)))))
+    await run_together([work() for _ in range(min(concurrency, len(calls)))])
     return results
+
+
+async def run_together(coroutines: Sequence[Coroutine[Any, Any, object]]) -> None:
+    """Run coroutines at the same time, but one alone without a task, which would cost more than it.
+
+    The first exception is raised, and cancels the others.
+    """
+    if len(coroutines) == 1:
+        await coroutines[0]
+    else:
+        await gather_with_cancel(*coroutines)
 
 
 async def guard_waiting(

@@ -2,16 +2,16 @@
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from graphql import GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetailsList
-from graphql.pyutils import Path, gather_with_cancel
+from graphql.pyutils import Path
 
-from gateway.concurrency import settle
+from gateway.concurrency import run_together, settle
 from gateway.errors import drop_tracebacks
 from gateway.graph.execution.columns import (
     FIELD_ERRORS,
@@ -61,14 +61,17 @@ class Batch:
 
     @property
     def needs_loading(self) -> bool:
-        return any(column.loads for column in self.columns)
+        return any(column.loads or column.in_detail for column in self.columns)
 
     @property
     def rendered_bytes(self) -> int:
         return sum(column.rendered_bytes for column in self.columns)
 
     async def load(self) -> None:
-        await gather_with_cancel(*(each.load() for each in self.columns if each.loads))
+        await run_together(self._loads())
+
+    def _loads(self) -> list[Coroutine[Any, Any, None]]:
+        return [each.load() for each in self.columns if each.loads]
 
     def complete(self, start: int, stop: int) -> list[bytes | Exception]:
         """Return the JSON of each of these objects, or the error that made it null."""
@@ -135,7 +138,7 @@ class EdgeBatch(Batch):
         self.size = len(members) + sum(batch.size for batch in self._nodes)
 
     async def load(self) -> None:
-        await gather_with_cancel(*(batch.load() for batch in self._nodes))
+        await run_together([batch.load() for batch in self._nodes])
 
 
 def _node_path(path: Path, response_name: str, index: int) -> Path:
@@ -169,8 +172,11 @@ class ObjectBatch(Batch):
         self._lay_out(self._members(objects, grouped))
         self.size = sum(column.size for column in self.columns)
 
-    async def load(self) -> None:
-        await gather_with_cancel(self._load_details(), super().load())
+    def _loads(self) -> list[Coroutine[Any, Any, None]]:
+        loads = super()._loads()
+        if any(column.in_detail for column in self.columns):
+            loads.append(self._load_details())
+        return loads
 
     def path(self, index: int, field: SelectedField) -> Path:
         return Path(self._path_of(index), field.response_name, self._type.name)
@@ -238,8 +244,6 @@ class ObjectBatch(Batch):
         return ResolvedColumn(batch, field)
 
     async def _load_details(self) -> None:
-        if not any(column.in_detail for column in self.columns):
-            return
         resource, loader = self.resource, self.executor.context_value.loader
         assert isinstance(resource, ArnResourceType)  # noqa: S101  others have no details
         arns = map(resource.key_of, self.items)

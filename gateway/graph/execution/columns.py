@@ -123,7 +123,7 @@ class ValueColumn(Column):
         completer = compile_value(executor, executor.meter, field.type, field.nodes)
         self._complete = completer.complete
         self.size = self.work = 1 + completer.size
-        self.in_detail = self.loads = source.in_detail
+        self.in_detail = source.in_detail
 
     def texts(self, start: int, stop: int) -> Sequence[bytes]:
         sources = self._batch.details if self.in_detail else self._batch.items
