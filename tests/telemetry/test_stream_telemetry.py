@@ -190,6 +190,17 @@ def test_a_subscription_is_reported_when_it_starts(observed: Observed, job: str)
         assert line[name] == ended[name]
 
 
+def test_a_stream_without_an_event_is_reported_as_one(observed: Observed) -> None:
+    latencies = observed.latencies()
+    headers = {"X-Request-Id": "silent"}
+    with subscribed(observed.url, CHANGES, caller="edith", headers=headers) as stream:
+        stream.message()
+    line = observed.line("silent")
+
+    assert (line["outcome"], line["events"]) == ("CLIENT_GONE", 0)
+    assert observed.latencies() == latencies
+
+
 def test_a_rejected_subscription_is_reported_as_any_request(observed: Observed) -> None:
     latencies = observed.latencies()
     headers = {"X-Request-Id": "rejected", "Accept": "*/*"}

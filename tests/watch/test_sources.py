@@ -347,6 +347,21 @@ async def test_rows_are_counted_beside_the_known_ones_until_a_list_has_been_read
     assert meanwhile[1] > first
 
 
+async def test_a_second_walk_counts_no_row_twice() -> None:
+    before = held_bytes()
+    upstream = Upstream([job("gone"), job("same")], [job("changed")])
+    source = list_source(upstream)
+    state = await source.read(ADA, None)
+    upstream.pages = [[job("same"), job("changed", "ACTIVE")], [job("new")]]
+    meanwhile: list[float] = []
+    upstream.before_call = lambda: meanwhile.append(held_bytes() - before)
+    await source.read(ADA, state)
+    source.close()
+
+    assert len(meanwhile) == 4
+    assert meanwhile[3] == meanwhile[2] > meanwhile[1]
+
+
 async def test_a_walk_that_fails_keeps_what_was_read_before() -> None:
     held, before = WatchMemory(), held_bytes()
     upstream = Upstream([job("a")], [job("b")])
