@@ -41,6 +41,7 @@ from gateway.http.requests import BodyReader
 from gateway.http.responses import HEADERS
 from gateway.http.subscriptions import Subscriptions
 from gateway.reload import Reloader
+from gateway.server.protocol import connection_limit
 from gateway.settings import Settings, SettingsError, read_settings
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
@@ -56,6 +57,9 @@ from gateway.watch.poll import Timing
 from gateway.watch.watcher import Watcher
 
 log = structlog.get_logger()
+
+CONNECTIONS_FOR_SUBSCRIPTIONS = 0.9
+"""Part of the connections."""
 
 GC_THRESHOLDS = (10_000, 5, 80)
 """Python's own first threshold is 700 objects, fewer than a request with a new document makes.
@@ -101,7 +105,9 @@ def create_app(
     limiter = ConcurrencyLimiter(settings.max_in_flight)
     proved_callers = ProvedCallers()
     health = Health(limiter)
-    subscriptions = Subscriptions(settings.max_subscriptions, proved_callers)
+    # Their connections give way to no other request.
+    most = int(connection_limit() * CONNECTIONS_FOR_SUBSCRIPTIONS)
+    subscriptions = Subscriptions(min(settings.max_subscriptions, most), proved_callers)
     endpoint = Endpoint(
         engine=Engine(executable_schema(build_schema(root_node=settings.root_node)), settings),
         limiter=limiter,

@@ -11,8 +11,8 @@ import pytest
 from gateway.concurrency import (
     KeyedSemaphore,
     SingleFlight,
-    guard_waiting,
 )
+from gateway.http.waiting import guard_waiting
 from tests.clock import Clock
 
 Flight = SingleFlight[int]

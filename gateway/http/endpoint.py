@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.authenticator import BearerClaim, Claim, RouterSecrets
 from gateway.auth.credentials import Caller
-from gateway.concurrency import CpuScheduler, guard_waiting, take_turn
+from gateway.concurrency import CpuScheduler, take_turn
 from gateway.errors import LimitExceededError, OverloadedError
 from gateway.graph.context import Context, Watching
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Operation
@@ -62,6 +62,7 @@ from gateway.http.streams import (
     stream_of_one,
 )
 from gateway.http.subscriptions import Subscriptions
+from gateway.http.waiting import guard_waiting
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
 

@@ -183,7 +183,9 @@ class SubscriptionResponse:
                     pending = asyncio.create_task(self._results.next())
                 elif ended.done():
                     # Clients may miss an end that arrives together with an event.
-                    await asyncio.sleep(SECONDS_BEFORE_END)
+                    await _first_of(pending, seconds=SECONDS_BEFORE_END)
+                    if pending.done():
+                        continue
                     error = SubscriptionEndedError(ended.result())
                     outcome, end = error.code, self._format.interruption(error)
                     break

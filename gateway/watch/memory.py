@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from gateway.errors import LimitExceededError
-from gateway.telemetry.metrics import WATCHED_BYTES
+from gateway.errors import LimitExceededError, OverloadedError
+from gateway.telemetry.metrics import REJECTIONS, WATCHED_BYTES
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -14,9 +14,10 @@ ROW_OVERHEAD = 200
 """Bytes that a row takes at most beside its key and its JSON."""
 
 TOO_LARGE = (
-    "The watched lists and objects take more memory than {}. Watch fewer at a time, or shorter "
-    "lists, such as that of a collaboration."
+    "The watched lists and objects take more memory than one caller may use. Watch fewer at a "
+    "time, or shorter lists, such as that of a collaboration."
 )
+TOO_MUCH = "What all callers watch takes all memory that there is for it. Try again later."
 
 
 class WatchMemory:
@@ -31,17 +32,17 @@ class WatchMemory:
     def hold(self, caller: bytes, owner: object, size: int) -> None:
         """Count the bytes that an owner has now, in place of those before, as a caller's.
 
-        Raises LimitExceededError if the caller, or all together, would have too many. Those before
-        stay counted then.
+        Raises LimitExceededError if the caller would have too many, and OverloadedError if all
+        together would. Those before stay counted then.
         """
         _, before = self._held.get(owner, (caller, 0))
         growth = size - before
         if growth > 0:
             if self._by_caller[caller] + growth > self._max_bytes // CALLER_FRACTION:
-                message = TOO_LARGE.format("one caller may use")
-                raise LimitExceededError(message, limit="watched_bytes")
+                raise LimitExceededError(TOO_LARGE, limit="caller_watched_bytes")
             if self._by_caller.total() + growth > self._max_bytes:
-                raise LimitExceededError(TOO_LARGE.format("there is"), limit="watched_bytes")
+                REJECTIONS.labels("watched_bytes").inc()
+                raise OverloadedError(TOO_MUCH)
         self._held[owner] = caller, size
         self._by_caller[caller] += growth
         WATCHED_BYTES.inc(growth)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from gateway import app as app_module
 from gateway.app import create_app
 from gateway.errors import OverloadedError
 from gateway.http.subscriptions import (
@@ -298,6 +300,18 @@ def test_streams_keep_their_connections(sandbox: Sandbox, job: str) -> None:
     assert closed == b""
     assert refused.startswith(b"HTTP/1.1 503")
     assert alive == [Heartbeat()] * 3
+
+
+async def test_subscriptions_leave_connections_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes of the balancer and queries need some of the few that open files allow."""
+    monkeypatch.setattr(app_module, "connection_limit", lambda: 10)
+    subscriptions = create_app(Settings()).state.subscriptions
+    watcher = replace(caller("ada"), verified=True)
+    for _ in range(9):
+        subscriptions.open(watcher)
+
+    with pytest.raises(OverloadedError, match="Too many subscriptions\\."):
+        subscriptions.open(watcher)
 
 
 class FirstCalls:
