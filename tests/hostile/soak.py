@@ -1,6 +1,7 @@
 """Random load on a gateway for a long time, random faults below it, and what its process holds."""
 
 import asyncio
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,10 +11,11 @@ from typing import Any
 
 import httpx
 
+from gateway.graph.types.audience_generation_job import AudienceGenerationJobStatus
 from gateway.sandbox import CALLERS
 from gateway.sandbox.faults.registry import FAULTS
 from tests.hostile.values import texts_in
-from tests.hostile.workload import LoadCaller, random_body
+from tests.hostile.workload import LoadCaller, random_body, random_subscription
 from tests.processes import ProcessStatistics
 
 PAUSE_SECONDS = 0.4
@@ -23,6 +25,14 @@ KEPT_CURSORS = 5
 KEPT_IDS = 500
 DISCONNECT_CHANCE = 0.1
 DISCONNECT_SECONDS = 0.02
+
+SUBSCRIPTIONS_PER_CALLER = 2
+"""At a time."""
+SUBSCRIPTION_SECONDS = 3.0
+KEPT_JOBS = 20
+JOB_PAUSE_SECONDS = 0.2
+JOB_OWNERS = ("ada", "grace", "edith")
+STATUSES = [each.value for each in AudienceGenerationJobStatus if each.name != "UNKNOWN"]
 
 HEALTHY_SECONDS = 0.5
 FAULTY_SECONDS = 2.5
@@ -62,6 +72,10 @@ class Soak:
     leaks: list[str] = field(default_factory=list)
     """Responses with rows of an account that is not the caller's."""
     ids: list[str] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    """ARNs of jobs that move."""
+    events: Counter[str] = field(default_factory=Counter)
+    """Name of a caller -> events with rows."""
 
     async def run(self, seconds: float) -> None:
         """Each caller makes at least one request."""
@@ -70,7 +84,13 @@ class Soak:
         async with httpx.AsyncClient(
             trust_env=False, timeout=TIMEOUT_SECONDS, limits=limits
         ) as client:
-            await asyncio.gather(*(self._run(client, caller, end) for caller in self.callers))
+            await asyncio.gather(
+                *(self._run(client, caller, end) for caller in self.callers),
+                *(
+                    self._subscribe(client, caller, end)
+                    for caller in self.callers * SUBSCRIPTIONS_PER_CALLER
+                ),
+            )
 
     async def _run(self, client: httpx.AsyncClient, caller: LoadCaller, end: float) -> None:
         for _ in range(MAX_REQUESTS):
@@ -91,20 +111,71 @@ class Soak:
             if asyncio.get_running_loop().time() >= end:
                 return
 
+    async def _subscribe(self, client: httpx.AsyncClient, caller: LoadCaller, end: float) -> None:
+        """Subscribe again and again, and leave at a random moment unless the stream ends first."""
+        while asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(self.random.uniform(0, PAUSE_SECONDS))
+            body, headers = random_subscription(self.random, self.jobs)
+            request = client.stream(
+                "POST", f"{self.url}/graphql", json=body, headers={**caller.headers, **headers}
+            )
+            try:
+                async with asyncio.timeout(self.random.uniform(0, SUBSCRIPTION_SECONDS)):
+                    async with request as response:
+                        await self._follow(caller, response)
+            except TimeoutError:
+                self.disconnects += 1
+
+    async def _follow(self, caller: LoadCaller, response: httpx.Response) -> None:
+        """Record a stream to its end, or the response that there is in place of it."""
+        if "json" in response.headers["content-type"]:
+            await response.aread()
+            self._record(caller, response)
+            return
+        self.statuses[response.status_code] += 1
+        async for line in response.aiter_lines():
+            if (at := line.find("{")) >= 0:
+                content = json.loads(line[at:])
+                self._record_content(content.get("payload", content))
+                if self._has_rows(caller, line):
+                    self.events[caller.name] += 1
+
     def _record(self, caller: LoadCaller, response: httpx.Response) -> None:
         self.statuses[response.status_code] += 1
         content = response.json()
-        self.codes.update(error["extensions"]["code"] for error in content.get("errors", []))
-        accounts = set(_ACCOUNT.findall(response.text))
-        if accounts - ({caller.account_id} if caller.may_read else set()):
-            self.leaks.append(f"{caller.name}: {response.text[:500]}")
-        if accounts:
+        self._record_content(content)
+        if self._has_rows(caller, response.text):
             self.responses_with_rows[caller.name] += 1
         for name, text in texts_in(content.get("data")):
             if name == "cursor" and len(caller.cursors) < KEPT_CURSORS:
                 caller.cursors.append(text)
             elif name == "id" and len(self.ids) < KEPT_IDS:
                 self.ids.append(text)
+
+    def _record_content(self, content: Any) -> None:
+        self.codes.update(error["extensions"]["code"] for error in content.get("errors", []))
+
+    def _has_rows(self, caller: LoadCaller, text: str) -> bool:
+        """Return whether a text has rows, and record it as a leak if they are not the caller's."""
+        accounts = set(_ACCOUNT.findall(text))
+        if accounts - ({caller.account_id} if caller.may_read else set()):
+            self.leaks.append(f"{caller.name}: {text[:500]}")
+        return bool(accounts)
+
+
+async def move_jobs(sandbox_url: str, random: Random, jobs: list[str]) -> None:
+    """Start jobs of all accounts, and give them any status, until cancelled; fill the list."""
+    url = f"{sandbox_url}/_sandbox/jobs"
+    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+        while True:
+            owner = CALLERS[random.choice(JOB_OWNERS)].access_key_id
+            started = await client.post(url, json={"access_key_id": owner})
+            jobs.append(started.raise_for_status().json()["audienceGenerationJobArn"])
+            del jobs[:-KEPT_JOBS]
+            for arn in random.sample(jobs, min(len(jobs), 5)):
+                move = {"audienceGenerationJobArn": arn, "status": random.choice(STATUSES)}
+                (await client.post(f"{url}/status", json=move)).raise_for_status()
+            await asyncio.sleep(random.uniform(0, JOB_PAUSE_SECONDS))
 
 
 async def inject_faults(sandbox_url: str, random: Random) -> None:

@@ -1,4 +1,4 @@
-"""Many callers, all kinds of requests and all kinds of faults at once.
+"""Many callers, all kinds of requests, subscriptions and faults at once.
 
 SOAK_SECONDS sets the duration.
 """
@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.hostile.soak import ResourceMonitor, Soak, inject_faults
+from tests.hostile.soak import ResourceMonitor, Soak, inject_faults, move_jobs
 from tests.hostile.workload import LoadCaller, all_callers, oidc_file
 from tests.processes import Process, gateway_process, sandbox_process, until
 from tests.redis_servers import running_redis
@@ -25,6 +25,13 @@ SPARE_FILES = 100
 SPARE_TASKS = 20
 SESSION_TOKEN = "IQoJb3JpZ2luX2VjE"
 """The beginning of each session token that the sandbox's STS issues."""
+GAUGES = (
+    "gateway_in_flight_requests",
+    "gateway_subscriptions",
+    "gateway_watches",
+    "gateway_watched_bytes",
+)
+"""Gauges that are 0 when all clients have left."""
 STATUSES = {200, 400, 401, 413, 503}
 
 
@@ -51,6 +58,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
             cache_seconds=1,
             stale_seconds=10,
             deadline_seconds=2,
+            watch_seconds=0.3,
         ) as gateway,
     ):
         yield Stack(gateway, sandbox, all_callers(sandbox.url))
@@ -63,6 +71,7 @@ async def soak_with_faults(stack: Stack, monitor: ResourceMonitor) -> Soak:
     async with asyncio.timeout(LIFETIME_SECONDS):
         background = [
             asyncio.create_task(inject_faults(stack.sandbox.url, Random(SEED))),  # noqa: S311
+            asyncio.create_task(move_jobs(stack.sandbox.url, Random(SEED), soak.jobs)),  # noqa: S311
             asyncio.create_task(monitor.run()),
         ]
         try:
@@ -81,13 +90,16 @@ async def test_a_gateway_survives_load_and_faults(stack: Stack) -> None:
     files = stack.gateway.open_files()
     soak = await soak_with_faults(stack, monitor)
     until(lambda: stack.gateway.open_files() <= files + SPARE_FILES)
-    until(lambda: metric(stack.gateway.url, "gateway_in_flight_requests") == 0)
+    until(lambda: [metric(stack.gateway.url, each) for each in GAUGES] == [0] * len(GAUGES))
     until(lambda: metric(stack.gateway.url, "gateway_tasks") <= SPARE_TASKS)
     stack.gateway.end()
     output = "".join(stack.gateway.output)
 
     assert soak.leaks == []
-    assert soak.responses_with_rows.keys() == {each.name for each in stack.callers if each.may_read}
+    readers = {each.name for each in stack.callers if each.may_read}
+    assert soak.responses_with_rows.keys() == readers
+    assert soak.events
+    assert soak.events.keys() <= readers
     assert soak.statuses.keys() <= STATUSES
     assert "INTERNAL" not in soak.codes
     assert soak.disconnects > 0

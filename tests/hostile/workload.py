@@ -38,8 +38,19 @@ OTHER_LISTS = """{
 NODES = """query($ids: [ID!]!) {
   nodes(ids: $ids) { id ... on AudienceGenerationJob { audienceGenerationJobArn name } }
 }"""
+JOB = """subscription($arn: String!) {
+  audienceGenerationJob(audienceGenerationJobArn: $arn) {
+    audienceGenerationJobArn status statusDetails { message }
+    exportJobs(first: 1) { nodes { name } }
+  }
+}"""
+CHANGES = """subscription($filter: AudienceGenerationJobFilter) {
+  audienceGenerationJobChanges(filter: $filter) { kind audienceGenerationJobArn }
+}"""
+TRANSPORTS = ("text/event-stream", "multipart/mixed;subscriptionSpec=1.0")
 TOO_MANY = 600
 TOO_MANY_BYTES = 300_000
+JOB_CHANCE = 0.7
 
 
 @dataclass(frozen=True)
@@ -156,3 +167,12 @@ def random_body(random: Random, caller: LoadCaller, ids: list[str]) -> Body:
     """Make the caller's next request; `ids` are of objects of any account."""
     (kind,) = random.choices(list(WEIGHTS), list(WEIGHTS.values()))
     return kind(random, caller, ids)
+
+
+def random_subscription(random: Random, jobs: list[str]) -> tuple[Body, dict[str, str]]:
+    """Make a subscription and its headers; `jobs` are ARNs of jobs of any account."""
+    headers = {"Accept": random.choice(TRANSPORTS)}
+    if jobs and random.random() < JOB_CHANCE:
+        return {"query": JOB, "variables": {"arn": random.choice(jobs)}}, headers
+    item_filter = random.choice([None, {"status": ["ACTIVE", "CREATE_PENDING"]}])
+    return {"query": CHANGES, "variables": {"filter": item_filter}}, headers
