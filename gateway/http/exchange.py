@@ -71,7 +71,8 @@ class Exchange:
 
     def forget_request(self) -> None:
         """Drop the credentials and what else is not needed while a stream is sent."""
-        self.headers, self.query_string, self.claim = RequestHeaders(()), b"", None
+        self.headers, self.query_string = RequestHeaders(()), b""
+        self.claim = self.lookup = None
 
 
 def read_claim(authenticator: Authenticator, headers: RequestHeaders) -> Claim | HttpError:

@@ -26,10 +26,15 @@ STOPPING = "This replica of the gateway is stopping. Subscribe again."
 
 
 class OpenSubscription:
-    """One subscription. `ended` has the reason once the gateway ends it."""
+    """One subscription, and what limits know of its caller, but no credentials.
+
+    `ended` has the reason once the gateway ends it.
+    """
+
+    __slots__ = ("_timers", "ended", "limit_key", "verified")
 
     def __init__(self, caller: LimitedCaller) -> None:
-        self.caller = caller
+        self.limit_key, self.verified = caller.limit_key, caller.verified
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = loop.create_future()
         self._timers = [loop.call_later(MAX_SECONDS, self.end, TOO_OLD)]
@@ -100,7 +105,7 @@ class Subscriptions:
     def close(self, subscription: OpenSubscription) -> None:
         del self._open[subscription]
         self._unproved.discard(subscription)
-        key = subscription.caller.limit_key
+        key = subscription.limit_key
         self._by_caller[key] -= 1
         if not self._by_caller[key]:
             del self._by_caller[key]
@@ -125,5 +130,5 @@ class Subscriptions:
 
     def _count_unproved(self) -> int:
         # AWS may have accepted a call of theirs since.
-        self._unproved = {each for each in self._unproved if not self._is_proved(each.caller)}
+        self._unproved = {each for each in self._unproved if not self._is_proved(each)}
         return len(self._unproved)

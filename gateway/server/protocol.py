@@ -124,6 +124,21 @@ class HardenedProtocol(HttpToolsProtocol):
     `max_connections` a new connection takes the place of the one that awaits its client longest.
     """
 
+    # With more than 30 in all, Python keeps the names of attributes for each connection: 1 KB.
+    __slots__ = (
+        "_awaiting_client",
+        "_deadline",
+        "_head",
+        "_ignores_input",
+        "_in_body",
+        "_linger_bytes",
+        "_pending_bytes",
+        "_reading_since",
+        "_request_since",
+        "_serving",
+        "_unsent",
+    )
+
     read_seconds: ClassVar[float] = READ_SECONDS
     write_seconds: ClassVar[float] = WRITE_SECONDS
     linger_seconds: ClassVar[float] = LINGER_SECONDS

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from gateway.auth.credentials import Caller
 from gateway.upstream.cache.cached_client import CachedClient
@@ -73,6 +74,8 @@ class Watcher:
         self._max_pages = max_pages
         self._memory = WatchMemory()
         self._watched: dict[Hashable, _Watched] = {}
+        self._identifies: WeakValueDictionary[bytes, Identify] = WeakValueDictionary()
+        """Fingerprint of a caller -> the function that identifies them."""
 
     def object_source(
         self, request: ItemRequest, is_settled: Callable[[Item], bool]
@@ -95,6 +98,8 @@ class Watcher:
         key = caller.fingerprint, source.key
         watched = self._watched.get(key)
         if watched is None or watched.poll.ended:
+            # The credentials of a caller are in memory once for all polls.
+            identify = self._identifies.setdefault(caller.fingerprint, identify)
             watched = self._watched[key] = _Watched(source, identify, self._timing)
         watch = Watch(watched.poll, lambda watch: self._leave(key, watched, watch))
         watched.watches[watch] = None

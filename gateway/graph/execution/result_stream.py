@@ -1,5 +1,6 @@
 """The results of subscriptions: the operation is executed for each event."""
 
+import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -61,7 +62,9 @@ class KeptRequest:
 
     @classmethod
     def of(cls, request: GraphRequest) -> Self:
-        return cls(request.query, request.operation_name, kept_json(request.variables))
+        # Clients of the same program send the same text.
+        query = sys.intern(request.query)
+        return cls(query, request.operation_name, kept_json(request.variables))
 
     @property
     def size(self) -> int:
