@@ -102,12 +102,14 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
-def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
+def post(
+    path: str, body: bytes, headers: dict[str, str], *, accept: str = "application/json"
+) -> bytes:
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",
         "Content-Type: application/json",
-        "Accept: application/json",
+        f"Accept: {accept}",
         f"Content-Length: {len(body)}",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]

@@ -63,8 +63,22 @@ def faulty_upstream(fault: str) -> Iterator[Process]:
 
 
 @contextmanager
-def _upstream(*options: str) -> Iterator[Process]:
-    with running(python("-m", "benchmarks.upstream", *options), pipes=True) as popen:
+def jobs_upstream() -> Iterator[Process]:
+    """Run benchmarks/jobs_upstream.py."""
+    with _upstream(module="benchmarks.jobs_upstream") as process:
+        yield process
+
+
+@contextmanager
+def probe(server: Process) -> Iterator[Process]:
+    """Run benchmarks/probe.py, which documents the lines."""
+    with running(python("-m", "benchmarks.probe", str(server.port)), pipes=True) as popen:
+        yield Process(popen, 0)
+
+
+@contextmanager
+def _upstream(*options: str, module: str = "benchmarks.upstream") -> Iterator[Process]:
+    with running(python("-m", module, *options), pipes=True) as popen:
         process = Process(popen, 0)
         process.port = int(process.read_line().rpartition(":")[2])
         yield process

@@ -39,6 +39,7 @@ from benchmarks.measures import (
     start,
     telemetry,
     walk,
+    watch,
 )
 from benchmarks.table import Row, summary, text
 
@@ -55,6 +56,7 @@ SPEED: dict[str, Measure] = {
     "memory": memory.measure,
     "flight": flight.measure,
     "walk": walk.measure,
+    "watch": watch.measure,
     "identity": identity.measure,
     "telemetry": telemetry.measure,
     "replicas": replicas.measure,
