@@ -107,7 +107,7 @@ def create_app(
     health = Health(limiter)
     # Their connections give way to no other request.
     most = int(connection_limit() * CONNECTIONS_FOR_SUBSCRIPTIONS)
-    subscriptions = Subscriptions(min(settings.max_subscriptions, most), proved_callers)
+    subscriptions = Subscriptions(settings.max_subscriptions, proved_callers, most=most)
     endpoint = Endpoint(
         engine=Engine(executable_schema(build_schema(root_node=settings.root_node)), settings),
         limiter=limiter,

@@ -55,10 +55,13 @@ class OpenSubscription:
 class Subscriptions:
     """Admits subscriptions up to a number, in total and of each caller."""
 
-    def __init__(self, maximum: int, proved_callers: ProvedCallers) -> None:
-        self._max = maximum
+    def __init__(
+        self, maximum: int, proved_callers: ProvedCallers, *, most: int | None = None
+    ) -> None:
+        """`most` is how many there may be whatever the maximum is, which decides on the parts."""
+        self._max = maximum if most is None else min(maximum, most)
         self._max_per_caller = max(PER_CALLER, maximum // CALLER_FRACTION)
-        self._max_unproved = max(1, maximum // UNPROVED_FRACTION)
+        self._max_unproved = max(1, self._max // UNPROVED_FRACTION)
         self._proved_callers = proved_callers
         self._open: dict[OpenSubscription, None] = {}
         self._unproved: set[OpenSubscription] = set()

@@ -314,6 +314,17 @@ async def test_subscriptions_leave_connections_to_others(monkeypatch: pytest.Mon
         subscriptions.open(watcher)
 
 
+async def test_the_part_of_a_caller_is_that_of_the_setting() -> None:
+    """Also of one that is higher than the number of connections: many clients may be one caller."""
+    subscriptions = create_app(Settings(max_subscriptions=25_000)).state.subscriptions
+    watcher = replace(caller("ada"), verified=True)
+    for _ in range(500):
+        subscriptions.open(watcher)
+
+    with pytest.raises(OverloadedError, match=r"of this caller\. Accepted: 500\."):
+        subscriptions.open(watcher)
+
+
 class FirstCalls:
     """An upstream that fails the first calls, until it is told to answer."""
 
