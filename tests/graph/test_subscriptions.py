@@ -232,7 +232,7 @@ STATES = st.lists(
     st.none() | st.just(["ACTIVE"]),
     st.randoms(use_true_random=False),
 )
-def test_whoever_follows_the_changes_has_the_filtered_list(
+def test_following_the_changes_gives_the_filtered_list(
     states: list[dict[str, str]],
     reads: list[bool],
     size: int,

@@ -551,7 +551,7 @@ async def test_an_error_does_not_grow_with_those_who_are_told() -> None:
     assert len(set(frames)) == 1
 
 
-async def test_a_success_in_between_begins_the_minute_anew() -> None:
+async def test_a_success_in_between_restarts_the_minute() -> None:
     upstream = spring()
     watching = Watching(upstream)
     watch = await watching.watch_job()
