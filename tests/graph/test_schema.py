@@ -178,6 +178,29 @@ def test_relay_26_28_32_33_36_nodes_have_their_shape(schema: GraphQLSchema) -> N
     assert str(query["nodes"].type) == "[Node]"
 
 
+DOMAIN = ("Audience", "ConfiguredAudience", "TrainingDataset", "CleanRooms")
+"""How the name of a type begins that no other subgraph has by chance."""
+
+SHARED_NAMES = {
+    *("Query", "Subscription", "Mutation", "PageInfo"),
+    "Node",  # Relay's: interfaces of subgraphs merge
+    "DateTime",  # scalars merge
+    *("ChangeKind", "OrderDirection"),  # enums merge, and these have the usual values
+    "Collaboration",  # an entity, which another subgraph may own
+}
+"""The other names. Composition merges these types with those of other subgraphs."""
+
+
+def test_names_of_types_are_those_of_their_domain(schema: GraphQLSchema) -> None:
+    """Two subgraphs cannot both have a `Tag`, so a new type must not take such a name."""
+    others = {
+        name
+        for name, each in schema.type_map.items()
+        if not name.startswith((*DOMAIN, *FEDERATION)) and not is_specified_scalar_type(each)
+    }
+    assert others <= SHARED_NAMES
+
+
 def test_root_fields_are_nullable(schema: GraphQLSchema) -> None:
     """A failing root field leaves the others intact."""
     fields = object_type(schema, "Query").fields
@@ -196,19 +219,19 @@ MODELLED: dict[str, tuple[str, set[str]]] = {
     "AudienceSizeConfig": ("AudienceSizeConfig", set()),
     "ConfiguredAudienceModelOutputConfig": ("ConfiguredAudienceModelOutputConfig", set()),
     "AudienceDestination": ("AudienceDestination", set()),
-    "Dataset": ("Dataset", set()),
-    "DatasetInputConfig": ("DatasetInputConfig", set()),
-    "ColumnSchema": ("ColumnSchema", set()),
-    "DataSource": ("DataSource", set()),
-    "GlueDataSource": ("GlueDataSource", set()),
-    "StatusDetails": ("StatusDetails", set()),
+    "CleanRoomsDataset": ("Dataset", set()),
+    "CleanRoomsDatasetInputConfig": ("DatasetInputConfig", set()),
+    "CleanRoomsColumnSchema": ("ColumnSchema", set()),
+    "CleanRoomsDataSource": ("DataSource", set()),
+    "CleanRoomsGlueDataSource": ("GlueDataSource", set()),
+    "CleanRoomsStatusDetails": ("StatusDetails", set()),
     # What AWS marks as sensitive is left out.
     "AudienceGenerationJobDataSource": ("AudienceGenerationJobDataSource", {"sqlParameters"}),
-    "S3ConfigMap": ("S3ConfigMap", set()),
-    "ComputeConfiguration": ("ComputeConfiguration", set()),
-    "WorkerComputeConfiguration": ("WorkerComputeConfiguration", set()),
+    "CleanRoomsS3ConfigMap": ("S3ConfigMap", set()),
+    "CleanRoomsComputeConfiguration": ("ComputeConfiguration", set()),
+    "CleanRoomsWorkerComputeConfiguration": ("WorkerComputeConfiguration", set()),
     "AudienceQualityMetrics": ("AudienceQualityMetrics", set()),
-    "RelevanceMetric": ("RelevanceMetric", set()),
+    "CleanRoomsRelevanceMetric": ("RelevanceMetric", set()),
     "AudienceSize": ("AudienceSize", set()),
 }
 ADDED = {
@@ -253,6 +276,6 @@ def test_enums_have_the_values_of_their_shapes_and_unknown(schema: GraphQLSchema
     }
     assert len(enums) == 11
     for name, enum in enums.items():
-        shape: Shape = service_model().shape_for(name)
+        shape: Shape = service_model().shape_for(name.removeprefix("CleanRooms"))
         values = {value.value for value in enum.values.values()}
         assert values == {*shape.metadata["enum"], "UNKNOWN"}, name

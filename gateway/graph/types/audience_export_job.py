@@ -21,8 +21,8 @@ from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,
     AudienceSize,
+    CleanRoomsStatusDetails,
     DateTime,
-    StatusDetails,
 )
 from gateway.upstream.values import Item, Listing
 
@@ -56,7 +56,7 @@ class AudienceExportJob(Node):
     status: AudienceExportJobStatus = strawberry.field(description="The export's status.")
     update_time: DateTime = strawberry.field(description="When the export was last updated.")
     audience_size: AudienceSize = row_field("The size of the exported audience.")
-    status_details: StatusDetails | None = row_field("Why the export has its status.")
+    status_details: CleanRoomsStatusDetails | None = row_field("Why the export has its status.")
     audience_generation_job: AudienceGenerationJob | None = link_field(
         JOB, "The job whose audience is exported."
     )

@@ -26,10 +26,10 @@ from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,
     AudienceSize,
+    CleanRoomsS3ConfigMap,
+    CleanRoomsStatusDetails,
+    CleanRoomsTag,
     DateTime,
-    S3ConfigMap,
-    StatusDetails,
-    Tag,
     tag_list,
 )
 
@@ -54,7 +54,7 @@ class AudienceGenerationJobStatus(Enum):
 
 
 @strawberry.enum(description="The size of a worker.")
-class WorkerComputeType(Enum):
+class CleanRoomsWorkerComputeType(Enum):
     # GraphQL allows no dot in the name of a value.
     CR_1X = enum_value("CR.1X", description="`CR.1X` in AWS.")
     CR_4X = enum_value("CR.4X", description="`CR.4X` in AWS.")
@@ -62,16 +62,20 @@ class WorkerComputeType(Enum):
 
 
 @strawberry.federation.type(shareable=True, description="The workers that run a query.")
-class WorkerComputeConfiguration:
-    type: WorkerComputeType | None = strawberry.field(description="The size of each worker.")
+class CleanRoomsWorkerComputeConfiguration:
+    type: CleanRoomsWorkerComputeType | None = strawberry.field(
+        description="The size of each worker."
+    )
     number: int | None = strawberry.field(description="The number of workers.")
 
 
 @strawberry.federation.type(
     shareable=True, description="The resources that run a query. One of the fields is set."
 )
-class ComputeConfiguration:
-    worker: WorkerComputeConfiguration | None = strawberry.field(description="Workers of one size.")
+class CleanRoomsComputeConfiguration:
+    worker: CleanRoomsWorkerComputeConfiguration | None = strawberry.field(
+        description="Workers of one size."
+    )
 
 
 @strawberry.federation.type(
@@ -80,19 +84,19 @@ class ComputeConfiguration:
     "left out.",
 )
 class AudienceGenerationJobDataSource:
-    data_source: S3ConfigMap | None = strawberry.field(
+    data_source: CleanRoomsS3ConfigMap | None = strawberry.field(
         description="The location of the seed data. Null if a query selects it."
     )
     role_arn: str = strawberry.field(
         description="The ARN of the IAM role that reads the seed data."
     )
-    sql_compute_configuration: ComputeConfiguration | None = strawberry.field(
+    sql_compute_configuration: CleanRoomsComputeConfiguration | None = strawberry.field(
         description="The resources that run the query for the seed data."
     )
 
 
 @strawberry.federation.type(shareable=True, description="The relevance of an audience of one size.")
-class RelevanceMetric:
+class CleanRoomsRelevanceMetric:
     audience_size: AudienceSize = strawberry.field(description="The size of the audience.")
     score: float | None = strawberry.field(
         description="The similarity to the seed audience: 0 to 10."
@@ -101,7 +105,7 @@ class RelevanceMetric:
 
 @strawberry.federation.type(shareable=True, description="The quality of a generated audience.")
 class AudienceQualityMetrics:
-    relevance_metrics: list[RelevanceMetric] = strawberry.field(
+    relevance_metrics: list[CleanRoomsRelevanceMetric] = strawberry.field(
         description="The relevance at several audience sizes."
     )
     recall_metric: float | None = strawberry.field(
@@ -149,7 +153,7 @@ class AudienceGenerationJob(Node):
     )
     status: AudienceGenerationJobStatus = strawberry.field(description="The job's status.")
     update_time: DateTime = strawberry.field(description="When the job was last updated.")
-    status_details: StatusDetails | None = detail_field("Why the job has its status.")
+    status_details: CleanRoomsStatusDetails | None = detail_field("Why the job has its status.")
     seed_audience: AudienceGenerationJobDataSource | None = detail_field(
         "The source of the seed audience."
     )
@@ -157,7 +161,7 @@ class AudienceGenerationJob(Node):
         "Whether the audience includes the seed audience."
     )
     metrics: AudienceQualityMetrics | None = detail_field("The quality of the audience.")
-    tags: list[Tag] | None = detail_field("The job's tags.", tag_list)
+    tags: list[CleanRoomsTag] | None = detail_field("The job's tags.", tag_list)
     protected_query_identifier: str | None = detail_field(
         "The id of the protected query that selected the seed audience."
     )

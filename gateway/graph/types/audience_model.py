@@ -11,9 +11,9 @@ from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDatas
 from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,
+    CleanRoomsStatusDetails,
+    CleanRoomsTag,
     DateTime,
-    StatusDetails,
-    Tag,
     tag_list,
 )
 
@@ -51,9 +51,9 @@ class AudienceModel(Node):
     update_time: DateTime = strawberry.field(description="When the model was last updated.")
     training_data_start_time: DateTime | None = detail_field("The start of the training data.")
     training_data_end_time: DateTime | None = detail_field("The end of the training data.")
-    status_details: StatusDetails | None = detail_field("Why the model has its status.")
+    status_details: CleanRoomsStatusDetails | None = detail_field("Why the model has its status.")
     kms_key_arn: str | None = detail_field("The ARN of the KMS key that encrypts the model.")
-    tags: list[Tag] | None = detail_field("The model's tags.", tag_list)
+    tags: list[CleanRoomsTag] | None = detail_field("The model's tags.", tag_list)
     training_dataset: TrainingDataset | None = link_field(
         TRAINING_DATASET, "The dataset that the model is trained on."
     )

@@ -17,9 +17,9 @@ from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,
     AudienceSizeType,
+    CleanRoomsS3ConfigMap,
+    CleanRoomsTag,
     DateTime,
-    S3ConfigMap,
-    Tag,
     tag_list,
 )
 
@@ -31,14 +31,14 @@ class ConfiguredAudienceModelStatus(Enum):
 
 
 @strawberry.enum(description="Which metrics of an audience are shared with a collaborator.")
-class SharedAudienceMetrics(Enum):
+class CleanRoomsSharedAudienceMetrics(Enum):
     ALL = enum_value("ALL", description="All metrics.")
     NONE = enum_value("NONE", description="No metrics.")
     UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.enum(description="Where a new child resource gets its tags from.")
-class TagOnCreatePolicy(Enum):
+class CleanRoomsTagOnCreatePolicy(Enum):
     FROM_PARENT_RESOURCE = enum_value(
         "FROM_PARENT_RESOURCE", description="From its parent resource."
     )
@@ -48,7 +48,7 @@ class TagOnCreatePolicy(Enum):
 
 @strawberry.federation.type(shareable=True, description="Where audiences are exported to.")
 class AudienceDestination:
-    s3_destination: S3ConfigMap = strawberry.field(
+    s3_destination: CleanRoomsS3ConfigMap = strawberry.field(
         name="s3Destination", description="The location in Amazon S3."
     )
 
@@ -93,7 +93,7 @@ class ConfiguredAudienceModel(Node):
     output_config: ConfiguredAudienceModelOutputConfig = row_field(
         "Where audiences are exported to, and with which role."
     )
-    shared_audience_metrics: list[SharedAudienceMetrics] | None = detail_field(
+    shared_audience_metrics: list[CleanRoomsSharedAudienceMetrics] | None = detail_field(
         "Which metrics of an audience are shared with a collaborator."
     )
     min_matching_seed_size: int | None = detail_field(
@@ -102,8 +102,8 @@ class ConfiguredAudienceModel(Node):
     audience_size_config: AudienceSizeConfig | None = detail_field(
         "The audience sizes that can be requested."
     )
-    tags: list[Tag] | None = detail_field("The configured model's tags.", tag_list)
-    child_resource_tag_on_create_policy: TagOnCreatePolicy | None = detail_field(
+    tags: list[CleanRoomsTag] | None = detail_field("The configured model's tags.", tag_list)
+    child_resource_tag_on_create_policy: CleanRoomsTagOnCreatePolicy | None = detail_field(
         "Where resources created from the configured model get their tags from."
     )
     audience_model: AudienceModel | None = link_field(

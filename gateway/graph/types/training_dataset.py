@@ -7,7 +7,7 @@ from strawberry import enum_value
 
 from gateway.graph.node import Node
 from gateway.graph.types.resource_type import ArnResourceType, detail_field
-from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, DateTime, Tag, tag_list
+from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, CleanRoomsTag, DateTime, tag_list
 
 
 @strawberry.enum(description="The status of a training dataset.")
@@ -17,7 +17,7 @@ class TrainingDatasetStatus(Enum):
 
 
 @strawberry.enum(description="The kind of data in a dataset.")
-class DatasetType(Enum):
+class CleanRoomsDatasetType(Enum):
     INTERACTIONS = enum_value(
         "INTERACTIONS", description="Interactions of users with items over time."
     )
@@ -25,7 +25,7 @@ class DatasetType(Enum):
 
 
 @strawberry.enum(description="The role of a column in training.")
-class ColumnType(Enum):
+class CleanRoomsColumnType(Enum):
     USER_ID = enum_value("USER_ID", description="The user's id.")
     ITEM_ID = enum_value("ITEM_ID", description="The item's id.")
     TIMESTAMP = enum_value("TIMESTAMP", description="The time of the interaction.")
@@ -39,13 +39,13 @@ class ColumnType(Enum):
 
 
 @strawberry.federation.type(shareable=True, description="A column of a dataset.")
-class ColumnSchema:
+class CleanRoomsColumnSchema:
     column_name: str = strawberry.field(description="The column's name.")
-    column_types: list[ColumnType] = strawberry.field(description="The column's roles.")
+    column_types: list[CleanRoomsColumnType] = strawberry.field(description="The column's roles.")
 
 
 @strawberry.federation.type(shareable=True, description="A table in the AWS Glue Data Catalog.")
-class GlueDataSource:
+class CleanRoomsGlueDataSource:
     table_name: str = strawberry.field(description="The name of the table.")
     database_name: str = strawberry.field(description="The name of the table's database.")
     catalog_id: str | None = strawberry.field(
@@ -54,20 +54,24 @@ class GlueDataSource:
 
 
 @strawberry.federation.type(shareable=True, description="The source of a dataset.")
-class DataSource:
-    glue_data_source: GlueDataSource = strawberry.field(description="The table in AWS Glue.")
+class CleanRoomsDataSource:
+    glue_data_source: CleanRoomsGlueDataSource = strawberry.field(
+        description="The table in AWS Glue."
+    )
 
 
 @strawberry.federation.type(shareable=True, description="How a dataset is read.")
-class DatasetInputConfig:
-    schema: list[ColumnSchema] = strawberry.field(description="The columns.")
-    data_source: DataSource = strawberry.field(description="The source of the data.")
+class CleanRoomsDatasetInputConfig:
+    schema: list[CleanRoomsColumnSchema] = strawberry.field(description="The columns.")
+    data_source: CleanRoomsDataSource = strawberry.field(description="The source of the data.")
 
 
 @strawberry.federation.type(shareable=True, description="A part of the training data.")
-class Dataset:
-    type: DatasetType = strawberry.field(description="The kind of data.")
-    input_config: DatasetInputConfig = strawberry.field(description="How the data is read.")
+class CleanRoomsDataset:
+    type: CleanRoomsDatasetType = strawberry.field(description="The kind of data.")
+    input_config: CleanRoomsDatasetInputConfig = strawberry.field(
+        description="How the data is read."
+    )
 
 
 @strawberry.federation.type(
@@ -82,9 +86,9 @@ class TrainingDataset(Node):
     name: str = strawberry.field(description="The dataset's name.")
     status: TrainingDatasetStatus = strawberry.field(description="The dataset's status.")
     update_time: DateTime = strawberry.field(description="When the dataset was last updated.")
-    training_data: list[Dataset] | None = detail_field("The parts of the data.")
+    training_data: list[CleanRoomsDataset] | None = detail_field("The parts of the data.")
     role_arn: str | None = detail_field("The ARN of the IAM role that reads the data.")
-    tags: list[Tag] | None = detail_field("The dataset's tags.", tag_list)
+    tags: list[CleanRoomsTag] | None = detail_field("The dataset's tags.", tag_list)
 
 
 TRAINING_DATASET = ArnResourceType(TrainingDataset)

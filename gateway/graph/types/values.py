@@ -105,20 +105,20 @@ class AudienceSize:
 
 
 @strawberry.federation.type(shareable=True, description="Why an object has its status.")
-class StatusDetails:
+class CleanRoomsStatusDetails:
     status_code: str | None = strawberry.field(description="A short code for the reason.")
     message: str | None = strawberry.field(description="The reason in words.")
 
 
 @strawberry.federation.type(shareable=True, description="A location in Amazon S3.")
-class S3ConfigMap:
+class CleanRoomsS3ConfigMap:
     s3_uri: str = strawberry.field(
         name="s3Uri", description="The S3 location, such as `s3://bucket/key`."
     )
 
 
 @strawberry.federation.type(shareable=True, description="A tag of an AWS resource.")
-class Tag:
+class CleanRoomsTag:
     key: str = strawberry.field(description="The tag's key.")
     value: str = strawberry.field(description="The tag's value.")
 
