@@ -145,6 +145,10 @@ class Page:
         """
         return self.derive(key, compute, weigh) if self._derived.mark_used(key) else None
 
+    def values(self, read: Callable[[Item], T]) -> list[T]:
+        """Return what a function reads of each row. It is kept with the page, by function."""
+        return self.derive(("values", read), lambda: list(map(read, self.items)), sizes)
+
     def row_of(self, key: K, key_of: Callable[[Item], K]) -> int | None:
         """Return the first row with this key; None if there is none.
 

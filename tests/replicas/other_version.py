@@ -4,7 +4,7 @@ from gateway.cli import main
 from gateway.graph.pagination import cursor
 from gateway.upstream.cache import cached_client as answers
 
-cursor.VERSION = cursor.VERSION + 1
+cursor.POSITION = cursor.POSITION + 2
 answers.FORMAT = answers.FORMAT + 1
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Source: Relay's Cursor Connections specification.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,18 +25,14 @@ from gateway.errors import BadUserInputError, InvalidCursorError, LimitExceededE
 from gateway.graph.context import ResolveInfo
 from gateway.graph.execution.selections import fields_of
 from gateway.graph.node import RESOURCE_TYPES
-from gateway.graph.pagination.cursor import CursorPosition, listing_digest
-from gateway.graph.pagination.pager import (
-    DEFAULT_FIRST,
-    MAX_FIRST,
-    PageArguments,
-    count_items,
-    paginate,
-)
-from gateway.graph.pagination.result import LoadPage, PageResult, UpstreamList
+from gateway.graph.pagination.cursor import decode_cursor, listing_digest
+from gateway.graph.pagination.ordering import ItemOrder, paginate_ordered
+from gateway.graph.pagination.pager import DEFAULT_FIRST, MAX_FIRST, PageArguments, paginate
+from gateway.graph.pagination.result import PageResult
+from gateway.graph.pagination.source import LoadPage, UpstreamList
 from gateway.graph.types.resource_type import RESOLVE, FieldCost, costly
 from gateway.upstream.loader import BudgetSpentError
-from gateway.upstream.values import PAGE_SIZE, Item, Listing, Page, PageRequest, sizes
+from gateway.upstream.values import PAGE_SIZE, Item, Listing, Page, PageRequest
 
 T = TypeVar("T")
 
@@ -79,7 +76,7 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    """A PageResult in the schema: `execution.executor` completes its fields, but `totalCount`."""
+    """A PageResult in the schema: `execution.executor` completes its fields, counts apart."""
 
     edges: list[Edge[T]] = strawberry.field(
         description="The items of the page, each with its cursor."
@@ -93,8 +90,16 @@ class Connection(Generic[T]):
         "suffice."
     )
     async def total_count(self) -> int | None:
-        page = cast("PageResult", self)
-        return await count_items(page.source)
+        counts = await counts_by_status(self)
+        return None if counts is None else counts.total()
+
+
+async def counts_by_status(connection: object) -> Counter[str] | None:
+    """Return the number of items of a connection's whole list by the name of their status.
+
+    None if the upstream call budget or the time does not suffice.
+    """
+    return await cast("PageResult", connection).counts.by_status()
 
 
 class Predicate(NamedTuple):
@@ -115,17 +120,13 @@ class ItemFilter:
     def matches(self, page: Page, rows: Sequence[int]) -> Sequence[int]:
         """Return which of these rows of a page pass the filter."""
         for read, accepts in self.predicates:
-            values = page.derive(("values", read), partial(_read_all, read, page), sizes)
+            values = page.values(read)
             rows = [row for row in rows if accepts(values[row])]
         return rows
 
     def accepts(self, item: Item) -> bool:
         """Return whether an item passes the filter."""
         return all(accepts(read(item)) for read, accepts in self.predicates)
-
-
-def _read_all(read: Callable[[Item], Any], page: Page) -> list[Any]:
-    return list(map(read, page.items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ class ListQuery:
     """Filters of AWS's List operation."""
     item_filter: ItemFilter | None = None
     """The filter that the gateway applies itself."""
+    order: ItemOrder | None = None
+    """None is AWS's own order."""
 
 
 def connection_field(
@@ -198,22 +201,36 @@ class _ConnectionResolver:
         query = self._query(parent if self._takes_parent else info, **arguments)
         resource = RESOURCE_TYPES[self._type_name]
         listing = Listing(resource.list_operation, query.region, query.filters)
-        filtered = query.item_filter
-        digest = listing_digest(listing, filtered.key if filtered else "")
-        page_arguments = PageArguments.parse(
-            digest, first=first, after=after, last=last, before=before
+        filtered, order = query.item_filter, query.order
+        digest = listing_digest(
+            listing, filtered.key if filtered else "", order.name if order else ""
         )
-        load = _page_loader(info, listing, page_arguments.after, nested=self._nested)
-        matches = filtered.matches if filtered else None
-        source_list = UpstreamList(digest, resource, load, matches)
-        return await _read_page(info, page_arguments, source_list)
+        relay = first, after, last, before
+        look_around = _selects(info, "pageInfo", "hasNextPage") or (
+            (last is not None or order is not None)
+            and _selects(info, "pageInfo", "hasPreviousPage")
+        )
+
+        def source(first_token: str | None) -> UpstreamList:
+            load = _page_loader(info, listing, first_token, nested=self._nested)
+            return UpstreamList(digest, resource, load, filtered.matches if filtered else None)
+
+        page: PageResult
+        if order is None:
+            positions = PageArguments.parse(partial(decode_cursor, digest), *relay)
+            start = positions.after.token if positions.after else None
+            page = await paginate(positions, source(start), look_around=look_around)
+        else:
+            ranks = PageArguments.parse(partial(order.decode, digest), *relay)
+            page = await paginate_ordered(ranks, source(None), order, look_around=look_around)
+        return _record(info, page)
 
 
 def _page_loader(
-    info: ResolveInfo, listing: Listing, after: CursorPosition | None, *, nested: bool
+    info: ResolveInfo, listing: Listing, first_token: str | None, *, nested: bool
 ) -> LoadPage:
+    """Return how the pages of a list are loaded, of which that of `first_token` is the first."""
     loader, meter = info.context.loader, info.context.meter
-    first_token = None if after is None else after.token
     # Later requests, and other fields of this one, may need the whole page if it is kept for them.
     is_kept = info.context.settings.cache_seconds > 0 or not _is_only_reader(info)
 
@@ -242,18 +259,13 @@ def _page_loader(
     return load
 
 
-async def _read_page(
-    info: ResolveInfo, arguments: PageArguments, source: UpstreamList
-) -> PageResult:
-    look_around = _selects(info, "pageInfo", "hasNextPage") or (
-        arguments.last is not None and _selects(info, "pageInfo", "hasPreviousPage")
-    )
-    page = await paginate(arguments, source, look_around=look_around)
+def _record(info: ResolveInfo, page: PageResult) -> PageResult:
+    """Count what was read, and show objects that the response has already in the same state."""
     loader = info.context.loader
     loader.cost.scanned += page.scanned
     if page.resume is not None:
         info.context.record_stopped_walk(info.path.as_list(), page.scanned)
-    key_of = source.resource.key_of
+    key_of = page.source.resource.key_of
     page.parts = [
         part.with_items(loader.first_seen_all(map(key_of, part.items), part.items))
         for part in page.parts
@@ -265,7 +277,8 @@ def _is_only_reader(info: ResolveInfo) -> bool:
     """Return whether the field being resolved is the operation's only one, and reads one page."""
     selections = info.operation.selection_set.selections
     is_only_field = len(selections) == 1 and isinstance(selections[0], FieldNode)
-    return is_only_field and info.path.prev is None and not _selects(info, "totalCount")
+    counts = _selects(info, "totalCount") or _selects(info, "statusCounts")
+    return is_only_field and info.path.prev is None and not counts
 
 
 def _selects(info: ResolveInfo, *path: str) -> bool:

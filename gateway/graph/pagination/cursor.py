@@ -25,7 +25,10 @@ import orjson
 from gateway.errors import InvalidCursorError
 from gateway.upstream.values import Item, Listing
 
-VERSION = 1
+POSITION = 1
+KEYSET = 2
+"""The versions of cursors: of positions between items, and of items in an order (`keyset`)."""
+
 MAX_CURSOR_CHARACTERS = 64 * 1024
 DIGEST_BYTES = 8
 NO_ITEM = bytes(DIGEST_BYTES)
@@ -64,9 +67,10 @@ def digest_by(key_of: Callable[[Item], str]) -> Callable[[Item], bytes]:
     return lambda item: item_digest(key_of(item))
 
 
-def listing_digest(listing: Listing, filter_key: str = "") -> bytes:
-    """Digest a list with its region and all its filters. A cursor is valid for one list only."""
-    text = orjson.dumps([listing.operation, listing.region, listing.filters, filter_key])
+def listing_digest(listing: Listing, filter_key: str = "", order_key: str = "") -> bytes:
+    """Digest a list with its region, filters and order. A cursor is valid for one list only."""
+    parts = [listing.operation, listing.region, listing.filters, filter_key]
+    text = orjson.dumps([*parts, order_key] if order_key else parts)
     return blake2b(text, digest_size=DIGEST_BYTES).digest()
 
 
@@ -77,7 +81,7 @@ class PageCursors:
 
     def __init__(self, list_digest: bytes, token: str | None) -> None:
         common = _common_part(list_digest, token)
-        self.common = _base64url(common)
+        self.common = encode_base64url(common)
         """What all cursors of the page begin with."""
         self._hash = blake2b(common, digest_size=DIGEST_BYTES)
 
@@ -89,7 +93,7 @@ class PageCursors:
             checksum.update(tail)
             parts += tail, checksum.digest()
         # All at once takes a fifth of the time of one after the other.
-        encoded = _base64url(b"".join(parts))
+        encoded = encode_base64url(b"".join(parts))
         size = _TAIL_CHARACTERS
         return [encoded[start : start + size] for start in range(0, len(encoded), size)]
 
@@ -101,40 +105,45 @@ def encode_cursor(list_digest: bytes, position: CursorPosition) -> str:
     return (cursors.common + tail).decode()
 
 
-def decode_cursor(list_digest: bytes, text: str, *, argument: str) -> CursorPosition:
+def decode_cursor(list_digest: bytes, text: str, argument: str) -> CursorPosition:
     """Decode a position in the list with this digest.
 
     Raises InvalidCursorError naming the argument if the text is not exactly what encode_cursor
     returns, or belongs to another list.
     """
-    if len(text) > MAX_CURSOR_CHARACTERS or len(text) % 4 or not _BASE64URL.fullmatch(text):
-        raise _malformed(argument)
-    raw = urlsafe_b64decode(text)
+    raw = decode_base64url(text, POSITION, argument=argument)
     if len(raw) < _HEAD.size + _TAIL_BYTES:
-        raise _malformed(argument)
-    version, found_digest, length = _HEAD.unpack_from(raw)
+        raise malformed_cursor(argument)
+    _, found_digest, length = _HEAD.unpack_from(raw)
     offset, item = _TAIL.unpack_from(raw, len(raw) - _TAIL_BYTES)
     position = CursorPosition(_token(raw, int.from_bytes(length), argument), offset, item)
     # Comparing the text checks padding, lengths and checksum at once.
-    if version != VERSION or encode_cursor(found_digest, position) != text:
-        raise _malformed(argument)
+    if encode_cursor(found_digest, position) != text:
+        raise malformed_cursor(argument)
     if found_digest != list_digest:
-        raise InvalidCursorError(
-            f"`{argument}` is a cursor of another list. "
-            "Accepted: a cursor of the same field with the same filters and region."
-        )
+        raise cursor_of_another_list(argument)
     return position
 
 
-def _base64url(raw: bytes) -> bytes:
+def encode_base64url(raw: bytes) -> bytes:
     # base64.urlsafe_b64encode takes twice as long.
     return b2a_base64(raw, newline=False).translate(_URL_SAFE)
+
+
+def decode_base64url(text: str, version: int, *, argument: str) -> bytes:
+    """Return the bytes of a cursor of this version; raises InvalidCursorError for any other."""
+    if len(text) > MAX_CURSOR_CHARACTERS or len(text) % 4 or not _BASE64URL.fullmatch(text):
+        raise malformed_cursor(argument)
+    raw = urlsafe_b64decode(text)
+    if raw[0] == version:
+        return raw
+    raise (cursor_of_another_list if raw[0] in {POSITION, KEYSET} else malformed_cursor)(argument)
 
 
 def _common_part(list_digest: bytes, token: str | None) -> bytes:
     # A length of 0 means the first page: AWS's tokens have at least one character.
     raw = b"" if token is None else token.encode()
-    part = _HEAD.pack(VERSION, list_digest, len(raw).to_bytes(3)) + raw
+    part = _HEAD.pack(POSITION, list_digest, len(raw).to_bytes(3)) + raw
     return part + bytes(-len(part) % _GROUP)
 
 
@@ -142,10 +151,17 @@ def _token(raw: bytes, length: int, argument: str) -> str | None:
     try:
         return raw[_HEAD.size : _HEAD.size + length].decode() if length else None
     except UnicodeDecodeError:
-        raise _malformed(argument) from None
+        raise malformed_cursor(argument) from None
 
 
-def _malformed(argument: str) -> InvalidCursorError:
+def cursor_of_another_list(argument: str) -> InvalidCursorError:
+    return InvalidCursorError(
+        f"`{argument}` is a cursor of another list. "
+        "Accepted: a cursor of the same field with the same filters, order and region."
+    )
+
+
+def malformed_cursor(argument: str) -> InvalidCursorError:
     return InvalidCursorError(
         f"`{argument}` is not a cursor. Accepted: a `cursor`, `startCursor` or `endCursor` "
         "from an earlier response, unchanged."

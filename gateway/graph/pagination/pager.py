@@ -5,22 +5,18 @@ the upstream through `UpstreamList.load` only.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from gateway.errors import (
     BadUserInputError,
     InvalidCursorError,
     LimitExceededError,
 )
-from gateway.graph.pagination.cursor import (
-    NO_ITEM,
-    CursorPosition,
-    decode_cursor,
-    digest_by,
-)
-from gateway.graph.pagination.result import PageResult, PageRows, UpstreamList, cut
+from gateway.graph.pagination.cursor import NO_ITEM, CursorPosition, digest_by
+from gateway.graph.pagination.result import PageResult, PageRows, StreamedResult, cut
+from gateway.graph.pagination.source import UpstreamList
 from gateway.upstream.loader import BudgetSpentError, DeadlineError
 from gateway.upstream.model import check_not_repeated
 from gateway.upstream.values import PAGE_SIZE, Page
@@ -32,36 +28,39 @@ LOOKAHEAD = 1
 """Items to read past the end of a page, to know whether any follow."""
 
 
+P = TypeVar("P")
+"""A position in a list: what its cursors encode."""
+
+
 @dataclass(frozen=True, slots=True)
-class PageArguments:
+class PageArguments(Generic[P]):
     """Relay's four arguments, validated and decoded."""
 
     first: int | None = None
-    after: CursorPosition | None = None
+    after: P | None = None
     last: int | None = None
-    before: CursorPosition | None = None
+    before: P | None = None
 
     @classmethod
     def parse(
         cls,
-        list_digest: bytes,
-        *,
+        decode: Callable[[str, str], P],
         first: int | None,
         after: str | None,
         last: int | None,
         before: str | None,
     ) -> Self:
-        """Validate the arguments for the list with this digest.
+        """Validate the arguments; `decode` gets a cursor, and the name of the argument it is of.
 
-        Raises BadUserInputError or InvalidCursorError naming the argument.
+        Raises BadUserInputError naming the argument, or what `decode` raises.
         """
         if first is None and last is None:
             first = DEFAULT_FIRST
         return cls(
             _check_amount(first, "first"),
-            decode_cursor(list_digest, after, argument="after") if after else None,
+            decode(after, "after") if after else None,
             _check_amount(last, "last"),
-            decode_cursor(list_digest, before, argument="before") if before else None,
+            decode(before, "before") if before else None,
         )
 
 
@@ -72,7 +71,7 @@ def _check_amount(value: int | None, argument: str) -> int | None:
 
 
 async def paginate(
-    arguments: PageArguments, source: UpstreamList, *, look_around: bool
+    arguments: PageArguments[CursorPosition], source: UpstreamList, *, look_around: bool
 ) -> PageResult:
     """Read the page that the arguments ask for.
 
@@ -87,24 +86,8 @@ async def paginate(
     return await _forward(walk, arguments, arguments.first, look_around=look_around)
 
 
-async def count_items(source: UpstreamList) -> int | None:
-    """Count the items of the whole list; None if the budget or the time does not suffice."""
-    total, token, seen = 0, None, set[str]()
-    try:
-        while True:
-            page = await source.load(token)
-            rows = range(len(page.items))
-            total += len(source.matches(page, rows) if source.matches else rows)
-            token = page.next_token
-            if token is None:
-                return total
-            check_not_repeated(token, seen)
-    except (LimitExceededError, DeadlineError):
-        return None
-
-
 async def _forward(
-    walk: "Walk", arguments: PageArguments, first: int, *, look_around: bool
+    walk: "Walk", arguments: PageArguments[CursorPosition], first: int, *, look_around: bool
 ) -> PageResult:
     limit = first + LOOKAHEAD if look_around else first
     parts: list[PageRows] = []
@@ -121,7 +104,7 @@ async def _forward(
         resume = walk.position()
     except BudgetSpentError:
         resume = walk.position()
-    return PageResult(
+    return StreamedResult(
         walk.source,
         [*cut(parts, 0, first)],
         has_next=resume is not None or total > first,
@@ -132,7 +115,7 @@ async def _forward(
 
 
 async def _backward(
-    walk: "Walk", arguments: PageArguments, last: int, *, look_around: bool
+    walk: "Walk", arguments: PageArguments[CursorPosition], last: int, *, look_around: bool
 ) -> PageResult:
     """Read from the front, as AWS lists forward only, and keep the last items."""
     first, end = arguments.first, _stop_after(arguments, last, look_around=look_around)
@@ -152,7 +135,7 @@ async def _backward(
         raise LimitExceededError(
             f"`last` reads the list from its start, and the list is too long: {error.message}"
         ) from error
-    return PageResult(
+    return StreamedResult(
         walk.source,
         [*cut(parts, kept - last, kept)],
         has_next=walk.stopped_at_before if first is None else total > first,
@@ -160,7 +143,9 @@ async def _backward(
     )
 
 
-def _stop_after(arguments: PageArguments, last: int, *, look_around: bool) -> int | None:
+def _stop_after(
+    arguments: PageArguments[CursorPosition], last: int, *, look_around: bool
+) -> int | None:
     """Return after how many items a backward walk may stop; None: at the end of the list."""
     if arguments.first is None:
         return None if last or look_around else 0

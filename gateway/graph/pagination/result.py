@@ -1,9 +1,10 @@
 """The result of paging: rows of upstream pages, and the cursors of their items."""
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import add, is_
-from typing import Protocol, Self
+from typing import Self
 
 from gateway.graph.pagination.cursor import (
     CursorPosition,
@@ -12,16 +13,8 @@ from gateway.graph.pagination.cursor import (
     encode_cursor,
     item_digest,
 )
-from gateway.graph.types.resource_type import ResourceType
-from gateway.upstream.values import PAGE_SIZE, Item, Page, sizes
-
-
-class LoadPage(Protocol):
-    def __call__(self, token: str | None, rows: int = PAGE_SIZE, /) -> Awaitable[Page]:
-        """Return the page of a token (None: the first), of which so many rows are needed.
-
-        May return more of them. May raise BudgetSpentError or DeadlineError.
-        """
+from gateway.graph.pagination.source import ListCounts, UpstreamList
+from gateway.upstream.values import Item, Page, sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +106,8 @@ class DerivedTexts:
         return self._texts[start:stop]
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamList:
-    """A list to page through, with its filter."""
-
-    digest: bytes
-    """The digest that its cursors carry."""
-    resource: ResourceType
-    load: LoadPage
-    matches: Callable[[Page, range], Sequence[int]] | None = None
-    """Returns which of these rows of a page pass the filter, if there is one."""
-
-
 @dataclass(slots=True)
-class PageResult:
+class PageResult(ABC):
     """A page of a connection, and the cursors of its items."""
 
     source: UpstreamList
@@ -137,8 +118,8 @@ class PageResult:
     """Where to continue if the budget or the deadline ended the walk before the page was full."""
     scanned: int = 0
     """How many items were read."""
-    _encoders: dict[str | None, PageCursors] = field(default_factory=dict)
-    _tails: DerivedTexts | None = None
+    known_counts: ListCounts | None = None
+    """The counts of the whole list, if anything was counted."""
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -147,12 +128,40 @@ class PageResult:
     def items(self) -> list[Item]:
         return [item for part in self.parts for item in part.items]
 
-    def cursors(self, start: int, stop: int) -> list[bytes]:
-        """Return the cursors of the positions after the items with these indexes.
+    @property
+    def counts(self) -> ListCounts:
+        """The counts of the whole list."""
+        if self.known_counts is None:
+            self.known_counts = ListCounts(self.source)
+        return self.known_counts
 
-        After the last item of an upstream page that is the start of the next one, so that
-        continuing there costs one upstream call.
-        """
+    @abstractmethod
+    def cursors(self, start: int, stop: int) -> list[bytes]:
+        """Return the cursors of the positions after the items with these indexes."""
+
+    @property
+    @abstractmethod
+    def start_cursor(self) -> str | None:
+        """The cursor of the first item; None if there is none."""
+
+    @property
+    @abstractmethod
+    def end_cursor(self) -> str | None:
+        """The cursor to continue after; None if there is none."""
+
+
+@dataclass(slots=True)
+class StreamedResult(PageResult):
+    """A page of a list in AWS's order.
+
+    After the last item of an upstream page its cursor is the start of the next one, so that
+    continuing there costs one upstream call.
+    """
+
+    _encoders: dict[str | None, PageCursors] = field(default_factory=dict)
+    _tails: DerivedTexts | None = None
+
+    def cursors(self, start: int, stop: int) -> list[bytes]:
         if self._tails is None:
             self._tails = DerivedTexts(self.parts, ("cursors", self.source.digest))
         common: list[bytes] = []

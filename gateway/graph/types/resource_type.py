@@ -93,6 +93,8 @@ class ResourceType(ABC):
             name: each.metadata[SOURCE] for name, each in fields.items() if SOURCE in each.metadata
         }
         """The source of each field that is neither a scalar of the row nor has a resolver."""
+        self.status_of = _status_reader(fields["status"].type)
+        """Returns the name of an item's status, as its field `status` has it."""
         self.scalar_fields: Mapping[str, ReadAll] = {
             name: _scalar_reader(name, each.type)
             for name, each in fields.items()
@@ -165,10 +167,19 @@ def _scalar_reader(name: str, of_type: Any) -> ReadAll:
     if isinstance(of_type, StrawberryOptional):
         return lambda items: [item.get(name) for item in items]
     if isinstance(of_type, StrawberryEnumDefinition):
-        members: Any = of_type.wrapped_cls
-        names = {each.value: each.name for each in members}
+        names = _names_of_values(of_type)
         return lambda items: [names.get(item[name], UNKNOWN) for item in items]
     return partial(map, itemgetter(name))
+
+
+def _status_reader(of_type: Any) -> Callable[[Item], str]:
+    names = _names_of_values(of_type)
+    return lambda item: names.get(item["status"], UNKNOWN)
+
+
+def _names_of_values(enum: StrawberryEnumDefinition) -> Mapping[str, str]:
+    members: Any = enum.wrapped_cls
+    return {each.value: each.name for each in members}
 
 
 class FieldCost(Enum):

@@ -6,6 +6,7 @@ The reference is graphql-core alone, with the schema as clients see it and objec
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Any, cast
 
@@ -16,9 +17,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
 from gateway.graph.execution.engine import GraphResult
-from gateway.graph.pagination.cursor import listing_digest
-from gateway.graph.pagination.pager import PageArguments, count_items, paginate
-from gateway.graph.pagination.result import UpstreamList
+from gateway.graph.pagination.cursor import decode_cursor, listing_digest
+from gateway.graph.pagination.pager import PageArguments, paginate
+from gateway.graph.pagination.source import UpstreamList
 from gateway.graph.types.audience_export_job import EXPORT_JOB
 from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJobStatus
 from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
@@ -78,11 +79,14 @@ class Reference:
             filtered = item_filter(_filter(filter))
             digest = listing_digest(listing, filtered.key if filtered else "")
             names = ("first", "after", "last", "before")
-            parsed = PageArguments.parse(digest, **{name: arguments.get(name) for name in names})
+            decode = partial(decode_cursor, digest)
+            parsed = PageArguments.parse(decode, *map(arguments.get, names))
             matches = filtered.matches if filtered else None
             source = UpstreamList(digest, resource, load, matches)
             page = await paginate(parsed, source, look_around=True)
             nodes = list(map(node_of, page.items))
+            counts = await page.counts.by_status()
+            assert counts is not None
             cursors = [each.decode() for each in page.cursors(0, len(nodes))]
             return {
                 "nodes": nodes,
@@ -96,7 +100,7 @@ class Reference:
                     "startCursor": page.start_cursor,
                     "endCursor": page.end_cursor,
                 },
-                "totalCount": await count_items(source),
+                "totalCount": counts.total(),
             }
 
         return resolve

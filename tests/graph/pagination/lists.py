@@ -7,7 +7,8 @@ from typing import cast
 from hypothesis import strategies as st
 
 from gateway.graph.pagination.cursor import CursorPosition, decode_cursor, item_digest
-from gateway.graph.pagination.result import LoadPage, PageResult, UpstreamList
+from gateway.graph.pagination.result import PageResult
+from gateway.graph.pagination.source import ListCounts, LoadPage, UpstreamList
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget
 from gateway.upstream.values import PAGE_SIZE, Item, Page
@@ -22,9 +23,14 @@ DIGEST = b"the list"
 
 
 class Keyed:
-    """A resource type of which paging needs the keys only."""
+    """A resource type as far as paging needs it."""
 
     key_of = staticmethod(key_of)
+
+    @staticmethod
+    def status_of(item: Item) -> str:
+        status: str = item.get("status", "ACTIVE")
+        return status
 
 
 def listed(load: LoadPage, matches: Callable[[Item], bool] | None = None) -> UpstreamList:
@@ -32,6 +38,12 @@ def listed(load: LoadPage, matches: Callable[[Item], bool] | None = None) -> Ups
         return [row for row in rows if matches is None or matches(page.items[row])]
 
     return UpstreamList(DIGEST, cast("ResourceType", Keyed()), load, matches and matching)
+
+
+async def count_items(source: UpstreamList) -> int | None:
+    """Count the items of a whole list; None if the budget does not suffice."""
+    counts = await ListCounts(source).by_status()
+    return None if counts is None else counts.total()
 
 
 def position_after(page: PageResult, index: int) -> CursorPosition:

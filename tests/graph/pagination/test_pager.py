@@ -14,12 +14,9 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.graph.pagination.cursor import NO_ITEM, CursorPosition, item_digest
-from gateway.graph.pagination.pager import (
-    PageArguments,
-    count_items,
-    paginate,
-)
-from gateway.graph.pagination.result import PageResult, UpstreamList
+from gateway.graph.pagination.pager import PageArguments, paginate
+from gateway.graph.pagination.result import PageResult
+from gateway.graph.pagination.source import UpstreamList
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget, DeadlineError
 from gateway.upstream.values import PAGE_SIZE, Item, Page
@@ -27,6 +24,7 @@ from tests.graph.pagination.lists import (
     DIGEST,
     Keyed,
     PagedList,
+    count_items,
     key_of,
     listed,
     paged_lists,
@@ -42,7 +40,7 @@ def keys(taken: PageResult) -> list[str]:
 
 
 async def take_page(
-    paged: PagedList, arguments: PageArguments, *, look_around: bool = True
+    paged: PagedList, arguments: PageArguments[CursorPosition], *, look_around: bool = True
 ) -> PageResult:
     return await paginate(arguments, listed(paged.load), look_around=look_around)
 
@@ -221,7 +219,7 @@ async def test_the_deadline_ends_a_walk_that_has_an_edge(found: int) -> None:
             return pages[token]
         raise DeadlineError("late")
 
-    arguments = PageArguments(first=5)
+    arguments: PageArguments[CursorPosition] = PageArguments(first=5)
     if not found:
         with pytest.raises(UpstreamTimeoutError):
             await paginate(arguments, listed(load), look_around=True)

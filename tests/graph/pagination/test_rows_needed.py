@@ -62,7 +62,7 @@ async def test_walks_continue_without_loss_over_whole_and_needed_rows(
     after = None
     for first, is_whole in walk:
         source = RowsList(size, shortened, is_whole)
-        arguments = PageArguments(first=first, after=after)
+        arguments: PageArguments[CursorPosition] = PageArguments(first=first, after=after)
         page = await paginate(arguments, listed(source.load), look_around=True)
         seen += keys(page)
         assert len(keys(page)) == min(first, size - len(seen) + len(keys(page)))
@@ -107,7 +107,7 @@ async def test_no_more_rows_are_needed_than_shown_and_looked_at(
         PageArguments(first=3, before=CursorPosition(None, 51, item_digest("50"))),
     ],
 )
-async def test_other_walks_need_whole_pages(arguments: PageArguments) -> None:
+async def test_other_walks_need_whole_pages(arguments: PageArguments[CursorPosition]) -> None:
     source = RowsList(120, [100])
 
     await paginate(arguments, listed(source.load), look_around=True)
