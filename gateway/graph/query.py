@@ -16,96 +16,18 @@ from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
 )
-from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
+from gateway.graph.types.lists import list_all, list_exports, list_jobs
 from gateway.graph.types.resource_type import (
     ArnResourceType,
     FieldCost,
     ResourceType,
     costly,
-    region_of,
 )
 from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDataset
-from gateway.upstream.model import check_input
-
-Region = Annotated[
-    str | None,
-    strawberry.argument(
-        description="The AWS region to list, one of those that the gateway serves. Defaults to "
-        "the gateway's own."
-    ),
-]
-
-
-def _list_region(info: Info, region: Region = None) -> ListQuery:
-    return ListQuery(_check_region(info, region))
-
-
-def list_jobs(
-    info: Info,
-    collaboration_id: Annotated[
-        strawberry.ID | None,
-        strawberry.argument(description="Only jobs of the collaboration with this id."),
-    ] = None,
-    configured_audience_model_arn: Annotated[
-        str | None,
-        strawberry.argument(description="Only jobs that use the model with this ARN."),
-    ] = None,
-    filter: Annotated[  # noqa: A002  the name in the schema
-        AudienceGenerationJobFilter | None,
-        strawberry.argument(description="Only jobs that match this filter."),
-    ] = None,
-    region: Region = None,
-) -> ListQuery:
-    """Return the list of jobs that the arguments select; raises BadUserInputError naming one."""
-    region = _check_region(info, region)
-    filters = _check_filters(
-        JOB,
-        collaborationId=collaboration_id,
-        configuredAudienceModelArn=configured_audience_model_arn,
-    )
-    return ListQuery(region, filters, item_filter(filter))
-
-
-def _list_exports(
-    info: Info,
-    audience_generation_job_arn: Annotated[
-        str | None,
-        strawberry.argument(
-            description="Only exports of the job with this ARN, listed in the ARN's region."
-        ),
-    ] = None,
-    region: Region = None,
-) -> ListQuery:
-    arn, checked_region = audience_generation_job_arn, _check_region(info, region)
-    filters = _check_filters(EXPORT_JOB, audienceGenerationJobArn=arn)
-    if arn is None:
-        return ListQuery(checked_region, filters)
-    arn_region = info.context.check_region(region_of(arn), argument=JOB.arn_member)
-    if region is not None and region != arn_region:
-        raise BadUserInputError(
-            f"`region` is not that of `{JOB.arn_member}`. Accepted: {arn_region}."
-        )
-    return ListQuery(arn_region, filters)
-
-
-def _check_region(info: Info, region: str | None) -> str:
-    context = info.context
-    if region is None:
-        return context.settings.region
-    return context.check_region(region, argument="region")
-
-
-def _check_filters(resource: ResourceType, **filters: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the filters that are set; raises BadUserInputError naming one that AWS rejects."""
-    return tuple(
-        (name, check_input(resource.list_operation, name, value, argument=name))
-        for name, value in filters.items()
-        if value is not None
-    )
 
 
 def _list_field(
-    resource: ResourceType, description: str, resolver: Callable[..., ListQuery] = _list_region
+    resource: ResourceType, description: str, resolver: Callable[..., ListQuery] = list_all
 ) -> Any:
     return connection_field(
         resource.name, resolver, f"{description} AWS: {resource.list_operation}."
@@ -136,7 +58,7 @@ class Query:
         JOB, "The caller's audience generation jobs, in AWS's order: newest first.", list_jobs
     )
     audience_export_jobs: Connection[AudienceExportJob] | None = _list_field(
-        EXPORT_JOB, "The caller's audience export jobs.", _list_exports
+        EXPORT_JOB, "The caller's audience export jobs.", list_exports
     )
     configured_audience_models: Connection[ConfiguredAudienceModel] | None = _list_field(
         CONFIGURED_AUDIENCE_MODEL, "The caller's configured audience models."

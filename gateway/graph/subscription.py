@@ -10,12 +10,11 @@ from strawberry import enum_value
 from gateway.graph.context import Context, Info, ResolveInfo
 from gateway.graph.events import Event, EventStream
 from gateway.graph.pagination.connection import ListQuery
-from gateway.graph.query import list_jobs
 from gateway.graph.types.audience_generation_job import (
     JOB,
     AudienceGenerationJob,
-    AudienceGenerationJobStatus,
 )
+from gateway.graph.types.lists import list_jobs
 from gateway.graph.types.resource_type import (
     RESOLVE,
     FieldCost,
@@ -23,6 +22,7 @@ from gateway.graph.types.resource_type import (
     costly,
     region_of,
 )
+from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.upstream.values import Item, ItemRequest, Listing
 from gateway.watch.changes import changes_between
 from gateway.watch.poll import Reading

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from gateway.graph.types.audience_generation_job import AudienceGenerationJobStatus
+from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.sandbox import CALLERS
 from gateway.sandbox.faults.registry import FAULTS
 from tests.hostile.values import texts_in

@@ -4,10 +4,9 @@ Source: Relay's Cursor Connections specification.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import strawberry
@@ -142,23 +141,28 @@ class ListQuery:
     """None is AWS's own order."""
 
 
+Fixed = Mapping[str, Callable[[Item], str]]
+"""Name of an argument -> how it is read from the row of the object that fixes it."""
+
+
 def connection_field(
     type_name: str,
     resolver: Callable[..., ListQuery],
     description: str,
     *,
-    nested: bool = False,
+    fixed: Fixed | None = None,
 ) -> Any:
     """Declare a connection over the list of a resource type that the resolver selects.
 
-    The field has Relay's arguments, then those of the resolver. That takes either its parent as
-    `self`, or `info`, of which it may use the context only. The first page of a nested connection
-    counts as a detail of its row.
+    The field has Relay's arguments, then those of the resolver but the `fixed` ones. The resolver
+    also takes `info`, of which it may use the context only. A connection with fixed arguments is
+    nested: its first page counts as a detail of its row.
     """
     options = costly(FieldCost.CONNECTION, description)
-    options["metadata"][RESOLVE] = _ConnectionResolver(type_name, resolver, nested=nested)
+    options["metadata"][RESOLVE] = _ConnectionResolver(type_name, resolver, fixed or {})
     field: Any = strawberry.field(resolver=resolver, **options)
-    field.arguments = [*_PAGE_ARGUMENTS, *field.arguments]
+    own_arguments = [each for each in field.arguments if each.python_name not in (fixed or {})]
+    field.arguments = [*_PAGE_ARGUMENTS, *own_arguments]
     return field
 
 
@@ -180,11 +184,11 @@ class _ConnectionResolver:
     longer than the rest.
     """
 
-    def __init__(self, type_name: str, query: Callable[..., ListQuery], *, nested: bool) -> None:
+    def __init__(self, type_name: str, query: Callable[..., ListQuery], fixed: Fixed) -> None:
         self._type_name = type_name
         self._query = query
-        self._takes_parent = "self" in signature(query).parameters
-        self._nested = nested
+        self._fixed = fixed.items()
+        self._nested = bool(fixed)
 
     # A coroutine, so that errors of arguments take their turn among those of other fields.
     async def __call__(
@@ -198,7 +202,9 @@ class _ConnectionResolver:
         before: str | None = None,
         **arguments: Any,
     ) -> PageResult:
-        query = self._query(parent if self._takes_parent else info, **arguments)
+        for name, read in self._fixed:
+            arguments[name] = read(parent.item)
+        query = self._query(info, **arguments)
         resource = RESOURCE_TYPES[self._type_name]
         listing = Listing(resource.list_operation, query.region, query.filters)
         filtered, order = query.item_filter, query.order

@@ -1,10 +1,7 @@
 """The audience export job, which has no ARN and no Get operation, only rows in a list."""
 
-from enum import Enum
-
 import orjson
 import strawberry
-from strawberry import enum_value
 
 from gateway.errors import BadUserInputError
 from gateway.graph.context import Context
@@ -17,25 +14,13 @@ from gateway.graph.types.resource_type import (
     region_of,
     row_field,
 )
+from gateway.graph.types.statuses import AudienceExportJobStatus
 from gateway.graph.types.values import (
-    UNKNOWN,
-    UNKNOWN_VALUE,
     AudienceSize,
     CleanRoomsStatusDetails,
     DateTime,
 )
 from gateway.upstream.values import Item, Listing
-
-
-@strawberry.enum(description="The status of an audience export job.")
-class AudienceExportJobStatus(Enum):
-    CREATE_PENDING = enum_value("CREATE_PENDING", description="The export has not started.")
-    CREATE_IN_PROGRESS = enum_value("CREATE_IN_PROGRESS", description="The export is running.")
-    CREATE_FAILED = enum_value(
-        "CREATE_FAILED", description="The export has failed; `statusDetails` says why."
-    )
-    ACTIVE = enum_value("ACTIVE", description="The export is complete.")
-    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.type(

@@ -1,6 +1,7 @@
 """The audience generation job, and the collaboration that it may belong to."""
 
 from enum import Enum
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
@@ -9,19 +10,20 @@ from strawberry.federation.schema_directives import Key
 from strawberry.federation.types import FieldSet
 
 from gateway.graph.node import Node
-from gateway.graph.pagination.connection import Connection, ListQuery, connection_field
+from gateway.graph.pagination.connection import Connection, connection_field
 from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
 )
+from gateway.graph.types.lists import list_exports
 from gateway.graph.types.resource_type import (
     ArnResourceType,
-    ResourceObject,
     detail_field,
     link_field,
     region_of,
     row_field,
 )
+from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,
@@ -35,22 +37,6 @@ from gateway.graph.types.values import (
 
 if TYPE_CHECKING:
     from gateway.graph.types.audience_export_job import AudienceExportJob
-
-
-@strawberry.enum(description="The status of an audience generation job.")
-class AudienceGenerationJobStatus(Enum):
-    CREATE_PENDING = enum_value("CREATE_PENDING", description="The job has not started.")
-    CREATE_IN_PROGRESS = enum_value("CREATE_IN_PROGRESS", description="The job is running.")
-    CREATE_FAILED = enum_value(
-        "CREATE_FAILED", description="The job has failed; `statusDetails` says why."
-    )
-    ACTIVE = enum_value("ACTIVE", description="The audience is complete and can be exported.")
-    DELETE_PENDING = enum_value("DELETE_PENDING", description="Deletion has not started.")
-    DELETE_IN_PROGRESS = enum_value("DELETE_IN_PROGRESS", description="The job is being deleted.")
-    DELETE_FAILED = enum_value(
-        "DELETE_FAILED", description="Deletion has failed; `statusDetails` says why."
-    )
-    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.enum(description="The size of a worker.")
@@ -124,11 +110,6 @@ class Collaboration:
 Export = Annotated["AudienceExportJob", strawberry.lazy("gateway.graph.types.audience_export_job")]
 
 
-def _exports_of(self: ResourceObject) -> ListQuery:
-    arn = self.item[JOB.arn_member]
-    return ListQuery(region_of(arn), ((JOB.arn_member, arn),))
-
-
 @strawberry.federation.type(
     keys=["id", "audienceGenerationJobArn"],
     description="A job that generates an audience: users similar to a seed audience, found by a "
@@ -169,7 +150,13 @@ class AudienceGenerationJob(Node):
         CONFIGURED_AUDIENCE_MODEL, "The configured audience model that the job uses."
     )
     export_jobs: Connection[Export] | None = connection_field(
-        "AudienceExportJob", _exports_of, "The exports of the job's audience.", nested=True
+        "AudienceExportJob",
+        list_exports,
+        "The exports of the job's audience.",
+        fixed={
+            "audience_generation_job_arn": itemgetter("audienceGenerationJobArn"),
+            "region": lambda job: region_of(job["audienceGenerationJobArn"]),
+        },
     )
 
     collaboration: Collaboration | None = row_field(

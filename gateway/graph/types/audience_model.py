@@ -1,37 +1,17 @@
 """The audience model: trained on a training dataset."""
 
-from enum import Enum
-
 import strawberry
-from strawberry import enum_value
 
 from gateway.graph.node import Node
 from gateway.graph.types.resource_type import ArnResourceType, detail_field, link_field
+from gateway.graph.types.statuses import AudienceModelStatus
 from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDataset
 from gateway.graph.types.values import (
-    UNKNOWN,
-    UNKNOWN_VALUE,
     CleanRoomsStatusDetails,
     CleanRoomsTag,
     DateTime,
     tag_list,
 )
-
-
-@strawberry.enum(description="The status of an audience model.")
-class AudienceModelStatus(Enum):
-    CREATE_PENDING = enum_value("CREATE_PENDING", description="Training has not started.")
-    CREATE_IN_PROGRESS = enum_value("CREATE_IN_PROGRESS", description="The model is in training.")
-    CREATE_FAILED = enum_value(
-        "CREATE_FAILED", description="Training has failed; `statusDetails` says why."
-    )
-    ACTIVE = enum_value("ACTIVE", description="The model can be configured and used.")
-    DELETE_PENDING = enum_value("DELETE_PENDING", description="Deletion has not started.")
-    DELETE_IN_PROGRESS = enum_value("DELETE_IN_PROGRESS", description="The model is being deleted.")
-    DELETE_FAILED = enum_value(
-        "DELETE_FAILED", description="Deletion has failed; `statusDetails` says why."
-    )
-    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.federation.type(

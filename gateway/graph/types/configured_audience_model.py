@@ -13,6 +13,7 @@ from gateway.graph.types.resource_type import (
     link_field,
     row_field,
 )
+from gateway.graph.types.statuses import ConfiguredAudienceModelStatus
 from gateway.graph.types.values import (
     UNKNOWN,
     UNKNOWN_VALUE,
@@ -22,12 +23,6 @@ from gateway.graph.types.values import (
     DateTime,
     tag_list,
 )
-
-
-@strawberry.enum(description="The status of a configured audience model.")
-class ConfiguredAudienceModelStatus(Enum):
-    ACTIVE = enum_value("ACTIVE", description="The model can be used.")
-    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.enum(description="Which metrics of an audience are shared with a collaborator.")

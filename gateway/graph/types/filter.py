@@ -7,10 +7,12 @@ import strawberry
 
 from gateway.errors import BadUserInputError
 from gateway.graph.pagination.connection import ItemFilter, Predicate
-from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJobStatus
+from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.graph.types.values import DateTime, enum_member, parse_datetime
 from gateway.upstream.model import output_constraint
 from gateway.upstream.values import Item
+
+LIST_JOBS = "ListAudienceGenerationJobs"
 
 
 @strawberry.input(
@@ -71,14 +73,14 @@ def item_filter(arguments: AudienceGenerationJobFilter | None) -> ItemFilter | N
 
 
 def _check_value(field: str, value: str) -> str:
-    constraint = output_constraint(JOB.list_operation, field)
+    constraint = output_constraint(LIST_JOBS, field)
     if not constraint.accepts(value):
         raise BadUserInputError(f"`filter.{field}` is not valid. Accepted: {constraint}.")
     return value
 
 
 def _check_substring(field: str, member: str, value: str) -> str:
-    maximum = output_constraint(JOB.list_operation, member).maximum
+    maximum = output_constraint(LIST_JOBS, member).maximum
     if maximum is not None and len(value) > maximum:
         raise BadUserInputError(
             f"`filter.{field}` is not valid. Accepted: up to {maximum} characters."

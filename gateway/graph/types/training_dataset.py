@@ -7,13 +7,8 @@ from strawberry import enum_value
 
 from gateway.graph.node import Node
 from gateway.graph.types.resource_type import ArnResourceType, detail_field
+from gateway.graph.types.statuses import TrainingDatasetStatus
 from gateway.graph.types.values import UNKNOWN, UNKNOWN_VALUE, CleanRoomsTag, DateTime, tag_list
-
-
-@strawberry.enum(description="The status of a training dataset.")
-class TrainingDatasetStatus(Enum):
-    ACTIVE = enum_value("ACTIVE", description="The dataset can be used.")
-    UNKNOWN = enum_value(UNKNOWN, description=UNKNOWN_VALUE)
 
 
 @strawberry.enum(description="The kind of data in a dataset.")

@@ -21,9 +21,10 @@ from gateway.graph.pagination.cursor import decode_cursor, listing_digest
 from gateway.graph.pagination.pager import PageArguments, paginate
 from gateway.graph.pagination.source import UpstreamList
 from gateway.graph.types.audience_export_job import EXPORT_JOB
-from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJobStatus
+from gateway.graph.types.audience_generation_job import JOB
 from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
 from gateway.graph.types.resource_type import ResourceType
+from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.upstream.values import PAGE_SIZE, Item, Listing, Page
 from tests.graph.execution.test_executor import (
     REFERENCE,
