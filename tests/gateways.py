@@ -14,6 +14,7 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.server.protocol import HardenedProtocol
 from gateway.settings import Settings
+from tests.processes import CACHE_SECONDS
 from tests.serving import serve
 
 GRAPHQL = "application/graphql-response+json"
@@ -144,6 +145,11 @@ def request_bytes(query: str, headers: Mapping[str, str]) -> bytes:
 def gateway_over(
     sandbox: Sandbox, *, http: type[HardenedProtocol] = HardenedProtocol, **settings: Any
 ) -> Iterator[Gateway]:
-    merged = {"upstream_url": sandbox.url, "introspection": True, **settings}
+    defaults = {
+        "upstream_url": sandbox.url,
+        "introspection": True,
+        "cache_seconds": CACHE_SECONDS,
+    }
+    merged = {**defaults, **settings}
     with serve(create_app(Settings(**merged)), http=http) as url:
         yield Gateway(url, sandbox)

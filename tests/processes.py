@@ -18,6 +18,8 @@ STOP_SECONDS = 3.0
 LIFETIME_SECONDS = 120.0
 UNTIL_SECONDS = 15.0
 POLL_SECONDS = 0.01
+CACHE_SECONDS = 3600
+"""Cached pages outlive every test: what a count of calls claims depends on no machine's speed."""
 
 SERVING = re.compile(r"(?:running on|Clean Rooms ML at) (https?://[\w.:\[\]]*\w)")
 # What would change a gateway or an AWS client, or have each start compile the package again.
@@ -199,15 +201,23 @@ def gateway_process(
     port: int = 0,
     workers: int = 1,
     module: str = "gateway",
+    variables: Mapping[str, str] | None = None,
     lifetime_seconds: float = LIFETIME_SECONDS,
     **settings: object,
 ) -> Iterator[Process]:
-    """Run `gateway serve` over an upstream; `settings` are GATEWAY_* without the prefix."""
-    values = {"upstream_url": upstream_url, "drain_seconds": 0, **settings}
+    """Run `gateway serve` over an upstream.
+
+    `settings` are GATEWAY_* without the prefix, `variables` those that are not its own.
+    """
+    defaults = {"upstream_url": upstream_url, "drain_seconds": 0, "cache_seconds": CACHE_SECONDS}
+    values = {**defaults, **settings}
     with gateway_command(
         *("serve", "--port", str(port), "--workers", str(workers)),
         module=module,
-        environment={f"GATEWAY_{name.upper()}": str(value) for name, value in values.items()},
+        environment={
+            **{f"GATEWAY_{name.upper()}": str(value) for name, value in values.items()},
+            **(variables or {}),
+        },
         lifetime_seconds=lifetime_seconds,
     ) as started:
         yield started

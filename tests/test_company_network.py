@@ -21,12 +21,11 @@ from tests.auth.issuers import claims_of, curve, sandbox_file, token, trusted
 from tests.certificates import CertificateAuthority
 from tests.doctor.reports import check, oidc_settings
 from tests.gateways import Gateway, Sandbox, bearer, gateway_over
-from tests.processes import until
+from tests.processes import gateway_process, until
 from tests.proxies import REFUSALS, Proxy, serve_proxy
 from tests.sandbox.identities import id_token
 from tests.serving import serve
 from tests.telemetry.collector import CLIENT, Collector, serve_grpc
-from tests.telemetry.programs import gateway_with
 from tests.upstream.clients import REGION, list_jobs
 
 REGIONS = ("eu-west-1", "us-east-1")
@@ -93,15 +92,15 @@ def test_everything_goes_through_the_proxy_and_trusts_the_authority(
                 credentials="us er:p@ss:word",
             )
         ) as proxy,
-        gateway_with(
-            {
+        gateway_process(
+            "https://aws.{region}.invalid",
+            variables={
                 "HTTPS_PROXY": proxy.url.replace("//", "//us%20er:p%40ss%3Aword@"),
                 bundle: str(authority.file),
                 "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{COLLECTOR}:443",
                 "OTEL_BSP_SCHEDULE_DELAY": "50",
             },
-            upstream_url="https://aws.{region}.invalid",
             sts_url="https://sts.{region}.invalid",
             region="us-east-1",
             regions=",".join(REGIONS),

@@ -1,8 +1,8 @@
 """What one request may cost, over an upstream whose objects are as large as AWS allows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -32,11 +32,23 @@ ROWS = 500
 class Target:
     upstream: MaximalUpstream
     process: Process
+    headers: Mapping[str, str]
+    """Those of the caller."""
 
-    def measure(self, *request: Any, **options: Any) -> tuple[httpx.Response, Cost]:
+    def ask(
+        self,
+        query: str,
+        variables: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send a query as the caller, or with other headers."""
+        headers = self.headers if headers is None else headers
+        return post(self.process.url, query, variables, headers)
+
+    def measure(self, *request: Any) -> tuple[httpx.Response, Cost]:
         self.upstream.calls.clear()
         with measured(self.process) as cost:
-            response = post(self.process.url, *request, **options)
+            response = self.ask(*request)
         return response, cost
 
 
@@ -48,12 +60,16 @@ def shared_target() -> Iterator[Target]:
         gateway_process(url, caller_calls_per_second=0) as process,
     ):
         warm(process.url)
-        yield Target(upstream, process)
+        yield Target(upstream, process, ADA_HEADERS)
+
+
+NUMBERS = count()
 
 
 @pytest.fixture
 def target(shared_target: Target) -> Iterator[Target]:
-    yield shared_target
+    """Give each test a caller of its own, for whom nothing is cached."""
+    yield replace(shared_target, headers=invented_headers(next(NUMBERS)))
     shared_target.upstream.status = 200
     shared_target.upstream.lists_fail = True
 
@@ -115,7 +131,6 @@ def test_many_lists_of_too_many_representations(target: Target) -> None:
     assert not target.upstream.calls
 
 
-NUMBERS = count()
 NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 LISTS = "{" + aliased("audienceGenerationJobs { nodes { name } }", 10) + "}"
 
@@ -133,7 +148,7 @@ def test_invented_keys_make_one_call(target: Target, query: str, ids: list[str])
     """A refusal of the caller concerns all that the request asks for."""
     target.upstream.status, target.upstream.error_code = 403, "UnrecognizedClientException"
     variables: dict[str, object] = {"ids": ids} if ids else {}
-    response, cost = target.measure(query, variables, invented_headers(next(NUMBERS)))
+    response, cost = target.measure(query, variables)
 
     check(response, cost, ANONYMOUS_CPU_SECONDS)
     assert code(response) == "UNAUTHENTICATED"
@@ -221,10 +236,7 @@ def test_an_object_in_500_places_is_counted_before_it_is_copied(
 ) -> None:
     """It has 40 of the longest cursors, so that its copies have 280 MB."""
     job = f'audienceGenerationJob(audienceGenerationJobArn: "{arn_of(JOB.arn_member, 1)}")'
-    first = post(
-        target.process.url,
-        f"{{ {job} {{ exportJobs(first: 100) {{ pageInfo {{ endCursor }} }} }} }}",
-    )
+    first = target.ask(f"{{ {job} {{ exportJobs(first: 100) {{ pageInfo {{ endCursor }} }} }} }}")
     after = first.json()["data"]["audienceGenerationJob"]["exportJobs"]["pageInfo"]["endCursor"]
     ids = [job_id(1)] * 500
     response, cost = target.measure(

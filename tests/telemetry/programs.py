@@ -9,26 +9,19 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.gateways import TLS
-from tests.processes import Process, gateway_command
+from tests.processes import Process, gateway_process
 from tests.serving import serve
 from tests.telemetry.collector import Collector
 
 
 @contextmanager
-def gateway_with(
-    variables: Mapping[str, str], *, workers: int = 1, **settings: object
-) -> Iterator[Process]:
-    """Run a gateway; `variables` are those that are not its own settings."""
-    merged = {"drain_seconds": 0, **settings}
-    environment = {f"GATEWAY_{name.upper()}": str(value) for name, value in merged.items()}
-    arguments = ("serve", "--port", "0", "--workers", str(workers))
-    with gateway_command(*arguments, environment={**environment, **variables}) as program:
-        yield program
-
-
-@contextmanager
 def traced_gateway(
-    variables: Mapping[str, str] | None = None, *, workers: int = 1, **settings: object
+    upstream_url: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    workers: int = 1,
+    trace_ratio: float = 1,
+    **settings: Any,
 ) -> Iterator[tuple[Process, Collector]]:
     """Run a gateway that exports its spans every 50 ms, and their collector."""
     collector = Collector()
@@ -38,7 +31,9 @@ def traced_gateway(
             "OTEL_BSP_SCHEDULE_DELAY": "50",
             **(variables or {}),
         }
-        with gateway_with(merged, workers=workers, **{"trace_ratio": 1, **settings}) as program:
+        with gateway_process(
+            upstream_url, variables=merged, workers=workers, trace_ratio=trace_ratio, **settings
+        ) as program:
             yield program, collector
 
 

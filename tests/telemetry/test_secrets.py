@@ -66,7 +66,7 @@ def records(shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
     router_secrets = tmp_path_factory.mktemp("router") / "secrets"
     router_secrets.write_text(ROUTER_SECRET)
     with traced_gateway(
-        upstream_url=shared_sandbox.url,
+        shared_sandbox.url,
         router_secret_file=router_secrets,
         log_level="debug",
         deadline_seconds=0.5,

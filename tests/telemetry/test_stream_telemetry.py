@@ -18,9 +18,9 @@ from tests.event_streams import (
     watching,
 )
 from tests.gateways import Sandbox
-from tests.processes import Process, until
+from tests.processes import Process, gateway_process, until
 from tests.telemetry.collector import Collector, ReceivedSpan
-from tests.telemetry.programs import events, gateway_with, metric, samples, traced_gateway
+from tests.telemetry.programs import events, metric, samples, traced_gateway
 
 SHARED = ("gateway_subscriptions", "gateway_watches", "gateway_in_flight_requests")
 EVENTS = "gateway_subscription_events_total"
@@ -85,7 +85,7 @@ def _is(line: dict[str, Any], request_id: str) -> bool:
 @pytest.fixture(scope="module")
 def shared_observed(shared_sandbox: Sandbox) -> Iterator[Observed]:
     with traced_gateway(
-        upstream_url=shared_sandbox.url,
+        shared_sandbox.url,
         watch_seconds=0.02,
         caller_calls_per_second=0,
         cache_seconds=0,
@@ -244,7 +244,7 @@ def test_the_calls_of_a_poll_are_those_of_its_oldest_subscription(
 
 def test_only_the_calls_of_polls_that_fail_are_logged(sandbox: Sandbox, job: str) -> None:
     """At the usual level. Those that an event makes are logged like a query's."""
-    with gateway_with({}, upstream_url=sandbox.url, watch_seconds=0.02) as program:
+    with gateway_process(sandbox.url, watch_seconds=0.02) as program:
         headers = {"X-Request-Id": "calls"}
         options: Any = {"caller": "edith", "variables": {"arn": job}, "headers": headers}
         with subscribed(program.url, WITH_EXPORTS, **options) as stream:
@@ -266,7 +266,7 @@ def _failed(line: dict[str, Any]) -> bool:
 
 
 def test_a_drained_stream_is_reported(sandbox: Sandbox, job: str) -> None:
-    with traced_gateway(upstream_url=sandbox.url, drain_seconds=1) as (program, collector):
+    with traced_gateway(sandbox.url, drain_seconds=1) as (program, collector):
         observed = Observed(program, collector, sandbox)
         headers = {"X-Request-Id": "drained"}
         with watching(

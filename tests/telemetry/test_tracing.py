@@ -21,11 +21,11 @@ from gateway.telemetry.otel import OtelTracer
 from tests.auth.issuers import sandbox_file
 from tests.gateways import Gateway, Sandbox
 from tests.listeners import silent
-from tests.processes import Process, until
+from tests.processes import Process, gateway_process, until
 from tests.sandbox.identities import id_token
 from tests.serving import serve
 from tests.telemetry.collector import CLIENT, SERVER, Collector, serve_grpc
-from tests.telemetry.programs import events, gateway_with, is_ready, traced_gateway
+from tests.telemetry.programs import events, is_ready, traced_gateway
 
 NEWEST = "query Newest { audienceGenerationJobs(first: 2) { nodes { name } } }"
 DETAILS = "query Details { audienceGenerationJobs(first: 3) { nodes { tags { key } } } }"
@@ -82,13 +82,12 @@ def shared_traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     upstream = RecordingSandbox()
     with serve(upstream) as url:
         settings: dict[str, Any] = {
-            "upstream_url": url,
             "cache_seconds": 0,
             "callers": "aws-headers,oidc",
             "oidc_file": sandbox_file(tmp_path_factory.mktemp("oidc"), url),
             "sts_url": url,
         }
-        with traced_gateway(**settings) as (program, collector):
+        with traced_gateway(url, **settings) as (program, collector):
             yield Traced(program, collector, Sandbox(url), upstream)
 
 
@@ -311,7 +310,7 @@ def test_sampling_is_by_the_trace_id(flags: str) -> None:
 def test_each_worker_exports_spans(sandbox: Sandbox) -> None:
     """They have the service name that the environment sets."""
     variables = {"OTEL_SERVICE_NAME": "ours", "OTEL_RESOURCE_ATTRIBUTES": "deployment=blue"}
-    with traced_gateway(variables, workers=2, upstream_url=sandbox.url) as (program, collector):
+    with traced_gateway(sandbox.url, variables=variables, workers=2) as (program, collector):
         until(lambda: is_ready(program.url))
         assert Gateway(program.url, sandbox).ask(NEWEST).data
         until(lambda: collector.requests)
@@ -322,7 +321,7 @@ def test_each_worker_exports_spans(sandbox: Sandbox) -> None:
 
 def test_the_last_spans_are_exported_on_sigterm(sandbox: Sandbox) -> None:
     variables = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
-    with traced_gateway(variables, upstream_url=sandbox.url) as (program, collector):
+    with traced_gateway(sandbox.url, variables=variables) as (program, collector):
         Gateway(program.url, sandbox).ask(NEWEST)
         before = list(collector.spans)
         program.send_signal(signal.SIGTERM)
@@ -344,7 +343,7 @@ def test_an_unavailable_collector_does_not_affect_requests(
             "OTEL_BSP_MAX_QUEUE_SIZE": "20",
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5",
         }
-        with traced_gateway(variables, upstream_url=sandbox.url) as (program, _):
+        with traced_gateway(sandbox.url, variables=variables) as (program, _):
             gateway = Gateway(program.url, sandbox)
             answers = [gateway.ask(NEWEST) for _ in range(40)]
             program.send_signal(signal.SIGTERM)
@@ -360,7 +359,7 @@ def test_an_unavailable_collector_does_not_affect_requests(
 def test_opentelemetry_is_imported_only_if_used(sandbox: Sandbox, ratio: str) -> None:
     """Neither the start nor a request imports it."""
     variables = {"PYTHONPROFILEIMPORTTIME": "1"}
-    with gateway_with(variables, upstream_url=sandbox.url, trace_ratio=ratio) as program:
+    with gateway_process(sandbox.url, variables=variables, trace_ratio=ratio) as program:
         assert Gateway(program.url, sandbox).ask(NEWEST).data
         program.send_signal(signal.SIGTERM)
         program.wait(STOP_SECONDS)
@@ -384,7 +383,7 @@ def test_spans_are_exported_by_grpc(sandbox: Sandbox) -> None:
             **dict(zip(PROTOCOLS, ("http/protobuf", "grpc"), strict=True)),
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         }
-        with traced_gateway(variables, upstream_url=sandbox.url) as (program, other):
+        with traced_gateway(sandbox.url, variables=variables) as (program, other):
             assert Gateway(program.url, sandbox).ask(NEWEST).data
             until(lambda: collector.requests)
 
@@ -526,8 +525,8 @@ def test_without_the_extra_the_start_fails(tmp_path: Path, workers: int) -> None
     variables = {"PYTHONPATH": str(tmp_path)}
     with (
         pytest.raises(AssertionError) as raised,
-        gateway_with(
-            variables, workers=workers, upstream_url="http://127.0.0.1:9", trace_ratio=0.1
+        gateway_process(
+            "http://127.0.0.1:9", variables=variables, workers=workers, trace_ratio=0.1
         ),
     ):
         pass
