@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -131,12 +132,12 @@ def test_a_client_that_leaves_ends_the_subscription_at_its_replica(
 
 
 def test_haproxy_passes_events_on_at_once(fleet: Fleet) -> None:
-    """It would hold each but the last for 200 ms. One of several arrives almost when it is sent.
+    """It would hold each but the last for 200 ms, however fast the machine is.
 
-    Both streams of each replica have their events from the same poll.
+    So it is enough that one arrives sooner after a stream without HAProxy has it. Both streams of
+    each replica have their events from the same poll.
     """
     arn = start_job(fleet.sandbox)
-    delays = []
     with ExitStack() as stack:
         direct = [
             stack.enter_context(watching(replica.process.url, arn))
@@ -144,14 +145,17 @@ def test_haproxy_passes_events_on_at_once(fleet: Fleet) -> None:
         ]
         balanced = [stack.enter_context(watching(fleet.balancer.url, arn)) for _ in direct]
         assert {stream.status() for stream in direct + balanced} == {STATUSES[0]}
-        for status in (STATUSES[1], STATUSES[0], STATUSES[1]):
+        statuses = cycle([STATUSES[1], STATUSES[0]])
+
+        def next_delay() -> float:
+            status = next(statuses)
             fleet.sandbox.set_job_status(arn, status)
             assert {stream.status() for stream in direct} == {status}
             sent_at = time.monotonic()
             assert {stream.status() for stream in balanced} == {status}
-            delays.append(time.monotonic() - sent_at)
+            return time.monotonic() - sent_at
 
-    assert min(delays) < HELD_BACK_SECONDS / 2
+        until(lambda: next_delay() < HELD_BACK_SECONDS / 2)
 
 
 def test_haproxy_counts_subscriptions_apart_from_requests(fleet: Fleet) -> None:
