@@ -10,13 +10,23 @@ from gateway.graph.context import Info
 from gateway.graph.node import NamedObject, NamedObjects, Node, parse_id
 from gateway.graph.pagination.connection import Connection, ListQuery, connection_field
 from gateway.graph.types.audience_export_job import EXPORT_JOB, AudienceExportJob
-from gateway.graph.types.audience_generation_job import JOB, AudienceGenerationJob
+from gateway.graph.types.audience_generation_job import (
+    JOB,
+    AudienceGenerationJob,
+    AudienceGenerationJobConnection,
+)
 from gateway.graph.types.audience_model import AUDIENCE_MODEL, AudienceModel
 from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
 )
-from gateway.graph.types.lists import list_all, list_exports, list_jobs
+from gateway.graph.types.lists import (
+    list_audience_models,
+    list_configured_models,
+    list_exports,
+    list_jobs,
+    list_training_datasets,
+)
 from gateway.graph.types.resource_type import (
     ArnResourceType,
     FieldCost,
@@ -27,7 +37,7 @@ from gateway.graph.types.training_dataset import TRAINING_DATASET, TrainingDatas
 
 
 def _list_field(
-    resource: ResourceType, description: str, resolver: Callable[..., ListQuery] = list_all
+    resource: ResourceType, description: str, resolver: Callable[..., ListQuery]
 ) -> Any:
     return connection_field(
         resource.name, resolver, f"{description} AWS: {resource.list_operation}."
@@ -54,20 +64,22 @@ def _object_field(resource: ArnResourceType, noun: str) -> Any:
 class Query:
     """The root type without `node` and `nodes`."""
 
-    audience_generation_jobs: Connection[AudienceGenerationJob] | None = _list_field(
-        JOB, "The caller's audience generation jobs, in AWS's order: newest first.", list_jobs
+    audience_generation_jobs: AudienceGenerationJobConnection | None = _list_field(
+        JOB, "The caller's audience generation jobs.", list_jobs
     )
     audience_export_jobs: Connection[AudienceExportJob] | None = _list_field(
         EXPORT_JOB, "The caller's audience export jobs.", list_exports
     )
     configured_audience_models: Connection[ConfiguredAudienceModel] | None = _list_field(
-        CONFIGURED_AUDIENCE_MODEL, "The caller's configured audience models."
+        CONFIGURED_AUDIENCE_MODEL,
+        "The caller's configured audience models.",
+        list_configured_models,
     )
     audience_models: Connection[AudienceModel] | None = _list_field(
-        AUDIENCE_MODEL, "The caller's audience models."
+        AUDIENCE_MODEL, "The caller's audience models.", list_audience_models
     )
     training_datasets: Connection[TrainingDataset] | None = _list_field(
-        TRAINING_DATASET, "The caller's training datasets."
+        TRAINING_DATASET, "The caller's training datasets.", list_training_datasets
     )
     audience_generation_job: AudienceGenerationJob | None = _object_field(JOB, "job")
     configured_audience_model: ConfiguredAudienceModel | None = _object_field(

@@ -14,7 +14,7 @@ from gateway.graph.types.audience_generation_job import (
     JOB,
     AudienceGenerationJob,
 )
-from gateway.graph.types.lists import list_jobs
+from gateway.graph.types.lists import select_jobs
 from gateway.graph.types.resource_type import (
     RESOLVE,
     FieldCost,
@@ -146,7 +146,7 @@ class Subscription:
         "settled (`ACTIVE`, `CREATE_FAILED` or `DELETE_FAILED`), or after null when it is gone.",
     )
     audience_generation_job_changes: AudienceGenerationJobChange = _watch_field(
-        list_jobs,
+        select_jobs,
         _watch_jobs,
         FieldCost.WATCHED_LIST,
         "Sends the jobs that are created, changed or deleted in a list from now on. A slow client "

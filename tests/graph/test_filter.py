@@ -204,12 +204,12 @@ def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
         (
             {"createdAfter": "2026-01-02T00:00:00Z", "createdBefore": "2026-01-01T00:00:00Z"},
             "`filter.createdAfter`",
-            "no job can match",
+            "no item can match",
         ),
         (
             {"updatedAfter": "2026-01-01T01:00:00+01:00", "updatedBefore": "2026-01-01T00:00:00Z"},
             "`filter.updatedAfter`",
-            "no job can match",
+            "no item can match",
         ),
     ],
 )
@@ -229,3 +229,105 @@ def test_a_date_time_must_have_an_offset(gateway: Gateway, value: Any) -> None:
     assert (answer.status, answer.code) == (400, "BAD_USER_INPUT")
     assert "RFC 3339" in answer.errors[0]["message"]
     assert gateway.sandbox.calls == []
+
+
+LISTS = [
+    "audienceGenerationJobs",
+    "audienceExportJobs",
+    "configuredAudienceModels",
+    "audienceModels",
+    "trainingDatasets",
+]
+
+
+def type_of_filter(name: str) -> str:
+    return f"{name[0].upper()}{name[1:-1]}Filter"
+
+
+def ask_list(gateway: Gateway, name: str, selected: Any, **variables: Any) -> Any:
+    query = f"""query List($filter: {type_of_filter(name)}, $first: Int, $after: String) {{
+      {name}(filter: $filter, first: $first, after: $after) {{
+        totalCount nodes {{ id name status createTime updateTime }} pageInfo {{ endCursor }}
+      }}
+    }}"""
+    variables |= {"filter": selected}
+    return gateway.ask(query, variables, caller="grace").data[name]
+
+
+def test_every_list_has_a_filter(gateway: Gateway) -> None:
+    """Those of other objects too."""
+    query = (
+        "{ __schema { types { name fields { name args { name type { name } } type { name } } } } }"
+    )
+    types = gateway.ask(query).data["__schema"]["types"]
+    lists = [
+        (field["name"], {each["name"]: each["type"]["name"] for each in field["args"]})
+        for each in types
+        for field in each["fields"] or ()
+        if (field["type"]["name"] or "").endswith("Connection")
+    ]
+    assert {name for name, _ in lists} >= set(LISTS)
+    for name, arguments in lists:
+        item = {"exportJobs": "AudienceExportJob"}.get(name, type_of_filter(name)[:-6])
+        assert arguments["filter"] == f"{item}Filter", name
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize(
+    ("make", "passes"),
+    [
+        (
+            lambda items: {"status": [items[0]["status"]]},
+            lambda item, selected: item["status"] in selected["status"],
+        ),
+        (
+            lambda items: {"nameContains": items[0]["name"][1:-1].upper()},
+            lambda item, selected: selected["nameContains"].lower() in item["name"].lower(),
+        ),
+        (
+            lambda items: {"createdAfter": min(each["createTime"] for each in items)},
+            lambda item, selected: item["createTime"] > selected["createdAfter"],
+        ),
+        (
+            lambda items: {"createdBefore": max(each["createTime"] for each in items)},
+            lambda item, selected: item["createTime"] < selected["createdBefore"],
+        ),
+        (
+            lambda items: {"updatedAfter": min(each["updateTime"] for each in items)},
+            lambda item, selected: item["updateTime"] > selected["updatedAfter"],
+        ),
+        (
+            lambda items: {"updatedBefore": max(each["updateTime"] for each in items)},
+            lambda item, selected: item["updateTime"] < selected["updatedBefore"],
+        ),
+    ],
+    ids=["status", "name", "created after", "created before", "updated after", "updated before"],
+)
+def test_all_lists_are_filtered_alike(
+    gateway: Gateway,
+    name: str,
+    make: Callable[[list[Any]], Any],
+    passes: Callable[[Any, Any], bool],
+) -> None:
+    everything = ask_list(gateway, name, None, first=500)["nodes"]
+    selected = make(everything)
+    expected = [each for each in everything if passes(each, selected)]
+
+    found = ask_list(gateway, name, selected, first=500)
+
+    assert found["nodes"] == expected
+    assert found["totalCount"] == len(expected)
+
+
+def test_the_exports_of_a_job_are_filtered(gateway: Gateway) -> None:
+    query = """query ($filter: AudienceExportJobFilter) {
+      audienceExportJobs(first: 1) { nodes { audienceGenerationJob {
+        all: exportJobs { nodes { name } } some: exportJobs(filter: $filter) { nodes { name } }
+      } } }
+    }"""
+    (export,) = ask_list(gateway, "audienceExportJobs", None, first=1)["nodes"]
+    variables = {"filter": {"nameContains": export["name"]}}
+    data = gateway.ask(query, variables, caller="grace").data
+    job = data["audienceExportJobs"]["nodes"][0]["audienceGenerationJob"]
+    expected = [each for each in job["all"]["nodes"] if export["name"] in each["name"]]
+    assert job["some"]["nodes"] == expected != []

@@ -10,7 +10,7 @@ from strawberry.federation.schema_directives import Key
 from strawberry.federation.types import FieldSet
 
 from gateway.graph.node import Node
-from gateway.graph.pagination.connection import Connection, connection_field
+from gateway.graph.pagination.connection import Connection, connection_field, counts_by_status
 from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
@@ -165,6 +165,30 @@ class AudienceGenerationJob(Node):
         lambda key: None if key is None else {"id": key},
         member="collaborationId",
     )
+
+
+@strawberry.type(description="How many jobs have a status.")
+class AudienceGenerationJobStatusCount:
+    status: AudienceGenerationJobStatus = strawberry.field(description="The status.")
+    count: int = strawberry.field(description="The number of jobs that have it.")
+
+
+@strawberry.type(description="A page of a list.")
+class AudienceGenerationJobConnection(Connection[AudienceGenerationJob]):
+    @strawberry.field(
+        description="The number of jobs in the whole list by status, regardless of cursors, for "
+        "each status that occurs. Costs what `totalCount` costs, once for both; null if the "
+        "remaining upstream call budget does not suffice."
+    )
+    async def status_counts(self) -> list[AudienceGenerationJobStatusCount] | None:
+        counts = await counts_by_status(self)
+        if counts is None:
+            return None
+        return [
+            AudienceGenerationJobStatusCount(status=each, count=counts[each.name])
+            for each in AudienceGenerationJobStatus
+            if counts[each.name]
+        ]
 
 
 JOB = ArnResourceType(AudienceGenerationJob)

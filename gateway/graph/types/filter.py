@@ -1,89 +1,135 @@
-"""The filter of the job list, which AWS does not support: the gateway applies it itself."""
+"""The filters of lists, which AWS does not support: the gateway applies them itself."""
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum
+from typing import Any, Generic, TypeVar
 
 import strawberry
 
 from gateway.errors import BadUserInputError
 from gateway.graph.pagination.connection import ItemFilter, Predicate
-from gateway.graph.types.statuses import AudienceGenerationJobStatus
-from gateway.graph.types.values import DateTime, enum_member, parse_datetime
+from gateway.graph.types.resource_type import ResourceType
+from gateway.graph.types.statuses import (
+    AudienceExportJobStatus,
+    AudienceGenerationJobStatus,
+    AudienceModelStatus,
+    ConfiguredAudienceModelStatus,
+    TrainingDatasetStatus,
+)
+from gateway.graph.types.values import DateTime, parse_datetime
 from gateway.upstream.model import output_constraint
 from gateway.upstream.values import Item
 
-LIST_JOBS = "ListAudienceGenerationJobs"
+S = TypeVar("S", bound=Enum)
 
 
-@strawberry.input(
-    description="Which jobs to list. Fields are combined with AND; a field that is absent, null or "
-    "an empty list has no effect. AWS does not support these filters, so the gateway reads the "
-    "list until the page is full, within the upstream call budget."
-)
-class AudienceGenerationJobFilter:
-    status: list[AudienceGenerationJobStatus] | None = strawberry.field(
-        default=None, description="Jobs with one of these statuses."
+def _description(plural: str) -> str:
+    return (
+        f"Which {plural} to list. Fields are combined with AND; a field that is absent, null or an "
+        "empty list has no effect. AWS does not support these filters, so the gateway reads the "
+        "list until the page is full, within the upstream call budget."
+    )
+
+
+@strawberry.input
+class ListFilter(Generic[S]):
+    """The filter of a list whose objects have statuses of the enum S."""
+
+    status: list[S] | None = strawberry.field(
+        default=None, description="Items with one of these statuses."
     )
     name_contains: str | None = strawberry.field(
-        default=None, description="Jobs whose name contains this text, case-insensitive."
-    )
-    started_by: str | None = strawberry.field(
-        default=None, description="Jobs started by the AWS account with this id."
+        default=None, description="Items whose name contains this text, case-insensitive."
     )
     created_after: DateTime | None = strawberry.field(
-        default=None, description="Jobs created after this time (exclusive)."
+        default=None, description="Items created after this time (exclusive)."
     )
     created_before: DateTime | None = strawberry.field(
-        default=None, description="Jobs created before this time (exclusive)."
+        default=None, description="Items created before this time (exclusive)."
     )
     updated_after: DateTime | None = strawberry.field(
-        default=None, description="Jobs last updated after this time (exclusive)."
+        default=None, description="Items last updated after this time (exclusive)."
     )
     updated_before: DateTime | None = strawberry.field(
-        default=None, description="Jobs last updated before this time (exclusive)."
+        default=None, description="Items last updated before this time (exclusive)."
     )
 
+    def predicates(self, resource: ResourceType) -> dict[str, Predicate]:
+        """Return the conditions that are set, each by a text that equal ones share.
 
-def item_filter(arguments: AudienceGenerationJobFilter | None) -> ItemFilter | None:
-    """Return the filter; None if it has no effect.
+        Raises BadUserInputError naming the field.
+        """
+        found: dict[str, Predicate] = {}
+        if self.status:
+            names = frozenset(status.name for status in self.status)
+            found[f"status={','.join(sorted(names))}"] = Predicate(
+                resource.status_of, names.__contains__
+            )
+        if self.name_contains:
+            part = _check_substring(resource, self.name_contains).casefold()
+            found[f"nameContains={part}"] = Predicate(_name, lambda name: part in name)
+        found |= _between("created", _create_time, self.created_after, self.created_before)
+        return found | _between("updated", _update_time, self.updated_after, self.updated_before)
+
+
+@strawberry.input(description=_description("jobs"))
+class AudienceGenerationJobFilter(ListFilter[AudienceGenerationJobStatus]):
+    started_by: str | None = strawberry.field(
+        default=None, description="Items started by the AWS account with this id."
+    )
+
+    def predicates(self, resource: ResourceType) -> dict[str, Predicate]:
+        found = super().predicates(resource)
+        if self.started_by is not None:
+            account = _check_value(resource, "startedBy", self.started_by)
+            found[f"startedBy={account}"] = Predicate(
+                _started_by, lambda started_by: started_by == account
+            )
+        return found
+
+
+@strawberry.input(description=_description("exports"))
+class AudienceExportJobFilter(ListFilter[AudienceExportJobStatus]):
+    pass
+
+
+@strawberry.input(description=_description("configured audience models"))
+class ConfiguredAudienceModelFilter(ListFilter[ConfiguredAudienceModelStatus]):
+    pass
+
+
+@strawberry.input(description=_description("audience models"))
+class AudienceModelFilter(ListFilter[AudienceModelStatus]):
+    pass
+
+
+@strawberry.input(description=_description("training datasets"))
+class TrainingDatasetFilter(ListFilter[TrainingDatasetStatus]):
+    pass
+
+
+def item_filter(resource: ResourceType, arguments: ListFilter[Any] | None) -> ItemFilter | None:
+    """Return the filter of a list of the resource type; None if it has no effect.
 
     Raises BadUserInputError naming the field.
     """
-    if arguments is None:
-        return None
-    predicates: dict[str, Predicate] = {}
-    if arguments.status:
-        names = frozenset(status.name for status in arguments.status)
-        predicates[f"status={','.join(sorted(names))}"] = Predicate(_status, names.__contains__)
-    if arguments.name_contains:
-        part = _check_substring("nameContains", "name", arguments.name_contains).casefold()
-        predicates[f"nameContains={part}"] = Predicate(_name, lambda name: part in name)
-    if arguments.started_by is not None:
-        account = _check_value("startedBy", arguments.started_by)
-        predicates[f"startedBy={account}"] = Predicate(
-            _started_by, lambda started_by: started_by == account
-        )
-    predicates |= _between(
-        "created", _create_time, arguments.created_after, arguments.created_before
-    )
-    predicates |= _between(
-        "updated", _update_time, arguments.updated_after, arguments.updated_before
-    )
+    predicates = {} if arguments is None else arguments.predicates(resource)
     return ItemFilter(tuple(predicates.values()), "\n".join(predicates)) if predicates else None
 
 
-def _check_value(field: str, value: str) -> str:
-    constraint = output_constraint(LIST_JOBS, field)
+def _check_value(resource: ResourceType, field: str, value: str) -> str:
+    constraint = output_constraint(resource.list_operation, field)
     if not constraint.accepts(value):
         raise BadUserInputError(f"`filter.{field}` is not valid. Accepted: {constraint}.")
     return value
 
 
-def _check_substring(field: str, member: str, value: str) -> str:
-    maximum = output_constraint(LIST_JOBS, member).maximum
+def _check_substring(resource: ResourceType, value: str) -> str:
+    maximum = output_constraint(resource.list_operation, "name").maximum
     if maximum is not None and len(value) > maximum:
         raise BadUserInputError(
-            f"`filter.{field}` is not valid. Accepted: up to {maximum} characters."
+            f"`filter.nameContains` is not valid. Accepted: up to {maximum} characters."
         )
     return value
 
@@ -94,7 +140,7 @@ def _between(
     start, end = (None if each is None else parse_datetime(each) for each in (after, before))
     if start is not None and end is not None and start >= end:
         raise BadUserInputError(
-            f"`filter.{name}After` is not before `filter.{name}Before`, so no job can match."
+            f"`filter.{name}After` is not before `filter.{name}Before`, so no item can match."
         )
     predicates: dict[str, Predicate] = {}
     if start is not None:
@@ -105,11 +151,6 @@ def _between(
 
 
 # What the predicates compare, parsed once for each page.
-
-
-def _status(item: Item) -> str:
-    # The name, because an enum's hash is computed in Python.
-    return enum_member(AudienceGenerationJobStatus, item["status"]).name
 
 
 def _name(item: Item) -> str:

@@ -4,16 +4,29 @@ A field of an object has the arguments of the root field but those that the obje
 functions here return what the arguments select; they raise BadUserInputError naming one.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
 
 import strawberry
 
 from gateway.errors import BadUserInputError
 from gateway.graph.context import Info
+from gateway.graph.node import RESOURCE_TYPES
 from gateway.graph.pagination.connection import ListQuery
-from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
-from gateway.graph.types.resource_type import region_of
+from gateway.graph.types.filter import (
+    AudienceExportJobFilter,
+    AudienceGenerationJobFilter,
+    AudienceModelFilter,
+    ConfiguredAudienceModelFilter,
+    ListFilter,
+    TrainingDatasetFilter,
+    item_filter,
+)
+from gateway.graph.types.order import AudienceGenerationJobOrder, item_order
+from gateway.graph.types.resource_type import ResourceType, region_of
 from gateway.upstream.model import check_input
+from gateway.upstream.values import PAGE_SIZE
 
 Region = Annotated[
     str | None,
@@ -24,33 +37,72 @@ Region = Annotated[
 ]
 
 
-def list_all(info: Info, region: Region = None) -> ListQuery:
-    return ListQuery(_check_region(info, region))
+_FILTER = strawberry.argument(description="Only items that match this filter.")
+
+
+def _list_by(resource_name: str, filter_type: type[ListFilter[Any]]) -> Callable[..., ListQuery]:
+    """Return the function for a list that AWS does not filter."""
+
+    def list_all(
+        info: Info,
+        filter: Annotated[filter_type | None, _FILTER] = None,  # type: ignore[valid-type]  # noqa: A002
+        region: Region = None,
+    ) -> ListQuery:
+        resource = RESOURCE_TYPES[resource_name]
+        return ListQuery(_check_region(info, region), (), item_filter(resource, filter))
+
+    return list_all
+
+
+list_configured_models = _list_by("ConfiguredAudienceModel", ConfiguredAudienceModelFilter)
+list_audience_models = _list_by("AudienceModel", AudienceModelFilter)
+list_training_datasets = _list_by("TrainingDataset", TrainingDatasetFilter)
+
+
+CollaborationId = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="Only jobs of the collaboration with this id."),
+]
+ModelArn = Annotated[
+    str | None,
+    strawberry.argument(description="Only jobs that use the model with this ARN."),
+]
+JobFilter = Annotated[AudienceGenerationJobFilter | None, _FILTER]
 
 
 def list_jobs(
     info: Info,
-    collaboration_id: Annotated[
-        strawberry.ID | None,
-        strawberry.argument(description="Only jobs of the collaboration with this id."),
-    ] = None,
-    configured_audience_model_arn: Annotated[
-        str | None,
-        strawberry.argument(description="Only jobs that use the model with this ARN."),
-    ] = None,
-    filter: Annotated[  # noqa: A002  the name in the schema
-        AudienceGenerationJobFilter | None,
-        strawberry.argument(description="Only jobs that match this filter."),
+    collaboration_id: CollaborationId = None,
+    configured_audience_model_arn: ModelArn = None,
+    filter: JobFilter = None,  # noqa: A002  the name in the schema
+    order_by: Annotated[
+        AudienceGenerationJobOrder | None,
+        strawberry.argument(
+            description="The order. Reads the whole list: one upstream call per page of "
+            f"{PAGE_SIZE}, or `LIMIT_EXCEEDED` if the upstream call budget does not suffice. "
+            "Defaults to AWS's own order, newest first, of which only the pages shown are read."
+        ),
     ] = None,
     region: Region = None,
 ) -> ListQuery:
-    region = _check_region(info, region)
+    query = select_jobs(info, collaboration_id, configured_audience_model_arn, filter, region)
+    return replace(query, order=item_order(order_by))
+
+
+def select_jobs(
+    info: Info,
+    collaboration_id: CollaborationId = None,
+    configured_audience_model_arn: ModelArn = None,
+    filter: JobFilter = None,  # noqa: A002  the name in the schema
+    region: Region = None,
+) -> ListQuery:
+    resource = RESOURCE_TYPES["AudienceGenerationJob"]
     filters = _check_filters(
-        "ListAudienceGenerationJobs",
+        resource,
         collaborationId=collaboration_id,
         configuredAudienceModelArn=configured_audience_model_arn,
     )
-    return ListQuery(region, filters, item_filter(filter))
+    return ListQuery(_check_region(info, region), filters, item_filter(resource, filter))
 
 
 def list_exports(
@@ -61,18 +113,21 @@ def list_exports(
             description="Only exports of the job with this ARN, listed in the ARN's region."
         ),
     ] = None,
+    filter: Annotated[AudienceExportJobFilter | None, _FILTER] = None,  # noqa: A002
     region: Region = None,
 ) -> ListQuery:
-    arn, checked_region = audience_generation_job_arn, _check_region(info, region)
-    filters = _check_filters("ListAudienceExportJobs", audienceGenerationJobArn=arn)
-    if arn is None:
-        return ListQuery(checked_region, filters)
-    arn_region = info.context.check_region(region_of(arn), argument="audienceGenerationJobArn")
-    if region is not None and region != arn_region:
-        raise BadUserInputError(
-            f"`region` is not that of `audienceGenerationJobArn`. Accepted: {arn_region}."
+    resource, arn = RESOURCE_TYPES["AudienceExportJob"], audience_generation_job_arn
+    checked_region = _check_region(info, region)
+    filters = _check_filters(resource, audienceGenerationJobArn=arn)
+    if arn is not None:
+        checked_region = info.context.check_region(
+            region_of(arn), argument="audienceGenerationJobArn"
         )
-    return ListQuery(arn_region, filters)
+        if region not in {None, checked_region}:
+            raise BadUserInputError(
+                f"`region` is not that of `audienceGenerationJobArn`. Accepted: {checked_region}."
+            )
+    return ListQuery(checked_region, filters, item_filter(resource, filter))
 
 
 def _check_region(info: Info, region: str | None) -> str:
@@ -82,8 +137,9 @@ def _check_region(info: Info, region: str | None) -> str:
     return context.check_region(region, argument="region")
 
 
-def _check_filters(operation: str, **filters: str | None) -> tuple[tuple[str, str], ...]:
+def _check_filters(resource: ResourceType, **filters: str | None) -> tuple[tuple[str, str], ...]:
     """Return the filters that are set; raises BadUserInputError naming one that AWS rejects."""
+    operation = resource.list_operation
     return tuple(
         (name, check_input(operation, name, value, argument=name))
         for name, value in filters.items()

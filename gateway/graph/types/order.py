@@ -9,7 +9,8 @@ import strawberry
 from strawberry import enum_value
 
 from gateway.graph.pagination.ordering import ItemOrder, OrderField
-from gateway.graph.types.audience_generation_job import JOB
+from gateway.graph.types.statuses import AudienceGenerationJobStatus
+from gateway.graph.types.values import enum_member
 from gateway.upstream.values import Item
 
 
@@ -48,11 +49,15 @@ def _time_of(member: str) -> Callable[[Item], str]:
     return read
 
 
+def _status(item: Item) -> str:
+    return enum_member(AudienceGenerationJobStatus, item["status"]).name
+
+
 _FIELDS = {
     AudienceGenerationJobOrderField.CREATE_TIME: OrderField("createTime", _time_of("createTime")),
     AudienceGenerationJobOrderField.UPDATE_TIME: OrderField("updateTime", _time_of("updateTime")),
     AudienceGenerationJobOrderField.NAME: OrderField("name", itemgetter("name"), str.casefold),
-    AudienceGenerationJobOrderField.STATUS: OrderField("status", JOB.status_of),
+    AudienceGenerationJobOrderField.STATUS: OrderField("status", _status),
 }
 
 

@@ -18,11 +18,19 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError
 from gateway.graph.execution.engine import GraphResult
 from gateway.graph.pagination.cursor import decode_cursor, listing_digest
+from gateway.graph.pagination.ordering import paginate_ordered
 from gateway.graph.pagination.pager import PageArguments, paginate
+from gateway.graph.pagination.result import PageResult
 from gateway.graph.pagination.source import UpstreamList
 from gateway.graph.types.audience_export_job import EXPORT_JOB
 from gateway.graph.types.audience_generation_job import JOB
 from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
+from gateway.graph.types.order import (
+    AudienceGenerationJobOrder,
+    AudienceGenerationJobOrderField,
+    OrderDirection,
+    item_order,
+)
 from gateway.graph.types.resource_type import ResourceType
 from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.upstream.values import PAGE_SIZE, Item, Listing, Page
@@ -35,6 +43,7 @@ from tests.graph.execution.test_executor import (
     job_row,
     jobs,
     run,
+    status_counts,
 )
 
 ROWS = [job_row(n, 1, full=True, status=("ACTIVE", "CREATE_FAILED")[n % 2]) for n in range(4)]
@@ -76,15 +85,25 @@ class Reference:
         async def load(_: str | None, __: int = PAGE_SIZE) -> Page:
             return Page([*rows], None)
 
-        async def resolve(_: Any, filter: Any = None, **arguments: Any) -> Node:  # noqa: A002
-            filtered = item_filter(_filter(filter))
-            digest = listing_digest(listing, filtered.key if filtered else "")
-            names = ("first", "after", "last", "before")
-            decode = partial(decode_cursor, digest)
-            parsed = PageArguments.parse(decode, *map(arguments.get, names))
-            matches = filtered.matches if filtered else None
-            source = UpstreamList(digest, resource, load, matches)
-            page = await paginate(parsed, source, look_around=True)
+        async def resolve(
+            _: Any,
+            filter: Any = None,  # noqa: A002  the schema's names
+            orderBy: Any = None,  # noqa: N803
+            **arguments: Any,
+        ) -> Node:
+            filtered = item_filter(resource, _filter(filter))
+            order = item_order(_order(orderBy))
+            filter_key, order_key = filtered.key if filtered else "", order.name if order else ""
+            digest = listing_digest(listing, filter_key, order_key)
+            relay = [arguments.get(name) for name in ("first", "after", "last", "before")]
+            source = UpstreamList(digest, resource, load, filtered.matches if filtered else None)
+            page: PageResult
+            if order is None:
+                positions = PageArguments.parse(partial(decode_cursor, digest), *relay)
+                page = await paginate(positions, source, look_around=True)
+            else:
+                ranks = PageArguments.parse(partial(order.decode, digest), *relay)
+                page = await paginate_ordered(ranks, source, order, look_around=True)
             nodes = list(map(node_of, page.items))
             counts = await page.counts.by_status()
             assert counts is not None
@@ -102,9 +121,19 @@ class Reference:
                     "endCursor": page.end_cursor,
                 },
                 "totalCount": counts.total(),
+                "statusCounts": status_counts(counts),
             }
 
         return resolve
+
+
+def _order(arguments: dict[str, str] | None) -> AudienceGenerationJobOrder | None:
+    if arguments is None:
+        return None
+    return AudienceGenerationJobOrder(
+        field=AudienceGenerationJobOrderField[arguments["field"]],
+        direction=OrderDirection[arguments["direction"]],
+    )
 
 
 def _filter(arguments: dict[str, Any] | None) -> AudienceGenerationJobFilter | None:
@@ -131,11 +160,13 @@ class _ConnectionQueries(Selections):
         ]
         return (
             "query ($no: Boolean!, $n: Int, $five: Int = 5, $after: String, $text: String, "
-            "$filter: AudienceGenerationJobFilter) { "
+            "$filter: AudienceGenerationJobFilter, $direction: OrderDirection = ASC) { "
             f"{' '.join(roots)} _: __typename @skip(if: $no) ...UseOfAllVariables }} "
             "fragment UseOfAllVariables on Query { "
             f"x: {field}(first: $n, last: $five, after: $after, filter: $filter) @skip(if: true)"
             f"{{ totalCount }} y: {field}(filter: {{ nameContains: $text }}) @skip(if: true)"
+            "{ totalCount } "
+            f"z: {field}(orderBy: {{ field: NAME, direction: $direction }}) @skip(if: true)"
             "{ totalCount } }"
         )
 
@@ -153,6 +184,10 @@ class _ConnectionQueries(Selections):
             "filter": self._one_of(
                 *("", "", "{}", "null", "$filter", "{ status: ACTIVE }", "{ nameContains: $text }"),
                 "{ status: [CREATE_FAILED], nameContains: $text }",
+            ),
+            "orderBy": self._one_of(
+                *("", "", "", "null", "{ field: NAME, direction: DESC }"),
+                *("{ field: STATUS, direction: ASC }", "{ field: NAME, direction: $direction }"),
             ),
         }
         given = " ".join(f"{name}: {value}" for name, value in drawn.items() if value)
@@ -172,6 +207,7 @@ VARIABLES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     optional={
         "n": st.sampled_from([None, 0, 2, -1, "2", 2.0, True]),
         "five": st.sampled_from([None, 1]),
+        "direction": st.sampled_from(["ASC", "DESC", "UP"]),
         "after": st.sampled_from([None, "", "x", 5]),
         "text": st.sampled_from([None, "job", "2", 3]),
         "filter": st.sampled_from(

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import orjson
 import pytest
 from graphql import (
+    GraphQLEnumType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     build_schema,
@@ -293,13 +295,24 @@ def decoded(result: GraphResult) -> str:
     return json.dumps(orjson.loads(orjson.dumps(result.data)))
 
 
+def status_counts(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the field's value, in the order in which the schema has the statuses."""
+    names = cast("GraphQLEnumType", REFERENCE.type_map["AudienceGenerationJobStatus"]).values
+    return [{"status": name, "count": counts[name]} for name in names if name in counts]
+
+
 @given(jobs(), queries())
 async def test_both_ways_return_the_same(rows: list[dict[str, Any]], query: str) -> None:
     account = Account(rows)
     nodes = account.expected_jobs()
     edges = [{"node": node} for node in nodes]
     root = {
-        "audienceGenerationJobs": {"edges": edges, "nodes": nodes, "totalCount": len(nodes)},
+        "audienceGenerationJobs": {
+            "edges": edges,
+            "nodes": nodes,
+            "totalCount": len(nodes),
+            "statusCounts": status_counts(Counter(node["status"] for node in nodes)),
+        },
         "nodes": [*reversed(nodes), None],
     }
     variables = {"no": False, "ids": [*(node["id"] for node in reversed(nodes)), "none"]}
