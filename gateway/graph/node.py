@@ -17,7 +17,7 @@ from gateway.errors import BadUserInputError, GatewayError, LimitExceededError
 from gateway.graph.context import Context
 
 if TYPE_CHECKING:
-    from gateway.graph.types.resource_type import ResourceType
+    from gateway.graph.types.resource_type import EntityType, ResourceType
 
 
 @strawberry.interface(description="An object with a global id, by which it can be fetched again.")
@@ -27,13 +27,11 @@ class Node:
     )
 
 
+ENTITY_TYPES: dict[str, "EntityType"] = {}
+"""Type name -> entity type. Each registers itself when its module is imported."""
+
 RESOURCE_TYPES: dict[str, "ResourceType"] = {}
-"""Type name -> resource type. Each registers itself when its module is imported."""
-
-
-def entity_types() -> "dict[str, ResourceType]":
-    """Return the types that other subgraphs may refer to: those with an ARN."""
-    return {name: each for name, each in RESOURCE_TYPES.items() if each.arn_member}
+"""Those of them whose objects have a global id."""
 
 
 def to_global_id(type_name: str, key: str) -> str:
@@ -73,25 +71,28 @@ def parse_id(text: str, *, argument: str) -> "tuple[ResourceType, str]":
 
 @dataclass(frozen=True, slots=True)
 class NamedObject:
-    """An object to fetch: its type, its key, and the argument that names it."""
+    """An object to find: its type, its key, and the argument that names it."""
 
-    resource: "ResourceType"
+    entity: "EntityType"
     key: str
     argument: str
 
 
 @dataclass(frozen=True, slots=True)
 class NamedObjects:
-    """The value of a list field whose objects the request names: each to fetch, null, or failed."""
+    """The value of a list field whose objects the request names: each to find, null, or failed."""
 
     named: Sequence[NamedObject | GatewayError | None]
+    must_exist: bool
+    """Whether to fetch an object of which only fields that its key gives are selected."""
 
 
 def resolve_entities(context: Context, representations: list[Any]) -> NamedObjects:
     """Resolve `_entities`: each representation to its object, null if that is gone, or an error.
 
     Only the key is read from a representation: the object is fetched with the caller's
-    credentials. Raises LimitExceededError for too many of them, in all fields of the request.
+    credentials, unless only fields that the key gives are selected. Raises LimitExceededError for
+    too many representations, in all fields of the request.
     """
     limit = context.settings.limit_ids
     context.meter.representations += len(representations)
@@ -103,44 +104,39 @@ def resolve_entities(context: Context, representations: list[Any]) -> NamedObjec
         )
     if isinstance(context.loader_or_error, GatewayError):
         # The router expects a null for each, and the reason is the same for all.
-        return NamedObjects([context.loader_or_error] * len(representations))
-    return NamedObjects([_named_object(each) for each in representations])
+        named: list[Any] = [context.loader_or_error] * len(representations)
+    else:
+        named = [_named_object(each) for each in representations]
+    return NamedObjects(named, must_exist=False)
 
 
 def _named_object(representation: Any) -> NamedObject | GatewayError:
     try:
-        resource, member, value = _parse_representation(representation)
-        if member == "id":
-            type_name, _ = from_global_id(value) or ("", "")
-            if type_name != resource.name:
-                return BadUserInputError(f"`id` is not the id of a {resource.name}.")
-            _, value = parse_id(value, argument="id")
-        resource.check_key(value, argument=member)
+        entity, member, value = _parse_representation(representation)
+        key = entity.parse_key(member, value)
     except BadUserInputError as error:
         return error
-    return NamedObject(resource, value, member)
+    return NamedObject(entity, key, member)
 
 
-def _parse_representation(representation: Any) -> "tuple[ResourceType, str, str]":
-    """Return resource type, key member and its value."""
+def _parse_representation(representation: Any) -> "tuple[EntityType, str, str]":
+    """Return entity type, key member and its value."""
     if not isinstance(representation, dict):
         raise BadUserInputError("A representation is not an object.")
-    entities = entity_types()
     type_name = representation.get("__typename")
-    if not isinstance(type_name, str) or type_name not in entities:
+    if not isinstance(type_name, str) or type_name not in ENTITY_TYPES:
         raise BadUserInputError(
-            f"`__typename` is not that of an entity. Accepted: {', '.join(sorted(entities))}."
+            f"`__typename` is not that of an entity. Accepted: {', '.join(sorted(ENTITY_TYPES))}."
         )
-    resource = entities[type_name]
-    keys = ("id", resource.arn_member)
+    entity = ENTITY_TYPES[type_name]
     members = representation.keys() - {"__typename"}
-    if len(members) != 1 or not members <= set(keys):
+    if len(members) != 1 or not members <= set(entity.keys):
         raise BadUserInputError(
             f"A representation of {type_name} must have `__typename` and one key. Accepted: "
-            f"{' or '.join(keys)}."
+            f"{' or '.join(entity.keys)}."
         )
     (member,) = members
     value = representation[member]
     if not isinstance(value, str):
         raise BadUserInputError(f"`{member}` is not a string.")
-    return resource, member, value
+    return entity, member, value

@@ -132,7 +132,9 @@ class QueryWithNodes(Query):
                 f"`ids` has {len(ids)} ids. Accepted: up to {limit}.", limit="ids"
             )
         info.context.loader  # noqa: B018  raises, so that without a caller the field fails, not each id
-        return NamedObjects([_parse_or_none(each) for each in ids])  # type: ignore[return-value]
+        return NamedObjects(  # type: ignore[return-value]
+            [_parse_or_none(each) for each in ids], must_exist=True
+        )
 
 
 def _parse_or_none(global_id: str) -> NamedObject | None:

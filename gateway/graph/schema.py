@@ -21,7 +21,7 @@ from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.graph.context import Context, Info
-from gateway.graph.node import RESOURCE_TYPES, resolve_entities
+from gateway.graph.node import ENTITY_TYPES, resolve_entities
 from gateway.graph.query import Query, QueryWithNodes
 from gateway.graph.subscription import Subscription
 from gateway.graph.types.resource_type import COST, NAMES, RESOLVE, FieldCost
@@ -75,7 +75,7 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
     schema = Subgraph(
         query=QueryWithNodes if root_node else Query,
         subscription=Subscription,
-        types=[each.object_type for each in RESOURCE_TYPES.values()],
+        types=[each.object_type for each in ENTITY_TYPES.values()],
         config=StrawberryConfig(scalar_map=scalars),
         federation_version="2.0",  # nothing newer is used, and older routers compose it
     )
@@ -85,7 +85,7 @@ def build_schema(*, root_node: bool = True) -> Subgraph:
     fields = _query_type(graph).fields
     for name in ("_service", "_entities"):
         fields[name].resolve = _for_router(fields[name].resolve)
-    fields["_entities"].extensions[COST] = FieldCost.NAMED_OBJECTS
+    fields["_entities"].extensions[COST] = FieldCost.ENTITIES
     service = graph.type_map["_Service"]
     assert isinstance(service, GraphQLObjectType)  # noqa: S101
     service.fields["sdl"].resolve = lambda *_: schema.sdl

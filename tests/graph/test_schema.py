@@ -237,7 +237,7 @@ MODELLED: dict[str, tuple[str, set[str]]] = {
 }
 ADDED = {
     "AudienceGenerationJob": {"id", "configuredAudienceModel", "exportJobs", "collaboration"},
-    "ConfiguredAudienceModel": {"id", "audienceModel"},
+    "ConfiguredAudienceModel": {"id", "audienceModel", "audienceGenerationJobs"},
     "AudienceModel": {"id", "trainingDataset"},
     "TrainingDataset": {"id"},
     "AudienceExportJob": {"id", "audienceGenerationJob"},

@@ -12,7 +12,7 @@ from gateway.auth.credentials import Caller
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine, GraphRequest
 from gateway.graph.meter import Meter
-from gateway.graph.node import entity_types, to_global_id
+from gateway.graph.node import RESOURCE_TYPES, to_global_id
 from gateway.graph.projections import projections
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
@@ -24,7 +24,9 @@ from tests.hostile.maximal_upstream import MaximalUpstream, arn_of
 from tests.hostile.values import Known
 
 SCHEMA: GraphQLSchema = executable_schema(build_schema())
-ARNS = {name: arn_of(entity.arn_member, 1) for name, entity in entity_types().items()}
+ARNS = {
+    name: arn_of(each.arn_member, 1) for name, each in RESOURCE_TYPES.items() if each.arn_member
+}
 KNOWN = Known(["AAAA"], [to_global_id(*each) for each in ARNS.items()], [*ARNS.values()])
 LIMITS = Settings(limit_rows=150, limit_fields=200, limit_answer_bytes=15_000)
 UPSTREAM = MaximalUpstream(pages=3, sizes={"queryString": 10})

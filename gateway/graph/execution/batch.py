@@ -27,8 +27,8 @@ from gateway.graph.execution.columns import (
 from gateway.graph.pagination.result import PageResult
 from gateway.graph.types.resource_type import (
     ArnResourceType,
+    EntityType,
     LinkSource,
-    ResourceType,
     ValueSource,
 )
 from gateway.upstream.loader import CONCURRENT_ITEMS
@@ -146,12 +146,12 @@ def _node_path(path: Path, response_name: str, index: int) -> Path:
 
 
 class ObjectBatch(Batch):
-    """Objects of a resource type."""
+    """Objects of an entity type."""
 
     def __init__(
         self,
         executor: "ObjectExecutor",
-        resource: ResourceType,
+        resource: EntityType,
         selected: FieldDetailsList,
         objects: PageResult | Sequence[Item],
         path_of: PathOf,
@@ -166,7 +166,7 @@ class ObjectBatch(Batch):
         """The Get response of each object, or the error that it failed with."""
         self._type = executor.object_type(resource.name)
         self._path_of = path_of
-        self._linked: dict[ArnResourceType, asyncio.Future[Mapping[str, Any]]] = {}
+        self._linked: dict[LinkSource, asyncio.Future[Mapping[str, Any]]] = {}
         self._shared_errors: dict[tuple[str, int], Exception] = {}
         grouped = executor.collect_subfields(self._type, selected).grouped_field_set
         self._lay_out(self._members(objects, grouped))
@@ -200,21 +200,22 @@ class ObjectBatch(Batch):
         else:
             self._shared_errors[key] = error
 
-    async def find_linked(self, target: ArnResourceType) -> Mapping[str, Any]:
-        """Find the objects of a type that the rows link to, once for all fields that show them.
+    async def find_linked(self, source: LinkSource) -> Mapping[str, Any]:
+        """Find the objects that the rows link to, once for all fields that show them.
 
-        Returns by ARN the object, None if it is gone, or the error.
+        Returns by key the object, None if it is gone, or the error.
         """
-        if target not in self._linked:
-            self._linked[target] = asyncio.ensure_future(self._find_linked(target))
-        return await self._linked[target]
+        if source not in self._linked:
+            self._linked[source] = asyncio.ensure_future(self._find_linked(source))
+        return await self._linked[source]
 
-    async def _find_linked(self, target: ArnResourceType) -> Mapping[str, Any]:
-        context, member = self.executor.context_value, target.arn_member
-        arns = dict.fromkeys(item[member] for item in self.items)
-        calls = [partial(target.find, context, arn, argument=member) for arn in arns]
+    async def _find_linked(self, source: LinkSource) -> Mapping[str, Any]:
+        context, member = self.executor.context_value, source.member
+        linked = (item.get(member) for item in self.items)
+        keys: dict[str, None] = dict.fromkeys(key for key in linked if key is not None)
+        calls = [partial(source.target.find, context, key, argument=member) for key in keys]
         found = await self._settle(calls)
-        return dict(zip(arns, found, strict=True))
+        return dict(zip(keys, found, strict=True))
 
     def _members(
         self, objects: PageResult | Sequence[Item], grouped: Mapping[str, FieldDetailsList]
@@ -240,7 +241,7 @@ class ObjectBatch(Batch):
         if isinstance(source, ValueSource):
             return ValueColumn(batch, field, source)
         if isinstance(source, LinkSource):
-            return LinkColumn(batch, field, source.target)
+            return LinkColumn(batch, field, source)
         return ResolvedColumn(batch, field)
 
     async def _load_details(self) -> None:

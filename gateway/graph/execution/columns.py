@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, UpstreamInvalidResponseError
 from gateway.graph.execution.values import INVALID, compile_value
 from gateway.graph.pagination.result import DerivedTexts, PageResult, PageRows
 from gateway.graph.types.resource_type import (
-    ArnResourceType,
+    LinkSource,
     ReadAll,
     ResourceObject,
     ValueSource,
@@ -150,32 +150,33 @@ class LinkColumn(Column):
 
     loads = True
 
-    def __init__(self, batch: "ObjectBatch", field: SelectedField, target: ArnResourceType) -> None:
+    def __init__(self, batch: "ObjectBatch", field: SelectedField, source: LinkSource) -> None:
         self._batch = batch
         self._field = field
-        self._target = target
-        self._arns: list[str] = [item[target.arn_member] for item in batch.items]
+        self._source = source
+        self._keys: list[str | None] = [item.get(source.member) for item in batch.items]
         self._linked: dict[str, bytes | Exception] = {}
 
     async def load(self) -> None:
         batch, field, executor = self._batch, self._field, self._batch.executor
-        found = await batch.find_linked(self._target)
-        objects = {arn: each for arn, each in found.items() if isinstance(each, ResourceObject)}
-        first_indexes = {arn: index for index, arn in reversed([*enumerate(self._arns)])}
-        paths = [batch.path(first_indexes[arn], field) for arn in objects]
+        found = await batch.find_linked(self._source)
+        objects = {key: each for key, each in found.items() if isinstance(each, ResourceObject)}
+        first_indexes = {key: index for index, key in reversed([*enumerate(self._keys)])}
+        paths = [batch.path(first_indexes[key], field) for key in objects]
         completed = await executor.complete_objects(field.nodes, [*objects.values()], paths)
         texts = dict(zip(objects, completed, strict=True))
-        sizes = {arn: len(text) for arn, text in texts.items() if isinstance(text, bytes)}
-        self.rendered_bytes = sum(sizes.get(arn, 0) for arn in self._arns)
+        sizes = {key: len(text) for key, text in texts.items() if isinstance(text, bytes)}
+        self.rendered_bytes = sum(sizes.get(key, 0) for key in self._keys if key is not None)
         # Counted for each row before the rows are rendered.
         executor.meter.charge_bytes(self.rendered_bytes - sum(sizes.values()))
-        self._linked = {arn: NULL if each is None else each for arn, each in found.items()} | texts
+        self._linked = {key: NULL if each is None else each for key, each in found.items()} | texts
 
     def texts(self, start: int, stop: int) -> Sequence[bytes]:
         return [self._text(index) for index in range(start, stop)]
 
     def _text(self, index: int) -> bytes:
-        linked = self._linked[self._arns[index]]
+        key = self._keys[index]
+        linked = NULL if key is None else self._linked[key]
         if isinstance(linked, Exception):
             self._batch.fail(index, self._field, linked)
             return NULL

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gateway.errors import LimitExceededError
-from gateway.graph.node import RESOURCE_TYPES, entity_types, from_global_id
+from gateway.graph.node import ENTITY_TYPES, RESOURCE_TYPES, from_global_id
 from gateway.settings import Settings, variable
 from gateway.upstream.values import PAGE_SIZE
 
@@ -57,17 +57,22 @@ class EstimatedCost:
 class SelectedObjects:
     """Objects of one type, by what is selected of them."""
 
-    needs_get: bool = False
+    needs_call: bool = False
+    """Whether each object is fetched by a call of its own."""
     links: list["SelectedObjects"] = field(default_factory=list)
     connections: list["SelectedConnection"] = field(default_factory=list)
 
     def details(self, number: int, variables: Variables) -> int:
         """Return the calls per object for this number of objects."""
+        return (number if self.needs_call else 0) + self.details_below(number, variables)
+
+    def details_below(self, number: int, variables: Variables) -> int:
+        """Return the calls for what is selected below this number of objects."""
+        total = 0
         if not number:
-            return 0
-        total = number if self.needs_get else 0
+            return total
         for link in self.links:
-            total += 1 + link.details(1, variables)
+            total += link.details(1, variables)
         for connection in self.connections:
             rows = connection.rows(variables)
             # At least one, also of no rows: each list is work, and may be counted.
@@ -89,22 +94,34 @@ class SelectedNamedObjects(NamedTuple):
     """Returns what is selected of the objects of a type."""
 
 
-def _named_by(entries: list[Any]) -> Iterator[tuple[str, str]]:
-    """Yield type name and key of each object that ids or representations name."""
+NamedKey = tuple[str, str]
+"""The type name and the key of an object."""
+
+
+def _named_by(entries: list[Any]) -> Iterator[NamedKey]:
+    """Yield the object that each id or representation names; it need not be valid."""
     for each in entries:
-        named = each if isinstance(each, dict) else {"id": each}
-        type_name, global_id = named.get("__typename"), named.get("id")
-        found = from_global_id(global_id) if isinstance(global_id, str) else None
-        if found is None and isinstance(type_name, str) and type_name in entity_types():
-            arn = named.get(entity_types()[type_name].arn_member)
-            found = (type_name, arn) if isinstance(arn, str) else None
-        if found is not None:
+        if isinstance(each, dict):
+            found = _represented_by(each)
+        else:
+            found = from_global_id(each) if isinstance(each, str) else None
+        if found is not None and found[0] in ENTITY_TYPES:
             yield found
 
 
-def _by_type(named: set[tuple[str, str]]) -> Counter[str]:
-    """Count the objects of each type; those of a type that does not exist are not found."""
-    return Counter(type_name for type_name, _ in named if type_name in RESOURCE_TYPES)
+def _represented_by(representation: dict[str, Any]) -> NamedKey | None:
+    type_name = representation.get("__typename")
+    entity = ENTITY_TYPES.get(type_name) if isinstance(type_name, str) else None
+    for member in entity.keys if entity else ():
+        value = representation.get(member)
+        if entity and isinstance(value, str):
+            is_global_id = member == "id" and entity.name in RESOURCE_TYPES
+            return from_global_id(value) if is_global_id else (entity.name, value)
+    return None
+
+
+def _number_by_type(named: set[NamedKey]) -> Counter[str]:
+    return Counter(type_name for type_name, _ in named)
 
 
 @dataclass(slots=True)
@@ -153,15 +170,26 @@ class OperationCost:
             pages += math.ceil(rows / PAGE_SIZE)
             details += connection.nodes.details(rows, variables)
         for objects in self.objects:
-            details += 1 + objects.details(1, variables)
+            details += objects.details(1, variables)
+        details += self._details_of_named(variables)
+        return EstimatedCost(pages, details, self.fields.number(variables))
+
+    def _details_of_named(self, variables: Variables) -> int:
+        """Return the calls for named objects. Each is fetched once, in however many fields."""
+        details = 0
         lists = [each.entries(variables) for each in self.named_objects]
         # Aliases of one field may all have the same list of thousands, that of a variable.
         named = {
             key: {*_named_by(each)} for key, each in {id(each): each for each in lists}.items()
         }
-        numbers = {key: _by_type(each) for key, each in named.items()}
+        numbers = {key: _number_by_type(each) for key, each in named.items()}
+        fetched: dict[int, set[str]] = {key: set() for key in named}
         for each, entries in zip(self.named_objects, lists, strict=True):
             for type_name, number in numbers[id(entries)].items():
-                details += each.objects_of(type_name).details(number, variables)
-        details += len(set().union(*named.values()))
-        return EstimatedCost(pages, details, self.fields.number(variables))
+                objects = each.objects_of(type_name)
+                details += objects.details_below(number, variables)
+                if objects.needs_call:
+                    fetched[id(entries)].add(type_name)
+        return details + len(
+            {each for key, types in fetched.items() for each in named[key] if each[0] in types}
+        )

@@ -31,7 +31,7 @@ from gateway.graph.execution.cost import (
     Variables,
 )
 from gateway.graph.execution.selections import Selections, fields_of
-from gateway.graph.node import RESOURCE_TYPES
+from gateway.graph.node import ENTITY_TYPES, RESOURCE_TYPES
 from gateway.graph.pagination.pager import DEFAULT_FIRST, MAX_FIRST
 from gateway.graph.types.resource_type import COST, FieldCost, ValueSource
 from gateway.upstream.model import object_shape
@@ -52,6 +52,9 @@ ROOT_TYPES = {each: each.name.capitalize() for each in OperationType}
 
 NODE = "Node"
 """The interface of all objects."""
+
+NAMED = frozenset({FieldCost.NAMED_OBJECTS, FieldCost.ENTITIES})
+LINKS = frozenset({FieldCost.OBJECT, FieldCost.KNOWN_OBJECT})
 
 _FREE = _Declared(None, "")
 
@@ -140,12 +143,12 @@ class _Compiler:
             if cost is FieldCost.CONNECTION:
                 compiled.connections.append(self._connection(type_name, node))
             elif cost in {FieldCost.OBJECT, FieldCost.WATCHED_OBJECT}:
-                compiled.objects.append(self._objects(type_name, [node], fetched=True))
+                compiled.objects.append(self._objects(type_name, [node], needs_call=True))
             elif cost is FieldCost.WATCHED_LIST:
                 compiled.connections.append(self._changes(type_name, node))
-            elif cost is FieldCost.NAMED_OBJECTS:
+            elif cost in NAMED:
                 compiled.named_objects.append(
-                    SelectedNamedObjects(_entries(node), self._objects_of(node))
+                    SelectedNamedObjects(_entries(node), self._objects_of(node, cost))
                 )
         return compiled
 
@@ -169,7 +172,7 @@ class _Compiler:
                 total.add_constant(self._response_fields(below, _rows(node)))
             elif rows is not None and node.name.value in {"edges", "nodes"}:
                 total.add(self._response_fields(below), rows)
-            elif cost is FieldCost.NAMED_OBJECTS:
+            elif cost in NAMED:
                 total.add(self._response_fields(below), _number_of(_entries(node)))
             else:
                 total.add_constant(self._response_fields(below), max_size or 1)
@@ -181,7 +184,7 @@ class _Compiler:
         edges = [("", each.selection_set) for each in below if each.name.value == "edges"]
         nodes = [each for each in below if each.name.value == "nodes"]
         nodes += [each for each in self._fields(edges) if each.name.value == "node"]
-        return SelectedConnection(_rows(connection), self._objects(node_type, nodes, fetched=False))
+        return SelectedConnection(_rows(connection), self._objects(node_type, nodes))
 
     def _changes(self, type_name: str, change: FieldNode) -> SelectedConnection:
         """Compile the cost of a watched list: of a page of it, and of one row that has changed."""
@@ -190,41 +193,53 @@ class _Compiler:
         objects = SelectedObjects()
         if nodes:
             node_type = self._lookup(type_name, nodes[0]).type_name
-            objects = self._objects(node_type, nodes, fetched=False)
+            objects = self._objects(node_type, nodes)
         return SelectedConnection(_one_row, objects)
 
-    def _objects_of(self, node: FieldNode) -> Callable[[str], SelectedObjects]:
+    def _objects_of(self, node: FieldNode, cost: FieldCost) -> Callable[[str], SelectedObjects]:
         """Return a function that compiles the details of objects of a type, when it is needed."""
         compiled: dict[str, SelectedObjects] = {}
 
         def objects_of(type_name: str) -> SelectedObjects:
             if type_name not in compiled:
-                compiled[type_name] = self._objects(type_name, [node], fetched=True)
+                by_key = cost is FieldCost.ENTITIES and self._is_known_by_key(type_name, node)
+                compiled[type_name] = self._objects(type_name, [node], needs_call=not by_key)
             return compiled[type_name]
 
         return objects_of
 
+    def _is_known_by_key(self, type_name: str, node: FieldNode) -> bool:
+        """Return whether an entity's key gives all that is selected of it."""
+        selected = {each.name.value for each in self._fields_of_type(type_name, [node])}
+        return ENTITY_TYPES[type_name].key_fields.issuperset(selected)
+
     def _objects(
-        self, type_name: str, selected: list[FieldNode], *, fetched: bool
+        self, type_name: str, selected: list[FieldNode], *, needs_call: bool = False
     ) -> SelectedObjects:
-        """Compile the details of objects of a type; `fetched` ones have had their Get call."""
-        objects = SelectedObjects()
+        """Compile the details of objects of a type; `needs_call` if they are not rows of a list."""
+        objects = SelectedObjects(needs_call)
         links: dict[str, list[FieldNode]] = {}
-        below = ((type_name, each.selection_set) for each in selected)
-        for parent, node in fields_of(below, self._fragments):
-            if parent not in {type_name, NODE}:
-                continue  # of a fragment on another type
+        for node in self._fields_of_type(type_name, selected):
             cost, target, _ = self._lookup(type_name, node)
             if cost is FieldCost.DETAIL:
-                objects.needs_get = not fetched
-            elif cost is FieldCost.OBJECT:
+                objects.needs_call = True
+            elif cost in LINKS:
                 links.setdefault(node.name.value, []).append(node)
             elif cost is FieldCost.CONNECTION:
                 objects.connections.append(self._connection(target, node))
         for name, followed in links.items():
-            target = self._declared[type_name][name].type_name
-            objects.links.append(self._objects(target, followed, fetched=True))
+            cost, target, _ = self._declared[type_name][name]
+            objects.links.append(
+                self._objects(target, followed, needs_call=cost is FieldCost.OBJECT)
+            )
         return objects
+
+    def _fields_of_type(self, type_name: str, selected: list[FieldNode]) -> Iterator[FieldNode]:
+        """Yield the fields below others that objects of a type have."""
+        below = ((type_name, each.selection_set) for each in selected)
+        for parent, node in fields_of(below, self._fragments):
+            if parent in {type_name, NODE}:  # not of a fragment on another type
+                yield node
 
     def _lookup(self, type_name: str, node: FieldNode) -> _Declared:
         return self._declared.get(type_name, {}).get(node.name.value, _FREE)

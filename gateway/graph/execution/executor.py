@@ -24,25 +24,22 @@ from graphql import (
     default_field_resolver,
     default_type_resolver,
     get_named_type,
-    get_nullable_type,
     is_non_null_type,
 )
 from graphql.execution import Executor, VariableValues
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
 
-from gateway.concurrency import settle
-from gateway.errors import GatewayError, UnauthenticatedError
+from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.batch import Batch, EdgeBatch, ObjectBatch
-from gateway.graph.execution.columns import NULL
+from gateway.graph.execution.named_objects import complete_named
 from gateway.graph.execution.pages import PAGE_FIELDS, execute_page_field
 from gateway.graph.execution.plan import Plan
 from gateway.graph.meter import OperationEndedError
-from gateway.graph.node import NamedObject, NamedObjects
+from gateway.graph.node import NamedObjects
 from gateway.graph.pagination.result import PageResult
 from gateway.graph.types.resource_type import ResourceObject
-from gateway.upstream.loader import CONCURRENT_ITEMS
 
 MAX_LISTED_ERRORS = 50
 """The other errors of a response are counted in `extensions.errorsOmitted`."""
@@ -125,7 +122,7 @@ class ObjectExecutor(Executor[Any]):
         position_context: Any,
     ) -> Any:
         if isinstance(result, NamedObjects):
-            return self._complete_named(info.return_type, field_details_list, path, result)
+            return complete_named(self, info.return_type, field_details_list, path, result)
         return super().complete_list_value(
             return_type, field_details_list, info, path, result, position_context
         )
@@ -277,7 +274,7 @@ class ObjectExecutor(Executor[Any]):
             batch = EdgeBatch(self, row_type, selected, page, path)
         if batch.needs_loading or count * batch.size > SMALL_BATCH_VALUES:
             return self._load_and_complete(batch, count)
-        return self._list_of([self._joined(batch, rows) for _, rows in self._slices(batch, count)])
+        return self.list_of([self._joined(batch, rows) for _, rows in self._slices(batch, count)])
 
     async def _load_and_complete(self, batch: Batch, count: int) -> orjson.Fragment:
         await batch.load()
@@ -287,7 +284,7 @@ class ObjectExecutor(Executor[Any]):
         for _, rows in self._slices(batch, count):
             rendered.append(self._joined(batch, rows))
             await self.meter.pause()
-        return self._list_of(rendered)
+        return self.list_of(rendered)
 
     def _slices(self, batch: Batch, count: int) -> Iterator[tuple[int, list[bytes | Exception]]]:
         """Complete a batch; yields the index of the first object of a slice, and the slice."""
@@ -304,47 +301,6 @@ class ObjectExecutor(Executor[Any]):
             step = max(1, SLICE_VALUES * (stop - start) // completed)
             yield start, rows
             start = stop
-
-    async def _complete_named(
-        self,
-        field_type: GraphQLOutputType,
-        selected: FieldDetailsList,
-        path: Path,
-        result: NamedObjects,
-    ) -> orjson.Fragment:
-        self.meter.charge_values(len(result.named))
-        indexes: dict[NamedObject, int] = {}
-        for index, each in enumerate(result.named):
-            if isinstance(each, NamedObject):
-                indexes.setdefault(each, index)
-        calls = [partial(self._find, each) for each in indexes]
-        found = await settle(calls, concurrency=CONCURRENT_ITEMS, errors=GatewayError)
-        values: dict[Any, Any] = dict(zip(indexes, found, strict=True))
-        objects = {n: each for n, each in values.items() if isinstance(each, ResourceObject)}
-        paths = [path.add_key(indexes[each]) for each in objects]
-        completed = await self.complete_objects(selected, [*objects.values()], paths)
-        values.update(zip(objects, completed, strict=True))
-        rendered: list[bytes] = []
-        element_type = cast("GraphQLList[Any]", get_nullable_type(field_type)).of_type
-        for index, each in enumerate(result.named):
-            value = values.get(each, each)
-            if isinstance(value, UnauthenticatedError) and not is_non_null_type(field_type):
-                raise value  # the reason is the caller, not one of the objects
-            if isinstance(value, Exception):
-                self.handle_field_error(value, element_type, selected, path.add_key(index))
-                value = None
-            text: bytes = NULL if value is None else value
-            # An object that is named many times is rendered once, and counted before it is copied.
-            repeated = isinstance(each, NamedObject) and indexes[each] != index
-            if value is None or repeated:
-                self.meter.charge_bytes(len(text))
-            rendered.append(text)
-        return self._list_of(rendered)
-
-    async def _find(self, named: NamedObject) -> ResourceObject | None:
-        found = await named.resource.find(self.context_value, named.key, argument=named.argument)
-        await self.meter.pause()
-        return found
 
     async def _complete_one(
         self, selected: FieldDetailsList, path: Path, result: ResourceObject
@@ -364,7 +320,8 @@ class ObjectExecutor(Executor[Any]):
         self.meter.charge_bytes(len(content))
         return content
 
-    def _list_of(self, slices: list[bytes]) -> orjson.Fragment:
+    def list_of(self, slices: list[bytes]) -> orjson.Fragment:
+        """Join the elements of a list, which are counted already: one text may have several."""
         return self._fragment(b"[%b]" % b",".join(slices))
 
     def _fragment(self, content: bytes) -> orjson.Fragment:

@@ -23,9 +23,10 @@ from gateway.graph.types.values import (
 from gateway.upstream.values import Item, Listing
 
 
-@strawberry.type(
+@strawberry.federation.type(
+    keys=["id"],
     description="A job that exports a generated audience. AWS: AudienceExportJobSummary. It has "
-    "no ARN, so its id consists of its job's ARN, its name and its creation time."
+    "no ARN, so its id consists of its job's ARN, its name and its creation time.",
 )
 class AudienceExportJob(Node):
     audience_generation_job_arn: str = strawberry.field(
@@ -55,11 +56,17 @@ class AudienceExportJobType(ResourceType):
         self.key_of = _key_of
 
     def check_key(self, key: str, *, argument: str) -> None:
-        JOB.check_key(_job_arn_of(key, argument), argument=argument)
+        row = _row_of(key, argument)
+        JOB.check_key(row[JOB.arn_member], argument=argument)
+
+    def from_key(self, context: Context, key: str, *, argument: str) -> ResourceObject:
+        row = _row_of(key, argument)
+        context.check_region(region_of(row[JOB.arn_member]), argument=argument)
+        return ResourceObject(self, row)
 
     async def find(self, context: Context, key: str, *, argument: str) -> ResourceObject | None:
         """Search the list of the export's job."""
-        arn = _job_arn_of(key, argument)
+        arn = _row_of(key, argument)[JOB.arn_member]
         region = context.check_region(region_of(arn), argument=argument)
         listing = Listing(self.list_operation, region, ((JOB.arn_member, arn),))
         found = await context.search(listing, self.key_of).find(key)
@@ -72,14 +79,18 @@ def _key_of(item: Item) -> str:
     return orjson.dumps([item[JOB.arn_member], item["name"], item["createTime"]]).decode()
 
 
-def _job_arn_of(key: str, argument: str) -> str:
+def _row_of(key: str, argument: str) -> Item:
+    """Return what a key says of an export."""
     try:
-        arn, name, created = orjson.loads(key)
+        arn, name, create_time = orjson.loads(key)
     except (ValueError, TypeError):
-        arn = name = created = None
-    if not (isinstance(arn, str) and isinstance(name, str) and isinstance(created, str)):
-        raise BadUserInputError(f"`{argument}` is not the key of an export.")
-    return arn
+        arn = name = create_time = None
+    if isinstance(arn, str) and isinstance(name, str) and isinstance(create_time, str):
+        row = {JOB.arn_member: arn, "name": name, "createTime": create_time}
+        # An export has one key only, but several JSON texts have the same values.
+        if _key_of(row) == key:
+            return row
+    raise BadUserInputError(f"`{argument}` is not the key of an export.")
 
 
 EXPORT_JOB = AudienceExportJobType()

@@ -1,4 +1,4 @@
-"""The audience generation job, and the collaboration that it may belong to."""
+"""The audience generation job."""
 
 from enum import Enum
 from operator import itemgetter
@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry import enum_value
-from strawberry.federation.schema_directives import Key
-from strawberry.federation.types import FieldSet
 
 from gateway.graph.node import Node
 from gateway.graph.pagination.connection import Connection, connection_field, counts_by_status
+from gateway.graph.types.collaboration import COLLABORATION, Collaboration
 from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
     ConfiguredAudienceModel,
@@ -19,9 +18,9 @@ from gateway.graph.types.lists import list_exports
 from gateway.graph.types.resource_type import (
     ArnResourceType,
     detail_field,
+    known_link_field,
     link_field,
     region_of,
-    row_field,
 )
 from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.graph.types.values import (
@@ -99,14 +98,6 @@ class AudienceQualityMetrics:
     )
 
 
-@strawberry.federation.type(
-    keys=[Key(fields=FieldSet("id"), resolvable=False)],
-    description="A Clean Rooms collaboration, of which this subgraph knows only the id.",
-)
-class Collaboration:
-    id: strawberry.ID = strawberry.field(description="The collaboration's id.")
-
-
 Export = Annotated["AudienceExportJob", strawberry.lazy("gateway.graph.types.audience_export_job")]
 
 
@@ -159,11 +150,8 @@ class AudienceGenerationJob(Node):
         },
     )
 
-    collaboration: Collaboration | None = row_field(
-        "The job's collaboration, if it has one: its id, and the fields that other subgraphs add "
-        "to it.",
-        lambda key: None if key is None else {"id": key},
-        member="collaborationId",
+    collaboration: Collaboration | None = known_link_field(
+        COLLABORATION, "The job's collaboration, if it has one.", member="collaborationId"
     )
 
 

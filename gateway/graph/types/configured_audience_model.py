@@ -1,16 +1,20 @@
 """The configured audience model: an audience model with the rules for its use."""
 
 from enum import Enum
+from operator import itemgetter
 
 import strawberry
 from strawberry import enum_value
 
 from gateway.graph.node import Node
+from gateway.graph.pagination.connection import connection_field
 from gateway.graph.types.audience_model import AUDIENCE_MODEL, AudienceModel
+from gateway.graph.types.lists import JobConnection, list_jobs
 from gateway.graph.types.resource_type import (
     ArnResourceType,
     detail_field,
     link_field,
+    region_of,
     row_field,
 )
 from gateway.graph.types.statuses import ConfiguredAudienceModelStatus
@@ -103,6 +107,16 @@ class ConfiguredAudienceModel(Node):
     )
     audience_model: AudienceModel | None = link_field(
         AUDIENCE_MODEL, "The audience model that it configures."
+    )
+    audience_generation_jobs: JobConnection | None = connection_field(
+        "AudienceGenerationJob",
+        list_jobs,
+        "The caller's audience generation jobs that use the model. AWS: "
+        "ListAudienceGenerationJobs.",
+        fixed={
+            "configured_audience_model_arn": itemgetter("configuredAudienceModelArn"),
+            "region": lambda model: region_of(model["configuredAudienceModelArn"]),
+        },
     )
 
 

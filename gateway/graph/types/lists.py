@@ -6,7 +6,7 @@ functions here return what the arguments select; they raise BadUserInputError na
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
@@ -27,6 +27,15 @@ from gateway.graph.types.order import AudienceGenerationJobOrder, item_order
 from gateway.graph.types.resource_type import ResourceType, region_of
 from gateway.upstream.model import check_input
 from gateway.upstream.values import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from gateway.graph.types.audience_generation_job import AudienceGenerationJobConnection
+
+JobConnection = Annotated[
+    "AudienceGenerationJobConnection",
+    strawberry.lazy("gateway.graph.types.audience_generation_job"),
+]
+"""The type of fields that `list_jobs` declares, for object types that jobs link to."""
 
 Region = Annotated[
     str | None,

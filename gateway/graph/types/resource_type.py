@@ -1,7 +1,7 @@
-"""Resource types: how AWS lists and fetches a type of object, and how its fields are declared.
+"""Entity types: how objects of a type are found, and how their fields are declared.
 
-No resolver reads an object's fields: `execution.executor` completes objects from what AWS returned
-of them, as the declarations here say.
+Those that AWS lists are resource types. No resolver reads an object's fields: `execution.executor`
+completes objects from what AWS returned of them, as the declarations here say.
 """
 
 from abc import ABC, abstractmethod
@@ -14,14 +14,21 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 import strawberry
+from strawberry.federation.schema_directives import Key
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types import get_object_definition
 from strawberry.types.base import StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from gateway.errors import NotFoundError
+from gateway.errors import BadUserInputError, NotFoundError
 from gateway.graph.context import Context
-from gateway.graph.node import RESOURCE_TYPES, to_global_ids
+from gateway.graph.node import (
+    ENTITY_TYPES,
+    RESOURCE_TYPES,
+    from_global_id,
+    parse_id,
+    to_global_ids,
+)
 from gateway.graph.types.values import UNKNOWN
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.model import check_input, row_shape
@@ -54,9 +61,11 @@ class ValueSource:
 
 @dataclass(frozen=True, slots=True)
 class LinkSource:
-    """The object whose ARN the row has; null if it is gone."""
+    """The object whose key the row has; null if the row has none, or the object is gone."""
 
-    target: "ArnResourceType"
+    target: "EntityType"
+    member: str
+    """The member of the row that is the key."""
 
 
 Source: TypeAlias = ValueSource | LinkSource
@@ -66,12 +75,68 @@ Source: TypeAlias = ValueSource | LinkSource
 class ResourceObject:
     """An object, by its row in a list or by its Get response."""
 
-    resource: "ResourceType"
+    resource: "EntityType"
     item: Item
 
 
-class ResourceType(ABC):
-    """A type of object that AWS lists. A row is read by the annotations of the object type.
+class EntityType(ABC):
+    """A type of object that other subgraphs may refer to, by the keys of the object type.
+
+    A row is read by the annotations of the object type.
+    """
+
+    def __init__(self, object_type: type[Any]) -> None:
+        definition = get_object_definition(object_type, strict=True)
+        fields = {NAMES.from_field(each): each for each in definition.fields}
+        self.name = definition.name
+        self.object_type = object_type
+        directives = definition.directives or ()
+        self.keys = [str(each.fields) for each in directives if isinstance(each, Key)]
+        """The fields by which a representation can name an object."""
+        self.key_fields = frozenset({"__typename", *self.keys})
+        """The fields that any key gives: an entity of which only these are selected needs no
+        call."""
+        self.sources: Mapping[str, Source] = {
+            name: each.metadata[SOURCE] for name, each in fields.items() if SOURCE in each.metadata
+        }
+        """The source of each field that is neither a scalar of the row nor has a resolver."""
+        self.scalar_fields: Mapping[str, ReadAll] = {
+            name: _scalar_reader(name, each.type)
+            for name, each in fields.items()
+            if name not in self.sources and each.base_resolver is None
+        } | {"__typename": lambda items: repeat(self.name, len(items))}
+        """The fields that are read from a row without further work."""
+        ENTITY_TYPES[self.name] = self
+
+    @abstractmethod
+    def check_key(self, key: str, *, argument: str) -> None:
+        """Raise BadUserInputError naming the argument if no object can have this key."""
+
+    def parse_key(self, member: str, value: str) -> str:
+        """Return the key that one of `keys` gives.
+
+        Raises BadUserInputError naming the member if no object can have the value.
+        """
+        self.check_key(value, argument=member)
+        return value
+
+    @abstractmethod
+    async def find(self, context: Context, key: str, *, argument: str) -> ResourceObject | None:
+        """Return the object with this key, which is checked; None if there is none.
+
+        Raises BadUserInputError naming the argument if the key's region is not served.
+        """
+
+    @abstractmethod
+    def from_key(self, context: Context, key: str, *, argument: str) -> ResourceObject:
+        """Return an object with `key_fields` only, by its key, which is checked. It may not exist.
+
+        Raises BadUserInputError naming the argument if the key's region is not served.
+        """
+
+
+class ResourceType(EntityType):
+    """A type of object that AWS lists, and that has a global id.
 
     AWS names operations and members after the type: ListAudienceModels, audienceModelArn.
     """
@@ -84,38 +149,26 @@ class ResourceType(ABC):
     """The operation that returns all members of an object."""
 
     def __init__(self, object_type: type[Any]) -> None:
-        definition = get_object_definition(object_type, strict=True)
-        fields = {NAMES.from_field(each): each for each in definition.fields}
-        self.name = definition.name
-        self.object_type = object_type
+        super().__init__(object_type)
         self.list_operation = self.detail_operation = f"List{self.name}s"
-        self.sources: Mapping[str, Source] = {
-            name: each.metadata[SOURCE] for name, each in fields.items() if SOURCE in each.metadata
-        }
-        """The source of each field that is neither a scalar of the row nor has a resolver."""
-        self.status_of = _status_reader(fields["status"].type)
+        status = get_object_definition(object_type, strict=True).get_field("status")
+        assert status is not None  # noqa: S101  all that AWS lists has a status
+        self.status_of = _status_reader(status.type)
         """Returns the name of an item's status, as its field `status` has it."""
-        self.scalar_fields: Mapping[str, ReadAll] = {
-            name: _scalar_reader(name, each.type)
-            for name, each in fields.items()
-            if name not in self.sources and each.base_resolver is None
-        } | {
+        self.scalar_fields = {
+            **self.scalar_fields,
             "id": lambda items: to_global_ids(self.name, map(self.key_of, items)),
-            "__typename": lambda items: repeat(self.name, len(items)),
         }
-        """The fields that are read from a row without further work."""
         RESOURCE_TYPES[self.name] = self
 
-    @abstractmethod
-    def check_key(self, key: str, *, argument: str) -> None:
-        """Raise BadUserInputError naming the argument if no object can have this key."""
-
-    @abstractmethod
-    async def find(self, context: Context, key: str, *, argument: str) -> ResourceObject | None:
-        """Return the object with this key, which is checked; None if there is none.
-
-        Raises BadUserInputError naming the argument if the key's region is not served.
-        """
+    def parse_key(self, member: str, value: str) -> str:
+        if member != "id":
+            return super().parse_key(member, value)
+        type_name, _ = from_global_id(value) or ("", "")
+        if type_name != self.name:
+            raise BadUserInputError(f"`id` is not the id of a {self.name}.")
+        _, key = parse_id(value, argument="id")
+        return key
 
 
 class ArnResourceType(ResourceType):
@@ -129,6 +182,10 @@ class ArnResourceType(ResourceType):
 
     def check_key(self, key: str, *, argument: str) -> None:
         check_input(self.get_operation, self.arn_member, key, argument=argument)
+
+    def from_key(self, context: Context, key: str, *, argument: str) -> ResourceObject:
+        context.check_region(region_of(key), argument=argument)
+        return ResourceObject(self, {self.arn_member: key})
 
     async def find(self, context: Context, key: str, *, argument: str) -> ResourceObject | None:
         try:
@@ -187,8 +244,10 @@ class FieldCost(Enum):
 
     DETAIL = "one upstream call per object, for all such fields together"
     OBJECT = "one upstream call per distinct object"
+    KNOWN_OBJECT = "no upstream call by itself"
     CONNECTION = f"one upstream call per list and page of {PAGE_SIZE}"
-    NAMED_OBJECTS = "one upstream call per distinct id or key"
+    NAMED_OBJECTS = "one upstream call per distinct id"
+    ENTITIES = "one upstream call per distinct key, unless only fields that are keys are selected"
     WATCHED_OBJECT = "one upstream call per interval, for all of the caller's subscriptions to it"
     WATCHED_LIST = (
         f"one upstream call per page of {PAGE_SIZE} and interval, for all of the caller's "
@@ -218,10 +277,15 @@ def detail_field(description: str, convert: Convert | None = None) -> Any:
     return _sourced(FieldCost.DETAIL, description, ValueSource(in_detail=True, convert=convert))
 
 
-def link_field(resource: ArnResourceType, description: str) -> Any:
+def link_field(target: ArnResourceType, description: str) -> Any:
     """Declare a link to the object whose ARN the row has; null if that object is gone."""
     description = f"{description} Null if it no longer exists."
-    return _sourced(FieldCost.OBJECT, description, LinkSource(resource))
+    return _sourced(FieldCost.OBJECT, description, LinkSource(target, target.arn_member))
+
+
+def known_link_field(target: EntityType, description: str, *, member: str) -> Any:
+    """Declare a link to the object whose key the row has; null if it has none."""
+    return _sourced(FieldCost.KNOWN_OBJECT, description, LinkSource(target, member))
 
 
 def _sourced(cost: FieldCost, description: str, source: Source) -> Any:

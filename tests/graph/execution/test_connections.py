@@ -49,6 +49,12 @@ from tests.graph.execution.test_executor import (
 ROWS = [job_row(n, 1, full=True, status=("ACTIVE", "CREATE_FAILED")[n % 2]) for n in range(4)]
 Node = dict[str, Any]
 
+LINKS_BACK = {
+    "collaboration": "collaborationId",
+    "configuredAudienceModel": "configuredAudienceModelArn",
+}
+"""Field of a job -> its key, of the objects that have `audienceGenerationJobs`."""
+
 
 @dataclass
 class Reference:
@@ -62,8 +68,19 @@ class Reference:
         rows = self.account.job_rows()
         for row, node in zip(rows, self.account.expected_jobs(), strict=True):
             self.nodes[row[JOB.arn_member]] = {**node, "exportJobs": self._exports(row, node)}
-        jobs = self._resolver(JOB, rows, lambda row: self.nodes[row[JOB.arn_member]])
-        return {"audienceGenerationJobs": jobs}
+            for link, key in LINKS_BACK.items():
+                if linked := node[link]:
+                    filters = ((key, row[key]),)
+                    self.nodes[row[JOB.arn_member]][link] = {
+                        **linked,
+                        "audienceGenerationJobs": self._jobs(rows, filters),
+                    }
+        return {"audienceGenerationJobs": self._jobs(rows)}
+
+    def _jobs(
+        self, rows: Sequence[Item], filters: tuple[tuple[str, str], ...] = ()
+    ) -> Callable[..., Awaitable[Node]]:
+        return self._resolver(JOB, rows, lambda row: self.nodes[row[JOB.arn_member]], filters)
 
     def _exports(self, row: Item, job: Node) -> Callable[..., Awaitable[Node]]:
         key = row[JOB.arn_member]
