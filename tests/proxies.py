@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gateway.sandbox.proxy import closing, tunnel
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 
 REFUSALS: Mapping[str, bytes] = {
     "HTTP 502": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",

@@ -15,7 +15,7 @@ import redis
 from tests.processes import until
 from tests.programs import needs
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 START_ATTEMPTS = 50
 PASSWORD = "a+pass word/of:its@own"
 PASSWORD_IN_URLS = "a%2Bpass%20word%2Fof%3Aits%40own"
@@ -180,7 +180,8 @@ def running_cluster(
     coverage, timeout_ms = ("yes", 300) if full_coverage else ("no", 60_000)
     options = (
         "--cluster-enabled yes --cluster-announce-ip 127.0.0.1 "
-        f"--cluster-node-timeout {timeout_ms} --cluster-require-full-coverage {coverage}"
+        f"--cluster-node-timeout {timeout_ms} --cluster-require-full-coverage {coverage} "
+        "--repl-diskless-sync-delay 0 --repl-ping-replica-period 1"
     ).split()
     with contextlib.ExitStack() as stack:
         servers = []

@@ -10,8 +10,8 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-START_SECONDS = 10.0
-STOP_SECONDS = 10.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
 GRACEFUL_SECONDS = 1
 
 

@@ -19,7 +19,7 @@ from tests.event_streams import CHANGES, JOB, TRANSPORTS
 from tests.gateways import Sandbox
 from tests.http.asgi import Client, caller_headers, started
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 FAST = 0.01
 """Seconds between polls, and between signs of life."""
 

@@ -9,7 +9,7 @@ import httpx
 
 from gateway.server.protocol import HardenedProtocol
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 """After this a test fails."""
 
 

@@ -20,7 +20,6 @@ from gateway.concurrency import CpuScheduler, account_for_tasks
 from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache import redis_cluster
 from gateway.upstream.cache.redis import (
-    CONNECT_SECONDS,
     PREFIX,
     EncryptedRedisCache,
     RedisClient,
@@ -49,7 +48,9 @@ from tests.upstream.resilience.test_rate_limit import count_allowed
 
 ADA = caller("ada")
 VALUE = ["a row", None]
-LONG_SECONDS = 15
+LONG_SECONDS = 60
+CONNECT_SECONDS = 1
+"""Enough to connect on a slow machine, and little to wait for where nothing answers."""
 RATE = 2
 BURST = RATE * WINDOW_SECONDS
 
