@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from sys import getsizeof
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from gateway.errors import LimitExceededError
 from gateway.graph.pagination.keyset import decode_keyset, encode_keyset
@@ -21,6 +21,8 @@ from gateway.upstream.values import Item, Page, sizes
 Rank: TypeAlias = tuple[str, ...]
 """What items are compared by: one or more texts, of which the last are the value and the key."""
 
+
+T = TypeVar("T")
 
 _RankedRow: TypeAlias = tuple[Rank, int]
 _Entry: TypeAlias = tuple[Rank, Item]
@@ -131,7 +133,7 @@ class _Window:
         self.counts.add(page, [row for _, row in found])
         start = 0 if self._low is None else bisect_right(found, self._low, key=_rank_of)
         stop = len(found) if self._high is None else bisect_left(found, self._high, key=_rank_of)
-        inside = self._cut([(rank, page.items[row]) for rank, row in found[start:stop]])
+        inside = [(rank, page.items[row]) for rank, row in self._cut(found[start:stop])]
         self._kept = self._cut(sorted([*self._kept, *inside], key=_rank_of))
         self._number += max(stop - start, 0)
         self._any_below |= start > 0
@@ -141,15 +143,16 @@ class _Window:
     def _new_rows(self, page: Page) -> list[_RankedRow]:
         matching = self._source.matching_rows(page)
         wanted = matching if isinstance(matching, range) else frozenset(matching)
-        found = []
+        found, seen = [], self._seen
         for each in _ranked_rows(page, self._order.field, self._source.resource.key_of):
-            (*_, key), row = each
-            if row in wanted and key not in self._seen:
-                self._seen.add(key)
+            rank, row = each
+            key = rank[-1]
+            if row in wanted and key not in seen:
+                seen.add(key)
                 found.append(each)
         return found
 
-    def _cut(self, entries: list[_Entry]) -> list[_Entry]:
+    def _cut(self, entries: list[tuple[Rank, T]]) -> list[tuple[Rank, T]]:
         if self._keep_lowest:
             return entries[: self.size]
         return entries[max(len(entries) - self.size, 0) :]
