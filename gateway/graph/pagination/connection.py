@@ -53,8 +53,8 @@ class PageInfo:
         "continues from there."
     )
     has_previous_page: bool = strawberry.field(
-        description="Whether items precede the page: exact with `last`; otherwise whether `after` "
-        "is the cursor of an item."
+        description="Whether items precede the page: exact with `last` or `orderBy`; otherwise "
+        "whether `after` is the cursor of an item."
     )
     start_cursor: str | None = strawberry.field(
         description="The cursor of the first edge. Null if there is none."
@@ -67,7 +67,7 @@ class PageInfo:
 @strawberry.type(description="An item of a list, with its cursor.")
 class Edge(Generic[T]):
     cursor: str = strawberry.field(
-        description="The position after the item. Opaque: pass it as `after` or `before`. May be "
+        description="The position of the item. Opaque: pass it as `after` or `before`. May be "
         "long: send such queries by POST."
     )
     node: T = strawberry.field(description="The item.")

@@ -15,7 +15,7 @@ from gateway.graph.pagination.keyset import decode_keyset, encode_keyset
 from gateway.graph.pagination.pager import PageArguments
 from gateway.graph.pagination.result import PageResult, PageRows
 from gateway.graph.pagination.source import ListCounts, UpstreamList
-from gateway.upstream.loader import BudgetSpentError
+from gateway.upstream.loader import BudgetSpentError, DeadlineError
 from gateway.upstream.values import Item, Page, sizes
 
 Rank: TypeAlias = tuple[str, ...]
@@ -87,7 +87,8 @@ async def paginate_ordered(
 
     `has_next` and `has_previous` are exact. Without `look_around` an empty page makes no call.
 
-    Raises LimitExceededError if the budget does not suffice for the whole list.
+    Raises LimitExceededError if the budget does not suffice for the whole list, DeadlineError if
+    the time does not.
     """
     window = _Window(arguments, source, order)
     if not window.size and not look_around:
@@ -95,8 +96,9 @@ async def paginate_ordered(
     try:
         async for page in source.pages():
             window.add(page)
-    except BudgetSpentError as error:
-        raise LimitExceededError(
+    except (BudgetSpentError, DeadlineError) as error:
+        refusal = LimitExceededError if isinstance(error, BudgetSpentError) else DeadlineError
+        raise refusal(
             f"`orderBy` reads the whole list, and the list is too long: {error.message} Accepted: "
             "a list of one `collaborationId` or `configuredAudienceModelArn`, or no `orderBy`."
         ) from error

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.errors import InvalidCursorError, LimitExceededError, UpstreamInvalidResponseError
+from gateway.errors import (
+    InvalidCursorError,
+    LimitExceededError,
+    UpstreamInvalidResponseError,
+    UpstreamTimeoutError,
+)
 from gateway.graph.pagination.ordering import (
     ItemOrder,
     OrderedResult,
@@ -25,7 +30,7 @@ from gateway.graph.types.order import (
     OrderDirection,
     item_order,
 )
-from gateway.upstream.loader import CallBudget
+from gateway.upstream.loader import CallBudget, DeadlineError
 from gateway.upstream.values import PAGE_SIZE, Item, Page
 from tests.graph.pagination.lists import DIGEST, key_of, listed
 
@@ -289,6 +294,18 @@ async def test_a_list_beyond_the_budget_is_refused(
 
     with pytest.raises(LimitExceededError, match=r"(?s)`orderBy`.*GATEWAY_MAX_UPSTREAM_CALLS.*Acc"):
         await take(upstream.source(), order, first=1)
+
+
+async def test_a_list_beyond_the_deadline_is_refused() -> None:
+    """The items that were found in time are not shown: others may precede them."""
+
+    async def load(token: str | None, _: int = PAGE_SIZE) -> Page:
+        if token is not None:
+            raise DeadlineError("late")
+        return Page([{"key": "k", "name": "n", "status": "ACTIVE"}], "next")
+
+    with pytest.raises(UpstreamTimeoutError, match=r"`orderBy`.*late"):
+        await take(listed(load), ordered_by("NAME", "ASC"), first=1)
 
 
 async def test_a_page_costs_as_much_at_the_end_as_at_the_start() -> None:
