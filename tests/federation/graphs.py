@@ -1,12 +1,19 @@
-"""A graph of the gateway and another subgraph, which extend each other's types."""
+"""A running graph of the gateway and its neighbours, which extend each other's types."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.federation.routers import REVIEWS_SDL, node_server, router_over
+from tests.federation.neighbours import (
+    ENTITIES,
+    PLAIN_NAMES,
+    Neighbours,
+    field_name,
+    running_neighbours,
+)
+from tests.federation.routers import router_over
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 
 SERVICE = "{ _service { sdl } }"
@@ -14,6 +21,7 @@ JOBS = "query J($first: Int!) { audienceGenerationJobs(first: $first) { nodes { 
 ROW = "audienceGenerationJobArn name status"
 # The status of the sandbox's newest jobs changes; later ones are final.
 NEWEST, SEEN = 20, 60
+LISTED = [name for name in ENTITIES if name != "Collaboration"]
 FINAL = {"ACTIVE", "CREATE_FAILED"}
 
 
@@ -24,7 +32,7 @@ class Graph:
     router: Gateway
     """The router has the gateway's interface."""
     gateway: Gateway
-    reviews_url: str
+    neighbours: Neighbours
     of_ada: Any
     """The ARN, name and status of a job of ada's."""
     of_grace: Any
@@ -62,24 +70,47 @@ def nodes(server: Gateway, fields: str, first: int = SEEN, caller: str = "ada") 
     return of_list
 
 
+def _nodes_of(gateway: Gateway, type_name: str, fields: str) -> list[Any]:
+    root = f"{field_name(type_name)}s"
+    found: list[Any] = gateway.ask(f"{{ {root}(first: {SEEN}) {{ nodes {{ {fields} }} }} }}").data[
+        root
+    ]["nodes"]
+    return found
+
+
 def _final_job(gateway: Gateway, caller: str) -> Any:
     jobs = nodes(gateway, ROW, SEEN, caller)[NEWEST:]
     return next(job for job in jobs if job["status"] in FINAL)
 
 
+def _data(gateway: Gateway, reviewed: Sequence[str]) -> dict[str, Any]:
+    """Return what the neighbours know of ada's objects, and of jobs that are reviewed."""
+    ids = {name: [each["id"] for each in _nodes_of(gateway, name, "id")] for name in LISTED}
+    collaborations = {
+        job["collaborationId"]: None
+        for job in _nodes_of(gateway, "AudienceGenerationJob", "collaborationId")
+        if job["collaborationId"]
+    }
+    ids["Collaboration"] = [*collaborations]
+    return {
+        "reviews": {"jobArns": reviewed},
+        "campaigns": {"modelIds": ids["ConfiguredAudienceModel"][:3]},
+        "teams": {"collaborationIds": [*collaborations]},
+        "directory": {"directory": {field_name(n): {"id": ids[n][-1]} for n in ENTITIES}},
+        "plain": {field_name(name): {"id": "1", "label": name} for name in PLAIN_NAMES},
+    }
+
+
 @contextlib.contextmanager
 def running_graph(router_script: str, sandbox: Sandbox, folder: Path) -> Iterator[Graph]:
-    """Run the gateway without root `node`, the other subgraph, and a router over both."""
+    """Run the gateway without root `node`, its neighbours, and a router over all."""
     with gateway_over(sandbox, root_node=False, cache_seconds=0, watch_seconds=0.1) as gateway:
         of_ada, of_grace = (_final_job(gateway, caller) for caller in ("ada", "grace"))
         arn = of_ada["audienceGenerationJobArn"]
         gone = arn[:-8] + ("00000000" if arn[-8:] != "00000000" else "11111111")
         reviewed = (arn, of_grace["audienceGenerationJobArn"], gone)
-        with node_server("reviews.mjs", *reviewed) as reviews_url:
+        with running_neighbours(_data(gateway, reviewed)) as neighbours:
             sdl = gateway.ask(SERVICE).data["_service"]["sdl"]
-            subgraphs = {
-                "audience": (f"{gateway.url}/graphql", sdl),
-                "reviews": (reviews_url, REVIEWS_SDL),
-            }
+            subgraphs = {"audience": (f"{gateway.url}/graphql", sdl), **neighbours.subgraphs()}
             with router_over(router_script, folder, subgraphs) as url:
-                yield Graph(Gateway(url, sandbox), gateway, reviews_url, of_ada, of_grace, gone)
+                yield Graph(Gateway(url, sandbox), gateway, neighbours, of_ada, of_grace, gone)

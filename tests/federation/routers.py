@@ -1,4 +1,4 @@
-"""Apollo's composition, routers and another subgraph: real ones from npm, run by Node."""
+"""Compositions and routers: real ones from npm, run by Node."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import select
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,27 +17,52 @@ NODE = ("scripts/with-node", "node")
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
-ROUTERS = ("apollo.mjs", "hive.mjs")
-"""Apollo Gateway, and Hive Gateway, which merges its fetches into one document."""
+ROUTERS = {"apollo.mjs": "apollo", "hive.mjs": "guild"}
+"""Routers, each with the composition of its makers.
 
-REVIEWS_SDL = (ROOT / "tests/federation/reviews.graphql").read_text()
+Apollo Gateway, and Hive Gateway, which merges its fetches into one document.
+"""
 
+COMPOSITIONS = ("apollo", "guild", "cosmo")
 
-def compose(folder: Path, subgraphs: Mapping[str, tuple[str, str]]) -> Any:
-    """Compose subgraphs, each with its URL and SDL; return the supergraph, errors and hints."""
-    arguments = []
-    for name, (url, sdl) in subgraphs.items():
-        path = folder / f"{name}.graphql"
-        path.write_text(sdl)
-        arguments.append(f"{name}={url}={path}")
-    return run_in_node("compose.mjs", *arguments)
+Subgraphs = Mapping[str, tuple[str, str]]
+"""Name -> URL and SDL."""
 
 
-def run_in_node(script: str, *arguments: str) -> Any:
+@dataclass(frozen=True)
+class Composition:
+    """What a composition makes of a graph."""
+
+    supergraph: str | None
+    """For routers; Cosmo has no text for it."""
+    api: str | None
+    """The schema that clients see."""
+    errors: list[Any]
+    hints: list[Any]
+    """Each with its message, and its code where there are codes. The Guild's has no hints."""
+
+
+def compose(
+    graphs: Mapping[str, Subgraphs], *compositions: str
+) -> dict[str, dict[str, Composition]]:
+    """Compose graphs; return for each what each composition made of it."""
+    given = {
+        graph: [{"name": name, "url": url, "sdl": sdl} for name, (url, sdl) in subgraphs.items()]
+        for graph, subgraphs in graphs.items()
+    }
+    composed = run_in_node("compose.mjs", *compositions, given=json.dumps(given))
+    return {
+        graph: {name: Composition(**result) for name, result in results.items()}
+        for graph, results in composed.items()
+    }
+
+
+def run_in_node(script: str, *arguments: str, given: str = "") -> Any:
     """Run a program, which must write no errors, and return the JSON that it prints."""
     done = subprocess.run(  # noqa: S603  a fixed command
         [*NODE, f"tests/federation/{script}", *arguments],
         cwd=ROOT,
+        input=given,
         capture_output=True,
         text=True,
         check=False,
@@ -47,13 +73,14 @@ def run_in_node(script: str, *arguments: str) -> Any:
 
 
 @contextlib.contextmanager
-def router_over(
-    script: str, folder: Path, subgraphs: Mapping[str, tuple[str, str]]
-) -> Iterator[str]:
+def router_over(script: str, folder: Path, subgraphs: Subgraphs) -> Iterator[str]:
     """Run a router over subgraphs that sends credentials to the one called `audience`."""
-    supergraph = folder / "supergraph.graphql"
-    supergraph.write_text(compose(folder, subgraphs)["supergraphSdl"])
-    with node_server(script, str(supergraph), "audience") as url:
+    composition = ROUTERS[script]
+    composed = compose({"graph": subgraphs}, composition)["graph"][composition]
+    assert composed.supergraph, composed.errors
+    path = folder / "supergraph.graphql"
+    path.write_text(composed.supergraph)
+    with node_server(script, str(path), "audience") as url:
         yield url
 
 

@@ -1,123 +1,174 @@
-"""The subgraph's schema in Apollo's own composition."""
+"""The schema composed with those of other subgraphs, by the compositions of three makers."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
-from graphql import ObjectTypeDefinitionNode, UnionTypeDefinitionNode, parse
+from graphql import (
+    GraphQLObjectType,
+    GraphQLSchema,
+    ObjectTypeDefinitionNode,
+    SchemaDefinitionNode,
+    UnionTypeDefinitionNode,
+    build_schema,
+    find_breaking_changes,
+    parse,
+)
 
-from tests.federation.routers import REVIEWS_SDL, ROOT, compose
+from gateway.graph.schema import client_sdl, subgraph_sdl
+from tests.federation.neighbours import ENTITIES, OUR_SDL, PLAIN_NAMES, PREFIX, SDLS, field_name
+from tests.federation.routers import COMPOSITIONS, Composition, compose
 from tests.gateways import Gateway, Sandbox, gateway_over
 
-OUR_URL = "http://audience.invalid/graphql"
-THEIR_URL = "http://reviews.invalid/graphql"
 SERVICE = "{ _service { sdl } }"
+OURS = {"audience": OUR_SDL}
+WITHOUT_ROOT_NODE = {"audience": subgraph_sdl(root_node=False)}
+
+GRAPHS: dict[str, Mapping[str, str]] = {
+    "alone": OURS,
+    "alone without root node": WITHOUT_ROOT_NODE,
+    "with two in Relay's style": {
+        **WITHOUT_ROOT_NODE,
+        **{name: SDLS[name] for name in ("reviews", "campaigns")},
+    },
+    "with the owner of collaborations": {**OURS, "teams": SDLS["teams"]},
+    "with one that names each entity by id": {**OURS, "directory": SDLS["directory"]},
+    "with one that has types of the plain names": {**OURS, "plain": SDLS["plain"]},
+    "with all of these": {**WITHOUT_ROOT_NODE, **SDLS},
+}
+"""Subgraphs by name, each with its SDL."""
+
+CLASHES: dict[str, tuple[Mapping[str, str], str]] = {
+    "two root nodes": ({**OURS, "reviews": SDLS["reviews"]}, "node"),
+    "two gateways": ({**OURS, "other": WITHOUT_ROOT_NODE["audience"]}, "audienceGenerationJobs"),
+}
+"""Subgraphs that do not compose, with a root field that both have."""
 
 
 @pytest.fixture(scope="module")
-def committed_sdl() -> str:
-    return (ROOT / "schema.graphql").read_text()
+def composed() -> dict[str, dict[str, Composition]]:
+    """Compose all graphs at once."""
+    graphs = {**GRAPHS, **{name: subgraphs for name, (subgraphs, _) in CLASHES.items()}}
+    return compose(
+        {
+            graph: {name: (f"http://{name}.invalid/", sdl) for name, sdl in subgraphs.items()}
+            for graph, subgraphs in graphs.items()
+        },
+        *COMPOSITIONS,
+    )
 
 
-@pytest.fixture(scope="module")
-def without_root_node(shared_sandbox: Sandbox) -> str:
-    """Read the schema of a gateway without the root fields `node` and `nodes`."""
-    with gateway_over(shared_sandbox, root_node=False) as gateway:
-        sdl: str = gateway.ask(SERVICE).data["_service"]["sdl"]
-    return sdl
+def api_of(composition: Composition) -> GraphQLSchema:
+    assert composition.api is not None, composition.errors
+    return build_schema(composition.api)
 
 
-def compose_cleanly(folder: Path, subgraphs: dict[str, tuple[str, str]]) -> str:
-    """Compose subgraphs that must have neither errors nor hints."""
-    done: Any = compose(folder, subgraphs)
-    assert done["errors"] == []
-    assert done["hints"] == []
-    supergraph: str = done["supergraphSdl"]
-    return supergraph
+def fields(schema: GraphQLSchema, type_name: str) -> set[str]:
+    found = schema.type_map[type_name]
+    assert isinstance(found, GraphQLObjectType)
+    return set(found.fields)
 
 
-def test_the_service_sdl_is_the_committed_schema(gateway: Gateway, committed_sdl: str) -> None:
-    assert gateway.ask(SERVICE).data["_service"]["sdl"].strip() == committed_sdl.strip()
+def test_the_service_sdl_is_the_committed_schema(gateway: Gateway) -> None:
+    assert gateway.ask(SERVICE).data["_service"]["sdl"].strip() == OUR_SDL.strip()
 
 
 @pytest.mark.parametrize("introspection", [True, False])
-def test_the_service_sdl_needs_no_caller(
-    sandbox: Sandbox, committed_sdl: str, *, introspection: bool
-) -> None:
+def test_the_service_sdl_needs_no_caller(sandbox: Sandbox, *, introspection: bool) -> None:
     """A registry has no AWS credentials; introspection may be off."""
     with gateway_over(sandbox, introspection=introspection) as gateway:
         answer = gateway.ask(SERVICE, caller=None)
     assert answer.status == 200
-    assert answer.data["_service"]["sdl"].strip() == committed_sdl.strip()
+    assert answer.data["_service"]["sdl"].strip() == OUR_SDL.strip()
     assert sandbox.calls == []
 
 
-def test_it_composes_alone(tmp_path: Path, committed_sdl: str) -> None:
-    supergraph = compose_cleanly(tmp_path, {"audience": (OUR_URL, committed_sdl)})
-    assert "node(" in supergraph
-    assert "nodes(" in supergraph
+def test_root_node_is_all_that_the_setting_removes(sandbox: Sandbox) -> None:
+    with gateway_over(sandbox, root_node=False) as gateway:
+        sdl = gateway.ask(SERVICE).data["_service"]["sdl"]
+    assert sdl.strip() == WITHOUT_ROOT_NODE["audience"].strip()
+    assert set(sdl.splitlines()) <= set(OUR_SDL.splitlines())
+    assert "interface Node {" in sdl
+    assert "node(" not in sdl
 
 
-def test_it_composes_alone_without_root_node(tmp_path: Path, without_root_node: str) -> None:
-    supergraph = compose_cleanly(tmp_path, {"audience": (OUR_URL, without_root_node)})
-    assert "node(" not in supergraph
-    assert "nodes(" not in supergraph
-
-
-def test_root_node_is_all_that_the_setting_removes(
-    committed_sdl: str, without_root_node: str
+@pytest.mark.parametrize("composition", COMPOSITIONS)
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_it_composes(
+    composed: dict[str, dict[str, Composition]], graph: str, composition: str
 ) -> None:
-    kept = set(without_root_node.splitlines())
-    assert kept <= set(committed_sdl.splitlines())
-    assert "interface Node {" in kept
-    assert "node(" not in without_root_node
+    """Without a hint, and for clients everything stays as it is."""
+    result = composed[graph][composition]
+    assert (result.errors, result.hints) == ([], [])
+    ours = build_schema(client_sdl(root_node=GRAPHS[graph]["audience"] == OUR_SDL))
+    api = api_of(result)
+    assert find_breaking_changes(ours, api) == []
+    assert not {name for name in api.type_map if name.startswith("_") and name[:2] != "__"}
 
 
-def test_it_composes_with_another_relay_subgraph(tmp_path: Path, without_root_node: str) -> None:
-    """It has its own `PageInfo`, `Node` and root `node`, and extends our job."""
-    subgraphs = {"audience": (OUR_URL, without_root_node), "reviews": (THEIR_URL, REVIEWS_SDL)}
-    supergraph = compose_cleanly(tmp_path, subgraphs)
-    for key in ('key: "id"', 'key: "audienceGenerationJobArn"'):
-        assert f"@join__type(graph: AUDIENCE, {key})" in supergraph
-    assert '@join__type(graph: AUDIENCE, key: "id", resolvable: false)' in supergraph
+@pytest.mark.parametrize("composition", COMPOSITIONS)
+@pytest.mark.parametrize("clash", CLASHES)
+def test_it_does_not_compose_with(
+    composed: dict[str, dict[str, Composition]], clash: str, composition: str
+) -> None:
+    """A router could ask either of the two: there is an error, and it names the root field."""
+    result = composed[clash][composition]
+    _, field = CLASHES[clash]
+    assert result.supergraph is result.api is None
+    assert any(field in error["message"] for error in result.errors)
+    assert {error["code"] for error in result.errors} <= {None, "INVALID_FIELD_SHARING"}
 
 
-def test_two_root_nodes_do_not_compose(tmp_path: Path, committed_sdl: str) -> None:
-    """This is what the setting is for."""
-    done = compose(
-        tmp_path, {"audience": (OUR_URL, committed_sdl), "reviews": (THEIR_URL, REVIEWS_SDL)}
-    )
-    assert [error["code"] for error in done["errors"]] == ["INVALID_FIELD_SHARING"]
-    assert "Query.node" in done["errors"][0]["message"]
+@pytest.mark.parametrize("composition", COMPOSITIONS)
+def test_the_graph_has_the_fields_of_all(
+    composed: dict[str, dict[str, Composition]], composition: str
+) -> None:
+    api = api_of(composed["with all of these"][composition])
+    assert fields(api, "Collaboration") == {"id", "name", "audienceGenerationJobs"}
+    assert fields(api, "AudienceGenerationJob") >= {"name", "exportJobs", "reviews"}
+    assert fields(api, "ConfiguredAudienceModel") >= {"name", "audienceGenerationJobs", "campaigns"}
+    assert fields(api, "Directory") == {field_name(name) for name in ENTITIES}
+    assert PLAIN_NAMES
+    for name in PLAIN_NAMES:
+        assert fields(api, name) == {"id", "label"}
+        assert PREFIX + name in api.type_map
 
 
-def test_every_type_with_a_key_is_an_entity(committed_sdl: str) -> None:
-    definitions = parse(committed_sdl).definitions
+def test_every_type_with_an_id_is_an_entity() -> None:
+    definitions = parse(OUR_SDL).definitions
+    objects = [each for each in definitions if isinstance(each, ObjectTypeDefinitionNode)]
+    with_id = {
+        each.name.value
+        for each in objects
+        if any(field.name.value == "id" for field in each.fields or ())
+    }
     (union,) = (
         {member.name.value for member in each.types or ()}
         for each in definitions
         if isinstance(each, UnionTypeDefinitionNode) and each.name.value == "_Entity"
     )
-    assert union == {
-        name
-        for name, directives in directives_by_type(committed_sdl).items()
-        if "key" in directives
-    }
-    assert len(union) == 5
+    assert with_id == union == set(ENTITIES)
 
 
-def test_every_value_type_is_shareable(committed_sdl: str) -> None:
+def test_every_value_type_is_shareable() -> None:
     """Value types are all but roots, entities, connections and edges."""
     own_types = {
         "Query",
         "Subscription",
         "AudienceGenerationJobChange",
-        "AudienceExportJob",
         "_Service",
     }
-    for name, directives in directives_by_type(committed_sdl).items():
+    for name, directives in directives_by_type(OUR_SDL).items():
         own = name in own_types or "key" in directives or name.endswith(("Connection", "Edge"))
         assert ("shareable" in directives) != own, name
+
+
+def test_the_graph_s_description_is_not_ours() -> None:
+    """A graph of which one subgraph has a description would take it for its own."""
+    (schema,) = (
+        each for each in parse(OUR_SDL).definitions if isinstance(each, SchemaDefinitionNode)
+    )
+    assert schema.description is None
+    assert build_schema(client_sdl()).description
 
 
 def directives_by_type(sdl: str) -> dict[str, set[str]]:
