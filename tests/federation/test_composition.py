@@ -16,12 +16,15 @@ from graphql import (
 
 from gateway.graph.schema import client_sdl, subgraph_sdl
 from tests.federation.neighbours import ENTITIES, OUR_SDL, PLAIN_NAMES, PREFIX, SDLS, field_name
-from tests.federation.routers import COMPOSITIONS, Composition, compose
+from tests.federation.routers import COMPOSITIONS, ROOT, Composition, compose
 from tests.gateways import Gateway, Sandbox, gateway_over
 
 SERVICE = "{ _service { sdl } }"
 OURS = {"audience": OUR_SDL}
 WITHOUT_ROOT_NODE = {"audience": subgraph_sdl(root_node=False)}
+DOCUMENTED = (
+    (ROOT / "docs/federation.md").read_text().partition("```graphql\n")[2].partition("```")[0]
+)
 
 GRAPHS: dict[str, Mapping[str, str]] = {
     "alone": OURS,
@@ -33,6 +36,7 @@ GRAPHS: dict[str, Mapping[str, str]] = {
     "with the owner of collaborations": {**OURS, "teams": SDLS["teams"]},
     "with one that names each entity by id": {**OURS, "directory": SDLS["directory"]},
     "with one that has types of the plain names": {**OURS, "plain": SDLS["plain"]},
+    "with the documentation's": {**OURS, "example": DOCUMENTED},
     "with all of these": {**WITHOUT_ROOT_NODE, **SDLS},
 }
 """Subgraphs by name, each with its SDL."""
