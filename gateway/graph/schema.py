@@ -16,7 +16,6 @@ from graphql import (
     Undefined,
     print_schema,
 )
-from graphql.utilities.print_schema import print_description
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
@@ -46,7 +45,7 @@ datasets those are trained on.
 
 
 class Subgraph(strawberry.federation.Schema):
-    """Strawberry's federation schema, with a description, and with entities fetched from AWS."""
+    """Strawberry's federation schema, with entities fetched from AWS."""
 
     def entities_resolver(
         self, info: Info, representations: list[FederationAny]
@@ -54,11 +53,6 @@ class Subgraph(strawberry.federation.Schema):
         # Strawberry's own would build the objects from what the request contains;
         # `execution.executor` fetches those that NamedObjects name.
         return resolve_entities(info.context, representations)  # type: ignore[return-value]
-
-    def as_str(self) -> str:
-        # Strawberry does not print the description of a schema.
-        before, keyword, after = super().as_str().partition("schema @link")
-        return before + print_description(executable_schema(self)) + keyword + after
 
     def _extend_introspection(self) -> None:
         """Keep graphql-core's `isOneOf`: Strawberry's fails for list and non-null types."""
@@ -102,7 +96,10 @@ def executable_schema(schema: strawberry.Schema) -> GraphQLSchema:
 
 
 def subgraph_sdl(*, root_node: bool = True) -> str:
-    """Print the schema for composition, ending in a newline."""
+    """Print the schema for composition, ending in a newline.
+
+    Without its description, which would become that of the whole graph.
+    """
     return build_schema(root_node=root_node).as_str() + "\n"
 
 

@@ -133,10 +133,7 @@ async def _watch_jobs(context: Context, query: ListQuery) -> EventStream[ListSta
     return EventStream(watch, events)
 
 
-@strawberry.type(
-    description="Streams of events over HTTP: Server-Sent Events, or multipart responses. AWS has "
-    "no events, so the gateway polls it with the caller's credentials."
-)
+@strawberry.type(description="Streams of events.")
 class Subscription:
     audience_generation_job: AudienceGenerationJob | None = _watch_field(
         _job_arn,

@@ -1,20 +1,22 @@
 """The schema composed with those of other subgraphs, by the compositions of three makers."""
 
+import re
 from collections.abc import Mapping
 
 import pytest
 from graphql import (
+    GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
     ObjectTypeDefinitionNode,
-    SchemaDefinitionNode,
     UnionTypeDefinitionNode,
     build_schema,
     find_breaking_changes,
     parse,
 )
 
-from gateway.graph.schema import client_sdl, subgraph_sdl
+from gateway.graph.schema import build_schema as build_our_schema
+from gateway.graph.schema import client_sdl, executable_schema, subgraph_sdl
 from tests.federation.neighbours import ENTITIES, OUR_SDL, PLAIN_NAMES, PREFIX, SDLS, field_name
 from tests.federation.routers import COMPOSITIONS, ROOT, Composition, compose
 from tests.gateways import Gateway, Sandbox, gateway_over
@@ -127,6 +129,7 @@ def test_the_graph_has_the_fields_of_all(
     composed: dict[str, dict[str, Composition]], composition: str
 ) -> None:
     api = api_of(composed["with all of these"][composition])
+    assert api.description is None
     assert fields(api, "Collaboration") == {"id", "name", "audienceGenerationJobs"}
     assert fields(api, "AudienceGenerationJob") >= {"name", "exportJobs", "reviews"}
     assert fields(api, "ConfiguredAudienceModel") >= {"name", "audienceGenerationJobs", "campaigns"}
@@ -166,13 +169,20 @@ def test_every_value_type_is_shareable() -> None:
         assert ("shareable" in directives) != own, name
 
 
-def test_the_graph_s_description_is_not_ours() -> None:
-    """A graph of which one subgraph has a description would take it for its own."""
-    (schema,) = (
-        each for each in parse(OUR_SDL).definitions if isinstance(each, SchemaDefinitionNode)
-    )
-    assert schema.description is None
-    assert build_schema(client_sdl()).description
+SHARED = {"Query", "Subscription", "Node", "PageInfo", "DateTime", "Collaboration"}
+"""Types that other subgraphs have too: composition takes the description of one for all."""
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_shared_types_are_described_for_all_subgraphs(name: str) -> None:
+    shared = executable_schema(build_our_schema()).type_map[name]
+    described = {name: shared.description}
+    if name in {"Node", "PageInfo"}:
+        assert isinstance(shared, GraphQLObjectType | GraphQLInterfaceType)
+        described |= {field: each.description for field, each in shared.fields.items()}
+    for text in described.values():
+        assert text
+        assert not re.search("AWS|gateway|upstream|subgraph", text), text
 
 
 def directives_by_type(sdl: str) -> dict[str, set[str]]:

@@ -47,15 +47,8 @@ _LAST = (
 
 @strawberry.federation.type(shareable=True, description="The position of a page in its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(
-        description="Whether more items follow the page; exact. May cost one more upstream call. "
-        "Also true if the upstream call budget or the deadline was reached: `endCursor` then "
-        "continues from there."
-    )
-    has_previous_page: bool = strawberry.field(
-        description="Whether items precede the page: exact with `last` or `orderBy`; otherwise "
-        "whether `after` is the cursor of an item."
-    )
+    has_next_page: bool = strawberry.field(description="Whether more items follow the page.")
+    has_previous_page: bool = strawberry.field(description="Whether items precede the page.")
     start_cursor: str | None = strawberry.field(
         description="The cursor of the first edge. Null if there is none."
     )
@@ -81,7 +74,12 @@ class Connection(Generic[T]):
         description="The items of the page, each with its cursor."
     )
     nodes: list[T] = strawberry.field(description="The items of the page, without their cursors.")
-    page_info: PageInfo = strawberry.field(description="The position of the page in the list.")
+    page_info: PageInfo = strawberry.field(
+        description="The position of the page in the list. `hasNextPage` is exact and may cost one "
+        "more upstream call; it is also true if the upstream call budget or the deadline was "
+        "reached: `endCursor` then continues from there. `hasPreviousPage` is exact with `last` or "
+        "`orderBy`; otherwise it says whether `after` is the cursor of an item."
+    )
 
     @strawberry.field(
         description="The number of items in the whole list, regardless of cursors. Costs one "
