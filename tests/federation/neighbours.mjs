@@ -71,6 +71,11 @@ const RESOLVERS = {
     Query: { team: () => ({ name: "Insights", collaborations: data.teams.collaborationIds.map(collaboration) }) },
     Collaboration: { __resolveReference: ({ id }) => collaboration(id) },
   },
+  directory: {
+    Query: { object: (_, key) => key },
+    // Global ids begin with the name of the type.
+    Node: { __resolveType: ({ id }) => Buffer.from(id, "base64").toString().split(":")[0] },
+  },
 };
 
 const schemas = Object.fromEntries(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from graphql import DirectiveNode, ObjectTypeDefinitionNode, TypeDefinitionNode, parse
+from graphql import ObjectTypeDefinitionNode, TypeDefinitionNode, parse
 
 from tests.federation.routers import ROOT, node_server
 
@@ -24,16 +24,20 @@ def _definitions() -> list[TypeDefinitionNode]:
     return [each for each in parse(OUR_SDL).definitions if isinstance(each, TypeDefinitionNode)]
 
 
-def _key(directive: DirectiveNode) -> bool:
-    return directive.name.value == "key"
+def _keyed() -> list[ObjectTypeDefinitionNode]:
+    return [
+        each
+        for each in _definitions()
+        if isinstance(each, ObjectTypeDefinitionNode)
+        and any(directive.name.value == "key" for directive in each.directives or ())
+    ]
 
 
-ENTITIES = sorted(
-    each.name.value
-    for each in _definitions()
-    if isinstance(each, ObjectTypeDefinitionNode) and any(map(_key, each.directives or ()))
-)
+ENTITIES = sorted(each.name.value for each in _keyed())
 """Our types with a key."""
+
+NODES = sorted(each.name.value for each in _keyed() if each.interfaces)
+"""Those that implement `Node`."""
 
 PLAIN_NAMES = sorted(
     each.name.value.removeprefix(PREFIX)
@@ -48,13 +52,22 @@ def field_name(type_name: str) -> str:
 
 
 def _directory() -> str:
-    """Write a subgraph that names each of our entities by its id."""
+    """Write a subgraph that names each of our entities by its id, and finds any node."""
     stubs = (
-        f'type {name} @key(fields: "id", resolvable: false) {{ id: ID! }}' for name in ENTITIES
+        f"type {name} {'implements Node' if name in NODES else ''}"
+        ' @key(fields: "id", resolvable: false) { id: ID! }'
+        for name in ENTITIES
     )
     fields = (f"{field_name(name)}: {name}" for name in ENTITIES)
-    query = "type Query { directory: Directory }"
-    return "\n".join((FEDERATION, *stubs, f"type Directory {{ {' '.join(fields)} }}", query))
+    return "\n".join(
+        (
+            FEDERATION,
+            "interface Node { id: ID! }",
+            *stubs,
+            f"type Directory {{ {' '.join(fields)} }}",
+            "type Query { directory: Directory object(id: ID!): Node }",
+        )
+    )
 
 
 def _plain() -> str:

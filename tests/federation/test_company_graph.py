@@ -10,7 +10,7 @@ import pytest
 
 from gateway.sandbox import CALLERS
 from tests.federation.graphs import Graph, nodes
-from tests.federation.neighbours import ENTITIES, PLAIN_NAMES, field_name
+from tests.federation.neighbours import ENTITIES, NODES, PLAIN_NAMES, field_name
 from tests.telemetry.programs import samples
 
 ARN = "audienceGenerationJobArn"
@@ -112,26 +112,42 @@ def test_without_credentials_collaborations_keep_their_names(graph: Graph) -> No
     assert graph.sandbox.calls == []
 
 
+DIRECTORY_OF_IDS = " ".join(f"{field_name(name)} {{ id }}" for name in ENTITIES)
+
+FIELDS = dict.fromkeys(ENTITIES, "createTime") | {
+    "Collaboration": "audienceGenerationJobs(first: 2) { nodes { name } }"
+}
+"""Fields of each entity that only the gateway has."""
+
+
+def directly(graph: Graph, keys: dict[str, str]) -> dict[str, Any]:
+    """Return objects of the types whose ids are given, from the gateway."""
+    representations = [{"__typename": name, "id": key} for name, key in keys.items()]
+    fragments = " ".join(f"... on {name} {{ id {FIELDS[name]} }}" for name in keys)
+    query = f"query E($r: [_Any!]!) {{ _entities(representations: $r) {{ {fragments} }} }}"
+    found = graph.gateway.ask(query, {"r": representations}).data["_entities"]
+    assert None not in found
+    return dict(zip(keys, found, strict=True))
+
+
 def test_objects_that_a_directory_names_by_id(graph: Graph) -> None:
     """Each entity is found by its id, in a fetch for each type at most."""
-    own = dict.fromkeys(ENTITIES, "createTime") | {
-        "Collaboration": "audienceGenerationJobs(first: 2) { nodes { name } }"
-    }
-    selections = " ".join(f"{field_name(name)} {{ id {own[name]} }}" for name in ENTITIES)
+    selections = " ".join(f"{field_name(name)} {{ id {FIELDS[name]} }}" for name in ENTITIES)
     before = fetches_of(graph)
-    found = graph.router.ask(f"{{ directory {{ {selections} }} }}").data["directory"]
+    directory = graph.router.ask(f"{{ directory {{ {selections} }} }}").data["directory"]
     assert fetches_of(graph) <= before + len(ENTITIES)
-    representations = [
-        {"__typename": name, "id": found[field_name(name)]["id"]} for name in ENTITIES
-    ]
-    fragments = " ".join(f"... on {name} {{ id {own[name]} }}" for name in ENTITIES)
-    query = f"query E($r: [_Any!]!) {{ _entities(representations: $r) {{ {fragments} }} }}"
-    expected = graph.gateway.ask(query, {"r": representations}).data["_entities"]
-    assert None not in expected
-    assert [found[field_name(name)] for name in ENTITIES] == expected
+    found = {name: directory[field_name(name)] for name in ENTITIES}
+    assert found == directly(graph, {name: each["id"] for name, each in found.items()})
 
 
-DIRECTORY_OF_IDS = " ".join(f"{field_name(name)} {{ id }}" for name in ENTITIES)
+def test_any_object_by_its_global_id(graph: Graph) -> None:
+    """Another subgraph can have the field that returns any node."""
+    ids = graph.router.ask(f"{{ directory {{ {DIRECTORY_OF_IDS} }} }}").data["directory"]
+    keys = {name: ids[field_name(name)]["id"] for name in NODES}
+    objects = " ".join(f'{name}: object(id: "{key}") {{ ...Any }}' for name, key in keys.items())
+    fragments = " ".join(f"... on {name} {{ {FIELDS[name]} }}" for name in NODES)
+    query = f"{{ {objects} }} fragment Any on Node {{ id {fragments} }}"
+    assert graph.router.ask(query).data == directly(graph, keys)
 
 
 @pytest.mark.parametrize(
