@@ -10,6 +10,8 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.server.lifecycle import KEEP_ALIVE_SECONDS
+
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 GRACEFUL_SECONDS = 1
@@ -70,6 +72,7 @@ def serve(
         http=http,
         access_log=False,
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,  # else it closes what a client is about to use
         timeout_graceful_shutdown=GRACEFUL_SECONDS,  # a request that hangs must not hold a test
         ssl_certfile=certificate,
         ssl_keyfile=certificate,

@@ -104,7 +104,9 @@ def _data(gateway: Gateway, reviewed: Sequence[str]) -> dict[str, Any]:
 @contextlib.contextmanager
 def running_graph(router_script: str, sandbox: Sandbox, folder: Path) -> Iterator[Graph]:
     """Run the gateway without root `node`, its neighbours, and a router over all."""
-    with gateway_over(sandbox, root_node=False, cache_seconds=0, watch_seconds=0.1) as gateway:
+    with gateway_over(
+        sandbox, root_node=False, cache_seconds=0, watch_seconds=0.1, caller_calls_per_second=0
+    ) as gateway:
         of_ada, of_grace = (_final_job(gateway, caller) for caller in ("ada", "grace"))
         arn = of_ada["audienceGenerationJobArn"]
         gone = arn[:-8] + ("00000000" if arn[-8:] != "00000000" else "11111111")
