@@ -14,8 +14,7 @@ from gateway.upstream.model import check_input
 
 @strawberry.federation.type(
     keys=["id"],
-    description="A Clean Rooms collaboration: its id and its jobs, and the fields that other "
-    "subgraphs add to it.",
+    description="A Clean Rooms collaboration.",
 )
 class Collaboration:
     id: strawberry.ID = strawberry.field(description="The collaboration's id.")
