@@ -155,7 +155,7 @@ class AudienceGenerationJob(Node):
     )
 
 
-@strawberry.type(description="How many jobs have a status.")
+@strawberry.federation.type(shareable=True, description="How many jobs have a status.")
 class AudienceGenerationJobStatusCount:
     status: AudienceGenerationJobStatus = strawberry.field(description="The status.")
     count: int = strawberry.field(description="The number of jobs that have it.")
