@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from graphql import GraphQLField, GraphQLObjectType
 
+from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.schema import build_schema, executable_schema
+from gateway.settings import Settings
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 from tests.graph.subscriptions import SPRING, Graph, spring
 from tests.watch.doubles import MODEL_ARN, job
@@ -208,6 +210,17 @@ def test_a_nest_of_lists_for_too_many_calls_is_rejected_before_any_call(
     assert (answer.status, answer.code) == (400, "LIMIT_EXCEEDED")
     assert f" {estimated} upstream calls for single objects" in answer.errors[0]["message"]
     assert gateway.sandbox.calls == []
+
+
+def test_a_subscription_for_too_many_calls_is_rejected() -> None:
+    query = f"""subscription {{ audienceGenerationJobChanges {{ audienceGenerationJob {{
+      configuredAudienceModel {{ audienceGenerationJobs(first: 500) {{
+        nodes {{ {EXPORTS} }} }} }} }} }} }}"""
+    rejected = Engine(SCHEMA, Settings()).prepare(GraphRequest(query), read_only=False)
+
+    assert isinstance(rejected, GraphResult)
+    assert rejected.outcome == "LIMIT_EXCEEDED"
+    assert f" {1 + 5 + 500} upstream calls" in rejected.errors[0]["message"]
 
 
 def test_a_nest_of_entities_is_rejected_before_any_call(gateway: Gateway) -> None:

@@ -15,6 +15,8 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
+from gateway.graph.node import ENTITY_TYPES
+
 Values = st.SearchStrategy[Any]
 
 
@@ -84,15 +86,19 @@ def _texts(name: str, known: Known) -> Values:
 
 
 def _representations(known: Known) -> Values:
-    types = ["AudienceGenerationJob", "AudienceModel", "TrainingDataset", "Query", "x"]
-    return st.fixed_dictionaries(
-        {"__typename": st.sampled_from(types) | st.none()},
-        optional={
-            "id": _texts("id", known) | st.none(),
-            "audienceGenerationJobArn": _texts("xArn", known) | st.integers(),
-            "x": st.lists(st.none(), max_size=2),
-        },
-    )
+    keys = {name: entity.keys for name, entity in ENTITY_TYPES.items()}
+    keys |= {"Query": ["id"], "x": ["id", "audienceGenerationJobArn"]}
+
+    def named(type_name: str) -> Values:
+        return st.fixed_dictionaries(
+            {"__typename": st.just(type_name)},
+            optional={
+                **{key: _texts(key, known) | st.none() | st.integers() for key in keys[type_name]},
+                "x": st.lists(st.none(), max_size=2),
+            },
+        )
+
+    return st.sampled_from(sorted(keys)).flatmap(named) | st.just({})
 
 
 def literal(value: Any) -> str:
