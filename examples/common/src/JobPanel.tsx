@@ -1,0 +1,112 @@
+import { type ReactNode, useEffect, useId, useRef } from "react";
+import { Badge } from "./Badge";
+import { type Metrics, MetricsChart } from "./MetricsChart";
+import { formatTime } from "./times";
+
+interface PanelProps {
+  readonly title: string;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+/** A drawer beside the table; on a narrow screen it takes the table's place. */
+export function Panel({ title, onClose, children }: PanelProps) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const id = useId();
+
+  // Focus moves into the panel, and back to the row when it closes.
+  useEffect(() => {
+    const opener = document.activeElement;
+    heading.current?.focus();
+    return () => {
+      if (opener instanceof HTMLElement) opener.focus();
+    };
+  }, []);
+
+  return (
+    <aside
+      className="panel"
+      aria-labelledby={id}
+      onKeyDown={(event) => event.key === "Escape" && onClose()}
+    >
+      <header>
+        <h2 id={id} ref={heading} tabIndex={-1}>
+          {title}
+        </h2>
+        <button type="button" onClick={onClose} aria-label="Close">
+          ×
+        </button>
+      </header>
+      {children}
+    </aside>
+  );
+}
+
+export interface JobDetails {
+  readonly audienceGenerationJobArn: string;
+  readonly name: string;
+  readonly status: string;
+  readonly description?: string | null;
+  readonly createTime: string;
+  readonly updateTime: string;
+  readonly startedBy?: string | null;
+}
+
+interface JobProps {
+  readonly job: JobDetails;
+  /** Why the job has its status. */
+  readonly reason?: string | null;
+  readonly metrics?: Metrics | null;
+  readonly model?: { readonly name: string; readonly configuredAudienceModelArn: string } | null;
+  /** The exports, or what stands in their place. */
+  readonly children: ReactNode;
+}
+
+export function JobDescription({ job, reason, metrics, model, children }: JobProps) {
+  return (
+    <>
+      <p>
+        <Badge status={job.status} />
+      </p>
+      {reason && <p>{reason}</p>}
+      {job.description && <p>{job.description}</p>}
+      <dl>
+        <dt>Created</dt>
+        <dd>{formatTime(job.createTime)}</dd>
+        <dt>Updated</dt>
+        <dd>{formatTime(job.updateTime)}</dd>
+        <dt>Started by</dt>
+        <dd>{job.startedBy ?? "–"}</dd>
+        <dt>Model</dt>
+        <dd>{model?.name ?? "–"}</dd>
+        <dt>ARN</dt>
+        <dd className="arn">{job.audienceGenerationJobArn}</dd>
+      </dl>
+      {metrics && <MetricsChart metrics={metrics} />}
+      <h3>Exports</h3>
+      {children}
+    </>
+  );
+}
+
+export interface ExportRow {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly createTime: string;
+}
+
+export function ExportList({ rows }: { readonly rows: readonly ExportRow[] }) {
+  if (rows.length === 0) return <p className="quiet">None yet</p>;
+  return (
+    <ul className="exports">
+      {rows.map(({ id, name, status, createTime }) => (
+        <li key={id}>
+          <span>{name}</span>
+          <Badge status={status} />
+          <span className="quiet">{formatTime(createTime)}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,163 @@
+import {
+  ExportList,
+  type GraphQLErrorLike,
+  isSettled,
+  JobDescription,
+  LiveStatus,
+  Panel,
+  type Problem,
+  ProblemNotice,
+  problemOf,
+  toProblem,
+} from "example-common";
+import { useMemo, useState } from "react";
+import { graphql, useLazyLoadQuery, useSubscription } from "react-relay";
+import type { JobDetailsQuery } from "./__generated__/JobDetailsQuery.graphql";
+import type { JobDetailsSubscription } from "./__generated__/JobDetailsSubscription.graphql";
+import { useQueryResult } from "./useQueryResult";
+
+// What fails alone is caught alone: the panel shows the rest.
+const QUERY = graphql`
+  query JobDetailsQuery($arn: String!) {
+    audienceGenerationJob(audienceGenerationJobArn: $arn) {
+      audienceGenerationJobArn
+      name
+      status
+      description
+      createTime
+      updateTime
+      startedBy
+      statusDetails @catch {
+        message
+      }
+      metrics @catch {
+        relevanceMetrics {
+          audienceSize {
+            type
+            value
+          }
+          score
+        }
+        recallMetric
+      }
+      configuredAudienceModel @catch {
+        name
+        configuredAudienceModelArn
+      }
+      exportJobs(first: 20) @catch {
+        nodes {
+          id
+          name
+          status
+          createTime
+        }
+      }
+    }
+  }
+`;
+
+// Relay writes each event into the job's record, so the row of the table changes with the panel.
+const SUBSCRIPTION = graphql`
+  subscription JobDetailsSubscription($arn: String!) {
+    audienceGenerationJob(audienceGenerationJobArn: $arn) {
+      status
+      updateTime
+      statusDetails {
+        message
+      }
+      metrics {
+        relevanceMetrics {
+          audienceSize {
+            type
+            value
+          }
+          score
+        }
+        recallMetric
+      }
+    }
+  }
+`;
+
+interface Props {
+  readonly arn: string;
+  readonly onClose: () => void;
+}
+
+export function JobDetails({ arn, onClose }: Props) {
+  const { loaded, problem, retry } = useQueryResult<JobDetailsQuery>(QUERY, { arn });
+  return (
+    <Panel title="Job" onClose={onClose}>
+      {problem && <ProblemNotice problem={problem} onRetry={retry} />}
+      {loaded ? <Job arn={arn} onRetry={retry} /> : !problem && <p role="status">Loading …</p>}
+    </Panel>
+  );
+}
+
+type Caught<Value> = { ok: true; value: Value } | { ok: false; errors: ReadonlyArray<unknown> };
+
+function Job({ arn, onRetry }: { readonly arn: string; readonly onRetry: () => void }) {
+  const { audienceGenerationJob: job } = useLazyLoadQuery<JobDetailsQuery>(
+    QUERY,
+    { arn },
+    { fetchPolicy: "store-only" },
+  );
+  if (!job) return <p>The job no longer exists.</p>;
+
+  const parts = {
+    Reason: job.statusDetails,
+    Metrics: job.metrics,
+    Model: job.configuredAudienceModel,
+    Exports: job.exportJobs,
+  };
+  return (
+    <>
+      <h3>{job.name}</h3>
+      {!isSettled(job.status) && <Watch arn={arn} />}
+      <LiveStatus name={job.name} status={job.status} isWatching={!isSettled(job.status)} />
+      {Object.entries(parts).map(([subject, part]) => (
+        <Missing key={subject} subject={subject} part={part} onRetry={onRetry} />
+      ))}
+      <JobDescription
+        job={job}
+        reason={valueOf(job.statusDetails)?.message}
+        metrics={valueOf(job.metrics)}
+        model={valueOf(job.configuredAudienceModel)}
+      >
+        <ExportList rows={valueOf(job.exportJobs)?.nodes ?? []} />
+      </JobDescription>
+    </>
+  );
+}
+
+function valueOf<Value>(part: Caught<Value>): Value | null {
+  return part.ok ? part.value : null;
+}
+
+interface MissingProps {
+  readonly subject: string;
+  readonly part: Caught<unknown>;
+  readonly onRetry: () => void;
+}
+
+function Missing({ subject, part, onRetry }: MissingProps) {
+  if (part.ok) return null;
+  const problem = problemOf(part.errors[0] as GraphQLErrorLike);
+  return <ProblemNotice problem={problem} subject={subject} onRetry={onRetry} />;
+}
+
+/** Subscribes to a job until it is settled. */
+function Watch({ arn }: { readonly arn: string }) {
+  const [problem, setProblem] = useState<Problem | null>(null);
+  useSubscription<JobDetailsSubscription>(
+    useMemo(
+      () => ({
+        subscription: SUBSCRIPTION,
+        variables: { arn },
+        onError: (error) => setProblem(toProblem(error)),
+      }),
+      [arn],
+    ),
+  );
+  return problem && <ProblemNotice problem={problem} subject="Live updates" />;
+}

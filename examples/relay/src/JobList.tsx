@@ -1,0 +1,115 @@
+import {
+  EmptyList,
+  filtersOf,
+  JobsTable,
+  LoadMore,
+  type Problem,
+  ProblemNotice,
+  TableSkeleton,
+  toProblem,
+  type View,
+} from "example-common";
+import { useCallback, useState } from "react";
+import { graphql, useLazyLoadQuery, usePaginationFragment } from "react-relay";
+import type { JobList_query$key } from "./__generated__/JobList_query.graphql";
+import type { JobListQuery } from "./__generated__/JobListQuery.graphql";
+import { useQueryResult } from "./useQueryResult";
+
+const PAGE_SIZE = 50;
+
+const QUERY = graphql`
+  query JobListQuery(
+    $first: Int!
+    $after: String
+    $filter: AudienceGenerationJobFilter
+    $orderBy: AudienceGenerationJobOrder
+  ) {
+    ...JobList_query @arguments(first: $first, after: $after, filter: $filter, orderBy: $orderBy)
+  }
+`;
+
+interface Props {
+  readonly view: View;
+  readonly onChange: (change: (view: View) => View) => void;
+  readonly openArn: string | null;
+  readonly onOpen: (arn: string) => void;
+}
+
+export function JobList({ view, ...props }: Props) {
+  const { filter } = filtersOf(view);
+  const { loaded, isLoading, problem, retry } = useQueryResult<JobListQuery>(QUERY, {
+    first: PAGE_SIZE,
+    filter,
+    orderBy: view.order,
+  });
+  return (
+    <>
+      {problem && <ProblemNotice problem={problem} onRetry={retry} />}
+      {loaded ? (
+        <Jobs {...props} variables={loaded} order={view.order} isStale={isLoading} />
+      ) : (
+        !problem && <TableSkeleton />
+      )}
+    </>
+  );
+}
+
+interface JobsProps extends Omit<Props, "view"> {
+  readonly variables: JobListQuery["variables"];
+  readonly order: View["order"];
+  readonly isStale: boolean;
+}
+
+function Jobs({ variables, order, isStale, onChange, openArn, onOpen }: JobsProps) {
+  const query = useLazyLoadQuery<JobListQuery>(QUERY, variables, { fetchPolicy: "store-only" });
+  const { data, hasNext, isLoadingNext, loadNext } = usePaginationFragment<JobListQuery, JobList_query$key>(
+    graphql`
+      fragment JobList_query on Query
+      @refetchable(queryName: "JobListNextQuery")
+      @argumentDefinitions(
+        first: { type: "Int!" }
+        after: { type: "String" }
+        filter: { type: "AudienceGenerationJobFilter" }
+        orderBy: { type: "AudienceGenerationJobOrder" }
+      ) {
+        audienceGenerationJobs(first: $first, after: $after, filter: $filter, orderBy: $orderBy)
+          @connection(key: "JobList_audienceGenerationJobs") {
+          edges {
+            node {
+              audienceGenerationJobArn
+              name
+              status
+              createTime
+              updateTime
+              startedBy
+            }
+          }
+        }
+      }
+    `,
+    query,
+  );
+  const [problem, setProblem] = useState<Problem | null>(null);
+
+  const loadMore = useCallback(() => {
+    setProblem(null);
+    loadNext(PAGE_SIZE, { onComplete: (error) => error && setProblem(toProblem(error)) });
+  }, [loadNext]);
+
+  const rows = data.audienceGenerationJobs?.edges.map(({ node }) => node) ?? [];
+  if (rows.length === 0 && !hasNext) return <EmptyList />;
+  return (
+    <>
+      <JobsTable
+        rows={rows}
+        order={order}
+        selectedArn={openArn}
+        isStale={isStale}
+        onChange={onChange}
+        onSelect={onOpen}
+      />
+      {problem && <ProblemNotice problem={problem} subject="More jobs" onRetry={loadMore} />}
+      <LoadMore hasMore={hasNext} isLoading={isLoadingNext} isPaused={problem !== null} loadMore={loadMore} />
+    </>
+  );
+}
