@@ -9,18 +9,24 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --pyt
 
 NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits clients federation deploy)
 
+NPM_EXAMPLES = examples/node_modules/.package-lock.json
+
 NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev check audit test explorer schema docs screenshot bench lock release test-install image digests clean
+.PHONY: help install dev check audit test explorer example-relay schema docs screenshot bench lock release test-install image digests clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/runtime.stamp explorer  ## install the program as .venv/bin/gateway
 
 dev: install  ## start the sandbox and the gateway, and print the URL
 	@.venv/bin/gateway dev
+
+# PORT=5173 chooses the page's port.
+example-relay: install $(NPM_EXAMPLES)  ## show the Relay example over the sandbox
+	@.venv/bin/python -m scripts.example relay $(PORT)
 
 check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
 	.venv/bin/ruff check .

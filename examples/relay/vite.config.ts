@@ -1,6 +1,6 @@
 import babel from "@rolldown/plugin-babel";
 import react from "@vitejs/plugin-react";
-import { common } from "../common/vite";
+import { common } from "../common/vite.ts";
 import { defineConfig, mergeConfig } from "vite";
 
 export default defineConfig(

@@ -1,12 +1,12 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { ALL_STATUSES, describeStatus, type Status } from "./statuses";
-import { EVERYTHING, type View } from "./view";
+import { type ChangeView, EVERYTHING, type View } from "./view";
 
 const DEBOUNCE_MS = 300;
 
 interface Props {
   readonly view: View;
-  readonly onChange: (change: (view: View) => View) => void;
+  readonly onChange: ChangeView;
   readonly children: ReactNode;
 }
 
@@ -25,7 +25,7 @@ export function Filters({ view, onChange, children }: Props) {
     setName("");
     onChange(({ order }) => ({ ...EVERYTHING, order }));
   };
-  const isFiltered = view.statuses.length > 0 || view.nameContains !== "" || view.days !== null;
+  const isFiltered = [view.statuses.length, view.nameContains, view.days, view.model].some(Boolean);
 
   return (
     <search className="filters">
@@ -46,6 +46,7 @@ export function Filters({ view, onChange, children }: Props) {
         </select>
       </label>
       {children}
+      {view.model && <p className="model">Model: {view.model.name}</p>}
       {isFiltered && (
         <button type="button" onClick={clear}>
           Clear filters
@@ -59,7 +60,7 @@ interface StatusFilterProps {
   readonly selected: readonly Status[];
   /** Null while they load, or if the list is too long to count. */
   readonly counts: ReadonlyArray<{ readonly status: string; readonly count: number }> | null;
-  readonly onChange: (change: (view: View) => View) => void;
+  readonly onChange: ChangeView;
 }
 
 /** The statuses as buttons, each with the number of jobs that have it. */

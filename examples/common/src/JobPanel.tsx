@@ -1,7 +1,8 @@
 import { type ReactNode, useEffect, useId, useRef } from "react";
 import { Badge } from "./Badge";
 import { type Metrics, MetricsChart } from "./MetricsChart";
-import { formatTime } from "./times";
+import { Time } from "./Time";
+import type { Model } from "./view";
 
 interface PanelProps {
   readonly title: string;
@@ -57,12 +58,13 @@ interface JobProps {
   /** Why the job has its status. */
   readonly reason?: string | null;
   readonly metrics?: Metrics | null;
-  readonly model?: { readonly name: string; readonly configuredAudienceModelArn: string } | null;
+  readonly model?: Model | null;
+  readonly onShowModel: (model: Model) => void;
   /** The exports, or what stands in their place. */
   readonly children: ReactNode;
 }
 
-export function JobDescription({ job, reason, metrics, model, children }: JobProps) {
+export function JobDescription({ job, reason, metrics, model, onShowModel, children }: JobProps) {
   return (
     <>
       <p>
@@ -72,18 +74,30 @@ export function JobDescription({ job, reason, metrics, model, children }: JobPro
       {job.description && <p>{job.description}</p>}
       <dl>
         <dt>Created</dt>
-        <dd>{formatTime(job.createTime)}</dd>
+        <dd>
+          <Time value={job.createTime} />
+        </dd>
         <dt>Updated</dt>
-        <dd>{formatTime(job.updateTime)}</dd>
+        <dd>
+          <Time value={job.updateTime} />
+        </dd>
         <dt>Started by</dt>
         <dd>{job.startedBy ?? "–"}</dd>
         <dt>Model</dt>
-        <dd>{model?.name ?? "–"}</dd>
+        <dd>
+          {model ? (
+            <button type="button" className="link" onClick={() => onShowModel(model)}>
+              {model.name}
+            </button>
+          ) : (
+            "–"
+          )}
+        </dd>
         <dt>ARN</dt>
         <dd className="arn">{job.audienceGenerationJobArn}</dd>
       </dl>
       {metrics && <MetricsChart metrics={metrics} />}
-      <h3>Exports</h3>
+      <h4>Exports</h4>
       {children}
     </>
   );
@@ -104,7 +118,7 @@ export function ExportList({ rows }: { readonly rows: readonly ExportRow[] }) {
         <li key={id}>
           <span>{name}</span>
           <Badge status={status} />
-          <span className="quiet">{formatTime(createTime)}</span>
+          <Time value={createTime} />
         </li>
       ))}
     </ul>

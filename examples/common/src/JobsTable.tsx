@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { Badge } from "./Badge";
-import { formatTime } from "./times";
-import { nextOrder, type Order, type OrderField, type View } from "./view";
+import { Time } from "./Time";
+import { type ChangeView, nextOrder, type Order, type OrderField } from "./view";
 
 export interface JobRow {
   readonly audienceGenerationJobArn: string;
@@ -18,7 +18,7 @@ interface Props {
   readonly selectedArn: string | null;
   /** Whether other rows are on their way. */
   readonly isStale: boolean;
-  readonly onChange: (change: (view: View) => View) => void;
+  readonly onChange: ChangeView;
   readonly onSelect: (arn: string) => void;
 }
 
@@ -64,8 +64,12 @@ export function JobsTable({ rows, order, selectedArn, isStale, onChange, onSelec
               <td>
                 <Badge status={row.status} />
               </td>
-              <td>{formatTime(row.createTime)}</td>
-              <td className="wide">{formatTime(row.updateTime)}</td>
+              <td>
+                <Time value={row.createTime} />
+              </td>
+              <td className="wide">
+                <Time value={row.updateTime} />
+              </td>
               <td className="wide number">{row.startedBy ?? "–"}</td>
             </tr>
           );

@@ -58,8 +58,10 @@ function AwsForm({ onSignIn }: FormProps) {
   return (
     <form onSubmit={submit}>
       <label>
-        Paste <code>export AWS_…</code> lines, or the JSON of{" "}
-        <code>aws configure export-credentials</code>
+        <span>
+          Paste <code>export AWS_…</code> lines, or the JSON of{" "}
+          <code>aws configure export-credentials</code>
+        </span>
         {/* Always empty: what is pasted goes to the fields below. */}
         <textarea
           rows={2}

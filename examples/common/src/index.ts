@@ -10,5 +10,5 @@ export * from "./MetricsChart";
 export * from "./problems";
 export * from "./ProblemNotice";
 export * from "./statuses";
-export * from "./times";
+export * from "./Time";
 export * from "./view";

@@ -76,7 +76,7 @@ const ADVICE: Record<string, Advice> = {
   },
   LIMIT_EXCEEDED: {
     title: "Too much at once",
-    text: "The list is too long for this. Narrow it with a filter, or return to AWS's order.",
+    text: "The list is too long to be sorted. Filter it by a model (open a job), or return to AWS's order.",
     retry: "none",
   },
   NOT_FOUND: { title: "Not found", text: "The job no longer exists.", retry: "none" },

@@ -8,16 +8,32 @@ export interface Order {
   readonly direction: "ASC" | "DESC";
 }
 
+export interface Model {
+  readonly configuredAudienceModelArn: string;
+  readonly name: string;
+}
+
 export interface View {
   readonly statuses: readonly Status[];
   readonly nameContains: string;
   /** Jobs of the last days only; null for all. */
   readonly days: number | null;
+  /** Jobs that use one model only; null for all. AWS filters by it, so less of the list is read. */
+  readonly model: Model | null;
   /** Null for the order of AWS, newest first. */
   readonly order: Order | null;
 }
 
-export const EVERYTHING: View = { statuses: [], nameContains: "", days: null, order: null };
+export const EVERYTHING: View = {
+  statuses: [],
+  nameContains: "",
+  days: null,
+  model: null,
+  order: null,
+};
+
+/** How a filter or a header changes what is seen. */
+export type ChangeView = (change: (view: View) => View) => void;
 
 export interface Filter {
   status?: Status[];
@@ -27,16 +43,17 @@ export interface Filter {
 
 const DAY_MS = 86_400_000;
 
-/** The filter of a view, and the same for every status, which the counts are made of. */
-export function filtersOf(view: View): { filter: Filter; anyStatus: Filter } {
+/** The variables of a view; `anyStatus` is its filter without the statuses, for their counts. */
+export function variablesOf(view: View) {
   // Whole days, so that the same view is the same query, which clients and the gateway keep.
   const today = Math.floor(Date.now() / DAY_MS);
   const anyStatus: Filter = {
     ...(view.nameContains && { nameContains: view.nameContains }),
     ...(view.days && { createdAfter: new Date((today - view.days) * DAY_MS).toISOString() }),
   };
-  const filter = { ...anyStatus, ...(view.statuses.length && { status: [...view.statuses] }) };
-  return { filter, anyStatus };
+  const filter: Filter = { ...anyStatus, ...(view.statuses.length && { status: [...view.statuses] }) };
+  const modelArn = view.model?.configuredAudienceModelArn ?? null;
+  return { modelArn, filter, anyStatus, orderBy: view.order };
 }
 
 /** Ascending, then descending, then AWS's order again. */

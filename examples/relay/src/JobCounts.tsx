@@ -1,15 +1,19 @@
-import { filtersOf, ProblemNotice, StatusFilter, type View } from "example-common";
+import { type ChangeView, ProblemNotice, StatusFilter, type View, variablesOf } from "example-common";
 import { graphql, useLazyLoadQuery } from "react-relay";
 import type { JobCountsQuery } from "./__generated__/JobCountsQuery.graphql";
 import { useQueryResult } from "./useQueryResult";
 
 // A query of its own: the counts read the whole list, and the table need not wait for them.
 const QUERY = graphql`
-  query JobCountsQuery($filter: AudienceGenerationJobFilter, $anyStatus: AudienceGenerationJobFilter) {
-    matching: audienceGenerationJobs(first: 0, filter: $filter) {
+  query JobCountsQuery(
+    $modelArn: String
+    $filter: AudienceGenerationJobFilter
+    $anyStatus: AudienceGenerationJobFilter
+  ) {
+    matching: audienceGenerationJobs(first: 0, configuredAudienceModelArn: $modelArn, filter: $filter) {
       totalCount
     }
-    all: audienceGenerationJobs(first: 0, filter: $anyStatus) {
+    all: audienceGenerationJobs(first: 0, configuredAudienceModelArn: $modelArn, filter: $anyStatus) {
       statusCounts {
         status
         count
@@ -20,11 +24,12 @@ const QUERY = graphql`
 
 interface Props {
   readonly view: View;
-  readonly onChange: (change: (view: View) => View) => void;
+  readonly onChange: ChangeView;
 }
 
 export function JobCounts({ view, onChange }: Props) {
-  const { loaded, problem, retry } = useQueryResult<JobCountsQuery>(QUERY, filtersOf(view));
+  const { modelArn, filter, anyStatus } = variablesOf(view);
+  const { loaded, problem, retry } = useQueryResult<JobCountsQuery>(QUERY, { modelArn, filter, anyStatus });
   return (
     <>
       {loaded ? (

@@ -1,4 +1,5 @@
 import {
+  type ChangeView,
   ExportList,
   type GraphQLErrorLike,
   isSettled,
@@ -81,22 +82,29 @@ const SUBSCRIPTION = graphql`
 
 interface Props {
   readonly arn: string;
+  readonly onChange: ChangeView;
   readonly onClose: () => void;
 }
 
-export function JobDetails({ arn, onClose }: Props) {
+export function JobDetails({ arn, onChange, onClose }: Props) {
   const { loaded, problem, retry } = useQueryResult<JobDetailsQuery>(QUERY, { arn });
   return (
     <Panel title="Job" onClose={onClose}>
       {problem && <ProblemNotice problem={problem} onRetry={retry} />}
-      {loaded ? <Job arn={arn} onRetry={retry} /> : !problem && <p role="status">Loading …</p>}
+      {loaded ? <Job arn={arn} onChange={onChange} onRetry={retry} /> : !problem && <p role="status">Loading …</p>}
     </Panel>
   );
 }
 
 type Caught<Value> = { ok: true; value: Value } | { ok: false; errors: ReadonlyArray<unknown> };
 
-function Job({ arn, onRetry }: { readonly arn: string; readonly onRetry: () => void }) {
+interface JobProps {
+  readonly arn: string;
+  readonly onChange: ChangeView;
+  readonly onRetry: () => void;
+}
+
+function Job({ arn, onChange, onRetry }: JobProps) {
   const { audienceGenerationJob: job } = useLazyLoadQuery<JobDetailsQuery>(
     QUERY,
     { arn },
@@ -123,6 +131,7 @@ function Job({ arn, onRetry }: { readonly arn: string; readonly onRetry: () => v
         reason={valueOf(job.statusDetails)?.message}
         metrics={valueOf(job.metrics)}
         model={valueOf(job.configuredAudienceModel)}
+        onShowModel={(model) => onChange((view) => ({ ...view, model }))}
       >
         <ExportList rows={valueOf(job.exportJobs)?.nodes ?? []} />
       </JobDescription>

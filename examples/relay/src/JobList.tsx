@@ -1,6 +1,6 @@
 import {
+  type ChangeView,
   EmptyList,
-  filtersOf,
   JobsTable,
   LoadMore,
   type Problem,
@@ -8,6 +8,7 @@ import {
   TableSkeleton,
   toProblem,
   type View,
+  variablesOf,
 } from "example-common";
 import { useCallback, useState } from "react";
 import { graphql, useLazyLoadQuery, usePaginationFragment } from "react-relay";
@@ -21,26 +22,29 @@ const QUERY = graphql`
   query JobListQuery(
     $first: Int!
     $after: String
+    $modelArn: String
     $filter: AudienceGenerationJobFilter
     $orderBy: AudienceGenerationJobOrder
   ) {
-    ...JobList_query @arguments(first: $first, after: $after, filter: $filter, orderBy: $orderBy)
+    ...JobList_query
+      @arguments(first: $first, after: $after, modelArn: $modelArn, filter: $filter, orderBy: $orderBy)
   }
 `;
 
 interface Props {
   readonly view: View;
-  readonly onChange: (change: (view: View) => View) => void;
+  readonly onChange: ChangeView;
   readonly openArn: string | null;
   readonly onOpen: (arn: string) => void;
 }
 
 export function JobList({ view, ...props }: Props) {
-  const { filter } = filtersOf(view);
+  const { modelArn, filter, orderBy } = variablesOf(view);
   const { loaded, isLoading, problem, retry } = useQueryResult<JobListQuery>(QUERY, {
     first: PAGE_SIZE,
+    modelArn,
     filter,
-    orderBy: view.order,
+    orderBy,
   });
   return (
     <>
@@ -69,11 +73,17 @@ function Jobs({ variables, order, isStale, onChange, openArn, onOpen }: JobsProp
       @argumentDefinitions(
         first: { type: "Int!" }
         after: { type: "String" }
+        modelArn: { type: "String" }
         filter: { type: "AudienceGenerationJobFilter" }
         orderBy: { type: "AudienceGenerationJobOrder" }
       ) {
-        audienceGenerationJobs(first: $first, after: $after, filter: $filter, orderBy: $orderBy)
-          @connection(key: "JobList_audienceGenerationJobs") {
+        audienceGenerationJobs(
+          first: $first
+          after: $after
+          configuredAudienceModelArn: $modelArn
+          filter: $filter
+          orderBy: $orderBy
+        ) @connection(key: "JobList_audienceGenerationJobs") {
           edges {
             node {
               audienceGenerationJobArn

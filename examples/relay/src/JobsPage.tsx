@@ -16,7 +16,9 @@ export function JobsPage() {
         </Filters>
         <JobList view={view} onChange={setView} openArn={openArn} onOpen={setOpenArn} />
       </div>
-      {openArn && <JobDetails key={openArn} arn={openArn} onClose={() => setOpenArn(null)} />}
+      {openArn && (
+        <JobDetails key={openArn} arn={openArn} onChange={setView} onClose={() => setOpenArn(null)} />
+      )}
     </div>
   );
 }
