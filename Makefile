@@ -10,6 +10,10 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --pyt
 NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits clients federation deploy)
 
 NPM_EXAMPLES = examples/node_modules/.package-lock.json
+EXAMPLES = $(patsubst %,examples/%/dist/index.html,relay)
+# What the builds are made of: the tree without what they make.
+EXAMPLE_SOURCES = schema.graphql $(shell find examples \( -name node_modules -o -name dist -o -name __generated__ \) -prune \
+                  -o -type f ! -name persisted-documents.json -print)
 
 NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
 
@@ -28,7 +32,7 @@ dev: install  ## start the sandbox and the gateway, and print the URL
 example-relay: install $(NPM_EXAMPLES)  ## show the Relay example over the sandbox
 	@.venv/bin/python -m scripts.example relay $(PORT)
 
-check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
+check: .venv/dev.stamp audit $(EXAMPLES)  ## lint, types and known vulnerabilities
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -37,7 +41,7 @@ check: .venv/dev.stamp audit  ## lint, types and known vulnerabilities
 audit: .venv/dev.stamp  ## look up known vulnerabilities of locked versions
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
-test: .venv/dev.stamp explorer $(NPM_TESTS)  ## run the test suite
+test: .venv/dev.stamp explorer $(NPM_TESTS) $(EXAMPLES)  ## run the test suite
 	@.venv/bin/python scripts/programs.py tests
 	.venv/bin/pytest -n 2
 
@@ -81,7 +85,7 @@ digests:  ## pin the base images of the Dockerfile to their current digests
 	@$(PYTHON) scripts/pin_images.py
 
 clean:  ## remove everything installed or built
-	rm -rf .venv dist gateway/http/explorer explorer/node_modules tests/*/node_modules benchmarks/peers/node_modules
+	rm -rf .venv dist gateway/http/explorer explorer/node_modules examples/node_modules examples/*/dist tests/*/node_modules benchmarks/peers/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; select one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -102,6 +106,11 @@ clean:  ## remove everything installed or built
 # After the installation, whose build hook builds it too: never twice at once.
 explorer: | .venv/runtime.stamp
 	@explorer/build.sh
+
+# Checks the types first.
+examples/%/dist/index.html: $(NPM_EXAMPLES) $(EXAMPLE_SOURCES)
+	@echo "Building examples/$* ..."
+	@scripts/with-node npm run --silent build --prefix examples/$*
 
 %/node_modules/.package-lock.json: %/package-lock.json | .venv/bin/python
 	@scripts/with-node npm ci --prefix $* --ignore-scripts --no-fund --no-audit --loglevel=error

@@ -103,7 +103,8 @@ def _audit_npm(lock: Path) -> Verdict:
 
 def main() -> None:
     required = sys.argv[1:] == ["required"]
-    npm = [ROOT / "explorer/package-lock.json", *sorted(ROOT.glob("tests/*/package-lock.json"))]
+    folders = ("explorer", "examples", "tests/*")
+    npm = [lock for each in folders for lock in sorted(ROOT.glob(f"{each}/package-lock.json"))]
     verdicts = [_audit_pip(lock) for lock in sorted(ROOT.glob("requirements/*.txt"))]
     verdicts += [_audit_npm(lock) for lock in npm]
     for verdict in verdicts:

@@ -37,7 +37,8 @@ The example runs over the sandbox. Open
   {url}
 
 and sign in with one of the buttons below the form: {callers}.
-The gateway, with GraphiQL, is at {gateway_url}/graphql; its log is {log}.
+The gateway, with GraphiQL, is at {gateway_url}/graphql, the sandbox at
+{sandbox_url}. Their log is {log}.
 Press Ctrl-C to stop both.
 """
 
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         _wait_for(f"{gateway_url}/readyz", gateway, log)
         page = stack.enter_context(
             _running(
-                str(ROOT / "scripts/with-node"), "npm", "run", "dev", "--silent", "--",
+                str(ROOT / "scripts/with-node"), "npm", "run", "--silent", "dev", "--",
                 f"--port={page_port}", "--strictPort", "--clearScreen=false",
                 folder=ROOT / "examples" / name,
                 GATEWAY_URL=gateway_url,
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str]) -> None:
                 url=page_url,
                 callers=", ".join(SHOWN_CALLERS),
                 gateway_url=gateway_url,
+                sandbox_url=f"http://{HOST}:{sandbox_port}",
                 log=log.name,
             ),
             flush=True,

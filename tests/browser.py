@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.programs import needs
 
@@ -35,19 +35,32 @@ class Visit:
 
 
 @contextlib.asynccontextmanager
-async def browser_page() -> AsyncIterator[Visit]:
-    """Open a window in a Chromium with a new profile."""
-    chromium = needs("chromium")
+async def chromium() -> AsyncIterator[Browser]:
+    path = needs("chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:
-            page = await browser.new_page(viewport={"width": 1440, "height": 900})
-            visit = Visit(page)
-            page.context.on("request", lambda request: visit.requests.append(request.url))
-            page.on(
-                "console", lambda message: visit.console.append(f"{message.type}: {message.text}")
-            )
-            page.on("pageerror", lambda error: visit.errors.append(str(error)))
-            yield visit
+            yield browser
         finally:
             await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def new_page(browser: Browser) -> AsyncIterator[Visit]:
+    """Open a window with a profile of its own."""
+    page = await browser.new_page(viewport={"width": 1440, "height": 900})
+    visit = Visit(page)
+    page.context.on("request", lambda request: visit.requests.append(request.url))
+    page.on("console", lambda message: visit.console.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    try:
+        yield visit
+    finally:
+        await page.context.close()
+
+
+@contextlib.asynccontextmanager
+async def browser_page() -> AsyncIterator[Visit]:
+    """Open a window in a Chromium with a new profile."""
+    async with chromium() as browser, new_page(browser) as visit:
+        yield visit

@@ -149,6 +149,7 @@ def process(
     command: Sequence[str],
     environment: Mapping[str, str],
     *,
+    folder: Path | None = None,
     ready: re.Pattern[str] = SERVING,
     lifetime_seconds: float = LIFETIME_SECONDS,
 ) -> Iterator[Process]:
@@ -158,6 +159,7 @@ def process(
     """
     with subprocess.Popen(  # noqa: S603 - the tests' own commands
         command,
+        cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -29,5 +29,6 @@ export const common: UserConfig = {
   build: {
     assetsInlineLimit: 0, // files of the same origin instead of data: URLs
     chunkSizeWarningLimit: 700, // kB
+    rolldownOptions: { checks: { bundlerTimings: false } },
   },
 };

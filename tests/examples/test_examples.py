@@ -1,0 +1,290 @@
+"""The example frontends: their production builds in a real browser, over the sandbox."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from gateway.sandbox import CALLERS
+from tests.browser import chromium, new_page
+from tests.examples.app import EXAMPLES, App, Served, environment, served_example
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AXE = (EXAMPLES / "node_modules/axe-core/axe.min.js").read_text("utf-8")
+
+JOBS = """query Jobs($filter: AudienceGenerationJobFilter, $orderBy: AudienceGenerationJobOrder) {
+  audienceGenerationJobs(first: 500, filter: $filter, orderBy: $orderBy) {
+    nodes { audienceGenerationJobArn name status exportJobs(first: 20) { nodes { name } } }
+    statusCounts { status count }
+  }
+}"""
+
+
+@pytest.fixture(scope="module", params=["relay"])
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    with served_example(request.param) as served:
+        yield served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def app(browser: Browser, served: Served) -> AsyncIterator[App]:
+    """Open the page; at the end, check what holds of every visit."""
+    served.sandbox.reset()
+    async with new_page(browser) as visit:
+        app = App(visit)
+        await visit.page.goto(served.url)
+        yield app
+        app.assert_clean()
+
+
+def jobs(served: Served, caller: str, **variables: Any) -> Any:
+    """Return what the gateway says of a caller's jobs."""
+    return served.gateway.ask(JOBS, variables, caller=caller).data["audienceGenerationJobs"]
+
+
+def arns(served: Served, caller: str, **variables: Any) -> list[str]:
+    nodes = jobs(served, caller, **variables)["nodes"]
+    return [job["audienceGenerationJobArn"] for job in nodes]
+
+
+async def test_scrolling_loads_every_job_once(app: App, served: Served) -> None:
+    await app.sign_in("grace")
+    end = app.page.get_by_text("End of the list")
+    pages = 0
+    while not await end.is_visible():
+        pages += 1
+        count = await app.rows.count()
+        await app.rows.last.scroll_into_view_if_needed()
+        await expect(app.rows.nth(count).or_(end).first).to_be_attached()
+
+    assert pages >= 4
+    await app.expect_arns(arns(served, "grace"))
+
+
+async def test_filters_by_status_name_and_model(app: App, served: Served) -> None:
+    """Each status has the number of its jobs, whatever statuses are selected."""
+    await app.sign_in("grace")
+    counts = jobs(served, "grace")["statusCounts"]
+    count = {each["status"]: each["count"] for each in counts}
+    await expect(app.page.get_by_text("240 jobs")).to_be_visible()
+    await expect(app.chip("Failed")).to_have_text(f"Failed {count['CREATE_FAILED']}")
+
+    await app.chip("Failed").press("Enter")
+    await app.expect_arns(arns(served, "grace", filter={"status": ["CREATE_FAILED"]}))
+    await expect(app.page.get_by_text(f"{count['CREATE_FAILED']} jobs")).to_be_visible()
+    await expect(app.chip("Active")).to_have_text(f"Active {count['ACTIVE']}")
+
+    await app.page.get_by_label("Name contains").fill("gold")
+    filter_ = {"status": ["CREATE_FAILED"], "nameContains": "gold"}
+    await app.expect_arns(arns(served, "grace", filter=filter_))
+
+    await app.page.get_by_label("Name contains").fill("no job has this name")
+    await expect(app.page.get_by_text("No job matches")).to_be_visible()
+    await app.button("Clear filters").click()
+    await expect(app.page.get_by_text("240 jobs")).to_be_visible()
+
+
+async def test_a_header_sorts_both_ways_and_back(app: App, served: Served) -> None:
+    await app.sign_in("edith")
+    header = app.header("Name")
+    for direction, sort in (("ASC", "ascending"), ("DESC", "descending")):
+        await header.get_by_role("button").press("Enter")
+        await expect(header).to_have_attribute("aria-sort", sort)
+        order = {"field": "NAME", "direction": direction}
+        await app.expect_arns(arns(served, "edith", orderBy=order))
+    await header.get_by_role("button").press("Enter")
+    await expect(header).to_have_attribute("aria-sort", "none")
+    await app.expect_arns(arns(served, "edith"))
+
+
+async def test_a_panel_shows_a_job_and_returns_the_focus(app: App, served: Served) -> None:
+    await app.sign_in("grace")
+    exported = next(job for job in jobs(served, "grace")["nodes"] if job["exportJobs"]["nodes"])
+    arn = exported["audienceGenerationJobArn"]
+    opener = app.page.locator(f'[data-arn="{arn}"]')
+    await opener.focus()
+    await opener.press("Enter")
+
+    await expect(app.panel.get_by_role("heading", name="Job", exact=True)).to_be_focused()
+    await expect(app.panel.get_by_role("heading", name=exported["name"])).to_be_visible()
+    await expect(app.panel.get_by_role("img", name="Relevance: 1 %")).to_be_visible()
+    for each in exported["exportJobs"]["nodes"]:
+        await expect(app.panel.get_by_text(each["name"]).first).to_be_visible()
+
+    await app.page.keyboard.press("Escape")
+    await expect(app.panel).to_have_count(0)
+    await expect(opener).to_be_focused()
+
+
+async def test_a_job_that_is_done_says_so(app: App, served: Served) -> None:
+    """In the panel, in words that are read aloud, and in its row."""
+    arn = served.sandbox.start_job("edith")
+    served.sandbox.set_job_status(arn, "CREATE_IN_PROGRESS")
+    await app.sign_in("edith")
+    await app.open(arn)
+    live = app.panel.get_by_role("status")
+    await expect(live).to_contain_text("Live")
+
+    served.sandbox.set_job_status(arn, "ACTIVE")
+
+    await expect(live).to_contain_text("is done: Active")
+    await expect(app.rows.first).to_contain_text("Active")
+
+
+async def test_expired_credentials_open_the_form_over_the_table(app: App, served: Served) -> None:
+    await app.sign_in("grace")
+    served.sandbox.fault("expired-token-credentials", access_key_id=CALLERS["grace"].access_key_id)
+    await app.rows.last.scroll_into_view_if_needed()
+
+    dialog = app.page.get_by_role("dialog")
+    await expect(dialog).to_be_visible()
+    assert await app.rows.count() >= 50
+    await expect(app.rows.first).to_be_visible()
+
+    await dialog.get_by_label("Paste").fill(json.dumps(_sts_credentials("edith")))
+    await dialog.get_by_role("button", name="Sign in", exact=True).click()
+    await app.expect_arns(arns(served, "edith"))
+    await expect(dialog).to_have_count(0)
+
+
+def _sts_credentials(caller: str) -> dict[str, str]:
+    keys = environment(caller)
+    return {
+        "Version": "1",
+        "AccessKeyId": keys["AWS_ACCESS_KEY_ID"],
+        "SecretAccessKey": keys["AWS_SECRET_ACCESS_KEY"],
+        "SessionToken": keys["AWS_SESSION_TOKEN"],
+    }
+
+
+async def test_throttling_is_waited_out(app: App, served: Served) -> None:
+    await app.page.clock.install()
+    await app.sign_in("grace")
+    served.sandbox.fault("throttle", retry_after=30)
+    await app.header("Status").get_by_role("button").click()
+
+    await expect(app.page.get_by_text("Again in 30 s").first).to_be_visible()
+    await expect(app.rows.first).to_be_visible()
+    served.sandbox.reset()
+    await app.page.clock.fast_forward(31_000)
+
+    order = {"field": "STATUS", "direction": "ASC"}
+    await app.expect_arns(arns(served, "grace", orderBy=order)[:50])
+    await expect(app.notice).to_have_count(0)
+
+
+async def test_what_fails_alone_is_missing_alone(app: App, served: Served) -> None:
+    await app.sign_in("edith")
+    served.sandbox.fault("denied", operation="ListAudienceExportJobs")
+    arn = arns(served, "edith")[0]
+    served.sandbox.reset()
+    served.sandbox.fault("denied", operation="ListAudienceExportJobs")
+    await app.open(arn)
+
+    await expect(app.panel.get_by_role("alert")).to_contain_text("Exports: not allowed.")
+    await expect(app.panel.get_by_text(arn)).to_be_visible()
+
+
+async def test_a_list_too_long_to_sort_or_count(app: App) -> None:
+    await app.sign_in("ada")
+    await app.header("Name").get_by_role("button").click()
+
+    await expect(app.notice).to_contain_text("too long to be sorted")
+    await expect(app.chip("Active")).to_have_text("Active")
+    await expect(app.rows.first).to_be_visible()
+
+
+async def test_a_lost_connection_comes_back(app: App) -> None:
+    await app.page.clock.install()
+    await app.sign_in("edith")
+    await app.page.context.set_offline(True)
+    await app.header("Name").get_by_role("button").click()
+    await expect(app.notice.first).to_contain_text("No connection to the gateway")
+
+    await app.page.context.set_offline(False)
+    await app.page.clock.fast_forward(6_000)
+
+    await expect(app.notice).to_have_count(0)
+    await expect(app.header("Name")).to_have_attribute("aria-sort", "ascending")
+
+
+async def test_signing_out_leaves_nothing(app: App, served: Served) -> None:
+    await app.sign_in("edith")
+    names = await app.rows.locator("[data-arn]").all_inner_texts()
+    await app.button("Sign out").click()
+    await expect(app.page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+    html = await app.page.content()
+    stored = await app.stored()
+    for secret in environment("edith").values():
+        assert secret not in html
+        assert secret not in stored
+        assert all(secret not in url for url in app.visit.requests)
+    assert all(name not in html for name in names)
+    assert stored == json.dumps([{}, {}, "", [], [], None])
+    assert app.page.url == f"{served.url}/"
+
+    await app.sign_in("grace")
+    assert not set(arns(served, "edith")) & set(await app.arns())
+
+
+async def test_fits_a_narrow_screen(app: App) -> None:
+    width = 390
+    await app.page.set_viewport_size({"width": width, "height": 844})
+
+    async def assert_fits() -> None:
+        assert await app.page.evaluate("document.documentElement.scrollWidth") == width
+
+    await assert_fits()
+    await app.sign_in("grace")
+    await assert_fits()
+    await app.open((await app.arns())[9])
+    await expect(app.rows.first).to_be_hidden()
+    await assert_fits()
+    await app.button("Close").click()
+    await expect(app.rows.nth(9)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_has_no_accessibility_faults(app: App, served: Served, scheme: Any) -> None:
+    await app.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await _expect_accessible(app)
+    await app.sign_in("grace")
+    served.sandbox.fault("denied", operation="ListAudienceExportJobs")
+    await app.chip("Active").click()
+    await app.open((await app.arns())[9])
+    await expect(app.notice).to_be_visible()
+    await _expect_accessible(app)
+
+    served.sandbox.fault("expired-token-credentials", access_key_id=CALLERS["grace"].access_key_id)
+    await app.header("Name").get_by_role("button").click()
+    await expect(app.page.get_by_role("dialog")).to_be_visible()
+    await _expect_accessible(app)
+
+
+async def _expect_accessible(app: App) -> None:
+    await app.page.evaluate(AXE)
+    found = await app.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert [
+        (fault["id"], node["html"], node["failureSummary"])
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ] == []
+
+
+def test_the_build_has_no_inline_script(served: Served) -> None:
+    """And none of the sandbox's callers, whatever the environment of the build."""
+    assert served
+    folder = Path(EXAMPLES / "relay/dist")
+    assert "<script>" not in (folder / "index.html").read_text("utf-8")
