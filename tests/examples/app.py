@@ -11,8 +11,8 @@ from playwright.async_api import Locator, Page, Request, expect
 
 from gateway.sandbox import CALLERS, create_sandbox
 from tests.browser import Visit
-from tests.gateways import Gateway, Sandbox
-from tests.processes import clean_environment, gateway_process, process
+from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.processes import clean_environment, process
 from tests.serving import serve
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +20,8 @@ EXAMPLES = ROOT / "examples"
 
 MAX_CALLS = 6
 """Enough for grace's 240 jobs, too few for ada's 1,234."""
+
+LIFETIME_SECONDS = 300.0
 
 PREVIEW = re.compile(r"Local:\s+(http://[\w.:]+)")
 
@@ -29,7 +31,7 @@ EXPECTED_CONSOLE = re.compile(r"error: Failed to load resource: .*")
 
 @dataclass(frozen=True)
 class Served:
-    """The production build of an example, and the gateway behind it."""
+    """The production build of an example, and a gateway that executes any document."""
 
     url: str
     gateway: Gateway
@@ -43,26 +45,26 @@ class Served:
 def served_example(name: str) -> Iterator[Served]:
     """Serve a build over a gateway that executes nothing but the documents of this build."""
     folder = EXAMPLES / name
-    documents = folder / "persisted-documents.json"
     with (
-        serve(create_sandbox()) as upstream,
-        gateway_process(
-            upstream,
+        serve(create_sandbox()) as url,
+        gateway_over(
+            Sandbox(url),
             max_upstream_calls=MAX_CALLS,
             cache_seconds=0,
             watch_seconds=0.1,
-            persisted_documents_file=documents,
+            persisted_documents_file=folder / "persisted-documents.json",
             persisted_only=True,
-        ) as closed,
-        gateway_process(upstream, cache_seconds=0) as gateway,
+        ) as gateway,
+        gateway_over(Sandbox(url), cache_seconds=0) as open_gateway,
         process(
             [str(ROOT / "scripts/with-node"), "npx", "vite", "preview", "--port=0"],
-            {**clean_environment(), "GATEWAY_URL": closed.url, "NO_COLOR": "1"},
+            {**clean_environment(), "GATEWAY_URL": gateway.url, "NO_COLOR": "1"},
             folder=folder,
             ready=PREVIEW,
+            lifetime_seconds=LIFETIME_SECONDS,
         ) as preview,
     ):
-        yield Served(preview.url, Gateway(gateway.url, Sandbox(upstream)))
+        yield Served(preview.url, open_gateway)
 
 
 @dataclass
@@ -130,8 +132,12 @@ class App:
             )
         assert await self.arns() == list(arns)
 
+    def row(self, arn: str) -> Locator:
+        """Return the button that opens a job."""
+        return self.page.locator(f'[data-arn="{arn}"]')
+
     async def open(self, arn: str) -> None:
-        await self.page.locator(f'[data-arn="{arn}"]').click()
+        await self.row(arn).click()
         await expect(self.panel.get_by_role("term").first).to_be_visible()
 
     async def stored(self) -> str:
@@ -152,6 +158,7 @@ class App:
         assert self.sent
         for request in self.sent:
             body = request.post_data_json
+            assert body is not None
             assert body.keys() <= {"documentId", "variables", "operationName", "extensions"}, body
 
 

@@ -40,11 +40,11 @@ export function failureOf(answer: {
   return error && isEmpty ? problemOf(error) : null;
 }
 
+/** The problem of an operation that failed: a new object each time. */
 export function toProblem(error: unknown): Problem {
-  return error instanceof GatewayError ? error.problem : NETWORK_PROBLEM;
+  if (error instanceof GatewayError) return { ...error.problem };
+  return { code: "NETWORK", message: "The gateway did not answer." };
 }
-
-export const NETWORK_PROBLEM: Problem = { code: "NETWORK", message: "The gateway did not answer." };
 
 export interface Advice {
   readonly title: string;
