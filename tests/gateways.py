@@ -78,6 +78,11 @@ class Sandbox:
         response = self._control("POST", "jobs/status", json=body)
         assert response.is_success, response.text
 
+    def issue_token(self, subject: str = "ada") -> str:
+        """Return a token of the sandbox's issuer for one of its users."""
+        token: str = self._control("POST", "tokens", json={"subject": subject}).json()["token"]
+        return token
+
     @property
     def calls(self) -> list[Any]:
         """The calls since the last reset."""

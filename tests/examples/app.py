@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from playwright.async_api import Locator, Page, Request, expect
 
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
 from tests.browser import Visit
 from tests.gateways import Gateway, Sandbox, gateway_over
 from tests.processes import clean_environment, process
@@ -41,30 +42,46 @@ class Served:
         return self.gateway.sandbox
 
 
+ISSUER = """
+[[issuer]]
+issuer = "{url}/oidc"
+audiences = ["audience-gateway"]
+
+[[issuer.role]]
+match = {{ sub = "edith" }}
+role_arn = "{role_arn}"
+"""
+
+
 @contextmanager
 def served_example(name: str) -> Iterator[Served]:
     """Serve a build over a gateway that executes nothing but the documents of this build."""
     folder = EXAMPLES / name
-    with (
-        serve(create_sandbox()) as url,
-        gateway_over(
-            Sandbox(url),
-            max_upstream_calls=MAX_CALLS,
-            cache_seconds=0,
-            watch_seconds=0.1,
-            persisted_documents_file=folder / "persisted-documents.json",
-            persisted_only=True,
-        ) as gateway,
-        gateway_over(Sandbox(url), cache_seconds=0) as open_gateway,
-        process(
-            [str(ROOT / "scripts/with-node"), "npx", "vite", "preview", "--port=0"],
-            {**clean_environment(), "GATEWAY_URL": gateway.url, "NO_COLOR": "1"},
-            folder=folder,
-            ready=PREVIEW,
-            lifetime_seconds=LIFETIME_SECONDS,
-        ) as preview,
-    ):
-        yield Served(preview.url, open_gateway)
+    with TemporaryDirectory() as temporary, serve(create_sandbox()) as url:
+        oidc_file = Path(temporary) / "oidc.toml"
+        oidc_file.write_text(ISSUER.format(url=url, role_arn=ROLE_ARNS["edith"]), "utf-8")
+        with (
+            gateway_over(
+                Sandbox(url),
+                max_upstream_calls=MAX_CALLS,
+                cache_seconds=0,
+                watch_seconds=0.1,
+                persisted_documents_file=folder / "persisted-documents.json",
+                persisted_only=True,
+                callers={"aws-headers", "oidc"},
+                oidc_file=oidc_file,
+                sts_url=url,
+            ) as gateway,
+            gateway_over(Sandbox(url), cache_seconds=0) as open_gateway,
+            process(
+                [str(ROOT / "scripts/with-node"), "npx", "vite", "preview", "--port=0"],
+                {**clean_environment(), "GATEWAY_URL": gateway.url, "NO_COLOR": "1"},
+                folder=folder,
+                ready=PREVIEW,
+                lifetime_seconds=LIFETIME_SECONDS,
+            ) as preview,
+        ):
+            yield Served(preview.url, open_gateway)
 
 
 @dataclass
@@ -155,7 +172,6 @@ class App:
         assert self.visit.errors == []
         console = [line for line in self.visit.console if not EXPECTED_CONSOLE.fullmatch(line)]
         assert console == []
-        assert self.sent
         for request in self.sent:
             body = request.post_data_json
             assert body is not None
@@ -173,4 +189,15 @@ def environment(caller: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": keys.access_key_id,
         "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
         "AWS_SESSION_TOKEN": keys.session_token or "",
+    }
+
+
+def sts_credentials(caller: str) -> dict[str, object]:
+    """Return them as STS and `aws configure export-credentials` do."""
+    keys = CALLERS[caller]
+    return {
+        "Version": 1,
+        "AccessKeyId": keys.access_key_id,
+        "SecretAccessKey": keys.secret_access_key,
+        "SessionToken": keys.session_token,
     }

@@ -9,7 +9,15 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.browser import chromium, new_page
-from tests.examples.app import EXAMPLES, App, Served, environment, exports, served_example
+from tests.examples.app import (
+    EXAMPLES,
+    App,
+    Served,
+    environment,
+    exports,
+    served_example,
+    sts_credentials,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,6 +70,44 @@ def jobs(served: Served, caller: str, **variables: Any) -> Any:
 def arns(served: Served, caller: str, **variables: Any) -> list[str]:
     nodes = jobs(served, caller, **variables)["nodes"]
     return [job["audienceGenerationJobArn"] for job in nodes]
+
+
+PASTED = [
+    exports("ada"),
+    "\n".join(f"set {name}={value}" for name, value in environment("ada").items()),
+    "\n".join(f'$Env:{name}="{value}"' for name, value in environment("ada").items()),
+    "[default]\n"
+    + "\n".join(f"{name.lower()} = {value}" for name, value in environment("ada").items()),
+    json.dumps(sts_credentials("ada")),
+    json.dumps({"Credentials": sts_credentials("ada"), "SubjectFromWebIdentityToken": "ada"}),
+]
+
+
+async def test_credentials_are_found_in_what_is_pasted(app: App) -> None:
+    """What is pasted is gone at once; the fields have its parts."""
+    paste = app.page.get_by_label("Paste")
+    fields = [
+        app.page.get_by_label(label, exact=True)
+        for label in ("Access key id", "Secret access key", "Session token")
+    ]
+    for text in PASTED:
+        for field in fields:
+            await field.fill("")
+        await paste.fill(text)
+        for field, value in zip(fields, environment("ada").values(), strict=True):
+            await expect(field).to_have_value(value)
+        await expect(paste).to_have_value("")
+    await paste.fill("AWS_REGION=us-east-1")
+    await expect(app.page.get_by_text("No credentials found. Accepted:")).to_be_visible()
+
+
+async def test_a_token_signs_in(app: App, served: Served) -> None:
+    await app.button("Token").click()
+    await app.page.get_by_label("Token of your identity provider").fill(
+        served.sandbox.issue_token("edith")
+    )
+    await app.button("Sign in").click()
+    await app.expect_arns(arns(served, "edith"))
 
 
 async def test_scrolling_loads_every_job_once(app: App, served: Served) -> None:
@@ -157,20 +203,10 @@ async def test_expired_credentials_open_the_form_over_the_table(app: App, served
     await expect(app.rows).to_have_count(50)
 
     served.sandbox.reset()
-    await dialog.get_by_label("Paste").fill(json.dumps(_sts_credentials("edith")))
+    await dialog.get_by_label("Paste").fill(json.dumps(sts_credentials("edith")))
     await dialog.get_by_role("button", name="Sign in", exact=True).click()
     await app.expect_arns(arns(served, "edith"))
     await expect(dialog).to_have_count(0)
-
-
-def _sts_credentials(caller: str) -> dict[str, str]:
-    keys = environment(caller)
-    return {
-        "Version": "1",
-        "AccessKeyId": keys["AWS_ACCESS_KEY_ID"],
-        "SecretAccessKey": keys["AWS_SECRET_ACCESS_KEY"],
-        "SessionToken": keys["AWS_SESSION_TOKEN"],
-    }
 
 
 async def test_throttling_is_waited_out(app: App, served: Served) -> None:

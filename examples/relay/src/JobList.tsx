@@ -50,7 +50,7 @@ export function JobList({ view, ...props }: Props) {
     <>
       {problem && <ProblemNotice problem={problem} onRetry={retry} />}
       {loaded ? (
-        <Jobs {...props} variables={loaded} order={view.order} isStale={isLoading} />
+        <Jobs {...props} variables={loaded} order={view.order} isStale={isLoading} onReload={retry} />
       ) : (
         !problem && <TableSkeleton />
       )}
@@ -62,9 +62,10 @@ interface JobsProps extends Omit<Props, "view"> {
   readonly variables: JobListQuery["variables"];
   readonly order: View["order"];
   readonly isStale: boolean;
+  readonly onReload: () => void;
 }
 
-function Jobs({ variables, order, isStale, onChange, openArn, onOpen }: JobsProps) {
+function Jobs({ variables, order, isStale, onReload, onChange, openArn, onOpen }: JobsProps) {
   const query = useLazyLoadQuery<JobListQuery>(QUERY, variables, { fetchPolicy: "store-only" });
   const { data, hasNext, isLoadingNext, loadNext } = usePaginationFragment<JobListQuery, JobList_query$key>(
     graphql`
@@ -99,13 +100,19 @@ function Jobs({ variables, order, isStale, onChange, openArn, onOpen }: JobsProp
     `,
     query,
   );
-  const [problem, setProblem] = useState<Problem | null>(null);
+  const [failure, setFailure] = useState<{ of: typeof variables; problem: Problem } | null>(null);
+  // Not that of the list before.
+  const problem = failure?.of === variables ? failure.problem : null;
 
   const loadMore = useCallback(() => {
-    setProblem(null);
-    loadNext(PAGE_SIZE, { onComplete: (error) => error && setProblem(toProblem(error)) });
-  }, [loadNext]);
+    setFailure(null);
+    loadNext(PAGE_SIZE, {
+      onComplete: (error) => error && setFailure({ of: variables, problem: toProblem(error) }),
+    });
+  }, [loadNext, variables]);
 
+  // A cursor that is no longer valid will not be valid later: only a new list has others.
+  const onRetry = problem?.code === "INVALID_CURSOR" ? onReload : loadMore;
   const rows = data.audienceGenerationJobs?.edges.map(({ node }) => node) ?? [];
   if (rows.length === 0 && !hasNext) return <EmptyList />;
   return (
@@ -118,7 +125,7 @@ function Jobs({ variables, order, isStale, onChange, openArn, onOpen }: JobsProp
         onChange={onChange}
         onSelect={onOpen}
       />
-      {problem && <ProblemNotice problem={problem} subject="More jobs" onRetry={loadMore} />}
+      {problem && <ProblemNotice problem={problem} subject="More jobs" onRetry={onRetry} />}
       <LoadMore hasMore={hasNext} isLoading={isLoadingNext} isPaused={problem !== null} loadMore={loadMore} />
     </>
   );
