@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     name, *rest = arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), ExitStack() as stack:
-        page_port = _port(int(rest[0])) if rest else _port(PAGE_PORT, otherwise_free=True)
+        page_port = _port_of(rest[0]) if rest else _port(PAGE_PORT, otherwise_free=True)
         gateway_port, sandbox_port = _port(0), _port(0)
         gateway_url = f"http://{HOST}:{gateway_port}"
         log = stack.enter_context(tempfile.NamedTemporaryFile("w+", suffix=".gateway.log"))
@@ -104,6 +104,12 @@ def _sandbox_callers() -> list[dict[str, object]]:
         }
         for name in SHOWN_CALLERS
     ]
+
+
+def _port_of(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**16:
+        raise ExampleError(f"PORT is {text!r}. Accepted: 1 to 65535.")
+    return _port(int(text))
 
 
 def _port(wanted: int, *, otherwise_free: bool = False) -> int:

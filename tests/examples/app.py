@@ -115,7 +115,7 @@ class App:
     def chip(self, status: str) -> Locator:
         """Return the filter by a status, whose name goes on with a number."""
         return self.page.get_by_role("group", name="Status").get_by_role(
-            "button", name=re.compile(rf"^{status}( \d+)?$")
+            "button", name=re.compile(rf"^{status}( [\d,]+)?$")
         )
 
     def header(self, name: str) -> Locator:

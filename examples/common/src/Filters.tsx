@@ -85,7 +85,7 @@ export function StatusFilter({ selected, counts, onChange }: StatusFilterProps) 
           onClick={() => toggle(status)}
         >
           {describeStatus(status).label}
-          {counts && <span className="count"> {countOf(status)}</span>}
+          {counts && <span className="count"> {countOf(status).toLocaleString()}</span>}
         </button>
       ))}
     </div>

@@ -86,9 +86,12 @@ export function JobDescription({ job, reason, metrics, model, onShowModel, child
         <dt>Model</dt>
         <dd>
           {model ? (
-            <button type="button" className="link" onClick={() => onShowModel(model)}>
-              {model.name}
-            </button>
+            <>
+              {model.name}{" "}
+              <button type="button" className="link" onClick={() => onShowModel(model)}>
+                Show its jobs
+              </button>
+            </>
           ) : (
             "–"
           )}

@@ -5,6 +5,7 @@ import {
   isSettled,
   JobDescription,
   LiveStatus,
+  type Model,
   Panel,
   type Problem,
   ProblemNotice,
@@ -87,11 +88,15 @@ interface Props {
 }
 
 export function JobDetails({ arn, onChange, onClose }: Props) {
+  const showModel = (model: Model) => {
+    onChange((view) => ({ ...view, model }));
+    onClose();
+  };
   const { loaded, problem, retry } = useQueryResult<JobDetailsQuery>(QUERY, { arn });
   return (
     <Panel title="Job" onClose={onClose}>
       {problem && <ProblemNotice problem={problem} onRetry={retry} />}
-      {loaded ? <Job arn={arn} onChange={onChange} onRetry={retry} /> : !problem && <p role="status">Loading …</p>}
+      {loaded ? <Job arn={arn} onShowModel={showModel} onRetry={retry} /> : !problem && <p role="status">Loading …</p>}
     </Panel>
   );
 }
@@ -100,11 +105,11 @@ type Caught<Value> = { ok: true; value: Value } | { ok: false; errors: ReadonlyA
 
 interface JobProps {
   readonly arn: string;
-  readonly onChange: ChangeView;
+  readonly onShowModel: (model: Model) => void;
   readonly onRetry: () => void;
 }
 
-function Job({ arn, onChange, onRetry }: JobProps) {
+function Job({ arn, onShowModel, onRetry }: JobProps) {
   const { audienceGenerationJob: job } = useLazyLoadQuery<JobDetailsQuery>(
     QUERY,
     { arn },
@@ -131,7 +136,7 @@ function Job({ arn, onChange, onRetry }: JobProps) {
         reason={valueOf(job.statusDetails)?.message}
         metrics={valueOf(job.metrics)}
         model={valueOf(job.configuredAudienceModel)}
-        onShowModel={(model) => onChange((view) => ({ ...view, model }))}
+        onShowModel={onShowModel}
       >
         <ExportList rows={valueOf(job.exportJobs)?.nodes ?? []} />
       </JobDescription>

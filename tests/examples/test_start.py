@@ -1,0 +1,63 @@
+"""The command that starts an example."""
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.dev import aws_headers
+from gateway.sandbox import CALLERS
+from tests.gateways import TIMEOUT_SECONDS, TLS
+from tests.processes import Process, clean_environment, process
+
+READY = re.compile(r"Press (Ctrl-C)")
+END_SECONDS = 20
+
+
+def urls(started: Process) -> list[str]:
+    """Return the addresses of the page, the gateway and the sandbox, as printed."""
+    text = "".join(started.output).partition("Open\n")[2]
+    return re.findall(r"http://127\.0\.0\.1:\d+", text)
+
+
+def serves(url: str) -> bool:
+    try:
+        return httpx.get(url, verify=TLS, timeout=TIMEOUT_SECONDS).status_code < 500
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("ended_by", ["Ctrl-C", "the end of the gateway"])
+def test_one_command_serves_an_example_over_the_sandbox(ended_by: str) -> None:
+    command = [sys.executable, "-m", "scripts.example", "relay"]
+    with process(command, clean_environment(), ready=READY) as started:
+        page, *others = urls(started)
+        answer = httpx.post(
+            f"{page}/graphql",
+            json={"query": "{ audienceGenerationJobs(first: 1) { nodes { name } } }"},
+            headers=aws_headers(CALLERS["ada"]),
+            verify=TLS,
+            timeout=TIMEOUT_SECONDS,
+        )
+        html = httpx.get(page, verify=TLS, timeout=TIMEOUT_SECONDS).text
+        if ended_by == "Ctrl-C":
+            started.send_signal(signal.SIGINT)
+        else:
+            os.kill(_gateway_of(started), signal.SIGKILL)
+        code = started.wait(END_SECONDS)
+
+    assert answer.json()["data"]["audienceGenerationJobs"]["nodes"]
+    assert "/src/main.tsx" in html
+    assert code == (0 if ended_by == "Ctrl-C" else 1)
+    assert not any(serves(url) for url in (page, *others))
+
+
+def _gateway_of(started: Process) -> int:
+    for child in started.children():
+        if b"gateway\0dev" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    raise AssertionError("no gateway runs")
