@@ -1,6 +1,7 @@
 """The example frontends: their production builds in a real browser, over the sandbox."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ JOBS = """query Jobs(
   audienceGenerationJobs(
     first: 500, configuredAudienceModelArn: $modelArn, filter: $filter, orderBy: $orderBy
   ) {
-    nodes { audienceGenerationJobArn }
+    nodes { audienceGenerationJobArn configuredAudienceModelArn }
     statusCounts { status count }
   }
 }"""
@@ -184,13 +185,14 @@ async def test_a_panel_shows_a_job_and_returns_the_focus(app: App, served: Serve
 async def test_a_panel_leads_to_the_jobs_of_its_model(app: App, served: Served) -> None:
     """AWS filters by it: so a list can be sorted that is too long as a whole."""
     await app.sign_in("ada")
-    await app.row((await app.arns())[0]).click()
+    job, *_ = jobs(served, "ada")["nodes"]
+    await app.open(job["audienceGenerationJobArn"])
     await app.panel.get_by_role("button", name="Show its jobs").click()
     await expect(app.page.get_by_text(re.compile("^Model: "))).to_be_visible()
     await app.header("Name").get_by_role("button").click()
 
     order = {"field": "NAME", "direction": "ASC"}
-    of_model = arns(served, "ada", modelArn=app.variables()["modelArn"], orderBy=order)
+    of_model = arns(served, "ada", modelArn=job["configuredAudienceModelArn"], orderBy=order)
     await app.expect_arns(of_model[:50])
 
 
