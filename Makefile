@@ -10,7 +10,7 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --upgrade --universal --pyt
 NPM_TESTS = $(patsubst %,tests/%/node_modules/.package-lock.json,audits clients federation deploy)
 
 NPM_EXAMPLES = examples/node_modules/.package-lock.json
-EXAMPLES = $(patsubst %,examples/%/dist/index.html,relay)
+EXAMPLES = $(patsubst %,examples/%/dist/index.html,relay apollo)
 # What the builds are made of: the tree without what they make.
 EXAMPLE_SOURCES = schema.graphql $(shell find examples \( -name node_modules -o -name dist -o -name __generated__ \) -prune \
                   -o -type f ! -name persisted-documents.json -print)
@@ -18,7 +18,7 @@ EXAMPLE_SOURCES = schema.graphql $(shell find examples \( -name node_modules -o 
 NPM_PEERS = benchmarks/peers/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev check audit test explorer example-relay schema docs screenshot bench lock release test-install image digests clean
+.PHONY: help install dev check audit test explorer example-relay example-apollo schema docs screenshot bench lock release test-install image digests clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ dev: install  ## start the sandbox and the gateway, and print the URL
 # PORT=5173 chooses the page's port.
 example-relay: install $(NPM_EXAMPLES)  ## show the Relay example over the sandbox
 	@.venv/bin/python -m scripts.example relay $(PORT)
+
+example-apollo: install $(NPM_EXAMPLES)  ## show the Apollo example over the sandbox
+	@.venv/bin/python -m scripts.example apollo $(PORT)
 
 check: .venv/dev.stamp audit $(EXAMPLES)  ## lint, types and known vulnerabilities
 	.venv/bin/ruff check .

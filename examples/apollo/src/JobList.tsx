@@ -1,4 +1,4 @@
-import { type ErrorLike, gql, NetworkStatus, type TypedDocumentNode } from "@apollo/client";
+import { type ErrorLike, gql, type TypedDocumentNode } from "@apollo/client";
 import { useQuery } from "@apollo/client/react";
 import {
   type ChangeView,
@@ -61,7 +61,7 @@ interface Props {
 export function JobList({ view, onChange, openArn, onOpen }: Props) {
   const { modelArn, filter, orderBy } = variablesOf(view);
   const variables = { first: PAGE_SIZE, modelArn, filter, orderBy };
-  const { data, previousData, error, networkStatus, fetchMore, refetch } = useQuery(QUERY, {
+  const { data, previousData, error, loading, fetchMore, refetch } = useQuery(QUERY, {
     variables,
     // A list that was shown before may have changed since.
     fetchPolicy: "network-only",
@@ -91,13 +91,15 @@ export function JobList({ view, onChange, openArn, onOpen }: Props) {
             onChange={onChange}
             onSelect={onOpen}
           />
-          <MoreJobs
-            key={JSON.stringify(variables)}
-            hasMore={list.pageInfo.hasNextPage}
-            isLoading={networkStatus === NetworkStatus.fetchMore}
-            loadMore={loadMore}
-            reload={refetch}
-          />
+          {!problem && (
+            <MoreJobs
+              key={JSON.stringify(variables)}
+              hasMore={list.pageInfo.hasNextPage}
+              isLoading={loading}
+              loadMore={loadMore}
+              reload={refetch}
+            />
+          )}
         </>
       )}
     </>

@@ -14,7 +14,6 @@ export function createCache(): InMemoryCache {
           ),
         },
       },
-      AudienceGenerationJob: { fields: { exportJobs: relayStylePagination() } },
     },
   });
 }

@@ -5,7 +5,7 @@ import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { RetryLink } from "@apollo/client/link/retry";
 import { type DocumentNode, getOperationAST, OperationTypeNode } from "graphql";
 import { createCache } from "./cache";
-import { toProblem } from "./problems";
+import { errorsOf } from "./problems";
 
 /**
  * Make a client, with a cache of its own, for a caller, whose `headers` it sends with each operation.
@@ -17,7 +17,8 @@ export function createClient(
   onUnauthenticated: () => void,
 ): ApolloClient {
   const authentication = new ErrorLink(({ error }) => {
-    if (toProblem(error).code === "UNAUTHENTICATED") onUnauthenticated();
+    const codes = errorsOf(error).map(({ extensions }) => extensions?.code);
+    if (codes.includes("UNAUTHENTICATED")) onUnauthenticated();
   });
   // Subscribes again when the connection is lost or the gateway's replica stops.
   const retry = new RetryLink({
