@@ -1,6 +1,8 @@
 """The examples and commands of the README work."""
 
+import json
 import re
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -10,13 +12,16 @@ import yaml
 from gateway.auth.oidc_file import read_oidc_file
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.gateways import TIMEOUT_SECONDS, TLS, Gateway
+from tests.gateways import TIMEOUT_SECONDS, TLS, Gateway, Sandbox, gateway_over
 from tests.makefile import recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```graphql\n(query .*?)```", README, re.DOTALL)
 SUBSCRIPTIONS = re.findall(r"```graphql\n(subscription .*?)```", README, re.DOTALL)
+
+
+FLAGS = re.DOTALL | re.MULTILINE
 
 
 def name_of(operation: str) -> str:
@@ -53,6 +58,18 @@ def test_the_subscriptions_work(gateway: Gateway, subscription: str) -> None:
         if variables:
             rest = "".join(chunks)
             assert re.match(r'event: next\ndata: {"data":.*"ACTIVE".*}\n\nevent: complete\n', rest)
+
+
+def test_the_curl_command_asks_for_entities_as_a_router_does(sandbox: Sandbox) -> None:
+    """It is run as it stands, against the address that `gateway dev` prints first."""
+    (command,) = re.findall(r"^(curl -s http://127\.0\.0\.1:8000/graphql .*?)^```", README, FLAGS)
+    with gateway_over(sandbox) as gateway:
+        command = command.replace("http://127.0.0.1:8000", gateway.url)
+        answer = subprocess.run(  # noqa: S603  the documented command
+            ["/bin/bash", "-c", command], capture_output=True, check=True
+        ).stdout
+    (entity,) = json.loads(answer)["data"]["_entities"]
+    assert len(entity["audienceGenerationJobs"]["nodes"]) == 2
 
 
 def test_the_oidc_example_is_valid(tmp_path: Path) -> None:

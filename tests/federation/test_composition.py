@@ -28,6 +28,13 @@ DOCUMENTED = (
     (ROOT / "docs/federation.md").read_text().partition("```graphql\n")[2].partition("```")[0]
 )
 
+IN_README = (
+    (ROOT / "README.md")
+    .read_text()
+    .partition("cat > teams.graphql <<'END'\n")[2]
+    .partition("END")[0]
+)
+
 GRAPHS: dict[str, Mapping[str, str]] = {
     "alone": OURS,
     "alone without root node": WITHOUT_ROOT_NODE,
@@ -39,6 +46,7 @@ GRAPHS: dict[str, Mapping[str, str]] = {
     "with one that names each entity by id": {**OURS, "directory": SDLS["directory"]},
     "with one that has types of the plain names": {**OURS, "plain": SDLS["plain"]},
     "with the documentation's": {**OURS, "example": DOCUMENTED},
+    "with that of README.md": {**OURS, "teams": IN_README},
     "with all of these": {**WITHOUT_ROOT_NODE, **SDLS},
 }
 """Subgraphs by name, each with its SDL."""
