@@ -11,9 +11,9 @@ import socket
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.app import create_app
+from gateway.environment import read_settings
 from gateway.http.middleware import RequestLog
 from gateway.server.lifecycle import serve
-from gateway.settings import read_settings
 from gateway.telemetry.logging import configure_logs
 
 

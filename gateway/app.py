@@ -23,6 +23,7 @@ from gateway.auth.oidc_file import Issuer
 from gateway.auth.sts import SessionCache, StsClient
 from gateway.concurrency import account_for_tasks
 from gateway.configuration import read_configuration
+from gateway.environment import read_settings
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.engine import Engine
@@ -42,7 +43,7 @@ from gateway.http.responses import HEADERS
 from gateway.http.subscriptions import Subscriptions
 from gateway.reload import Reloader
 from gateway.server.protocol import connection_limit
-from gateway.settings import Settings, SettingsError, read_settings
+from gateway.settings import Settings, SettingsError
 from gateway.telemetry.logging import configure_logs
 from gateway.telemetry.metrics import measure_loop
 from gateway.upstream.cache.cached_client import CachedClient

@@ -10,9 +10,10 @@ import click
 from click.core import ParameterSource
 
 from gateway import __version__
+from gateway.environment import read_settings
 from gateway.listening import listening, unix_listening
 from gateway.sandbox.cli import allowed_host_option, host_option, sandbox
-from gateway.settings import SettingsError, read_settings
+from gateway.settings import SettingsError
 
 # Each command imports its modules when it runs, so that the others start without them.
 

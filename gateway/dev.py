@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from gateway.app import create_app
+from gateway.environment import read_settings
 from gateway.http.responses import EVENT_STREAM, bad_request, error_response
 from gateway.listening import (
     CannotListenError,
@@ -34,7 +35,7 @@ from gateway.sandbox.cli import request_control
 from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
 from gateway.sandbox.protocol import SERVER_OPTIONS
 from gateway.server.lifecycle import DrainingServer, ServerConfig
-from gateway.settings import Settings, read_settings
+from gateway.settings import Settings
 from gateway.telemetry.logging import configure_logs
 
 DEFAULT_PORT = 8000

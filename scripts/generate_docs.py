@@ -14,10 +14,11 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from gateway.environment import accepted_values, setting_schemas
 from gateway.errors import error_classes
 from gateway.sandbox.data.accounts import CALLERS, USERS
 from gateway.sandbox.faults.registry import FAULTS
-from gateway.settings import Settings, accepted_values, setting_schemas, variable
+from gateway.settings import Settings, variable
 from gateway.telemetry import metrics
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,16 +8,8 @@ import botocore.session
 import pytest
 from pydantic import ValidationError
 
-from gateway.settings import (
-    PREFIX,
-    Settings,
-    SettingsError,
-    accepted_values,
-    is_loopback,
-    read_settings,
-    setting_schemas,
-    variable,
-)
+from gateway.environment import accepted_values, read_settings, setting_schemas
+from gateway.settings import PREFIX, Settings, SettingsError, is_loopback, variable
 
 BAD_TEXTS: dict[str, list[str]] = {
     "callers": [",", "aws", "aws-headers,anybody", "AWS-HEADERS", "aws-headers;aws-headers"],

@@ -20,7 +20,8 @@ from gateway.doctor.configuration import (
     unsafe_choices,
 )
 from gateway.doctor.diagnosis import Row, State, row_of
-from gateway.settings import SettingsError, read_settings
+from gateway.environment import read_settings
+from gateway.settings import SettingsError
 
 HEAD = ("what", "state", "detail")
 

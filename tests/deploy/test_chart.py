@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from gateway import __version__
+from gateway.environment import read_settings
 from gateway.http.graphiql import ASSETS_PATH
 from gateway.server.lifecycle import STOP_SECONDS
-from gateway.settings import Settings, read_settings, variable
+from gateway.settings import Settings, variable
 from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_SECRETS
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests

@@ -15,9 +15,10 @@ import yaml
 from jsonschema import Draft7Validator, ValidationError
 
 from gateway import __version__
+from gateway.environment import read_settings
 from gateway.http.streams import HEARTBEAT_SECONDS
 from gateway.server.lifecycle import STOP_SECONDS
-from gateway.settings import Settings, read_settings
+from gateway.settings import Settings
 from tests.gateways import Gateway
 from tests.programs import needs
 from tests.replicas.haproxy import CONFIG, SERVER_NAMES

@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
+from gateway.environment import setting_schemas
 from gateway.http.graphiql import GraphiQL
 from gateway.outgoing import AUTHORITIES, PROXIES
 from gateway.server import lifecycle
-from gateway.settings import Settings, SettingsError, setting_schemas, variable
+from gateway.settings import Settings, SettingsError, variable
 from gateway.telemetry import logging
 from tests.doctor.reports import OIDC_FILE, check
 from tests.gateways import Sandbox

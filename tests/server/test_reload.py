@@ -15,8 +15,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from gateway.environment import setting_schemas
 from gateway.sandbox import ROLE_ARNS
-from gateway.settings import setting_schemas, variable
+from gateway.settings import variable
 from tests.auth.issuers import sandbox_file
 from tests.gateways import TLS, Answer, Gateway, Sandbox, bearer
 from tests.processes import (

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.auth.credentials import Caller
+from gateway.environment import read_settings
 from gateway.setting_types import CACHE_URL
-from gateway.settings import Settings, SettingsError, read_settings
+from gateway.settings import Settings, SettingsError
 from gateway.telemetry.metrics import REDIS_REJECTED_COMMANDS
 from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache.encryption import decrypt, encrypt
