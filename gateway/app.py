@@ -38,6 +38,7 @@ from gateway.http.exchange import RequestOptions, Resources
 from gateway.http.health import Health, livez, metrics
 from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
 from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS, PathMiddleware, rejection_handler
+from gateway.http.persisted_documents import PersistedDocuments
 from gateway.http.requests import BodyReader
 from gateway.http.responses import HEADERS
 from gateway.http.subscriptions import Subscriptions
@@ -117,6 +118,9 @@ def create_app(
         graphiql=graphiql,
         subscriptions=subscriptions,
         deadline_seconds=settings.deadline_seconds,
+        documents=PersistedDocuments(
+            configuration.manifest, settings.persisted_only, configuration.router_secrets
+        ),
         router_secrets=configuration.router_secrets,
         cors_origins=settings.cors_origins,
         answers=AnswerCache(memory.store) if keeps_answers else None,

@@ -3,14 +3,17 @@
 `gateway serve` reads it at start, and `gateway check` reads the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gateway.auth.authenticator import RouterSecrets
 from gateway.auth.oidc_file import Issuer, read_oidc_file
+from gateway.graph.execution.documents import Documents
+from gateway.graph.schema import build_schema, executable_schema
 from gateway.http.graphiql import GraphiQL
+from gateway.http.manifest import Manifest, read_manifest
 from gateway.outgoing import check_proxies, trusted_certificates
 from gateway.settings import Settings, SettingsError
 
@@ -28,6 +31,8 @@ class Configuration:
     settings: Settings
     example_headers: Mapping[str, str] | None = field(default=None, repr=False)
     """For GraphiQL's headers editor."""
+    valid_documents: Collection[str] = field(default=(), repr=False)
+    """Texts that the manifest may have, and which need no validation."""
 
     @cached_property
     def issuers(self) -> Mapping[str, Issuer]:
@@ -39,6 +44,19 @@ class Configuration:
     def router_secrets(self) -> RouterSecrets | None:
         file = self.settings.router_secret_file
         return RouterSecrets.read(file) if file else None
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """The persisted documents."""
+        settings = self.settings
+        if settings.persisted_documents_file is None:
+            return None
+        schema = executable_schema(build_schema(root_node=settings.root_node))
+        return read_manifest(
+            settings.persisted_documents_file,
+            Documents(schema, settings),
+            valid_texts=self.valid_documents,
+        )
 
     @cached_property
     def cache_url(self) -> str:

@@ -113,7 +113,7 @@ class ForbiddenError(GatewayError):
     code = "FORBIDDEN"
     meaning = (
         "The caller is authenticated, but lacks the permission. With HTTP 403, a page of another "
-        "site sent a GET."
+        "site sent a GET, or the gateway accepts persisted documents only, and this is none."
     )
     remedy = "Request the permission from the owner of the AWS account or of the gateway."
 
@@ -139,18 +139,18 @@ class LimitExceededError(GatewayError):
 
 class PersistedQueryNotSupportedError(GatewayError):
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
-    meaning = "The request has the hash of a query instead of its text, and the gateway keeps none."
+    meaning = "The request is for a version of automatic persisted queries other than 1."
     remedy = "Send the text. Clients with automatic persisted queries do so themselves."
     http_status = 200
 
 
 class PersistedQueryNotFoundError(GatewayError):
     code = "PERSISTED_QUERY_NOT_FOUND"
-    meaning = (
-        "Follows `PERSISTED_QUERY_NOT_SUPPORTED` in the same response, for clients and routers "
-        "that look for this code only."
+    meaning = "The gateway does not know the document of this id or hash, or not any longer."
+    remedy = (
+        "Send the text with its hash. Clients and routers with automatic persisted queries do so "
+        "themselves."
     )
-    remedy = "As for `PERSISTED_QUERY_NOT_SUPPORTED`."
     http_status = 200
 
 

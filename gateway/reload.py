@@ -18,7 +18,10 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Reloader:
-    """Replaces what is configured by files: issuers and roles, router secrets, the cache URL."""
+    """Replaces what is configured by files.
+
+    Issuers and roles, router secrets, persisted documents, the cache URL.
+    """
 
     configuration: Configuration
     endpoint: Endpoint
@@ -30,7 +33,9 @@ class Reloader:
 
         Requests in progress are not affected.
         """
-        old, new = self.configuration, Configuration(self.configuration.settings)
+        old = self.configuration
+        known = old.manifest.texts if old.manifest else ()
+        new = Configuration(old.settings, valid_documents=known)
         try:
             await asyncio.to_thread(_read, new)
             _check(old, new)
@@ -45,10 +50,11 @@ class Reloader:
         secrets = self.endpoint.router_secrets
         if secrets and new.router_secrets:
             secrets.accepted = new.router_secrets.accepted
+        self.endpoint.documents.manifest = new.manifest
         if self.verifier:
             self.verifier.replace_issuers(new.issuers)
         if self.endpoint.answers:
-            # The issuer or the secret behind an answer may have been withdrawn.
+            # The issuer, the secret or the document behind an answer may have been withdrawn.
             self.endpoint.answers.forget()
         if self.redis and new.cache_url != old.cache_url:
             self.redis.reconfigure(new.cache_url)
@@ -57,6 +63,7 @@ class Reloader:
 def _read(configuration: Configuration) -> None:
     """Read the parts that are reloaded; each is kept by the configuration."""
     _ = configuration.issuers, configuration.router_secrets, configuration.cache_url
+    _ = configuration.manifest
 
 
 def _check(old: Configuration, new: Configuration) -> None:
@@ -80,6 +87,10 @@ def _changes(old: Configuration, new: Configuration) -> Mapping[str, Any]:
     if old.router_secrets and new.router_secrets:
         changes |= _counts(
             "router_secrets", old.router_secrets.accepted, new.router_secrets.accepted
+        )
+    if old.manifest and new.manifest:
+        changes |= _counts(
+            "documents", old.manifest.documents.items(), new.manifest.documents.items()
         )
     if new.settings.cache_url_file:
         changes["cache_url_changed"] = new.cache_url != old.cache_url

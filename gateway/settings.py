@@ -167,6 +167,18 @@ class Settings(BaseSettings):
         description="File of secrets, one per line. Queries for `_service` and `_entities` must "
         "send one of them in the header `X-Router-Secret`. Unset: no secret is required.",
     )
+    persisted_documents_file: Path | None = Field(
+        None,
+        description="Manifest of persisted documents, from Relay's compiler or "
+        "@apollo/generate-persisted-query-manifest. Requests name one by its id, as `documentId` "
+        "or in `extensions.persistedQuery`. Unset: there are only those that clients have sent "
+        "with their hash.",
+    )
+    persisted_only: bool = Field(
+        default=False,
+        description="Whether only the documents of `GATEWAY_PERSISTED_DOCUMENTS_FILE` are "
+        "accepted, by id or in full. With the router's secret, the schema can still be read.",
+    )
     root_node: bool = Field(
         default=True,
         description="Whether `Query` has `node` and `nodes`. Only one subgraph of a federated "
@@ -239,6 +251,8 @@ class Settings(BaseSettings):
             raise ValueError("GATEWAY_OIDC_FILE requires `oidc` in GATEWAY_CALLERS, and vice versa")
         if self.cache_url_file is not None and "cache_url" in self.model_fields_set:
             raise ValueError("GATEWAY_CACHE_URL and GATEWAY_CACHE_URL_FILE exclude each other")
+        if self.persisted_only and self.persisted_documents_file is None:
+            raise ValueError("GATEWAY_PERSISTED_ONLY requires GATEWAY_PERSISTED_DOCUMENTS_FILE")
         if len(self.served_regions) > 1 and not _serves_any_region(self.upstream_url):
             raise ValueError(
                 "GATEWAY_UPSTREAM_URL is one endpoint for several regions. "

@@ -27,8 +27,13 @@ OPERATIONS = ROOT / "docs/operations.md"
 SANDBOX = ROOT / "docs/sandbox.md"
 CHART_SCHEMA = ROOT / "deploy/helm/audience-gateway/values.schema.json"
 
-FROM_SECRETS = ("oidc_file", "router_secret_file", "cache_url_file")
-"""Settings that the chart derives from its `secrets`."""
+FROM_FILES = (
+    "oidc_file",
+    "router_secret_file",
+    "cache_url_file",
+    "persisted_documents_file",
+)
+"""Settings that the chart derives from its `secrets` and `configMaps`."""
 
 
 def generated() -> dict[Path, str]:
@@ -148,7 +153,7 @@ def chart_schema(text: str) -> str:
     schema["properties"]["settings"]["properties"] = {
         name: {"description": setting["description"], **_chart_value(name, setting)}
         for name, setting in setting_schemas().items()
-        if name not in FROM_SECRETS
+        if name not in FROM_FILES
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 

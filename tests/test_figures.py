@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from gateway import outgoing
+from gateway import outgoing, setting_files
 from gateway.auth import jwks, sts
 from gateway.graph import meter
 from gateway.graph.execution import documents, executor, limits, result_stream
-from gateway.http import middleware, requests, streams, subscriptions
+from gateway.http import (
+    middleware,
+    parameters,
+    persisted_documents,
+    requests,
+    streams,
+    subscriptions,
+)
 from gateway.server import lifecycle, protocol, sending
 from gateway.settings import Settings
 from gateway.telemetry import metrics
@@ -50,7 +57,12 @@ OPERATIONS = (
     f"| `Accept` header | {requests.MAX_ACCEPT_CHARACTERS:,} characters |",
     f"| Characters in a document | {documents.MAX_DOCUMENT_CHARACTERS:,} |",
     f"a subscription, which it keeps | {result_stream.MAX_SUBSCRIPTION_SIZE:,} characters |",
-    f"brackets and braces | {requests.MAX_JSON_VALUES:,} |",
+    f"A file may have\n{setting_files.MAX_FILE_BYTES // MIB} MiB;",
+    (
+        "| Documents that are remembered by their hash, per process | "
+        f"{persisted_documents.MAX_REMEMBERED_BYTES // MIB} MiB, a quarter of it per caller |"
+    ),
+    f"brackets and braces | {parameters.MAX_JSON_VALUES:,} |",
     f"introspection query selects ten | {limits.MAX_INTROSPECTION_LISTS} |",
     f"| Time for a request to arrive | {protocol.READ_SECONDS} s,",
     (

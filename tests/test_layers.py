@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "concurrency": {"errors"},
     "outgoing": {"setting_files", "settings"},
     "telemetry": {"errors", "outgoing", "setting_files", "settings"},
-    "configuration": SHARED | {"auth", "http"},
+    "configuration": SHARED | {"auth", "graph", "http"},
     "listening": set[str](),
     "doctor": SHARED | {"configuration", "environment", *PARTS},
     "sandbox": {"listening"},

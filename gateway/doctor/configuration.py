@@ -52,6 +52,7 @@ def _describe_secrets(secrets: RouterSecrets) -> str:
 ROWS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "issuers": ("OIDC file", _describe_issuers),
     "router_secrets": ("router secrets", _describe_secrets),
+    "manifest": ("persisted documents", lambda manifest: f"documents: {len(manifest.documents)}"),
     "cache_url": ("cache URL", lambda _: ""),  # a valid one has rows of its own
     "graphiql": ("explorer", lambda _: "the GraphiQL page is built"),
     "trusted_certificates": ("trust and proxies", lambda _: ""),  # each target has a row of its own

@@ -63,6 +63,8 @@ class Answer:
     response: Response
     document: str | None
     operation: str | None
+    document_id: str | None
+    persisted: str | None
     versions: Collection[Version]
     """Of all results that it was made of."""
 
@@ -78,6 +80,7 @@ class Answer:
         count(LOOKUPS)
         log.answer = FROM_CACHE
         log.document, log.operation = self.document, self.operation
+        log.document_id, log.persisted = self.document_id, self.persisted
         log.cost = RequestCost(cache_hits=len(self.versions))
         return self.response
 
@@ -94,17 +97,20 @@ class AnswerCache:
         self.store = store
         self.clock = clock
         self.heads = _new_heads()
+        self._generation = 0
 
     def forget(self) -> None:
-        """Serve no earlier answer again before the credentials of the request are checked."""
+        """Serve no earlier answer again: the configuration that allowed it has changed."""
         self.heads = _new_heads()
+        self._generation += 1
 
     def lookup(self, method: str, headers: RequestHeaders) -> "AnswerLookup | None":
         """Begin to look for the answer to a request; None if it goes past the cache."""
         if method not in CACHED_METHODS:
             return None
         # In this format, lengths tell where each part ends, and equal values have equal bytes.
-        parts = marshal.dumps((method.encode(), headers.items), MARSHAL_FORMAT)
+        head = (self._generation, method.encode(), headers.items)
+        parts = marshal.dumps(head, MARSHAL_FORMAT)
         lookup = AnswerLookup(self, sha256(parts).digest())
         if not lookup.known and has_no_cache(headers.values(b"cache-control")):
             return None
@@ -159,7 +165,14 @@ class AnswerLookup:
             seconds = min(seconds, caller.expires_at - now)
         # Without the unused part of the buffer in which orjson wrote it.
         response.body = bytes(memoryview(response.body))
-        answer = Answer(response, log.document, log.operation, tuple(versions))
+        answer = Answer(
+            response,
+            log.document,
+            log.operation,
+            log.document_id,
+            log.persisted,
+            tuple(versions),
+        )
         if self._cache.store.keep(self._key, caller.limit_key, answer, seconds):
             known = KnownHead(
                 caller.limit_key, caller.verified, caller.digest, caller.expires_at, media_type

@@ -34,6 +34,13 @@ from gateway.http.exchange import (
 )
 from gateway.http.graphiql import GraphiQL
 from gateway.http.middleware import CLIENT_DISCONNECTED, request_log_of
+from gateway.http.parameters import parse_body, parse_query_string
+from gateway.http.persisted_documents import (
+    REFUSED,
+    PersistedDocuments,
+    RequestedDocument,
+    not_persisted,
+)
 from gateway.http.requests import (
     COST_HEADER,
     Accepted,
@@ -42,8 +49,6 @@ from gateway.http.requests import (
     check_cross_site,
     has_no_cache,
     parse_accept,
-    parse_body,
-    parse_query_string,
 )
 from gateway.http.responses import (
     GRAPHQL,
@@ -78,6 +83,7 @@ class Endpoint:
     graphiql: GraphiQL | None
     subscriptions: Subscriptions
     deadline_seconds: float
+    documents: PersistedDocuments
     router_secrets: RouterSecrets | None = None
     """None: every request counts as the router's."""
     cors_origins: Collection[str] = ()
@@ -174,14 +180,16 @@ class Endpoint:
 
     async def _execute(self, exchange: Exchange, content: bytes, media_type: str) -> ASGIApp:
         parse = parse_body if exchange.method == "POST" else parse_query_string
-        graph_request = parse(content)
-        exchange.log.set_document(graph_request.query)
+        parameters = parse(content)
+        document = self.documents.find(parameters, exchange.headers.items, exchange.log)
+        exchange.log.set_document(document.text)
+        graph_request = GraphRequest(document.text, parameters.operation_name, parameters.variables)
         claim = exchange.claim
         if claim is None:
             claim = read_claim(exchange.resources["authenticator"], exchange.headers)
         if isinstance(claim, HttpError):
             raise claim
-        run = self._run(exchange, claim, graph_request, media_type)
+        run = self._run(exchange, claim, document, graph_request, media_type)
         try:
             return await guard_waiting(run, lambda: cancel_on_disconnect(exchange.receive))
         except WriteByGetError:
@@ -189,7 +197,12 @@ class Endpoint:
             raise bad_request(message, 405, {"Allow": "POST"}) from None
 
     async def _run(
-        self, exchange: Exchange, claim: Claim, graph_request: GraphRequest, media_type: str
+        self,
+        exchange: Exchange,
+        claim: Claim,
+        document: RequestedDocument,
+        graph_request: GraphRequest,
+        media_type: str,
     ) -> ASGIApp:
         identity = await identify(exchange, claim)
         log_caller(exchange, identity)
@@ -200,13 +213,19 @@ class Endpoint:
         operation = self.engine.prepare(graph_request, read_only=exchange.method == "GET")
         if isinstance(operation, GraphResult):
             return _respond_with(exchange, operation, media_type)
+        if document.schema_only and not operation.plan.reads_schema_only:
+            exchange.log.persisted = REFUSED
+            raise not_persisted()
         if operation.is_subscription:
             resources = exchange.resources
             identify_now = identify_again(resources["authenticator"], claim)
             watching = Watching(resources["watcher"], identify_now)
             context = replace(context, watching=watching)
-            return await self._subscribe(exchange, graph_request, operation, context, options)
+            response = await self._subscribe(exchange, graph_request, operation, context, options)
+            self._remember(document, context)
+            return response
         result = await self.engine.execute(operation, context)
+        self._remember(document, context)
         response = _respond_with(exchange, result, media_type)
         if media_type not in STREAM_FORMATS:
             _keep_answer(exchange, result, context, response, media_type)
@@ -253,6 +272,14 @@ class Endpoint:
         return SubscriptionResponse(
             media_type, results, self.subscriptions, subscription, exchange.log, run
         )
+
+    def _remember(self, document: RequestedDocument, context: Context) -> None:
+        """Remember a valid document, if it is new, and the caller was proved by now."""
+        loader = context.loader_or_error
+        if document.new_hash and isinstance(loader, RequestLoader):
+            limit_key = self.proved_callers.limit_key(loader.caller)
+            if limit_key != UNPROVED:
+                self.documents.remember(document, limit_key)
 
     def _options(self, headers: RequestHeaders) -> RequestOptions:
         return RequestOptions(

@@ -16,7 +16,13 @@ from gateway.graph.execution.engine import MASKED
 from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS
 from gateway.http.responses import HttpError, bad_request, error_response
 from gateway.telemetry.logging import LogContext, event_writer, exception_fields
-from gateway.telemetry.metrics import OK, count_request, operation_label
+from gateway.telemetry.metrics import (
+    OK,
+    PERSISTED_DOCUMENTS,
+    count,
+    count_request,
+    operation_label,
+)
 from gateway.telemetry.tracing import OUTCOME, SPAN, Attributes, Tracer
 from gateway.upstream.values import RequestCost
 
@@ -80,6 +86,8 @@ _PRINTABLE = re.compile(rb"[ -~]+")
 
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
+_DOCUMENT_ID_PATTERN = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
+
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 )
@@ -98,6 +106,10 @@ class RequestLog:
     """Name of the executed operation, truncated."""
     document: str | None = None
     """Digest of the document."""
+    document_id: str | None = None
+    """By which the request named a persisted document, if it is short and plain."""
+    persisted: str | None = None
+    """How a persisted document was found, or why it was not; the label of the metric."""
     caller: str | None = None
     """Digest of the caller's credentials."""
     outcome: str = OK
@@ -129,6 +141,10 @@ class RequestLog:
     def set_document(self, query: str) -> None:
         self.document = sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
+    def set_document_id(self, document_id: str) -> None:
+        if _DOCUMENT_ID_PATTERN.fullmatch(document_id):
+            self.document_id = document_id
+
     def set_outcome(self, outcome: str, operation: str | None) -> None:
         self.outcome = outcome
         self.operation = operation[:MAX_OPERATION_NAME] if operation else None
@@ -138,6 +154,7 @@ class RequestLog:
         return {
             "operation": self.operation,
             "document": self.document,
+            "document_id": self.document_id,
             "caller": self.caller,
             "client": self.client,
             "client_version": self.client_version,
@@ -149,6 +166,7 @@ class RequestLog:
         fields = {
             "outcome": self.outcome,
             **self.identity(),
+            "persisted": self.persisted,
             "answer": self.answer,
             "events": self.events,
         }
@@ -173,6 +191,8 @@ class RequestLog:
             # How long a subscription lasts says nothing about the gateway.
             duration = seconds if self.events is None else None
             count_request(self.status, self.outcome, label, duration)
+            if self.persisted:
+                count(PERSISTED_DOCUMENTS.labels(self.persisted))
 
 
 def request_log_of(scope: Scope) -> RequestLog:

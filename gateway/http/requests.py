@@ -1,17 +1,13 @@
-"""Reading an HTTP request: the accepted media type, the body, the GraphQL parameters.
+"""Reading an HTTP request: its headers, the accepted media type, the body.
 
-Source: RFC 9110 section 12.5.1 (`Accept`); GraphQL over HTTP, "Media Types" and "Request".
+Source: RFC 9110 section 12.5.1 (`Accept`); GraphQL over HTTP, "Media Types".
 """
 
 import re
-from codecs import BOM_UTF8
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-from urllib.parse import parse_qsl
 
-import orjson
 from starlette.types import Receive
 
 from gateway.auth.authenticator import CREDENTIAL_HEADERS, ROUTER_SECRET_HEADER
@@ -19,10 +15,7 @@ from gateway.errors import (
     ForbiddenError,
     LimitExceededError,
     OverloadedError,
-    PersistedQueryNotFoundError,
-    PersistedQueryNotSupportedError,
 )
-from gateway.graph.execution.engine import GraphRequest
 from gateway.http.responses import (
     EVENT_STREAM,
     GRAPHQL,
@@ -32,7 +25,6 @@ from gateway.http.responses import (
     HttpError,
     bad_request,
 )
-from gateway.telemetry.metrics import REJECTIONS
 
 HTML = "text/html"
 
@@ -51,10 +43,6 @@ MAX_PENDING_BYTES = 32 * 1024 * 1024
 """Limit on the bytes of all unfinished bodies together. Without it, clients that start thousands of
 bodies and never finish them would exhaust the memory."""
 
-MAX_JSON_VALUES = 10_000
-"""Values in the JSON of a request. Each may take thirty times its text in memory: 256 KiB of empty
-lists take 6 MB. The limits on ids and tokens leave no use for so many."""
-
 COST_HEADER = b"x-gateway-cost"
 """Requests `extensions.cost`, with any value."""
 
@@ -70,10 +58,6 @@ READ_HEADERS = CREDENTIAL_HEADERS | {
     b"sec-fetch-site",
 }
 """The headers that the endpoint reads."""
-
-PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
-
-MAX_QUERY_PARAMETERS = 100
 
 
 class RequestHeaders:
@@ -270,105 +254,3 @@ def _is_json(content_type: str) -> bool:
         if name == "charset"
     }
     return media == "application/json" and charsets <= {"utf-8", "utf8"}
-
-
-def parse_body(body: bytes) -> GraphRequest:
-    """Parse a JSON body; raises HttpError 400 that names what is wrong with it."""
-    try:
-        # Source: RFC 8259 section 8.1. Editors and scripts on Windows write a byte order mark.
-        parameters = _load_json(body.removeprefix(BOM_UTF8))
-    except orjson.JSONDecodeError:
-        raise bad_request(_why_not_json(body)) from None
-    if not isinstance(parameters, dict):
-        raise bad_request("The body is not a JSON object. Batches are not supported.")
-    return _graph_request(parameters)
-
-
-def _why_not_json(body: bytes) -> str:
-    try:
-        body.decode()
-    except UnicodeDecodeError:  # as is everything that begins with a mark of UTF-16 or UTF-32
-        return "The body is not JSON in UTF-8. Accepted: UTF-8, with or without a byte order mark."
-    return "The body is not JSON."
-
-
-def parse_query_string(query_string: bytes) -> GraphRequest:
-    """Parse a URL's query string; raises HttpError 400 that names what is wrong with it."""
-    if query_string.count(b"&") >= MAX_QUERY_PARAMETERS:
-        raise bad_request(
-            f"Too many query string parameters. Accepted: up to {MAX_QUERY_PARAMETERS}."
-        )
-    try:
-        pairs = parse_qsl(query_string.decode("ascii"), errors="strict")
-    except (UnicodeDecodeError, ValueError):
-        raise bad_request("The query string is not percent-encoded UTF-8.") from None
-    parameters: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in PARAMETERS:
-            if name in parameters:
-                raise bad_request(f"Duplicate query string parameter `{name}`.")
-            parameters[name] = value
-    for name in ("variables", "extensions"):
-        try:
-            parameters[name] = _load_json(parameters.get(name, "null").encode())
-        except orjson.JSONDecodeError:
-            raise bad_request(f"`{name}` is not JSON.") from None
-    return _graph_request(parameters)
-
-
-def _load_json(text: bytes) -> Any:
-    # Each value but the first of a list or an object follows a comma. Texts in strings count too.
-    values = text.count(b",") + text.count(b"[") + text.count(b"{")
-    if values > MAX_JSON_VALUES:
-        REJECTIONS.labels("json_values").inc()
-        message = f"The request has too many JSON values. Accepted: up to {MAX_JSON_VALUES}."
-        raise HttpError(400, LimitExceededError(message))
-    return orjson.loads(text)
-
-
-def _graph_request(parameters: Mapping[str, Any]) -> GraphRequest:
-    query, operation_name = parameters.get("query"), parameters.get("operationName")
-    variables, extensions = parameters.get("variables"), parameters.get("extensions")
-    if extensions is not None and not isinstance(extensions, dict):
-        raise _invalid("extensions", "an object, or null")
-    if extensions and extensions.get("persistedQuery") is not None:
-        _check_persisted_query(extensions["persistedQuery"])
-        if not query:
-            raise _persisted_query_not_supported()
-    if not isinstance(query, str) or not query:
-        raise _invalid("query", "a GraphQL document as a string")
-    if operation_name is not None and not isinstance(operation_name, str):
-        raise _invalid("operationName", "a string, or null")
-    if variables is not None and not isinstance(variables, dict):
-        raise _invalid("variables", "an object, or null")
-    return GraphRequest(query, operation_name, variables or {})
-
-
-def _check_persisted_query(persisted: Any) -> None:
-    """Check the form only: nothing is stored under the hash, so it need not be the query's."""
-    if (
-        not isinstance(persisted, dict)
-        or persisted.get("version") != 1
-        or not isinstance(persisted.get("sha256Hash"), str)
-    ):
-        raise _invalid(
-            "extensions.persistedQuery",
-            "an object with `version` 1 and `sha256Hash`, the hash of the query as a string",
-        )
-
-
-def _persisted_query_not_supported() -> HttpError:
-    """Return the answer after which clients send the text, as Apollo Server's form of it is.
-
-    @apollo/gateway, Hive Gateway and Apollo's mobile clients look for PersistedQueryNotFound only,
-    and some do not read the body of an error status. The others stop sending hashes.
-    """
-    return HttpError(
-        200,
-        PersistedQueryNotSupportedError("PersistedQueryNotSupported"),
-        others=[PersistedQueryNotFoundError("PersistedQueryNotFound")],
-    )
-
-
-def _invalid(name: str, accepted: str) -> HttpError:
-    return bad_request(f"`{name}` is missing or invalid. Accepted: {accepted}.")

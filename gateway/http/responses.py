@@ -1,6 +1,6 @@
 """JSON responses of the GraphQL endpoint, and errors that become one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -24,24 +24,18 @@ MAX_NAMED_METHOD = 20
 
 
 class HttpError(Exception):
-    """Ends a request with this status and error, and perhaps others.
-
-    `headers` are added to the response. The outcome in log and metrics is that of the first error.
-    """
+    """Ends a request with this status and error; `headers` are added to the response."""
 
     def __init__(
         self,
         status: int,
         error: GatewayError,
         headers: Mapping[str, str] | None = None,
-        *,
-        others: Sequence[GatewayError] = (),
     ) -> None:
         super().__init__(error.message)
         self.status = status
         self.error = error
         self.headers = headers or {}
-        self.errors = (error, *others)
 
 
 def bad_request(
@@ -56,9 +50,8 @@ def method_not_allowed(method: str, allowed: str) -> HttpError:
 
 
 def error_response(http_error: HttpError, media_type: str = JSON) -> Response:
-    errors = [
-        {"message": error.message, "extensions": error.extensions()} for error in http_error.errors
-    ]
+    error = http_error.error
+    errors = [{"message": error.message, "extensions": error.extensions()}]
     return json_response({"errors": errors}, http_error.status, media_type, http_error.headers)
 
 

@@ -82,6 +82,14 @@ CACHE_LOOKUPS = Counter(
     "`answer`, requests that were answered with a whole response from the cache.",
     ["result"],
 )
+PERSISTED_DOCUMENTS = Counter(
+    "gateway_persisted_documents",
+    "Requests by persisted document, by result: `manifest` (in the file), `remembered` (sent by a "
+    "client before), `new` (sent with its hash), `not_found` (an unknown id), `refused` (not in "
+    "the file, as `GATEWAY_PERSISTED_ONLY` requires, or a wrong hash); and where there is a file, "
+    "`unlisted` (sent in full, and not in the file).",
+    ["result"],
+)
 REJECTIONS = Counter(
     "gateway_rejections",
     "Requests, connections and calls rejected, by the limit that they exceed.",

@@ -54,6 +54,7 @@ ALL_ON: dict[str, Any] = {
         name: {"name": f"secret-{name.lower()}"}
         for name in ("oidcFile", "routerSecretFile", "cacheUrlFile")
     },
+    "configMaps": {"persistedDocumentsFile": {"name": "documents"}},
     "settings": {
         "callers": "aws-headers,oidc",
         "regions": "us-east-1,eu-west-1",

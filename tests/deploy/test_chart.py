@@ -18,7 +18,7 @@ from gateway.http.graphiql import ASSETS_PATH
 from gateway.server.lifecycle import STOP_SECONDS
 from gateway.settings import Settings, variable
 from gateway.telemetry.metrics import SHARED_MEMORY
-from scripts.generate_docs import FROM_SECRETS
+from scripts.generate_docs import FROM_FILES
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests
 from tests.gateways import Sandbox
 from tests.listeners import free_port
@@ -348,7 +348,7 @@ def test_the_gateway_accepts_the_settings_that_are_rendered(
     assert (settings.cache_bytes, settings.cache_seconds) == (67108864, 2.5)
     assert settings.introspection is True
     assert settings.upstream_url == ALL_ON["settings"]["upstream_url"]
-    assert {name for name in FROM_SECRETS if getattr(settings, name)} == set(FROM_SECRETS)
+    assert {name for name in FROM_FILES if getattr(settings, name)} == set(FROM_FILES)
 
 
 @pytest.mark.parametrize(
@@ -378,11 +378,12 @@ def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
     """It is mounted where its setting points, and the group of the pod can read it."""
     mounts = {each["name"]: each["mountPath"] for each in container(full)["volumeMounts"]}
     files = {
-        f"{mounts[each['name']]}/{each['secret']['items'][0]['path']}": each["secret"]
+        f"{mounts[each['name']]}/{source['items'][0]['path']}": source
         for each in pod(full)["volumes"]
+        for source in (each.get("secret") or each["configMap"],)
     }
 
-    assert set(files) == {environment(full)[variable(name)] for name in FROM_SECRETS}
+    assert set(files) == {environment(full)[variable(name)] for name in FROM_FILES}
     assert {each["defaultMode"] for each in files.values()} == {0o440}
     assert pod(full)["securityContext"]["fsGroup"] == pod(full)["securityContext"]["runAsGroup"]
     assert "valueFrom" not in str(container(full))
@@ -406,6 +407,7 @@ def test_a_secret_is_a_file_and_never_a_variable(full: Manifests) -> None:
         ({"replica": 3}, "replica"),
         ({"workers": 0}, "workers"),
         ({"secrets": {"oidcFile": {"value": "x"}}}, "oidcFile"),
+        ({"configMaps": {"persistedDocumentsFile": {"name": 1}}}, "persistedDocumentsFile"),
         ({"service": {"port": 70000}}, "port"),
         ({"service": {"ipFamilyPolicy": "DualStack"}}, "ipFamilyPolicy"),
         ({"settings": {"path_prefix": "api"}}, "path_prefix"),

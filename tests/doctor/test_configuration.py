@@ -87,6 +87,12 @@ INVALID_FILES: dict[str, tuple[str, str | None, list[str]]] = {
     "missing cache URL": ("cache_url_file", None, ["cannot be read"]),
     "invalid cache URL": ("cache_url_file", "CANARY://x", ["not a single line with a cache URL"]),
     "missing secrets": ("router_secret_file", None, ["cannot be read"]),
+    "missing manifest": ("persisted_documents_file", None, ["cannot be read"]),
+    "invalid document": (
+        "persisted_documents_file",
+        '{"listing": "{ jobs }"}',
+        ["an invalid document", "`listing`", "Cannot query field 'jobs'"],
+    ),
     "short secret": ("router_secret_file", "SHORT-CANARY", ["line 1", "not a valid secret"]),
 }
 
@@ -105,12 +111,22 @@ def test_an_invalid_file_fails_and_the_rest_is_checked(
         "oidc_file": "OIDC file",
         "cache_url_file": "cache URL",
         "router_secret_file": "router secrets",
+        "persisted_documents_file": "persisted documents",
     }[name]
     assert report.code == 2
     assert report.failed == {what}
     report.assert_failed(what, f"GATEWAY_{name.upper()}", str(path), *words)
     assert "CANARY" not in report.printed
     assert report.state("upstream us-east-1") == "ok"
+
+
+def test_persisted_documents_are_counted(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "documents.json"
+    path.write_text('{"a": "{ __typename }", "b": "{ __typename }"}')
+    report = check(upstream_url=sandbox.url, persisted_documents_file=path)
+
+    assert report.code == 0
+    assert "2" in report.text("persisted documents")
 
 
 def test_router_secrets_are_counted_and_not_shown(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ VALID_CONTENT = {
     "oidc_file": OIDC_FILE.format(issuer="https://issuer.invalid", more=""),
     "cache_url_file": "redis://127.0.0.1:1/0",
     "router_secret_file": "a-secret-of-a-router\n",
+    "persisted_documents_file": '{"a": "{ __typename }"}',
 }
 INVALID_CONTENT = {
     "missing": None,

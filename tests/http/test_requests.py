@@ -10,16 +10,8 @@ from starlette.types import Message
 
 from gateway.errors import OverloadedError
 from gateway.http import requests
-from gateway.http.requests import (
-    MAX_JSON_VALUES,
-    Accepted,
-    BodyReader,
-    RequestHeaders,
-    has_no_cache,
-    parse_accept,
-    parse_body,
-    parse_query_string,
-)
+from gateway.http.parameters import MAX_JSON_VALUES, parse_body, parse_query_string
+from gateway.http.requests import Accepted, BodyReader, RequestHeaders, has_no_cache, parse_accept
 from gateway.http.responses import GRAPHQL, JSON, HttpError
 
 QUERY = b'{"query": "{ __typename }"}'

@@ -355,7 +355,7 @@ def test_a_hash_alone_is_answered_as_for_a_query(opened: Gateway) -> None:
     with requested(opened.url, "", headers=headers, extensions=extensions) as response:
         codes = [each["extensions"]["code"] for each in json.loads(response.read())["errors"]]
 
-    assert codes == ["PERSISTED_QUERY_NOT_SUPPORTED", "PERSISTED_QUERY_NOT_FOUND"]
+    assert codes == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
 def test_head_is_405(opened: Gateway) -> None:

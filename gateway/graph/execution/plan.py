@@ -1,6 +1,7 @@
 """The plan of an operation: what its execution needs that no request changes."""
 
 from graphql import (
+    FieldNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLSchema,
@@ -17,7 +18,10 @@ from graphql.execution.collect_fields import (
 from gateway.graph.execution.cost import OperationCost
 from gateway.graph.execution.cost_compiler import CostCompiler
 from gateway.graph.execution.documents import Document, DocumentRejectedError, Documents
+from gateway.graph.execution.limits import INTROSPECTION
 from gateway.settings import Settings
+
+SCHEMA_FIELDS = INTROSPECTION | {"__typename", "_service"}
 
 
 class WriteByGetError(Exception):
@@ -50,6 +54,14 @@ class Plan:
         self.subfields: CollectedSubfields | None = None if "@" in document.text else {}
         """None if the variables of a request may decide which fields are selected."""
         self._root_fields: GroupedFieldSet | None = None
+
+    @property
+    def reads_schema_only(self) -> bool:
+        """Whether it is a query that selects only fields at its root that describe the schema."""
+        return self.operation.operation is OperationType.QUERY and all(
+            isinstance(each, FieldNode) and each.name.value in SCHEMA_FIELDS
+            for each in self.operation.selection_set.selections
+        )
 
     def root_fields(self, collected: GroupedFieldSet) -> GroupedFieldSet:
         """Return the fields at the root: those of the first request, if all select the same."""

@@ -1,7 +1,8 @@
-{{- /* Mounts and volumes: the secret files, and the shared memory of several workers. */ -}}
+{{- /* Mounts and volumes: the files of settings, and the shared memory of several workers. */ -}}
 {{- define "gateway.mounts" -}}
+{{- $sources := include "gateway.sources" . | fromYaml }}
 {{- range $name, $file := include "gateway.files" . | fromYaml }}
-{{- if (index $.Values.secrets $name).name }}
+{{- if (index $sources $name).name }}
 - name: {{ $file.volume }}
   mountPath: /etc/gateway/{{ $file.volume }}
   readOnly: true
@@ -14,12 +15,18 @@
 {{- end }}
 
 {{- define "gateway.volumes" -}}
+{{- $sources := include "gateway.sources" . | fromYaml }}
 {{- range $name, $file := include "gateway.files" . | fromYaml }}
-{{- with index $.Values.secrets $name }}
+{{- with index $sources $name }}
 {{- if .name }}
 - name: {{ $file.volume }}
+  {{- if hasKey $.Values.configMaps $name }}
+  configMap:
+    name: {{ .name }}
+  {{- else }}
   secret:
     secretName: {{ .name }}
+  {{- end }}
     defaultMode: 0440
     items:
       - {key: {{ .key | quote }}, path: {{ .key | quote }}}

@@ -42,11 +42,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* The setting of each secret file, and the directory it is mounted at. */ -}}
+{{- /* The setting of each file, and the directory it is mounted at. */ -}}
 {{- define "gateway.files" -}}
 oidcFile: {setting: GATEWAY_OIDC_FILE, volume: oidc}
 routerSecretFile: {setting: GATEWAY_ROUTER_SECRET_FILE, volume: router-secret}
 cacheUrlFile: {setting: GATEWAY_CACHE_URL_FILE, volume: cache-url}
+persistedDocumentsFile: {setting: GATEWAY_PERSISTED_DOCUMENTS_FILE, volume: persisted-documents}
+{{- end }}
+
+{{- /* The Secret or ConfigMap of each file. */ -}}
+{{- define "gateway.sources" -}}
+{{- merge (dict) .Values.secrets .Values.configMaps | toYaml }}
 {{- end }}
 
 {{- /* The container port of /metrics, /livez and /readyz. */ -}}

@@ -1,0 +1,172 @@
+"""Persisted documents: found by an id, or allowed only if they are known.
+
+The manifest has those that were deployed with the gateway. Others are remembered once a client has
+sent them with their hash, unless only those of the manifest are accepted.
+
+Sources: GraphQL over HTTP, appendix "Persisted Documents"; Apollo's automatic persisted queries.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import inf
+
+from gateway.auth.authenticator import RouterSecrets
+from gateway.errors import ForbiddenError, PersistedQueryNotFoundError
+from gateway.http.manifest import Manifest
+from gateway.http.middleware import RequestLog
+from gateway.http.parameters import Parameters
+from gateway.http.responses import HttpError, bad_request
+from gateway.upstream.cache.lru import LruStore
+
+MAX_REMEMBERED_BYTES = 4 * 1024 * 1024
+"""Of the documents that clients have sent: thousands. A caller can fill a quarter of it while
+others use the rest. Any document that is valid fits into that."""
+
+OWNER_BYTES = 300
+"""That a document takes to be found beside what the store counts."""
+
+# Values of the metric's label.
+IN_MANIFEST, REMEMBERED, NEW = "manifest", "remembered", "new"
+NOT_FOUND, UNLISTED, REFUSED = "not_found", "unlisted", "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedDocument:
+    """The document of a request, and what follows from how it was sent."""
+
+    text: str
+    new_hash: str | None = None
+    """Its own hash, under which it may be remembered."""
+    schema_only: bool = False
+    """It is not in the manifest, so it may read the schema alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A document that a client has sent."""
+
+    text: str
+    hash: str
+    owners: dict[str, bytes]
+
+    @property
+    def weight(self) -> int:
+        return sys.getsizeof(self.text) + OWNER_BYTES
+
+    def on_drop(self) -> None:
+        del self.owners[self.hash]
+
+
+@dataclass(slots=True)
+class PersistedDocuments:
+    """Finds the documents that requests name.
+
+    What one caller has sent is found for every other one too. That reveals and decides nothing: a
+    hash is that of one text only, and whoever knows it knows the text.
+    """
+
+    manifest: Manifest | None = None
+    only: bool = False
+    """Accept documents of the manifest only."""
+    router_secrets: RouterSecrets | None = None
+    """Whoever shows one may read the schema all the same."""
+    _store: LruStore = field(default_factory=lambda: LruStore(MAX_REMEMBERED_BYTES))
+    _owners: dict[str, bytes] = field(default_factory=dict)
+    """Hash of each remembered document -> the caller who sent it first."""
+
+    def find(
+        self,
+        parameters: Parameters,
+        headers: Iterable[tuple[bytes, bytes]],
+        log: RequestLog,
+    ) -> RequestedDocument:
+        """Return the document of a request; `headers` are those of an ASGI scope.
+
+        Raises HttpError: 200 if its id is unknown, 403 if it is not in the manifest and has to be,
+        400 if the hash is that of another text.
+        """
+        text, document_id = parameters.query, parameters.document_id
+        if document_id is not None:
+            log.set_document_id(document_id)
+        if not text:
+            assert document_id is not None  # noqa: S101  there is one of both
+            return RequestedDocument(self._find_text(document_id, log))
+        new_hash = None
+        if document_id is not None and not self._is_text_of(document_id, text):
+            new_hash = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+            if new_hash != document_id:
+                log.persisted = REFUSED
+                raise _wrong_hash()
+        if self.manifest is not None and text in self.manifest.texts:
+            log.persisted = IN_MANIFEST
+            return RequestedDocument(text)
+        if self.only:
+            return self._unlisted(text, headers, log)
+        if document_id is not None:
+            log.persisted = REMEMBERED if new_hash is None else NEW
+        elif self.manifest is not None:
+            log.persisted = UNLISTED
+        return RequestedDocument(text, new_hash)
+
+    def remember(self, document: RequestedDocument, caller: bytes) -> None:
+        """Remember a valid document, if it is new, for the limit key of a proved caller.
+
+        Anybody can invent credentials, and fill the memory with documents.
+        """
+        new_hash, owners = document.new_hash, self._owners
+        if new_hash is None or new_hash in owners or self.only:
+            return
+        owners[new_hash] = caller
+        self._store.keep(new_hash, caller, _Remembered(document.text, new_hash, owners), inf)
+
+    def _find_text(self, document_id: str, log: RequestLog) -> str:
+        if self.manifest is not None and (text := self.manifest.documents.get(document_id)):
+            log.persisted = IN_MANIFEST
+            return text
+        if not self.only and (remembered := self._find_remembered(document_id)):
+            log.persisted = REMEMBERED
+            return remembered
+        log.persisted = NOT_FOUND
+        # A response with another status would not be read by all of the clients and routers that
+        # send the text then.
+        raise HttpError(200, PersistedQueryNotFoundError("PersistedQueryNotFound"))
+
+    def _find_remembered(self, document_id: str) -> str | None:
+        owner = self._owners.get(document_id)
+        if owner is None:
+            return None
+        found: _Remembered | None = self._store.find(document_id, owner)
+        return found.text if found else None
+
+    def _is_text_of(self, document_id: str, text: str) -> bool:
+        """Return whether an id is known as that of a text."""
+        if self.manifest is not None and self.manifest.documents.get(document_id) == text:
+            return True
+        return self._find_remembered(document_id) == text
+
+    def _unlisted(
+        self, text: str, headers: Iterable[tuple[bytes, bytes]], log: RequestLog
+    ) -> RequestedDocument:
+        if self.router_secrets is not None and self.router_secrets.match(headers):
+            log.persisted = UNLISTED
+            return RequestedDocument(text, schema_only=True)
+        log.persisted = REFUSED
+        raise not_persisted()
+
+
+def not_persisted() -> HttpError:
+    """Return the response to a document that is not in the manifest."""
+    message = (
+        "The document is not one of the persisted ones. Accepted: those of the gateway's manifest "
+        "(GATEWAY_PERSISTED_ONLY), by `documentId`, by `extensions.persistedQuery`, or in full."
+    )
+    return HttpError(403, ForbiddenError(message))
+
+
+def _wrong_hash() -> HttpError:
+    return bad_request(
+        "`extensions.persistedQuery.sha256Hash` is not the hash of the query. Accepted: the "
+        "SHA-256 hash of its text in UTF-8, in hexadecimal digits of lower case."
+    )
