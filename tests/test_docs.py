@@ -17,7 +17,7 @@ from tests.gateways import Gateway
 ROOT = Path(__file__).parents[1]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 FOLDERS = ("gateway", "scripts", "tests", "deploy", "benchmarks", "examples", "docs")
-OTHERS_FILES = {"config.yaml", "router.config.yaml", "supergraph.yaml"}
+OTHERS_FILES = {"config.yaml", "relay.config.json", "router.config.yaml", "supergraph.yaml"}
 """Files of other products."""
 GENERATED = generated()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

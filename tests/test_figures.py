@@ -57,7 +57,11 @@ OPERATIONS = (
     f"| `Accept` header | {requests.MAX_ACCEPT_CHARACTERS:,} characters |",
     f"| Characters in a document | {documents.MAX_DOCUMENT_CHARACTERS:,} |",
     f"a subscription, which it keeps | {result_stream.MAX_SUBSCRIPTION_SIZE:,} characters |",
-    f"A file may have\n{setting_files.MAX_FILE_BYTES // MIB} MiB;",
+    f"A file may have {setting_files.MAX_FILE_BYTES // MIB} MiB;",
+    (
+        "in the memory of each process: up to "
+        f"{persisted_documents.MAX_REMEMBERED_BYTES // MIB} MiB, of which"
+    ),
     (
         "| Documents that are remembered by their hash, per process | "
         f"{persisted_documents.MAX_REMEMBERED_BYTES // MIB} MiB, a quarter of it per caller |"

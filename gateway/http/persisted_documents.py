@@ -85,7 +85,7 @@ class PersistedDocuments:
         """Return the document of a request; `headers` are those of an ASGI scope.
 
         Raises HttpError: 200 if its id is unknown, 403 if it is not in the manifest and has to be,
-        400 if the hash is that of another text.
+        400 if it is known, or has to be, as that of another text.
         """
         text, document_id = parameters.query, parameters.document_id
         if document_id is not None:
@@ -93,21 +93,18 @@ class PersistedDocuments:
         if not text:
             assert document_id is not None  # noqa: S101  there is one of both
             return RequestedDocument(self._find_text(document_id, log))
-        new_hash = None
-        if document_id is not None and not self._is_text_of(document_id, text):
-            new_hash = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-            if new_hash != document_id:
-                log.persisted = REFUSED
-                raise _wrong_hash()
+        new_hash = None if document_id is None else self._new_hash(document_id, text, log)
         if self.manifest is not None and text in self.manifest.texts:
             log.persisted = IN_MANIFEST
             return RequestedDocument(text)
         if self.only:
             return self._unlisted(text, headers, log)
-        if document_id is not None:
-            log.persisted = REMEMBERED if new_hash is None else NEW
+        if new_hash is not None:
+            log.persisted = NEW
         elif self.manifest is not None:
             log.persisted = UNLISTED
+        elif document_id is not None:
+            log.persisted = REMEMBERED
         return RequestedDocument(text, new_hash)
 
     def remember(self, document: RequestedDocument, caller: bytes) -> None:
@@ -140,11 +137,21 @@ class PersistedDocuments:
         found: _Remembered | None = self._store.find(document_id, owner)
         return found.text if found else None
 
-    def _is_text_of(self, document_id: str, text: str) -> bool:
-        """Return whether an id is known as that of a text."""
-        if self.manifest is not None and self.manifest.documents.get(document_id) == text:
-            return True
-        return self._find_remembered(document_id) == text
+    def _new_hash(self, document_id: str, text: str, log: RequestLog) -> str | None:
+        """Return an id that was sent with a text, if it is its hash, and not known yet.
+
+        Raises HttpError 400 if it is known, or has to be, as that of another text.
+        """
+        manifest = self.manifest
+        listed = manifest.documents.get(document_id) if manifest is not None else None
+        if text in (listed, self._find_remembered(document_id)):
+            return None
+        if sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == document_id:
+            return document_id
+        if manifest is not None and listed is None:
+            return None  # it may be the id in a newer manifest, which need not be a hash
+        log.persisted = REFUSED
+        raise _wrong_hash()
 
     def _unlisted(
         self, text: str, headers: Iterable[tuple[bytes, bytes]], log: RequestLog

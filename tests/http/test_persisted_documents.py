@@ -230,26 +230,45 @@ WRONG_HASHES = {
     "of another text": lambda text: hash_of(f"{text} "),
     "in upper case": lambda text: hash_of(text).upper(),
     "a part": lambda text: hash_of(text)[:-1],
-    "of a document in the manifest": lambda _: hash_of(LISTED),
-    "an id in the manifest": lambda _: "md5-of-page",
     "empty": lambda _: "",
+}
+OTHERS_IDS = {
+    "a hash in the manifest": lambda _: hash_of(LISTED),
+    "an id in the manifest": lambda _: "md5-of-page",
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG_HASHES.values(), ids=WRONG_HASHES)
 @pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("served", "wrong"),
+    [
+        *(("gateway", each) for each in WRONG_HASHES.values()),
+        *(("listing", each) for each in OTHERS_IDS.values()),
+    ],
+    ids=[*WRONG_HASHES, *OTHERS_IDS],
+)
 def test_a_wrong_hash_is_refused_and_stores_nothing(
-    listing: Gateway, method: str, wrong: Any
+    request: pytest.FixtureRequest, served: str, method: str, wrong: Any
 ) -> None:
+    target: Gateway = request.getfixturevalue(served)
     text = new_document()
-    before = send(listing, by_hash(wrong(text))).content
-    answer = send(listing, {"query": text, **by_hash(wrong(text))}, method=method)
-    after = send(listing, by_hash(wrong(text)))
+    before = send(target, by_hash(wrong(text))).content
+    answer = send(target, {"query": text, **by_hash(wrong(text))}, method=method)
 
     assert (answer.status, answer.code) == (400, "BAD_USER_INPUT")
     assert "is not the hash of the query. Accepted: " in answer.errors[0]["message"]
-    assert after.content == before
-    assert send(listing, by_hash(hash_of(text))).errors == [NOT_FOUND]
+    assert send(target, by_hash(wrong(text))).content == before
+    assert send(target, by_hash(hash_of(text))).errors == [NOT_FOUND]
+
+
+@pytest.mark.parametrize("wrong", WRONG_HASHES.values(), ids=WRONG_HASHES)
+def test_beside_a_manifest_an_unknown_id_need_not_be_a_hash(listing: Gateway, wrong: Any) -> None:
+    """It may be in the manifest of another replica. Nothing is stored under it."""
+    text = new_document()
+    answer = send(listing, {"query": text, **by_hash(wrong(text))})
+
+    assert answer.data["audienceGenerationJobs"]["nodes"]
+    assert send(listing, by_hash(wrong(text))).errors == [NOT_FOUND]
 
 
 INVENTED = {
@@ -439,7 +458,7 @@ def test_each_result_is_counted(shared_sandbox: Sandbox, files: dict[str, Any]) 
             (by_hash(hash_of(text)), 1),
             ({"query": text, **by_hash(hash_of(text))}, 1),
             (by_hash(hash_of(text)), 2),
-            ({"query": text, **by_hash("00")}, 1),
+            ({"query": text, **by_hash(hash_of(LISTED))}, 1),
             ({"query": unlisted}, 2),
         ):
             for _ in range(times):

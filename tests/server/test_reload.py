@@ -20,6 +20,7 @@ from gateway.sandbox import ROLE_ARNS
 from gateway.settings import variable
 from tests.auth.issuers import sandbox_file
 from tests.gateways import TLS, Answer, Gateway, Sandbox, bearer
+from tests.http.persisted import send
 from tests.processes import (
     STOP_SECONDS,
     Process,
@@ -67,6 +68,7 @@ class MountedFiles:
         issuer: str | None = None,
         roles: Mapping[str, str] = ROLE_ARNS,
         oidc: str | None = None,
+        documents: str = "{}",
     ) -> None:
         self._versions += 1
         version = self._folder / str(self._versions)
@@ -75,9 +77,14 @@ class MountedFiles:
         if oidc is not None:
             file.write_text(oidc, encoding="utf-8")
         (version / "secrets").write_text("\n".join(secrets), encoding="utf-8")
+        (version / "documents.json").write_text(documents, encoding="utf-8")
         link = self._folder / "new"
         link.symlink_to(version)
         link.replace(self._folder / "mounted")
+
+    @property
+    def documents_file(self) -> str:
+        return str(self._folder / "mounted" / "documents.json")
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -366,3 +373,44 @@ def ignores_hangups(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:")]
     return bool(int(mask, 16) & 1 << signal.SIGHUP - 1)
+
+
+@pytest.mark.parametrize("only", [False, True])
+def test_a_document_that_was_withdrawn_ends_at_once(
+    sandbox: Sandbox, files: MountedFiles, *, only: bool
+) -> None:
+    """Kept answers to its id end too, and come back for none. An invalid file changes nothing."""
+    settings = {
+        **files.settings,
+        "GATEWAY_PERSISTED_DOCUMENTS_FILE": files.documents_file,
+        "GATEWAY_PERSISTED_ONLY": str(only),
+    }
+    file = {"listing": JOBS, "exports": EXPORTS}
+    files.write(OLD, documents=json.dumps(file))
+    with gateway_command("serve", "--port", "0", environment=settings) as served:
+        gateway = Gateway(served.url, sandbox)
+
+        def outcomes() -> list[str]:
+            return [
+                answer.errors[0]["extensions"]["code"] if answer.errors else "OK"
+                for document_id in ("listing", "exports", "listing", "exports")
+                for answer in (send(gateway, {"documentId": document_id}),)
+            ]
+
+        before = outcomes()
+        files.write(OLD, documents=json.dumps({"exports": EXPORTS, "other": "{ __typename }"}))
+        changes = reload(served, RELOADED, 1)
+        after = outcomes()
+        files.write(OLD, documents=json.dumps({"listing": "{ nothing }"}))
+        failed = reload(served, FAILED, 1)
+        unchanged = outcomes()
+        files.write(OLD, documents=json.dumps({**file, "exports": JOBS}))
+        changed = reload(served, RELOADED, 1)
+        restored = send(gateway, {"documentId": "exports"}).data
+
+    assert before == ["OK"] * 4
+    assert after == unchanged == ["PERSISTED_QUERY_NOT_FOUND", "OK"] * 2
+    assert (changes["documents_added"], changes["documents_removed"]) == (1, 1)
+    assert "`listing`: Cannot query field" in failed["reason"]
+    assert (changed["documents_added"], changed["documents_removed"]) == (2, 2)
+    assert list(restored) == ["audienceGenerationJobs"]
