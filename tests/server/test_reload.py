@@ -68,7 +68,7 @@ class MountedFiles:
         issuer: str | None = None,
         roles: Mapping[str, str] = ROLE_ARNS,
         oidc: str | None = None,
-        documents: str = "{}",
+        documents: str = '{"typename": "{ __typename }"}',
     ) -> None:
         self._versions += 1
         version = self._folder / str(self._versions)
@@ -288,7 +288,11 @@ def test_no_file_is_waited_for_or_fills_the_memory(files: MountedFiles, tmp_path
     files.write(OLD)
     url = tmp_path / "url"
     url.write_text("memory://", encoding="utf-8")
-    settings = {**files.settings, "GATEWAY_CACHE_URL_FILE": str(url)}
+    settings = {
+        **files.settings,
+        "GATEWAY_CACHE_URL_FILE": str(url),
+        "GATEWAY_PERSISTED_DOCUMENTS_FILE": files.documents_file,
+    }
     named = {name: Path(value) for name, value in settings.items() if name.endswith("_FILE")}
     paths = {name: path.resolve() for name, path in named.items()}
     assert named.keys() == {
