@@ -5,8 +5,8 @@ import { relayStylePagination } from "@apollo/client/utilities";
 import { filter, firstValueFrom } from "rxjs";
 import { recorded, sha256 } from "./requests.js";
 
-const JOBS = gql`
-  query Jobs($first: Int!, $after: String, $filter: AudienceGenerationJobFilter) {
+const jobs = (name) => gql`
+  query ${name}($first: Int!, $after: String, $filter: AudienceGenerationJobFilter) {
     audienceGenerationJobs(first: $first, after: $after, filter: $filter) {
       edges { cursor node { id name } }
       pageInfo { hasNextPage endCursor }
@@ -14,7 +14,8 @@ const JOBS = gql`
   }
 `;
 
-export default async function run({ url, headers, variables, useGETForHashedQueries = false }) {
+export default async function run({ url, headers, variables, name, useGETForHashedQueries = false }) {
+  const JOBS = jobs(name);
   const { fetch, requests } = recorded();
   const client = new ApolloClient({
     link: ApolloLink.from([

@@ -11,6 +11,7 @@ export function recorded() {
       method: options.method ?? "GET",
       hasQuery: Boolean(parameters.query),
       hasHash: JSON.stringify(parameters.extensions ?? "").includes("persistedQuery"),
+      hasId: Boolean(parameters.documentId),
       status: response.status,
     });
     return response;

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,15 @@ def output_of(*command: str | Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
-def run_in_node(client: str, options: Mapping[str, Any]) -> Any:
+def run_in_node(client: str, options: Mapping[str, Any] | Sequence[Any]) -> Any:
     """Run a client beside this file, and return what its function returns."""
     return json.loads(output_of(NODE, "node", CLIENTS / "run.js", client, json.dumps(options)))
 
 
-def compile_for_relay(folder: Path, schema: str) -> Path:
+def compile_for_relay(folder: Path, schema: str, **options: Any) -> Path:
     """Compile Relay's queries against a schema, and return the folder of what was made."""
     config = {
+        **options,
         "src": "./src",
         "schema": "./schema.graphql",
         "artifactDirectory": "./artifacts",

@@ -5,8 +5,8 @@ import { relayPagination } from "@urql/exchange-graphcache/extras";
 import { persistedExchange } from "@urql/exchange-persisted";
 import { recorded } from "./requests.js";
 
-const JOBS = gql`
-  query Jobs($first: Int!, $after: String, $filter: AudienceGenerationJobFilter) {
+const jobs = (name) => gql`
+  query ${name}($first: Int!, $after: String, $filter: AudienceGenerationJobFilter) {
     audienceGenerationJobs(first: $first, after: $after, filter: $filter) {
       edges { cursor node { id name } }
       pageInfo { hasNextPage endCursor }
@@ -14,7 +14,8 @@ const JOBS = gql`
   }
 `;
 
-export default async function run({ url, headers, variables, preferGetForPersistedQueries }) {
+export default async function run({ url, headers, variables, name, preferGetForPersistedQueries }) {
+  const JOBS = jobs(name);
   const { fetch, requests } = recorded();
   const client = new Client({
     url,
