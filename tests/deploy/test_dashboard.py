@@ -68,6 +68,7 @@ def exposed(request: pytest.FixtureRequest) -> Iterator[dict[str, set[str]]]:
             gateway.sandbox.reset()
             for caller in (*CALLERS, "expired") * 3:
                 gateway.ask(JOBS, caller=caller)
+            gateway.send("POST", json={"documentId": "unknown"})
             gateway.sandbox.fault("unavailable")
             for caller in CALLERS * 3:
                 gateway.ask(JOBS, caller=caller)
