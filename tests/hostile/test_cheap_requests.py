@@ -103,6 +103,25 @@ def test_one_long_token_is_not_read(process: Process, literal: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["documentId", "sha256Hash"])
+def test_a_long_id_is_neither_searched_for_nor_repeated(process: Process, name: str) -> None:
+    """Nor is a long text, whose hash is not the one that was sent."""
+    hashed = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x" * LONG}}}
+    parameters = {"documentId": "x" * LONG} if name == "documentId" else hashed
+    wrong = {
+        "query": "x" * LONG,
+        "extensions": {"persistedQuery": {"version": 1, "sha256Hash": ""}},
+    }
+    before = process.cpu_seconds()
+    with httpx.Client() as client:
+        for sent in (parameters, wrong):
+            for _ in range(TIMES):
+                response = client.post(f"{process.url}/graphql", json=sent)
+                assert len(response.content) < 1000
+    assert process.cpu_seconds() - before < 2 * TIMES * HEADER_SECONDS
+    assert "xxx" not in "".join(process.output)
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
