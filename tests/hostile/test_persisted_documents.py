@@ -72,7 +72,7 @@ def test_the_memory_of_a_flood_is_bounded(
     finally:
         tracemalloc.stop()
 
-    assert taken < MAX_REMEMBERED_BYTES * 1.1
+    assert taken < MAX_REMEMBERED_BYTES
 
 
 def test_a_flood_forgets_its_own_documents() -> None:
