@@ -182,7 +182,6 @@ class Endpoint:
         parse = parse_body if exchange.method == "POST" else parse_query_string
         parameters = parse(content)
         document = self.documents.find(parameters, exchange.headers.items, exchange.log)
-        exchange.log.set_document(document.text)
         graph_request = GraphRequest(document.text, parameters.operation_name, parameters.variables)
         claim = exchange.claim
         if claim is None:

@@ -63,8 +63,8 @@ class _Remembered:
 class PersistedDocuments:
     """Finds the documents that requests name.
 
-    What one caller has sent is found for every other one too. That reveals and decides nothing: a
-    hash is that of one text only, and whoever knows it knows the text.
+    What one caller has sent is found for every other one too. It decides nothing, because a hash is
+    that of one text only, and reveals no more than that somebody has sent this text.
     """
 
     manifest: Manifest | None = None
@@ -92,7 +92,10 @@ class PersistedDocuments:
             log.set_document_id(document_id)
         if not text:
             assert document_id is not None  # noqa: S101  there is one of both
-            return RequestedDocument(self._find_text(document_id, log))
+            text = self._find_text(document_id, log)
+            log.set_document(text)
+            return RequestedDocument(text)
+        log.set_document(text)
         new_hash = None if document_id is None else self._new_hash(document_id, text, log)
         if self.manifest is not None and text in self.manifest.texts:
             log.persisted = IN_MANIFEST

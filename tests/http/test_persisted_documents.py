@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.manifest import Manifest
 from gateway.http.middleware import RequestLog
 from gateway.http.parameters import Parameters, parse_body, parse_query_string
+from gateway.http.persisted_documents import PersistedDocuments
 from gateway.http.responses import HttpError
 from gateway.settings import Settings
 from tests.event_streams import JOB, SSE, TRANSPORTS, requested, subscribed
@@ -473,6 +475,17 @@ def test_each_result_is_counted(shared_sandbox: Sandbox, files: dict[str, Any]) 
         "refused": 1,
         "unlisted": 2,
     }
+
+
+@pytest.mark.parametrize("parameters", [("{ other }", None), ("{ other }", "00")])
+def test_the_log_names_what_is_refused(parameters: tuple[str, str | None]) -> None:
+    """As it does for each document: by its digest."""
+    log = RequestLog()
+    documents = PersistedDocuments(Manifest({"a": "{ listed }", "00": "{ listed }"}), only=True)
+    with pytest.raises(HttpError):
+        documents.find(Parameters(*parameters, None, {}), (), log)
+
+    assert (log.persisted, log.document) == ("refused", hash_of("{ other }")[:16])
 
 
 @given(document_id=st.text() | st.from_regex(r"[A-Za-z0-9._~:-]{1,140}", fullmatch=True))
