@@ -43,7 +43,11 @@ const campaigns = data.campaigns.modelIds.map((id, place) => ({
   model: { id },
 }));
 
-const collaboration = (id) => ({ id, name: `Collaboration ${id.slice(0, 8)}` });
+const collaborations = data.teams.collaborationIds.map((id, number) => ({
+  id,
+  number,
+  name: `Collaboration ${id.slice(0, 8)}`,
+}));
 
 const RESOLVERS = {
   reviews: {
@@ -68,8 +72,10 @@ const RESOLVERS = {
     },
   },
   teams: {
-    Query: { team: () => ({ name: "Insights", collaborations: data.teams.collaborationIds.map(collaboration) }) },
-    Collaboration: { __resolveReference: ({ id }) => collaboration(id) },
+    Query: { team: () => ({ name: "Insights", collaborations }) },
+    Collaboration: {
+      __resolveReference: (key) => collaborations.find(({ id, number }) => key.id === id || key.number === number),
+    },
   },
   directory: {
     Query: { object: (_, key) => key },

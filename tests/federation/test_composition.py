@@ -138,7 +138,7 @@ def test_the_graph_has_the_fields_of_all(
 ) -> None:
     api = api_of(composed["with all of these"][composition])
     assert api.description is None
-    assert fields(api, "Collaboration") == {"id", "name", "audienceGenerationJobs"}
+    assert fields(api, "Collaboration") == {*("id", "number", "name", "audienceGenerationJobs")}
     assert fields(api, "AudienceGenerationJob") >= {"name", "exportJobs", "reviews"}
     assert fields(api, "ConfiguredAudienceModel") >= {"name", "audienceGenerationJobs", "campaigns"}
     assert fields(api, "Directory") == {field_name(name) for name in ENTITIES}
