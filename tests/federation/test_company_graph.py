@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.sandbox import CALLERS
-from tests.federation.graphs import Graph, nodes
+from tests.federation.graphs import Graph
 from tests.federation.neighbours import ENTITIES, NODES, PLAIN_NAMES, field_name
 from tests.telemetry.programs import samples
 
@@ -205,12 +205,3 @@ def test_filter_and_order_through_the_router(graph: Graph) -> None:
         after = page["pageInfo"]["endCursor"]
     assert len(names) == 40
     assert names == sorted(names, key=lambda name: (name.casefold(), name))
-
-
-def test_neighbours_never_see_the_caller(graph: Graph) -> None:
-    assert nodes(graph.router, "name collaboration { name } reviews { edges { cursor } }")
-    assert collaborations(graph, first=1)
-    sent = {request["subgraph"] for request in graph.neighbours.received()}
-    assert {"teams", "reviews"} <= sent
-    for request in graph.neighbours.received():
-        assert CALLERS["ada"].access_key_id not in str(request)
