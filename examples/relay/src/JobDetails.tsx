@@ -163,6 +163,7 @@ function Missing({ subject, part, onRetry }: MissingProps) {
 /** Subscribes to a job until it is settled. */
 function Watch({ arn }: { readonly arn: string }) {
   const [problem, setProblem] = useState<Problem | null>(null);
+  const [attempt, setAttempt] = useState(0);
   useSubscription<JobDetailsSubscription>(
     useMemo(
       () => ({
@@ -170,8 +171,13 @@ function Watch({ arn }: { readonly arn: string }) {
         variables: { arn },
         onError: (error) => setProblem(toProblem(error)),
       }),
-      [arn],
+      // Another configuration is another subscription.
+      [arn, attempt],
     ),
   );
-  return problem && <ProblemNotice problem={problem} subject="Live updates" />;
+  const retry = () => {
+    setProblem(null);
+    setAttempt(attempt + 1);
+  };
+  return problem && <ProblemNotice problem={problem} subject="Live updates" onRetry={retry} />;
 }
