@@ -254,6 +254,16 @@ async def test_what_fails_alone_is_missing_alone(app: App, served: Served) -> No
     await expect(app.panel.get_by_text(arn)).to_be_visible()
 
 
+async def test_counts_that_fail_say_so_and_leave_the_table(app: App, served: Served) -> None:
+    await app.sign_in("edith")
+    await expect(app.page.get_by_text("7 jobs")).to_be_visible()
+    served.sandbox.fault("denied")
+    await app.chip("Active").click()
+
+    await expect(app.notice.filter(has_text="Counts: not allowed.")).to_be_visible()
+    await expect(app.rows.first).to_be_visible()
+
+
 async def test_a_list_too_long_to_sort_or_count(app: App) -> None:
     await app.sign_in("ada")
     await app.header("Name").get_by_role("button").click()

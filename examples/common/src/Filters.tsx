@@ -59,7 +59,7 @@ export function Filters({ view, onChange, children }: Props) {
 interface StatusFilterProps {
   readonly selected: readonly Status[];
   /** Null while they load, or if the list is too long to count. */
-  readonly counts: ReadonlyArray<{ readonly status: string; readonly count: number }> | null;
+  readonly counts: ReadonlyArray<{ readonly status: string; readonly count: number }> | null | undefined;
   readonly onChange: ChangeView;
 }
 

@@ -1,6 +1,7 @@
 import { type ChangeView, ProblemNotice, StatusFilter, type View, variablesOf } from "example-common";
 import { graphql, useLazyLoadQuery } from "react-relay";
 import type { JobCountsQuery } from "./__generated__/JobCountsQuery.graphql";
+import { Missing, valueOf } from "./caught";
 import { useQueryResult } from "./useQueryResult";
 
 // A query of its own: the counts read the whole list, and the table need not wait for them.
@@ -11,10 +12,10 @@ const QUERY = graphql`
     $anyStatus: AudienceGenerationJobFilter
   ) {
     matching: audienceGenerationJobs(first: 0, configuredAudienceModelArn: $modelArn, filter: $filter) {
-      totalCount
+      totalCount @catch
     }
     all: audienceGenerationJobs(first: 0, configuredAudienceModelArn: $modelArn, filter: $anyStatus) {
-      statusCounts {
+      statusCounts @catch {
         status
         count
       }
@@ -33,7 +34,7 @@ export function JobCounts({ view, onChange }: Props) {
   return (
     <>
       {loaded ? (
-        <Counts variables={loaded} view={view} onChange={onChange} />
+        <Counts variables={loaded} view={view} onChange={onChange} onRetry={retry} />
       ) : (
         <StatusFilter selected={view.statuses} counts={null} onChange={onChange} />
       )}
@@ -42,17 +43,23 @@ export function JobCounts({ view, onChange }: Props) {
   );
 }
 
-function Counts({ variables, view, onChange }: Props & { variables: JobCountsQuery["variables"] }) {
+interface CountsProps extends Props {
+  readonly variables: JobCountsQuery["variables"];
+  readonly onRetry: () => void;
+}
+
+function Counts({ variables, view, onChange, onRetry }: CountsProps) {
   const { matching, all } = useLazyLoadQuery<JobCountsQuery>(QUERY, variables, {
     fetchPolicy: "store-only",
   });
-  const total = matching?.totalCount;
+  const total = valueOf(matching?.totalCount);
   return (
     <>
-      <StatusFilter selected={view.statuses} counts={all?.statusCounts ?? null} onChange={onChange} />
+      <StatusFilter selected={view.statuses} counts={valueOf(all?.statusCounts)} onChange={onChange} />
       <p className="total" role="status">
         {total != null && `${total.toLocaleString()} ${total === 1 ? "job" : "jobs"}`}
       </p>
+      <Missing subject="Counts" part={all?.statusCounts} onRetry={onRetry} />
     </>
   );
 }

@@ -1,7 +1,6 @@
 import {
   type ChangeView,
   ExportList,
-  type GraphQLErrorLike,
   isSettled,
   JobDescription,
   LiveStatus,
@@ -9,13 +8,13 @@ import {
   Panel,
   type Problem,
   ProblemNotice,
-  problemOf,
   toProblem,
 } from "example-common";
 import { useMemo, useState } from "react";
 import { graphql, useLazyLoadQuery, useSubscription } from "react-relay";
 import type { JobDetailsQuery } from "./__generated__/JobDetailsQuery.graphql";
 import type { JobDetailsSubscription } from "./__generated__/JobDetailsSubscription.graphql";
+import { Missing, valueOf } from "./caught";
 import { useQueryResult } from "./useQueryResult";
 
 // What fails alone is caught alone: the panel shows the rest.
@@ -101,8 +100,6 @@ export function JobDetails({ arn, onChange, onClose }: Props) {
   );
 }
 
-type Caught<Value> = { ok: true; value: Value } | { ok: false; errors: ReadonlyArray<unknown> };
-
 interface JobProps {
   readonly arn: string;
   readonly onShowModel: (model: Model) => void;
@@ -142,22 +139,6 @@ function Job({ arn, onShowModel, onRetry }: JobProps) {
       </JobDescription>
     </>
   );
-}
-
-function valueOf<Value>(part: Caught<Value>): Value | null {
-  return part.ok ? part.value : null;
-}
-
-interface MissingProps {
-  readonly subject: string;
-  readonly part: Caught<unknown>;
-  readonly onRetry: () => void;
-}
-
-function Missing({ subject, part, onRetry }: MissingProps) {
-  if (part.ok) return null;
-  const problem = problemOf(part.errors[0] as GraphQLErrorLike);
-  return <ProblemNotice problem={problem} subject={subject} onRetry={onRetry} />;
 }
 
 /** Subscribes to a job until it is settled. */

@@ -1,5 +1,5 @@
 // Relay's environment: how operations reach the gateway, and the store of one caller.
-import { failureOf, GatewayError, type GraphQLErrorLike, type Problem } from "example-common";
+import { failureOf, GatewayError, type GraphQLErrorLike, type Problem, problemOf } from "example-common";
 import { createClient } from "graphql-sse";
 import {
   Environment,
@@ -29,19 +29,17 @@ function bodyOf({ id, text }: RequestParameters, variables: Variables) {
 /**
  * Make an environment for a caller, whose `headers` it sends with each operation.
  *
- * `onFailure` gets the problem of each answer in which nothing is left; the operation fails with a
- * GatewayError. An answer with some data and some errors is stored: `@catch` reads its errors.
+ * `onProblem` gets each error of each answer. An operation fails with a GatewayError if nothing is left
+ * of its answer. One with some data and some errors is stored: `@catch` reads its errors.
  */
 export function createEnvironment(
   headers: Record<string, string>,
-  onFailure: (problem: Problem) => void,
+  onProblem: (problem: Problem) => void,
 ): Environment {
   const checked = (answer: Answer): GraphQLResponse => {
-    const problem = failureOf(answer);
-    if (problem) {
-      onFailure(problem);
-      throw new GatewayError(problem);
-    }
+    answer.errors?.map(problemOf).forEach(onProblem);
+    const failure = failureOf(answer);
+    if (failure) throw new GatewayError(failure);
     return answer as GraphQLResponse;
   };
 
