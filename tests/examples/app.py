@@ -149,6 +149,17 @@ class App:
             )
         assert await self.arns() == list(arns)
 
+    async def load_all(self) -> int:
+        """Scroll to the end of the list; return the number of pages that were loaded on the way."""
+        end = self.page.get_by_text("End of the list")
+        pages = 0
+        while not await end.is_visible():
+            pages += 1
+            count = await self.rows.count()
+            await self.rows.last.scroll_into_view_if_needed()
+            await expect(self.rows.nth(count).or_(end).first).to_be_attached()
+        return pages
+
     def row(self, arn: str) -> Locator:
         """Return the button that opens a job."""
         return self.page.locator(f'[data-arn="{arn}"]')

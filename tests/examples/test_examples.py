@@ -44,7 +44,7 @@ EXPORT = """{
 }"""
 
 
-@pytest.fixture(scope="module", params=["relay"])
+@pytest.fixture(scope="module", params=["relay", "apollo"])
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     with served_example(request.param) as served:
         yield served
@@ -117,16 +117,26 @@ async def test_a_token_signs_in(app: App, served: Served) -> None:
 
 async def test_scrolling_loads_every_job_once(app: App, served: Served) -> None:
     await app.sign_in("grace")
-    end = app.page.get_by_text("End of the list")
-    pages = 0
-    while not await end.is_visible():
-        pages += 1
-        count = await app.rows.count()
-        await app.rows.last.scroll_into_view_if_needed()
-        await expect(app.rows.nth(count).or_(end).first).to_be_attached()
+    pages = await app.load_all()
 
     assert pages >= 4
     await app.expect_arns(arns(served, "grace"))
+
+
+async def test_a_job_that_moves_to_another_page_is_shown_once(app: App, served: Served) -> None:
+    """One that is updated while pages are loaded goes to the end of a list by update time."""
+    await app.sign_in("grace")
+    order = {"field": "UPDATE_TIME", "direction": "ASC"}
+    first, *_ = arns(served, "grace", orderBy=order)
+    await app.header("Updated").get_by_role("button").click()
+    await expect(app.rows.first.locator("[data-arn]")).to_have_attribute("data-arn", first)
+
+    served.sandbox.set_job_status(first, "ACTIVE")
+    await app.load_all()
+
+    expected = arns(served, "grace", orderBy=order)
+    assert first not in expected[:50]
+    assert sorted(await app.arns()) == sorted(expected)
 
 
 async def test_filters_by_status_and_name(app: App, served: Served) -> None:

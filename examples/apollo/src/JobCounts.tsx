@@ -3,7 +3,7 @@ import { useQuery } from "@apollo/client/react";
 import { type ChangeView, ProblemNotice, StatusFilter, type View, variablesOf } from "example-common";
 import { useMemo } from "react";
 import type { JobCountsQuery, JobCountsQueryVariables } from "./__generated__/graphql";
-import { fetchAgain, toProblem } from "./problems";
+import { fetchAgain, problemIn } from "./problems";
 
 // A query of its own: the counts read the whole list, and the table need not wait for them.
 const QUERY: TypedDocumentNode<JobCountsQuery, JobCountsQueryVariables> = gql`
@@ -35,7 +35,7 @@ export function JobCounts({ view, onChange }: Props) {
     variables: { modelArn, filter, anyStatus },
     fetchPolicy: "network-only",
   });
-  const problem = useMemo(() => error && toProblem(error), [error]);
+  const problem = useMemo(() => error && problemIn(error), [error]);
   const { matching, all } = data ?? previousData ?? {};
   const total = matching?.totalCount;
   return (

@@ -12,7 +12,7 @@ import { useMemo } from "react";
 import type { JobDetailsQuery, JobDetailsQueryVariables } from "./__generated__/graphql";
 import { JOB_EXPORTS, JobExports } from "./JobExports";
 import { LIVE_JOB, LiveJob } from "./LiveJob";
-import { errorsOf, fetchAgain, toProblem } from "./problems";
+import { errorsOf, fetchAgain, problemIn } from "./problems";
 
 const QUERY: TypedDocumentNode<JobDetailsQuery, JobDetailsQueryVariables> = gql`
   query JobDetails($arn: String!) {
@@ -67,12 +67,13 @@ export function JobDetails({ arn, onChange, onClose }: Props) {
   });
   const failures = useMemo(() => (error ? failuresOf(error) : []), [error]);
   const job = data?.audienceGenerationJob;
+  const reload = () => fetchAgain(refetch);
   return (
     <Panel title="Job" onClose={onClose}>
       {job && <h3>{job.name}</h3>}
-      {job && <LiveJob job={job} />}
+      {job && <LiveJob job={job} onGone={reload} />}
       {failures.map((failure) => (
-        <ProblemNotice key={failure.subject} {...failure} onRetry={() => fetchAgain(refetch)} />
+        <ProblemNotice key={failure.subject} {...failure} onRetry={reload} />
       ))}
       {job && (
         <JobDescription
@@ -109,6 +110,6 @@ function failuresOf(error: ErrorLike): Failure[] {
     const subject = SUBJECTS[each.path?.[1] ?? ""];
     return { problem: problemOf(each), ...(subject && { subject }) };
   });
-  if (failures.length === 0) return [{ problem: toProblem(error) }];
+  if (failures.length === 0) return [{ problem: problemIn(error) }];
   return [...new Map(failures.map((failure) => [failure.subject, failure])).values()];
 }

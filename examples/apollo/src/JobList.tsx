@@ -13,7 +13,7 @@ import {
 } from "example-common";
 import { useCallback, useMemo, useState } from "react";
 import type { JobListQuery, JobListQueryVariables } from "./__generated__/graphql";
-import { fetchAgain, toProblem } from "./problems";
+import { fetchAgain, problemIn } from "./problems";
 
 const PAGE_SIZE = 50;
 
@@ -66,7 +66,7 @@ export function JobList({ view, onChange, openArn, onOpen }: Props) {
     // A list that was shown before may have changed since.
     fetchPolicy: "network-only",
   });
-  const problem = useMemo(() => error && toProblem(error), [error]);
+  const problem = useMemo(() => error && problemIn(error), [error]);
   // What is shown stays until the answer to a new filter or order is there.
   const list = (data ?? previousData)?.audienceGenerationJobs;
 
@@ -118,7 +118,7 @@ function MoreJobs({ hasMore, isLoading, loadMore, reload }: MoreJobsProps) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const load = useCallback(() => {
     setProblem(null);
-    loadMore().catch((error: ErrorLike) => setProblem(toProblem(error)));
+    loadMore().catch((error: ErrorLike) => setProblem(problemIn(error)));
   }, [loadMore]);
   const startOver = () => {
     setProblem(null);

@@ -7,7 +7,7 @@ import type {
   JobEventsSubscriptionVariables,
   LiveJobFragment,
 } from "./__generated__/graphql";
-import { toProblem } from "./problems";
+import { problemIn } from "./problems";
 
 export const LIVE_JOB: TypedDocumentNode<LiveJobFragment> = gql`
   fragment LiveJob on AudienceGenerationJob {
@@ -41,15 +41,27 @@ const EVENTS: TypedDocumentNode<JobEventsSubscription, JobEventsSubscriptionVari
   }
 `;
 
-/** Follows a job until it is settled. */
-export function LiveJob({ job }: { readonly job: FragmentType<LiveJobFragment> }) {
+interface Props {
+  readonly job: FragmentType<LiveJobFragment>;
+  readonly onGone: () => void;
+}
+
+/** Follows a job until it is settled or gone. */
+export function LiveJob({ job, onGone }: Props) {
   const { data, complete } = useFragment({ fragment: LIVE_JOB, from: job });
   const isWatching = complete && !isSettled(data.status);
   const { error, restart } = useSubscription(
     EVENTS,
-    isWatching ? { variables: { arn: data.audienceGenerationJobArn } } : skipToken,
+    isWatching
+      ? {
+          variables: { arn: data.audienceGenerationJobArn },
+          onData: ({ data: { data: event } }) => {
+            if (event?.audienceGenerationJob === null) onGone();
+          },
+        }
+      : skipToken,
   );
-  const problem = useMemo(() => error && toProblem(error), [error]);
+  const problem = useMemo(() => error && problemIn(error), [error]);
   if (!complete) return null;
   return (
     <>

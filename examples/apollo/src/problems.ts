@@ -1,5 +1,5 @@
 import { CombinedGraphQLErrors, CombinedProtocolErrors, type ErrorLike } from "@apollo/client";
-import { type GraphQLErrorLike, NETWORK_PROBLEM, type Problem, problemOf } from "example-common";
+import { type GraphQLErrorLike, type Problem, problemOf, toProblem } from "example-common";
 
 /** The errors of an answer, or of a subscription that the gateway has ended; none if nothing answered. */
 export function errorsOf(error: ErrorLike): readonly GraphQLErrorLike[] {
@@ -7,9 +7,10 @@ export function errorsOf(error: ErrorLike): readonly GraphQLErrorLike[] {
   return isAnswer ? error.errors : [];
 }
 
-export function toProblem(error: ErrorLike): Problem {
+/** The problem of an operation that failed. */
+export function problemIn(error: ErrorLike): Problem {
   const [first] = errorsOf(error);
-  return first ? problemOf(first) : NETWORK_PROBLEM;
+  return first ? problemOf(first) : toProblem(error);
 }
 
 /** Fetch again. The hook that `refetch` is from returns the error, if there is one again. */
