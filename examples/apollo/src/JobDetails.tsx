@@ -73,7 +73,7 @@ export function JobDetails({ arn, onChange, onClose }: Props) {
       {job && <h3>{job.name}</h3>}
       {job && <LiveJob job={job} onGone={reload} />}
       {failures.map((failure) => (
-        <ProblemNotice key={failure.subject} {...failure} onRetry={reload} />
+        <ProblemNotice key={failure.subject ?? "Job"} {...failure} onRetry={reload} />
       ))}
       {job && (
         <JobDescription
