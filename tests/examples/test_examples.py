@@ -261,6 +261,7 @@ async def test_what_fails_alone_is_missing_alone(app: App, served: Served) -> No
     await app.open(arn)
 
     await expect(app.panel.get_by_role("alert")).to_contain_text("Exports: not allowed.")
+    await expect(app.panel.get_by_text("None yet")).to_have_count(0)
     await expect(app.panel.get_by_text(arn)).to_be_visible()
 
 

@@ -18,5 +18,5 @@ export const JOB_EXPORTS: TypedDocumentNode<JobExportsFragment> = gql`
 
 export function JobExports({ job }: { readonly job: FragmentType<JobExportsFragment> }) {
   const { data, complete } = useFragment({ fragment: JOB_EXPORTS, from: job });
-  return <ExportList rows={(complete && data.exportJobs?.nodes) || []} />;
+  return <ExportList rows={(complete && data.exportJobs?.nodes) || null} />;
 }

@@ -113,7 +113,9 @@ export interface ExportRow {
   readonly createTime: string;
 }
 
-export function ExportList({ rows }: { readonly rows: readonly ExportRow[] }) {
+/** `rows` are null if they could not be read. */
+export function ExportList({ rows }: { readonly rows: readonly ExportRow[] | null }) {
+  if (rows === null) return <p>–</p>;
   if (rows.length === 0) return <p className="quiet">None yet</p>;
   return (
     <ul className="exports">

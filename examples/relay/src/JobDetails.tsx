@@ -135,7 +135,7 @@ function Job({ arn, onShowModel, onRetry }: JobProps) {
         model={valueOf(job.configuredAudienceModel)}
         onShowModel={onShowModel}
       >
-        <ExportList rows={valueOf(job.exportJobs)?.nodes ?? []} />
+        <ExportList rows={valueOf(job.exportJobs)?.nodes ?? null} />
       </JobDescription>
     </>
   );
