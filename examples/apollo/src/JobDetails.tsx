@@ -3,6 +3,7 @@ import { useQuery } from "@apollo/client/react";
 import {
   type ChangeView,
   JobDescription,
+  type Model,
   Panel,
   type Problem,
   ProblemNotice,
@@ -67,6 +68,10 @@ export function JobDetails({ arn, onChange, onClose }: Props) {
   });
   const failures = useMemo(() => (error ? failuresOf(error) : []), [error]);
   const job = data?.audienceGenerationJob;
+  const showModel = (model: Model) => {
+    onChange((view) => ({ ...view, model }));
+    onClose();
+  };
   const reload = () => fetchAgain(refetch);
   return (
     <Panel title="Job" onClose={onClose}>
@@ -81,7 +86,7 @@ export function JobDetails({ arn, onChange, onClose }: Props) {
           reason={job.statusDetails?.message}
           metrics={job.metrics}
           model={job.configuredAudienceModel}
-          onShowModel={(model) => onChange((view) => ({ ...view, model }))}
+          onShowModel={showModel}
         >
           <JobExports job={job} />
         </JobDescription>
