@@ -12,7 +12,7 @@ import pytest
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import TIMEOUT_SECONDS, TLS
-from tests.processes import Process, clean_environment, process
+from tests.processes import Process, clean_environment, process, until
 
 READY = re.compile(r"Press (Ctrl-C)")
 END_SECONDS = 20
@@ -53,7 +53,8 @@ def test_one_command_serves_an_example_over_the_sandbox(ended_by: str) -> None:
     assert answer.json()["data"]["audienceGenerationJobs"]["nodes"]
     assert "/src/main.tsx" in html
     assert code == (0 if ended_by == "Ctrl-C" else 1)
-    assert not any(serves(url) for url in (page, *others))
+    # A process that was killed may take a moment to end.
+    until(lambda: not any(serves(url) for url in (page, *others)))
 
 
 def _gateway_of(started: Process) -> int:
