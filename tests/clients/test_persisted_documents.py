@@ -13,7 +13,6 @@ from gateway.sandbox import CALLERS, create_sandbox
 from tests.clients.manifests import apollo_manifest, relay_manifest
 from tests.clients.running import run_in_node
 from tests.gateways import Gateway, Sandbox, gateway_over
-from tests.processes import gateway_process
 from tests.serving import serve
 
 ADA = dict(aws_headers(CALLERS["ada"]))
@@ -35,14 +34,11 @@ class Upstream:
         self._stack = stack
 
     def gateway(self, **settings: Any) -> str:
-        """Start a gateway that accepts other documents too."""
         return self._stack.enter_context(gateway_over(self.sandbox, **settings)).url
 
     def strict_gateway(self, manifest: Path) -> str:
-        process = gateway_process(
-            self.sandbox.url, persisted_documents_file=manifest, persisted_only=True
-        )
-        return self._stack.enter_context(process).url
+        """Start a gateway that accepts nothing but the documents of a manifest."""
+        return self.gateway(persisted_documents_file=manifest, persisted_only=True)
 
 
 @pytest.fixture(scope="module")
