@@ -412,7 +412,17 @@ def test_a_document_that_was_withdrawn_ends_at_once(
         changed = reload(served, RELOADED, 1)
         restored = send(gateway, {"documentId": "exports"}).data
 
+    logged = [
+        (line["document_id"], line["persisted"], line["answer"])
+        for line in lines(served, "request")[:4]
+    ]
+
     assert before == ["OK"] * 4
+    assert logged == [
+        (document_id, "manifest", answer)
+        for answer in (None, "cache")
+        for document_id in ("listing", "exports")
+    ]
     assert after == unchanged == ["PERSISTED_QUERY_NOT_FOUND", "OK"] * 2
     assert (changes["documents_added"], changes["documents_removed"]) == (1, 1)
     assert "`listing`: Cannot query field" in failed["reason"]
