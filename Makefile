@@ -44,9 +44,10 @@ check: .venv/dev.stamp audit $(EXAMPLES)  ## lint, types and known vulnerabiliti
 audit: .venv/dev.stamp  ## look up known vulnerabilities of locked versions
 	@.venv/bin/python scripts/audit.py $(AUDIT)
 
+# Tests of a module stay in one worker, for which its programs are started once, until one is idle.
 test: .venv/dev.stamp explorer $(NPM_TESTS) $(EXAMPLES)  ## run the test suite
 	@.venv/bin/python scripts/programs.py tests
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist worksteal
 
 schema: .venv/runtime.stamp  ## regenerate schema.graphql
 	.venv/bin/gateway schema > schema.graphql

@@ -32,7 +32,7 @@ from tests.auth.issuers import oidc_gateway
 from tests.event_streams import CHANGES, JOB, SSE, TRANSPORTS, Ended, Heartbeat, requested, watching
 from tests.gateways import Gateway, Sandbox, bearer, gateway_over
 from tests.http.asgi import Client, started
-from tests.http.wire import connect
+from tests.http.wire import PATIENCE_SECONDS, connect
 from tests.processes import until
 from tests.sandbox.identities import id_token
 from tests.serving import serve
@@ -184,7 +184,7 @@ async def test_the_end_of_a_drain_ends_all() -> None:
     opened.subscriptions.drain(100)
     opened.subscriptions.drain(0)
     late = opened.open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         reasons = [await each.ended for each in held + late]
 
     assert reasons == [STOPPING] * 4
@@ -375,7 +375,7 @@ async def test_many_new_callers_get_through_though_aws_throttles_them(
     monkeypatch.setattr("gateway.upstream.resilience.client.ATTEMPTS", 1)
     upstream = FirstCalls(429, "ThrottlingException")
     number = 200
-    async with gateway_behind(upstream) as client, asyncio.timeout(30):
+    async with gateway_behind(upstream) as client, asyncio.timeout(PATIENCE_SECONDS):
         subscriptions = client.app.state.subscriptions  # type: ignore[attr-defined]
         tasks = [asyncio.create_task(subscribe_as(client, each)) for each in range(number)]
         while len(subscriptions._open) < number:  # noqa: ASYNC110
@@ -391,7 +391,7 @@ async def test_many_new_callers_get_through_though_aws_throttles_them(
 async def test_invented_credentials_take_no_place() -> None:
     """AWS refuses them, so their subscriptions never begin."""
     upstream = FirstCalls(403, "UnrecognizedClientException")
-    async with gateway_behind(upstream) as client, asyncio.timeout(30):
+    async with gateway_behind(upstream) as client, asyncio.timeout(PATIENCE_SECONDS):
         answers = await asyncio.gather(*(subscribe_as(client, each) for each in range(50)))
         held = client.app.state.subscriptions._open  # type: ignore[attr-defined]
 
