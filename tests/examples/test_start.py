@@ -11,6 +11,7 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
+from tests.examples.app import EXAMPLES
 from tests.gateways import TIMEOUT_SECONDS, TLS
 from tests.processes import Process, clean_environment, process, until
 
@@ -24,6 +25,12 @@ def urls(started: Process) -> list[str]:
     return re.findall(r"http://127\.0\.0\.1:\d+", text)
 
 
+def sources(name: str) -> list[Path]:
+    """Return the modules of an example; those of types alone are not served."""
+    files = (EXAMPLES / name / "src").glob("*.ts*")
+    return [file for file in files if not file.name.endswith(".d.ts")]
+
+
 def serves(url: str) -> bool:
     try:
         return httpx.get(url, verify=TLS, timeout=TIMEOUT_SECONDS).status_code < 500
@@ -31,9 +38,11 @@ def serves(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("ended_by", ["Ctrl-C", "the end of the gateway"])
-def test_one_command_serves_an_example_over_the_sandbox(ended_by: str) -> None:
-    command = [sys.executable, "-m", "scripts.example", "relay"]
+@pytest.mark.parametrize(
+    ("name", "ended_by"), [("relay", "Ctrl-C"), ("apollo", "the end of the gateway")]
+)
+def test_one_command_serves_an_example_over_the_sandbox(name: str, ended_by: str) -> None:
+    command = [sys.executable, "-m", "scripts.example", name]
     with process(command, clean_environment(), ready=READY) as started:
         page, *others = urls(started)
         answer = httpx.post(
@@ -44,6 +53,8 @@ def test_one_command_serves_an_example_over_the_sandbox(ended_by: str) -> None:
             timeout=TIMEOUT_SECONDS,
         )
         html = httpx.get(page, verify=TLS, timeout=TIMEOUT_SECONDS).text
+        # Vite compiles each when it is asked for, and fails if an import of it is missing.
+        modules = {each.name: serves(f"{page}/src/{each.name}") for each in sources(name)}
         if ended_by == "Ctrl-C":
             started.send_signal(signal.SIGINT)
         else:
@@ -52,6 +63,8 @@ def test_one_command_serves_an_example_over_the_sandbox(ended_by: str) -> None:
 
     assert answer.json()["data"]["audienceGenerationJobs"]["nodes"]
     assert "/src/main.tsx" in html
+    assert modules
+    assert all(modules.values()), modules
     assert code == (0 if ended_by == "Ctrl-C" else 1)
     # A process that was killed may take a moment to end.
     until(lambda: not any(serves(url) for url in (page, *others)))
