@@ -3,7 +3,7 @@
 `gateway serve` reads it at start, and `gateway check` reads the same.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from gateway.auth.authenticator import RouterSecrets
 from gateway.auth.oidc_file import Issuer, read_oidc_file
 from gateway.graph.execution.documents import Documents
 from gateway.graph.schema import build_schema, executable_schema
-from gateway.http.graphiql import GraphiQL
+from gateway.http.graphiql import GraphiQL, HeaderSet, header_templates
 from gateway.http.manifest import Manifest, read_manifest
 from gateway.outgoing import check_proxies, trusted_certificates
 from gateway.settings import Settings, SettingsError
@@ -29,8 +29,8 @@ class Configuration:
     """
 
     settings: Settings
-    example_headers: Mapping[str, str] | None = field(default=None, repr=False)
-    """For GraphiQL's headers editor."""
+    example_callers: Sequence[HeaderSet] = ()
+    """For users of GraphiQL, who otherwise fill in their own credentials."""
     valid_documents: Collection[str] = field(default=(), repr=False)
     """Texts that the manifest may have, and which need no validation."""
 
@@ -66,8 +66,11 @@ class Configuration:
     def graphiql(self) -> GraphiQL | None:
         if not self.settings.graphiql:
             return None
-        prefix = self.settings.path_prefix or ""
-        return GraphiQL.load(headers=self.example_headers, prefix=prefix)
+        return GraphiQL.load(
+            header_sets=self.example_callers or header_templates(self.settings.callers),
+            introspection=self.settings.introspection,
+            prefix=self.settings.path_prefix or "",
+        )
 
     @cached_property
     def trusted_certificates(self) -> str:
@@ -86,10 +89,10 @@ PARTS = tuple(name for name, each in vars(Configuration).items() if type(each) i
 
 
 def read_configuration(
-    settings: Settings, *, example_headers: Mapping[str, str] | None = None
+    settings: Settings, *, example_callers: Sequence[HeaderSet] = ()
 ) -> Configuration:
     """Read all parts; raises SettingsError that has the message of each part that is invalid."""
-    configuration = Configuration(settings, example_headers)
+    configuration = Configuration(settings, example_callers)
     problems = []
     for part in PARTS:
         try:

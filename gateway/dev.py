@@ -20,6 +20,7 @@ from starlette.middleware import Middleware
 
 from gateway.app import create_app
 from gateway.environment import read_settings
+from gateway.http.graphiql import HeaderSet
 from gateway.http.responses import EVENT_STREAM, bad_request, error_response
 from gateway.listening import (
     CannotListenError,
@@ -134,7 +135,7 @@ def run(
         hosts = AllowedHosts(host, addresses_of(listeners), allowed_hosts)
         app = create_app(
             settings,
-            example_headers=aws_headers(CALLERS[SHOWN_CALLERS[0]]),
+            example_callers=example_callers() if "aws-headers" in settings.callers else (),
             allowed_hosts=Middleware(
                 AllowedHostsMiddleware,
                 allowed=hosts,
@@ -156,6 +157,12 @@ def run(
         )
         with suppress(KeyboardInterrupt):  # Ctrl-C is the usual end
             _WelcomingServer(config, welcome).run(list(listeners))
+
+
+def example_callers() -> Sequence[HeaderSet]:
+    """Return the callers that the welcome shows, for GraphiQL."""
+    callers = [CALLERS[name] for name in SHOWN_CALLERS]
+    return [HeaderSet(each.name, each.note, aws_headers(each)) for each in callers]
 
 
 def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:

@@ -29,6 +29,7 @@ def take(url: str, chromium: str) -> None:
         expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
         page.get_by_role("button", name="Execute query").click()
         expect(page.locator(".graphiql-response")).to_contain_text("hasNextPage")
+        expect(page.get_by_role("button", name="Explain")).to_be_visible()
         page.mouse.move(0, 0)
         page.screenshot(path=PICTURE, animations="disabled")
         browser.close()

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
 from tests.programs import needs
 
@@ -48,15 +48,36 @@ async def chromium() -> AsyncIterator[Browser]:
 @contextlib.asynccontextmanager
 async def new_page(browser: Browser) -> AsyncIterator[Visit]:
     """Open a window with a profile of its own."""
-    page = await browser.new_page(viewport={"width": 1440, "height": 900})
+    async with new_profile(browser) as profile, new_window(profile) as visit:
+        yield visit
+
+
+@contextlib.asynccontextmanager
+async def new_profile(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """Make a profile; its windows share caches and storage."""
+    profile = await browser.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        yield profile
+    finally:
+        await profile.close()
+
+
+@contextlib.asynccontextmanager
+async def new_window(profile: BrowserContext) -> AsyncIterator[Visit]:
+    page = await profile.new_page()
     visit = Visit(page)
-    page.context.on("request", lambda request: visit.requests.append(request.url))
+
+    def record(request: Request) -> None:
+        visit.requests.append(request.url)
+
+    profile.on("request", record)  # those of workers too
     page.on("console", lambda message: visit.console.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: visit.errors.append(str(error)))
     try:
         yield visit
     finally:
-        await page.context.close()
+        await page.close()
+        profile.remove_listener("request", record)
 
 
 @contextlib.asynccontextmanager

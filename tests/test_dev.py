@@ -17,6 +17,7 @@ import pytest
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import TLS, Sandbox, bearer
+from tests.graphiql_page import content_of
 from tests.processes import Process, clean_environment, gateway_command, until
 from tests.programs import needs
 
@@ -142,6 +143,16 @@ def test_the_callers_that_dev_prints_are_valid(printed: str) -> None:
 
     assert [name for name, _ in callers] == ["ada", "grace", "edith"]
     assert all("errors" not in answer for answer in answers)
+
+
+def test_the_callers_that_dev_prints_can_be_chosen_in_graphiql(printed: str) -> None:
+    (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
+    page = httpx.get(url, headers={"Accept": "text/html"}, verify=TLS).text
+    callers = re.findall(r"^  (\w+): (.*)\n  (\{.*?\})", printed, re.MULTILINE)
+
+    assert [
+        (each["name"], each["note"], each["headers"]) for each in content_of(page)["headerSets"]
+    ] == [(name, note, json.loads(headers)) for name, note, headers in callers]
 
 
 def test_dev_responds_to_its_own_host_names_only(printed: str) -> None:

@@ -1,8 +1,16 @@
 // The content of the meta element, which gateway/http/graphiql.py writes.
 export type Page = {
   examples: string[]; // documents, each in a tab of its own on the first visit
-  headers: string; // JSON for the headers editor, or empty
+  headerSets: HeaderSet[]; // at least one; the first is that of new tabs
   endpoint: string;
+  introspection: boolean;
+};
+
+// The headers of a caller, or a template whose values are to be filled in.
+export type HeaderSet = {
+  name: string;
+  note: string;
+  headers: Record<string, string>;
 };
 
 export function readPage(): Page {

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, stat_result
 from pathlib import Path
@@ -94,22 +94,48 @@ ASSET_HEADERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderSet:
+    """Headers that a user of GraphiQL can choose: a caller's, or those of a scheme to fill in."""
+
+    name: str
+    note: str
+    headers: Mapping[str, str] = field(repr=False)
+    """A value to fill in is empty, or `Bearer` alone; GraphiQL does not send it."""
+
+
+AWS_HEADERS: Final = ("X-Aws-Access-Key-Id", "X-Aws-Secret-Access-Key", "X-Aws-Session-Token")
+
+TEMPLATES: Final[Mapping[str, HeaderSet]] = {
+    "aws-headers": HeaderSet("AWS", "access key and session token", dict.fromkeys(AWS_HEADERS, "")),
+    "oidc": HeaderSet("Token", "of an OIDC issuer", {"Authorization": "Bearer "}),
+}
+"""By authentication scheme."""
+
+
+def header_templates(schemes: Collection[str]) -> Sequence[HeaderSet]:
+    """Return what the callers of these authentication schemes have to fill in."""
+    return [template for scheme, template in TEMPLATES.items() if scheme in schemes]
+
+
+@dataclass(frozen=True, slots=True)
 class GraphiQL:
-    text: str = field(repr=False)  # may hold the example caller's credentials
+    text: str = field(repr=False)  # may hold the credentials of example callers
     built: Path
 
     @classmethod
     def load(
         cls,
         *,
+        header_sets: Sequence[HeaderSet],
+        introspection: bool,
         examples: Sequence[str] = (NEWEST_JOBS, JOB_CHANGES),
-        headers: Mapping[str, str] | None = None,
         prefix: str = "",
         built: Path = BUILT,
     ) -> Self:
-        """Read the built page and fill in its examples, a tab for each document, and their headers.
+        """Read the built page and fill in its examples, a tab for each document.
 
-        Clients see the gateway's paths below `prefix`.
+        They have the headers of the first of `header_sets`. Clients see the gateway's paths below
+        `prefix`.
 
         Raises SettingsError if the page was not built.
         """
@@ -122,8 +148,12 @@ class GraphiQL:
             ) from missing
         content = {
             "examples": examples,
-            "headers": json.dumps(dict(headers), indent=2) if headers else "",
+            "headerSets": [
+                {"name": each.name, "note": each.note, "headers": dict(each.headers)}
+                for each in header_sets
+            ],
             "endpoint": f"{prefix}{GRAPHQL_PATH}",
+            "introspection": introspection,
         }
         page = page.replace(BUILT_ASSETS, f"{prefix}{ASSETS_PATH}/")
         return cls(page.replace(PLACEHOLDER, html.escape(json.dumps(content))), built)

@@ -1,8 +1,21 @@
 """What a user does in GraphiQL."""
 
 import asyncio
+from urllib.parse import urlsplit
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
+
+MODEL = "__MONACO.editor.getModels().find(model => model.uri.path.endsWith(name))"
+
+
+async def open_first(page: Page, url: str) -> None:
+    """Open the page as on the first visit: without anything stored."""
+    parts = urlsplit(url)
+    session = await page.context.new_cdp_session(page)
+    origin = {"origin": f"{parts.scheme}://{parts.netloc}", "storageTypes": "all"}
+    await session.send("Storage.clearDataForOrigin", origin)
+    await page.goto(url)
+    await loaded(page)
 
 
 async def loaded(page: Page) -> None:
@@ -13,9 +26,12 @@ async def loaded(page: Page) -> None:
 
 async def text(page: Page, editor: str) -> str:
     """Return the whole text of an editor; the page holds only its visible lines."""
-    models = "__MONACO.editor.getModels()"
-    script = f"name => {models}.find(model => model.uri.path.endsWith(name)).getValue()"
-    return str(await page.evaluate(script, editor))
+    return str(await page.evaluate(f"([name]) => {MODEL}.getValue()", [editor]))
+
+
+async def set_text(page: Page, editor: str, content: str) -> None:
+    """Set the whole text of an editor at once: the editor types each character of an input."""
+    await page.evaluate(f"([name, content]) => {MODEL}.setValue(content)", [editor, content])
 
 
 async def replace(page: Page, editor: str, content: str) -> None:
@@ -27,6 +43,19 @@ async def replace(page: Page, editor: str, content: str) -> None:
 
 async def run(page: Page) -> None:
     await page.get_by_role("button", name="Execute query").click()
+
+
+def response(page: Page) -> Locator:
+    return page.locator(".graphiql-response .result-window")
+
+
+def status_bar(page: Page) -> Locator:
+    return page.get_by_role("region", name="Last response").get_by_role("status")
+
+
+async def expect_status(page: Page, text: str) -> None:
+    """Wait until the status bar contains a text."""
+    await expect(status_bar(page)).to_contain_text(text, use_inner_text=True)
 
 
 async def wait_for_stored(page: Page, query: str) -> None:
