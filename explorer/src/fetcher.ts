@@ -1,5 +1,5 @@
 import type { Fetcher, FetcherParams } from "@graphiql/toolkit";
-import { getOperationAST, type IntrospectionQuery, parse } from "graphql";
+import { type IntrospectionQuery, Kind, type OperationDefinitionNode, parse } from "graphql";
 import { createClient } from "graphql-sse";
 
 import { type Answer, errorsOf, type Report, type Result } from "./answers";
@@ -15,7 +15,8 @@ const COST = "X-Gateway-Cost";
 // GraphiQL's own fetcher accepts plain JSON only. This one speaks GraphQL over HTTP, where a rejected operation is
 // a 400 or 401 with errors in its body, so the body is shown whatever the status. Subscriptions are GraphQL over SSE.
 export function createFetcher(endpoint: string, report: Report): Fetcher {
-  return async (operation, options) => {
+  return async (typed, options) => {
+    const operation = withCurrentName(typed);
     const isOfUser = options !== undefined && "documentAST" in options; // GraphiQL itself asks for the schema
     try {
       const headers = toHeaders(options?.headers ?? {});
@@ -43,12 +44,24 @@ function isSchema(data: unknown): data is IntrospectionQuery {
   return typeof data === "object" && data !== null && "__schema" in data;
 }
 
-// GraphiQL passes the parsed document too, but parses a moment after the last keystroke.
+// GraphiQL parses a moment after the last keystroke or change of the tab, so the name may be that of another document.
+function withCurrentName(operation: FetcherParams): FetcherParams {
+  const names = operationsIn(operation.query).map(({ name }) => name?.value);
+  if (names.length !== 1 || names[0] === operation.operationName) return operation;
+  return { ...operation, operationName: names[0] };
+}
+
 function isSubscription({ query, operationName }: FetcherParams): boolean {
+  const operations = operationsIn(query);
+  const chosen = operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === operationName);
+  return chosen?.operation === "subscription";
+}
+
+function operationsIn(query: string): OperationDefinitionNode[] {
   try {
-    return getOperationAST(parse(query), operationName)?.operation === "subscription";
+    return parse(query).definitions.filter((each) => each.kind === Kind.OPERATION_DEFINITION);
   } catch {
-    return false; // the gateway says what is wrong with the document
+    return []; // the gateway says what is wrong with the document
   }
 }
 
