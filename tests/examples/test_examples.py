@@ -254,13 +254,30 @@ async def test_throttling_is_waited_out(app: App, served: Served) -> None:
     await expect(app.notice).to_have_count(0)
 
 
+async def test_a_next_page_that_is_throttled_comes_later(app: App, served: Served) -> None:
+    await app.page.clock.install()
+    await app.sign_in("grace")
+    served.sandbox.fault("throttle", retry_after=30)
+    await app.rows.last.scroll_into_view_if_needed()
+    await expect(app.notice).to_contain_text("More jobs: AWS asks for a pause")
+    await expect(app.rows).to_have_count(50)
+
+    served.sandbox.reset()
+    await app.page.clock.fast_forward(31_000)
+
+    await expect(app.rows.nth(50)).to_be_attached()
+    await expect(app.notice).to_have_count(0)
+    loaded = await app.arns()
+    assert loaded == arns(served, "grace")[: len(loaded)]
+
+
 async def test_what_fails_alone_is_missing_alone(app: App, served: Served) -> None:
     await app.sign_in("edith")
     arn, *_ = await app.arns()
     served.sandbox.fault("denied", operation="ListAudienceExportJobs")
     await app.open(arn)
 
-    await expect(app.panel.get_by_role("alert")).to_contain_text("Exports: not allowed.")
+    await expect(app.panel.get_by_role("alert")).to_contain_text("Exports: Not allowed.")
     await expect(app.panel.get_by_text("None yet")).to_have_count(0)
     await expect(app.panel.get_by_text(arn)).to_be_visible()
 
@@ -271,7 +288,7 @@ async def test_counts_that_fail_say_so_and_leave_the_table(app: App, served: Ser
     served.sandbox.fault("denied")
     await app.chip("Active").click()
 
-    await expect(app.notice.filter(has_text="Counts: not allowed.")).to_be_visible()
+    await expect(app.notice.filter(has_text="Counts: Not allowed.")).to_be_visible()
     await expect(app.rows.first).to_be_visible()
 
 
@@ -280,6 +297,7 @@ async def test_a_list_too_long_to_sort_or_count(app: App) -> None:
     await app.header("Name").get_by_role("button").click()
 
     await expect(app.notice).to_contain_text("too long to be sorted")
+    await expect(app.page.get_by_role("table")).to_have_attribute("aria-busy", "false")
     await expect(app.chip("Active")).to_have_text("Active")
     await expect(app.rows.first).to_be_visible()
 

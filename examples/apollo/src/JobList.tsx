@@ -87,7 +87,7 @@ export function JobList({ view, onChange, openArn, onOpen }: Props) {
             rows={list.edges.map(({ node }) => node)}
             order={orderBy}
             selectedArn={openArn}
-            isStale={!data}
+            isStale={loading && !data}
             onChange={onChange}
             onSelect={onOpen}
           />

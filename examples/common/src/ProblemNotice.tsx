@@ -16,7 +16,7 @@ export function ProblemNotice({ problem, subject, onRetry }: Props) {
   return (
     <div className="notice" data-code={problem.code}>
       <p role="alert">
-        <strong>{subject ? `${subject}: ${title.toLowerCase()}.` : `${title}.`}</strong> {text}{" "}
+        <strong>{subject ? `${subject}: ${title}` : title}.</strong> {text}{" "}
         <span className="quiet">{problem.message}</span>
       </p>
       {onRetry && retry === "automatic" && (
