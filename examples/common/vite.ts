@@ -16,6 +16,7 @@ const contentSecurityPolicy = [
 ].join("; ");
 
 export const common: UserConfig = {
+  publicDir: "../common/public",
   server: { host: "127.0.0.1", proxy },
   preview: {
     host: "127.0.0.1",
