@@ -303,12 +303,15 @@ async def test_a_list_too_long_to_sort_or_count(app: App) -> None:
 
 
 async def test_a_lost_connection_comes_back(app: App) -> None:
+    """The page tries more than once."""
     await app.page.clock.install()
     await app.sign_in("edith")
     await app.page.context.set_offline(True)
     await app.header("Name").get_by_role("button").click()
     await expect(app.notice.first).to_contain_text("No connection to the gateway")
 
+    await app.page.clock.fast_forward(6_000)
+    await expect(app.page.get_by_text(re.compile(r"Again in \d s")).first).to_be_visible()
     await app.page.context.set_offline(False)
     await app.page.clock.fast_forward(6_000)
 

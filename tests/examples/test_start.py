@@ -13,16 +13,15 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.examples.app import EXAMPLES
 from tests.gateways import TIMEOUT_SECONDS, TLS
-from tests.processes import Process, clean_environment, process, until
+from tests.processes import Process, ProcessStatistics, clean_environment, process, until
 
 READY = re.compile(r"Press (Ctrl-C)")
 END_SECONDS = 20
 
 
-def urls(started: Process) -> list[str]:
-    """Return the addresses of the page, the gateway and the sandbox, as printed."""
-    text = "".join(started.output).partition("Open\n")[2]
-    return re.findall(r"http://127\.0\.0\.1:\d+", text)
+def url_of_page(started: Process) -> str:
+    (url,) = re.findall(r"Open\n\n  (http://127\.0\.0\.1:\d+)/", "".join(started.output))
+    return str(url)
 
 
 def sources(name: str) -> list[Path]:
@@ -32,10 +31,21 @@ def sources(name: str) -> list[Path]:
 
 
 def serves(url: str) -> bool:
+    return httpx.get(url, verify=TLS, timeout=TIMEOUT_SECONDS).is_success
+
+
+def descendants(pid: int) -> list[int]:
+    children = ProcessStatistics(pid).children()
+    return [*children, *(each for child in children for each in descendants(child))]
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process goes on; one that has ended may still be in the table."""
     try:
-        return httpx.get(url, verify=TLS, timeout=TIMEOUT_SECONDS).status_code < 500
-    except httpx.TransportError:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    except FileNotFoundError:
         return False
+    return "State:\tZ" not in status
 
 
 @pytest.mark.parametrize(
@@ -44,7 +54,7 @@ def serves(url: str) -> bool:
 def test_one_command_serves_an_example_over_the_sandbox(name: str, ended_by: str) -> None:
     command = [sys.executable, "-m", "scripts.example", name]
     with process(command, clean_environment(), ready=READY) as started:
-        page, *others = urls(started)
+        page = url_of_page(started)
         answer = httpx.post(
             f"{page}/graphql",
             json={"query": "{ audienceGenerationJobs(first: 1) { nodes { name } } }"},
@@ -55,6 +65,7 @@ def test_one_command_serves_an_example_over_the_sandbox(name: str, ended_by: str
         html = httpx.get(page, verify=TLS, timeout=TIMEOUT_SECONDS).text
         # Vite compiles each when it is asked for, and fails if an import of it is missing.
         modules = {each.name: serves(f"{page}/src/{each.name}") for each in sources(name)}
+        programs = descendants(started.pid)
         if ended_by == "Ctrl-C":
             started.send_signal(signal.SIGINT)
         else:
@@ -66,8 +77,9 @@ def test_one_command_serves_an_example_over_the_sandbox(name: str, ended_by: str
     assert modules
     assert all(modules.values()), modules
     assert code == (0 if ended_by == "Ctrl-C" else 1)
+    assert len(programs) >= 2
     # A process that was killed may take a moment to end.
-    until(lambda: not any(serves(url) for url in (page, *others)))
+    until(lambda: not any(map(is_running, programs)))
 
 
 def _gateway_of(started: Process) -> int:
