@@ -236,6 +236,7 @@ async def test_expired_credentials_open_the_form_over_the_table(app: App, served
     await dialog.get_by_role("button", name="Sign in", exact=True).click()
     await app.expect_arns(arns(served, "edith"))
     await expect(dialog).to_have_count(0)
+    await expect(app.page.get_by_role("main")).to_be_focused()
 
 
 async def test_throttling_is_waited_out(app: App, served: Served) -> None:

@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import type { Caller } from "./credentials";
 import { SignInDialog, SignInForm } from "./SignIn";
 
@@ -16,6 +16,12 @@ export function App({ title, renderSession }: Props) {
   const [session, setSession] = useState<{ caller: Caller; number: number } | null>(null);
   const [isExpired, setExpired] = useState(false);
   const [isDialogOpen, setDialogOpen] = useState(false);
+  const main = useRef<HTMLElement>(null);
+
+  // The form that had the focus is gone.
+  useEffect(() => {
+    if (session) main.current?.focus();
+  }, [session]);
 
   const signIn = (caller: Caller) => {
     setSession({ caller, number: (session?.number ?? 0) + 1 });
@@ -23,6 +29,7 @@ export function App({ title, renderSession }: Props) {
     setDialogOpen(false);
   };
   const signOut = () => {
+    main.current?.focus();
     setSession(null);
     setExpired(false);
   };
@@ -49,7 +56,7 @@ export function App({ title, renderSession }: Props) {
           </>
         )}
       </header>
-      <main>
+      <main ref={main} tabIndex={-1}>
         {session ? (
           <div key={session.number} className="session">
             {renderSession(session.caller, onUnauthenticated)}
