@@ -95,7 +95,11 @@ export function JobDetails({ arn, onChange, onClose }: Props) {
   return (
     <Panel title="Job" onClose={onClose}>
       {problem && <ProblemNotice problem={problem} onRetry={retry} />}
-      {loaded ? <Job arn={arn} onShowModel={showModel} onRetry={retry} /> : !problem && <p role="status">Loading …</p>}
+      {loaded ? (
+        <Job arn={arn} onShowModel={showModel} onRetry={retry} />
+      ) : (
+        !problem && <p role="status">Loading …</p>
+      )}
     </Panel>
   );
 }
