@@ -211,6 +211,7 @@ def test_a_cursor_is_bound_to_its_filter(gateway: Gateway) -> None:
             "`filter.updatedAfter`",
             "no item can match",
         ),
+        ({"status": ["ACTIVE"] * 9}, "`filter.status` has 9 statuses", "up to 8"),
     ],
 )
 def test_an_invalid_filter_is_an_error_without_a_call(

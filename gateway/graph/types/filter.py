@@ -62,6 +62,7 @@ class ListFilter(Generic[S]):
         """
         found: dict[str, Predicate] = {}
         if self.status:
+            _check_number(self.status)
             names = frozenset(status.name for status in self.status)
             found[f"status={','.join(sorted(names))}"] = Predicate(
                 resource.status_of, names.__contains__
@@ -116,6 +117,15 @@ def item_filter(resource: ResourceType, arguments: ListFilter[Any] | None) -> It
     """
     predicates = {} if arguments is None else arguments.predicates(resource)
     return ItemFilter(tuple(predicates.values()), "\n".join(predicates)) if predicates else None
+
+
+def _check_number(statuses: list[S]) -> None:
+    # Each parent of a nested list reads them again.
+    maximum = len(type(statuses[0]))
+    if len(statuses) > maximum:
+        raise BadUserInputError(
+            f"`filter.status` has {len(statuses)} statuses. Accepted: up to {maximum}."
+        )
 
 
 def _check_value(resource: ResourceType, field: str, value: str) -> str:
