@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.errors import LimitExceededError
+from gateway.errors import GatewayError, LimitExceededError
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import DeadlineError
 from gateway.upstream.model import check_not_repeated
@@ -58,8 +58,8 @@ class ListCounts:
     def __init__(self, source: UpstreamList) -> None:
         self._source = source
         self._by_status: Counter[str] = Counter()
-        self._is_complete: bool | None = None
-        """None before the walk has ended; False if the budget or the time did not suffice."""
+        self._outcome: bool | GatewayError | None = None
+        """Whether all items were counted, or the error that prevented it; None before the end."""
         self._walking = asyncio.Lock()
 
     def add(self, page: Page, rows: Sequence[int]) -> None:
@@ -69,24 +69,29 @@ class ListCounts:
 
     def complete(self) -> None:
         """End counting: all rows of the list were added."""
-        self._is_complete = True
+        self._outcome = True
 
     async def by_status(self) -> Counter[str] | None:
         """Return the number of items by the name of their status, for each that occurs.
 
-        None if the budget or the time does not suffice to walk the list.
+        None if the budget or the time does not suffice to walk the list. Raises the error of AWS
+        that ended the walk.
         """
         async with self._walking:
-            if self._is_complete is None:
-                self._is_complete = await self._walk()
-        return self._by_status if self._is_complete else None
+            if self._outcome is None:
+                self._outcome = await self._walk()
+        if isinstance(self._outcome, GatewayError):
+            raise self._outcome.with_traceback(None)  # it would grow with each use
+        return self._by_status if self._outcome else None
 
-    async def _walk(self) -> bool:
-        # An earlier walk may have failed in the middle.
+    async def _walk(self) -> bool | GatewayError:
+        # An earlier walk may have been cancelled in the middle.
         self._by_status.clear()
         try:
             async for page in self._source.pages():
                 self.add(page, self._source.matching_rows(page))
         except (LimitExceededError, DeadlineError):
             return False
+        except GatewayError as error:
+            return error
         return True

@@ -1,5 +1,6 @@
 """Paging over pages of any shape equals Relay's algorithm over the whole list."""
 
+import asyncio
 from collections import Counter
 from typing import cast
 
@@ -16,7 +17,7 @@ from gateway.errors import (
 from gateway.graph.pagination.cursor import NO_ITEM, CursorPosition, item_digest
 from gateway.graph.pagination.pager import PageArguments, paginate
 from gateway.graph.pagination.result import PageResult
-from gateway.graph.pagination.source import UpstreamList
+from gateway.graph.pagination.source import ListCounts, UpstreamList
 from gateway.graph.types.resource_type import ResourceType
 from gateway.upstream.loader import CallBudget, DeadlineError
 from gateway.upstream.values import PAGE_SIZE, Item, Page
@@ -383,3 +384,37 @@ async def test_a_filtered_list_pages_backwards_and_counts_its_matches(
     assert keys(taken) == matching[-last:]
     assert taken.has_previous == (len(matching) > last)
     assert await count_items(source) == len(matching)
+
+
+async def test_a_list_that_fails_is_walked_once_for_all_fields_that_count_it() -> None:
+    calls: list[str | None] = []
+
+    async def load(token: str | None, _: int = PAGE_SIZE) -> Page:
+        calls.append(token)
+        if token is not None:
+            raise UpstreamTimeoutError("late")
+        return Page([{"key": "k"}], "next")
+
+    counts = ListCounts(listed(load))
+    for _ in range(3):
+        with pytest.raises(UpstreamTimeoutError, match="late"):
+            await counts.by_status()
+
+    assert calls == [None, "next"]
+
+
+async def test_fields_that_count_at_the_same_time_share_a_walk() -> None:
+    calls: list[str | None] = []
+
+    async def load(token: str | None, _: int = PAGE_SIZE) -> Page:
+        calls.append(token)
+        await asyncio.sleep(0)
+        return Page([{"key": f"after {token}"}], None if token else "next")
+
+    counts = ListCounts(listed(load))
+    first, *others = [asyncio.create_task(counts.by_status()) for _ in range(4)]
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert await asyncio.gather(*others) == [{"ACTIVE": 2}] * 3
+    assert calls == [None, None, "next"]
