@@ -261,6 +261,9 @@ COPIED = f"""{{ audienceGenerationJobs(first: 100) {{ edges {{ node {{ id {COPIE
 EXPORTED = """query E($n: Int = 500) { audienceGenerationJobs(first: $n) { nodes {
   exportJobs(first: 50) { edges { cursor node { ...X } } nodes { ...X } }
 } } } fragment X on AudienceExportJob { id name ... { name status } }"""
+COUNTED = """{ configuredAudienceModels(first: 100) { nodes {
+  audienceGenerationJobs { statusCounts { status count } }
+} } }"""
 NAMED = """query N($ids: [ID!]! = ["a", "b", "c"]) { nodes(ids: $ids) { id } x: __typename }"""
 
 
@@ -269,6 +272,7 @@ NAMED = """query N($ids: [ID!]! = ["a", "b", "c"]) { nodes(ids: $ids) { id } x: 
     [
         (COPIED, 10_000, 2 + 100 * (2 + 29 * 5)),
         (EXPORTED, 50_000, 2 + 500 * (1 + (1 + 50 * 5) + (1 + 50 * 3))),
+        (COUNTED, 1_000, 2 + 100 * (2 + 8 * 2)),
         (NAMED, 4, 1 + 3 + 1),
         ("{ nodes(ids: []) { id } a: __typename b: __typename }", 2, 3),
     ],

@@ -207,6 +207,8 @@ class ResolvedColumn(Column):
 
     async def _execute(self, index: int) -> Any:
         batch, field = self._batch, self._field
+        # A resolver that fails on its arguments waits for nothing.
+        await batch.executor.meter.pause()
         source = ResourceObject(batch.resource, batch.items[index])
         path = batch.path(index, field)
         value: Any = batch.executor.execute_field(

@@ -33,7 +33,7 @@ from gateway.graph.execution.cost import (
 from gateway.graph.execution.selections import Selections, fields_of
 from gateway.graph.node import ENTITY_TYPES, RESOURCE_TYPES
 from gateway.graph.pagination.pager import DEFAULT_FIRST, MAX_FIRST
-from gateway.graph.types.resource_type import COST, FieldCost, ValueSource
+from gateway.graph.types.resource_type import COST, MAX_SIZE, FieldCost, ValueSource
 from gateway.upstream.model import object_shape
 
 MAX_INT_CHARACTERS = 11
@@ -45,7 +45,7 @@ class _Declared(NamedTuple):
     cost: FieldCost | None
     type_name: str
     max_size: int = 0
-    """The greatest number of elements, by the service model, of a list inside an object."""
+    """The greatest number of elements of a list inside an object."""
 
 
 ROOT_TYPES = {each: each.name.capitalize() for each in OperationType}
@@ -67,9 +67,9 @@ class CostCompiler:
         self._declared = {
             name: {
                 field_name: _Declared(
-                    _declared_cost(field),
+                    field.extensions.get(COST) or _metadata(field).get(COST),
                     get_named_type(field.type).name,
-                    sizes.get((name, field_name), 0),
+                    sizes.get((name, field_name)) or _metadata(field).get(MAX_SIZE, 0),
                 )
                 for field_name, field in each.fields.items()
             }
@@ -108,12 +108,9 @@ def _sizes_in(
                 yield from _sizes_in(of_type.name, below, each, shape.members[below])
 
 
-def _declared_cost(field: GraphQLField) -> FieldCost | None:
+def _metadata(field: GraphQLField) -> Mapping[str, Any]:
     definition = field.extensions.get("strawberry-definition")
-    cost: FieldCost | None = field.extensions.get(COST) or (
-        definition.metadata.get(COST) if definition else None
-    )
-    return cost
+    return definition.metadata if definition else {}
 
 
 class _Compiler:

@@ -21,7 +21,7 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
 from gateway.errors import BadUserInputError, InvalidCursorError, LimitExceededError
-from gateway.graph.context import ResolveInfo
+from gateway.graph.context import Info, ResolveInfo
 from gateway.graph.execution.selections import fields_of
 from gateway.graph.node import RESOURCE_TYPES
 from gateway.graph.pagination.cursor import decode_cursor, listing_digest
@@ -86,17 +86,20 @@ class Connection(Generic[T]):
         "upstream call per page of 100; null if the remaining upstream call budget does not "
         "suffice."
     )
-    async def total_count(self) -> int | None:
-        counts = await counts_by_status(self)
+    async def total_count(self, info: Info) -> int | None:
+        counts = await counts_by_status(self, info)
         return None if counts is None else counts.total()
 
 
-async def counts_by_status(connection: object) -> Counter[str] | None:
+async def counts_by_status(connection: object, info: Info) -> Counter[str] | None:
     """Return the number of items of a connection's whole list by the name of their status.
 
     None if the upstream call budget or the time does not suffice.
     """
-    return await cast("PageResult", connection).counts.by_status()
+    counts = await cast("PageResult", connection).counts.by_status()
+    # Other fields may have counted already, and then nothing was waited for.
+    await info.context.meter.pause()
+    return counts
 
 
 class Predicate(NamedTuple):

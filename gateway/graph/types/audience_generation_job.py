@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from strawberry import enum_value
 
+from gateway.graph.context import Info
 from gateway.graph.node import Node
 from gateway.graph.pagination.connection import Connection, connection_field, counts_by_status
 from gateway.graph.types.collaboration import COLLABORATION, Collaboration
@@ -16,6 +17,7 @@ from gateway.graph.types.configured_audience_model import (
 )
 from gateway.graph.types.lists import list_exports
 from gateway.graph.types.resource_type import (
+    MAX_SIZE,
     ArnResourceType,
     detail_field,
     known_link_field,
@@ -166,10 +168,11 @@ class AudienceGenerationJobConnection(Connection[AudienceGenerationJob]):
     @strawberry.field(
         description="The number of jobs in the whole list by status, regardless of cursors, for "
         "each status that occurs. Costs what `totalCount` costs, once for both; null if the "
-        "remaining upstream call budget does not suffice."
+        "remaining upstream call budget does not suffice.",
+        metadata={MAX_SIZE: len(AudienceGenerationJobStatus)},
     )
-    async def status_counts(self) -> list[AudienceGenerationJobStatusCount] | None:
-        counts = await counts_by_status(self)
+    async def status_counts(self, info: Info) -> list[AudienceGenerationJobStatusCount] | None:
+        counts = await counts_by_status(self, info)
         if counts is None:
             return None
         return [

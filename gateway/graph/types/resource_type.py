@@ -39,8 +39,9 @@ NAMES = NameConverter()
 COST = "cost"
 SOURCE = "source"
 RESOLVE = "resolve"
-"""The keys, in a field's metadata, of its cost, its source, and the resolver of graphql-core that
-takes the place of Strawberry's."""
+MAX_SIZE = "max_size"
+"""The keys, in a field's metadata, of its cost, its source, the resolver of graphql-core that takes
+the place of Strawberry's, and the greatest number of elements of a list that AWS does not have."""
 
 Convert = Callable[[Any], Any]
 
