@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.graph.node import to_global_id
 from tests.gateways import Gateway, Sandbox, gateway_over
 
 RESOURCES: dict[str, tuple[str, str, str]] = {
@@ -236,6 +237,14 @@ VARIABLES = """query Q($n: Int = 400) {
   trainingDatasets(first: $n) { nodes { roleArn } }
   audienceModels(first: $n) { nodes { kmsKeyArn } }
 }"""
+MODEL = "arn:aws:cleanrooms-ml:us-east-1:123456789012:configured-audience-model/{}".format(
+    "00000000-0000-4000-8000-000000000000"
+)
+BELOW_NODE = f"""{{ node(id: "{to_global_id("ConfiguredAudienceModel", MODEL)}") {{
+  ... on ConfiguredAudienceModel {{ audienceGenerationJobs(first: 500) {{
+    nodes {{ tags {{ key }} }}
+  }} }}
+}} }}"""
 FIVE_LISTS = " ".join(
     f"a{n}: audienceGenerationJobs(first: 500) {{ nodes {{ id }} }}" for n in range(5)
 )
@@ -243,7 +252,13 @@ FIVE_LISTS = " ".join(
 
 @pytest.mark.parametrize(
     ("query", "estimated"),
-    [(ROWS_AND_EXPORTS, 1000), (ALIASES, 600), (VARIABLES, 800), (f"{{ {FIVE_LISTS} }}", 25)],
+    [
+        (ROWS_AND_EXPORTS, 1000),
+        (ALIASES, 600),
+        (VARIABLES, 800),
+        (BELOW_NODE, 506),
+        (f"{{ {FIVE_LISTS} }}", 25),
+    ],
 )
 def test_a_query_for_too_many_calls_is_rejected_before_any_call(
     sandbox: Sandbox, query: str, estimated: int

@@ -139,14 +139,14 @@ class _Compiler:
             cost, type_name, _ = self._lookup(root_type, node)
             if cost is FieldCost.CONNECTION:
                 compiled.connections.append(self._connection(type_name, node))
+            elif cost in NAMED or type_name == NODE:
+                compiled.named_objects.append(
+                    SelectedNamedObjects(_entries(node), self._objects_of(node, cost))
+                )
             elif cost in {FieldCost.OBJECT, FieldCost.WATCHED_OBJECT}:
                 compiled.objects.append(self._objects(type_name, [node], needs_call=True))
             elif cost is FieldCost.WATCHED_LIST:
                 compiled.connections.append(self._changes(type_name, node))
-            elif cost in NAMED:
-                compiled.named_objects.append(
-                    SelectedNamedObjects(_entries(node), self._objects_of(node, cost))
-                )
         return compiled
 
     def _response_fields(self, selections: Selections, rows: Amount | None = None) -> FieldCount:
@@ -193,7 +193,9 @@ class _Compiler:
             objects = self._objects(node_type, nodes)
         return SelectedConnection(_one_row, objects)
 
-    def _objects_of(self, node: FieldNode, cost: FieldCost) -> Callable[[str], SelectedObjects]:
+    def _objects_of(
+        self, node: FieldNode, cost: FieldCost | None
+    ) -> Callable[[str], SelectedObjects]:
         """Return a function that compiles the details of objects of a type, when it is needed."""
         compiled: dict[str, SelectedObjects] = {}
 
@@ -265,7 +267,7 @@ def _rows(connection: FieldNode) -> Amount:
 
 
 def _entries(node: FieldNode) -> Callable[[Variables], list[Any]]:
-    """Return the entries of the list that is the only argument of a field."""
+    """Return what the only argument of a field names: the entries of a list, or one value."""
 
     def entries(variables: Variables) -> list[Any]:
         (value,) = [_value(each.value, variables) for each in node.arguments or ()] or [None]
