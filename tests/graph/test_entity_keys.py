@@ -101,6 +101,18 @@ def test_keys_are_recognized_in_any_selection(gateway: Gateway, selection: str) 
     assert estimated_calls(answer) == 0
 
 
+def test_each_entity_has_lists_of_its_own(gateway: Gateway) -> None:
+    """The estimate counts them all, though no entity is fetched."""
+    ids = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(3)]
+    representations = [{"__typename": "Collaboration", "id": each} for each in ids]
+    selection = "... on Collaboration { audienceGenerationJobs(first: 1) { nodes { id } } }"
+    answer = ask(gateway, selection, representations)
+
+    assert answer.data["_entities"] == [{"audienceGenerationJobs": {"nodes": []}}] * 3
+    assert gateway.sandbox.count() == len(gateway.sandbox.calls) == 3
+    assert estimated_calls(answer) == 3
+
+
 @pytest.mark.parametrize(
     "selection",
     [

@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from gateway.graph.types.audience_generation_job import JOB
+from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
+from gateway.graph.types.statuses import AudienceGenerationJobStatus
+from gateway.graph.types.values import DateTime
 from gateway.sandbox import create_sandbox
 from tests.gateways import Answer, Gateway, Sandbox, gateway_over
 from tests.serving import serve
@@ -332,3 +336,42 @@ def test_the_exports_of_a_job_are_filtered(gateway: Gateway) -> None:
     job = data["audienceExportJobs"]["nodes"][0]["audienceGenerationJob"]
     expected = [each for each in job["all"]["nodes"] if export["name"] in each["name"]]
     assert job["some"]["nodes"] == expected != []
+
+
+def test_a_part_of_a_name_is_measured_in_characters(gateway: Gateway) -> None:
+    """As AWS measures names. A character may have four bytes."""
+    assert ask(gateway, filter={"nameContains": "\U0001d538" * 63})["nodes"] == []
+
+
+EARLY, LATE = DateTime("2026-01-02T00:00:00Z"), DateTime("2026-01-03T00:00:00Z")
+ACTIVE, UNKNOWN = AudienceGenerationJobStatus.ACTIVE, AudienceGenerationJobStatus.UNKNOWN
+CONDITIONS: dict[str, tuple[Any, Any]] = {
+    "status": ([ACTIVE], [ACTIVE, UNKNOWN]),
+    "name_contains": ("a", "a\nstartedby=111111111111"),
+    "started_by": ("1" * 12, "2" * 12),
+    "created_after": (EARLY, LATE),
+    "created_before": (EARLY, LATE),
+    "updated_after": (EARLY, LATE),
+    "updated_before": (EARLY, LATE),
+}
+"""Two values of each condition."""
+
+
+def key_of(**conditions: Any) -> str:
+    found = item_filter(JOB, AudienceGenerationJobFilter(**conditions))
+    return "" if found is None else found.key
+
+
+def test_two_filters_have_different_keys() -> None:
+    """A cursor is valid for one filter only."""
+    keys = [key_of()]
+    for name, values in CONDITIONS.items():
+        keys += [key_of(**{name: value}) for value in values]
+        others = {
+            other: first for other, (first, _) in CONDITIONS.items() if "_before" not in other
+        }
+        if name in others:
+            keys += [key_of(**{**others, name: value}) for value in values[1:]]
+
+    assert len({*keys}) == len(keys)
+    assert key_of(status=[ACTIVE, UNKNOWN]) == key_of(status=[UNKNOWN, ACTIVE, UNKNOWN])

@@ -170,6 +170,17 @@ def test_counts_are_of_one_walk(long_list: Sandbox, order: dict[str, str] | None
     assert sum(each["count"] for each in found["statusCounts"]) == JOBS
 
 
+@pytest.mark.parametrize("counts", ["totalCount", "statusCounts { count }"])
+def test_without_a_cache_each_count_alone_is_of_one_walk(long_list: Sandbox, counts: str) -> None:
+    long_list.reset()
+    with gateway_over(long_list, cache_seconds=0) as gateway:
+        answer = gateway.ask(
+            f"{{ audienceGenerationJobs(first: 1) {{ nodes {{ id }} {counts} }} }}"
+        )
+    assert len(answer.data["audienceGenerationJobs"]["nodes"]) == 1
+    assert long_list.count() == PAGES
+
+
 def test_counts_are_those_of_the_filtered_list(warm_gateway: Gateway) -> None:
     chosen = {"nameContains": "buyers"}
     jobs = all_nodes(warm_gateway, None, filter=chosen)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -86,3 +87,11 @@ async def test_fields_that_count_pause_if_the_list_was_counted_before(field: str
         return f"{{ audienceGenerationJobs(first: 1) {{ {fields} }} }}"
 
     assert await pauses_in(query(20)) == await pauses_in(query(1)) + 19
+
+
+async def test_entities_that_are_known_by_their_keys_pause() -> None:
+    ids = [UUID(int=number) for number in range(60)]
+    representations = " ".join(f'{{ __typename: "Collaboration", id: "{each}" }}' for each in ids)
+    query = f"{{ _entities(representations: [{representations}]) {{ __typename }} }}"
+
+    assert await pauses_in(query) >= len(ids)

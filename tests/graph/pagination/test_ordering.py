@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from sys import getsizeof
 from typing import Any
 
 import pytest
@@ -318,6 +319,21 @@ async def test_a_page_costs_as_much_at_the_end_as_at_the_start() -> None:
         upstream.calls = 0
         page = await take(upstream.source(), order, first=20, after=cursor)
         assert (upstream.calls, len(page)) == (10, 20)
+
+
+async def test_the_texts_that_are_kept_with_a_page_are_weighed() -> None:
+    """Those of the items are not kept twice. A name may grow when its case is folded."""
+    items: list[Item] = [{"key": f"k{n}", "name": "ΐ" * 63, "status": "ACTIVE"} for n in range(100)]
+    page, grown = Page(items, None), list[int]()
+    page.on_growth = grown.append
+
+    async def load(_: str | None, __: int = PAGE_SIZE) -> Page:
+        return page
+
+    await take(listed(load), ordered_by("NAME", "ASC"), first=1)
+
+    folded = sum(getsizeof(each["name"].casefold()) for each in items)
+    assert folded < sum(grown) < 3 * folded
 
 
 @pytest.mark.parametrize("argument", ["first", "last"])
