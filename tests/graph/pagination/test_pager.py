@@ -403,18 +403,29 @@ async def test_a_list_that_fails_is_walked_once_for_all_fields_that_count_it() -
     assert calls == [None, "next"]
 
 
-async def test_fields_that_count_at_the_same_time_share_a_walk() -> None:
-    calls: list[str | None] = []
+async def test_a_count_that_is_cancelled_in_the_middle_begins_again() -> None:
+    """One of the other fields that wait for it then counts for all of them."""
+    second_page, calls = asyncio.Event(), list[str | None]()
 
     async def load(token: str | None, _: int = PAGE_SIZE) -> Page:
         calls.append(token)
-        await asyncio.sleep(0)
+        if token is not None:
+            await second_page.wait()
         return Page([{"key": f"after {token}"}], None if token else "next")
 
     counts = ListCounts(listed(load))
     first, *others = [asyncio.create_task(counts.by_status()) for _ in range(4)]
     await asyncio.sleep(0)
+    assert calls == [None, "next"]
     first.cancel()
+    second_page.set()
 
     assert await asyncio.gather(*others) == [{"ACTIVE": 2}] * 3
-    assert calls == [None, None, "next"]
+    assert calls == [None, "next"] * 2
+
+
+async def test_a_list_beyond_the_deadline_is_not_counted() -> None:
+    async def load(_: str | None, __: int = PAGE_SIZE) -> Page:
+        raise DeadlineError("late")
+
+    assert await count_items(listed(load)) is None
