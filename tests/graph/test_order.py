@@ -150,6 +150,17 @@ def test_a_list_beyond_the_budget_is_refused_with_words(long_list: Sandbox) -> N
         assert "Accepted: " in message
 
 
+def test_an_empty_page_knows_alone_what_precedes_it(warm_gateway: Gateway) -> None:
+    cursor = ask(warm_gateway, ("NAME", "DESC"), first=1)["pageInfo"]["endCursor"]
+    query = """query ($after: String) {
+      audienceGenerationJobs(first: 0, after: $after, orderBy: {field: NAME, direction: DESC}) {
+        pageInfo { hasPreviousPage }
+      }
+    }"""
+    page = warm_gateway.ask(query, {"after": cursor}).data["audienceGenerationJobs"]
+    assert page["pageInfo"] == {"hasPreviousPage": True}
+
+
 COUNTS = """query Counts(
   $orderBy: AudienceGenerationJobOrder, $filter: AudienceGenerationJobFilter
 ) {
