@@ -160,6 +160,7 @@ class Account:
             "nodes": nodes,
             "edges": [{"node": each} for each in nodes],
             "totalCount": len(nodes),
+            "statusCounts": status_counts(Counter(node["status"] for node in nodes)),
         }
         return nodes
 
