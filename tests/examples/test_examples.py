@@ -160,6 +160,7 @@ async def test_filters_by_status_and_name(app: App, served: Served) -> None:
     await expect(app.page.get_by_text("No job matches")).to_be_visible()
     await app.button("Clear filters").click()
     await expect(app.page.get_by_text("240 jobs")).to_be_visible()
+    await expect(app.page.get_by_label("Name contains")).to_be_focused()
 
 
 async def test_a_header_sorts_both_ways_and_back(app: App, served: Served) -> None:

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { ALL_STATUSES, describeStatus, type Status } from "./statuses";
 import { type ChangeView, EVERYTHING, type View } from "./view";
 
@@ -21,8 +21,10 @@ export function Filters({ view, onChange, children }: Props) {
     return () => clearTimeout(timer);
   }, [name, onChange]);
 
+  const nameField = useRef<HTMLInputElement>(null);
   const clear = () => {
     setName("");
+    nameField.current?.focus(); // the button is gone
     onChange(({ order }) => ({ ...EVERYTHING, order }));
   };
   const isFiltered = [view.statuses.length, view.nameContains, view.days, view.model].some(Boolean);
@@ -31,7 +33,12 @@ export function Filters({ view, onChange, children }: Props) {
     <search className="filters">
       <label>
         Name contains
-        <input type="search" value={name} onChange={(event) => setName(event.target.value)} />
+        <input
+          type="search"
+          ref={nameField}
+          value={name}
+          onChange={(event) => setName(event.target.value)}
+        />
       </label>
       <label>
         Created
