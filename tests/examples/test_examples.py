@@ -123,6 +123,26 @@ async def test_scrolling_loads_every_job_once(app: App, served: Served) -> None:
     await app.expect_arns(arns(served, "grace"))
 
 
+# What a browser does when the page was busy: it reports the end out of view, and in view, at once.
+SEVERAL_CHANGES_AT_ONCE = """
+    const Original = window.IntersectionObserver;
+    window.IntersectionObserver = class extends Original {
+        constructor(callback, options) {
+            const before = { isIntersecting: false };
+            super((entries, observer) => callback([before, ...entries], observer), options);
+        }
+    };
+"""
+
+
+async def test_scrolling_loads_pages_while_the_browser_is_busy(app: App, served: Served) -> None:
+    await app.page.add_init_script(SEVERAL_CHANGES_AT_ONCE)
+    await app.page.reload()
+    await app.sign_in("grace")
+    await app.load_all()
+    await app.expect_arns(arns(served, "grace"))
+
+
 async def test_a_job_that_moves_to_another_page_is_shown_once(app: App, served: Served) -> None:
     """One that is updated while pages are loaded goes to the end of a list by update time."""
     await app.sign_in("grace")

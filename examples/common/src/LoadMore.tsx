@@ -16,8 +16,9 @@ export function LoadMore({ hasMore, isLoading, isPaused, loadMore }: Props) {
   // Observed anew after each page: the end may still be in view after a short one.
   useEffect(() => {
     if (!canLoad || !end.current) return;
+    // A busy page gets several changes at once: the last one is how it is now.
     const observer = new IntersectionObserver(
-      ([entry]) => entry?.isIntersecting && loadMore(),
+      (entries) => entries.at(-1)?.isIntersecting && loadMore(),
       { rootMargin: "300px" },
     );
     observer.observe(end.current);
