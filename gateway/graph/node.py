@@ -122,7 +122,9 @@ def _named_object(representation: Any) -> NamedObject | GatewayError:
 def _parse_representation(representation: Any) -> "tuple[EntityType, str, str]":
     """Return entity type, key member and its value."""
     if not isinstance(representation, dict):
-        raise BadUserInputError("A representation is not an object.")
+        raise BadUserInputError(
+            "A representation is not valid. Accepted: an object with `__typename` and one key."
+        )
     type_name = representation.get("__typename")
     if not isinstance(type_name, str) or type_name not in ENTITY_TYPES:
         raise BadUserInputError(
@@ -138,5 +140,5 @@ def _parse_representation(representation: Any) -> "tuple[EntityType, str, str]":
     (member,) = members
     value = representation[member]
     if not isinstance(value, str):
-        raise BadUserInputError(f"`{member}` is not a string.")
+        raise BadUserInputError(f"`{member}` is not valid. Accepted: a string.")
     return entity, member, value

@@ -221,6 +221,7 @@ def test_an_invalid_representation_is_null_in_its_place(
     assert answer.errors[0]["path"] == ["_entities", 1]
     message = answer.errors[0]["message"]
     assert message.endswith(".")
+    assert "Accepted: " in message
     assert CANARY not in str(answer.content)
     for word in ("Traceback", "argument '", "takes", "keyword", "NoneType", "dict", "object at 0x"):
         assert word not in message

@@ -167,7 +167,9 @@ class ResourceType(EntityType):
             return super().parse_key(member, value)
         type_name, _ = from_global_id(value) or ("", "")
         if type_name != self.name:
-            raise BadUserInputError(f"`id` is not the id of a {self.name}.")
+            raise BadUserInputError(
+                f"`id` is not valid. Accepted: the `id` of an object of type {self.name}."
+            )
         _, key = parse_id(value, argument="id")
         return key
 
