@@ -82,8 +82,8 @@ class Connection(Generic[T]):
     )
 
     @strawberry.field(
-        description="The number of items in the whole list, regardless of cursors. Costs one "
-        "upstream call per page of 100; null if the remaining upstream call budget does not "
+        description="The number of items in the whole filtered list, regardless of cursors. Costs "
+        "one upstream call per page of 100; null if the remaining upstream call budget does not "
         "suffice."
     )
     async def total_count(self, info: Info) -> int | None:

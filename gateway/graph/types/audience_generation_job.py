@@ -166,9 +166,9 @@ class AudienceGenerationJobStatusCount:
 @strawberry.type(description="A page of a list.")
 class AudienceGenerationJobConnection(Connection[AudienceGenerationJob]):
     @strawberry.field(
-        description="The number of jobs in the whole list by status, regardless of cursors, for "
-        "each status that occurs. Costs what `totalCount` costs, once for both; null if the "
-        "remaining upstream call budget does not suffice.",
+        description="The number of jobs in the whole filtered list by status, regardless of "
+        "cursors, for each status that occurs. Costs what `totalCount` costs, once for "
+        "both; null if the remaining upstream call budget does not suffice.",
         metadata={MAX_SIZE: len(AudienceGenerationJobStatus)},
     )
     async def status_counts(self, info: Info) -> list[AudienceGenerationJobStatusCount] | None:
