@@ -145,8 +145,12 @@ def test_filters_of_aws_are_passed_on(gateway: Gateway) -> None:
 
 def test_the_count_is_of_the_whole_list(gateway: Gateway) -> None:
     """Each page is requested once."""
+    everything = "{ audienceGenerationJobs(first: 500) { nodes { name } } }"
+    jobs = gateway.ask(everything, caller="grace").data["audienceGenerationJobs"]["nodes"]
+    gateway.sandbox.reset()
     query = "{ audienceGenerationJobs(first: 1) { totalCount nodes { name } } }"
-    assert gateway.ask(query, caller="grace").data["audienceGenerationJobs"]["totalCount"] == 240
+    found = gateway.ask(query, caller="grace").data["audienceGenerationJobs"]
+    assert found["totalCount"] == len(jobs) >= 240
     assert gateway.sandbox.count() == 3
 
 

@@ -38,7 +38,9 @@ def sent_queries(page: Page) -> list[Request]:
     return requests
 
 
-async def test_a_caller_of_the_sandbox_can_be_chosen(visit: Visit, dev_url: str) -> None:
+async def test_a_caller_of_the_sandbox_can_be_chosen(
+    visit: Visit, dev_url: str, gateway: Gateway
+) -> None:
     """For one tab, whose headers stay but for other credentials."""
     page = visit.page
     await open_first(page, dev_url)
@@ -48,7 +50,9 @@ async def test_a_caller_of_the_sandbox_can_be_chosen(visit: Visit, dev_url: str)
     await replace(
         page, HEADERS_EDITOR, '{"Cache-Control": "no-cache", "authorization": "Bearer mine"}'
     )
-    for name, jobs in (("grace", 240), ("edith", 7)):
+    for name in ("grace", "edith"):
+        # Other tests may have started jobs.
+        jobs = gateway.ask(COUNT, caller=name).data["audienceGenerationJobs"]["totalCount"]
         await choice.select_option(name)
         await run(page)
         await expect(response(page)).to_contain_text(f'"totalCount": {jobs}')
