@@ -44,8 +44,11 @@ def job(sandbox: Sandbox) -> str:
 
 @pytest.fixture(scope="session")
 def shared_gateway(shared_sandbox: Sandbox) -> Iterator[Gateway]:
-    """Without a cache, so that no test sees another one's pages."""
-    with gateway_over(shared_sandbox, cache_seconds=0) as gateway:
+    """Without a cache, so that no test sees another one's pages.
+
+    Nor has it a limit on calls per second, which fast tests in a row would exceed together.
+    """
+    with gateway_over(shared_sandbox, cache_seconds=0, caller_calls_per_second=0) as gateway:
         yield gateway
 
 
