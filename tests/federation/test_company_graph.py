@@ -24,7 +24,7 @@ TEAM = """query Team($first: Int, $after: String, $filter: AudienceGenerationJob
 
 JOBS_OF = """query Jobs($id: ID!, $first: Int, $filter: AudienceGenerationJobFilter) {
   audienceGenerationJobs(collaborationId: $id, first: $first, filter: $filter) {
-    totalCount nodes { name status } } }"""
+    totalCount nodes { name } } }"""
 
 
 def fetches_of(graph: Graph) -> float:
@@ -55,6 +55,8 @@ def test_the_jobs_of_the_collaborations_of_a_team(graph: Graph) -> None:
             {"id": each["id"], "name": f"Collaboration {each['id'][:8]}"}
         ]
         del jobs["pageInfo"]
+        for job in jobs["nodes"]:
+            del job["status"]  # it may have changed
         expected = graph.gateway.ask(JOBS_OF, {"id": each["id"], "first": 3}).data
         assert jobs == expected["audienceGenerationJobs"]
 
@@ -80,7 +82,7 @@ def test_paging_the_jobs_of_a_collaboration(graph: Graph) -> None:
     second, *others = answer.content["data"]["team"]["collaborations"]
     pages = [page["audienceGenerationJobs"]["nodes"] for page in (first[0], second)]
     expected = graph.gateway.ask(JOBS_OF, {"id": second["id"], "first": 10}).data
-    assert [{"name": job["name"], "status": job["status"]} for page in pages for job in page] == (
+    assert [{"name": job["name"]} for page in pages for job in page] == (
         expected["audienceGenerationJobs"]["nodes"]
     )
     assert others

@@ -29,6 +29,19 @@ def ask(gateway: Gateway, caller: str = "grace", **variables: Any) -> Any:
     return gateway.ask(ROWS, variables, caller=caller).data["audienceGenerationJobs"]
 
 
+@pytest.fixture(scope="module")
+def keeping_gateway(shared_sandbox: Sandbox) -> Iterator[Gateway]:
+    """Serve a gateway that keeps lists as they were: jobs move between two requests."""
+    with gateway_over(shared_sandbox, caller_calls_per_second=0) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(keeping_gateway: Gateway, sandbox: Sandbox) -> Gateway:
+    assert keeping_gateway.sandbox is sandbox
+    return keeping_gateway
+
+
 @pytest.fixture
 def everything(gateway: Gateway) -> list[Any]:
     jobs: list[Any] = ask(gateway, first=500)["nodes"]
