@@ -8,9 +8,8 @@ from operator import itemgetter
 import strawberry
 from strawberry import enum_value
 
+from gateway.graph.node import RESOURCE_TYPES
 from gateway.graph.pagination.ordering import ItemOrder, OrderField
-from gateway.graph.types.statuses import AudienceGenerationJobStatus
-from gateway.graph.types.values import enum_member
 from gateway.upstream.values import Item
 
 
@@ -50,7 +49,7 @@ def _time_of(member: str) -> Callable[[Item], str]:
 
 
 def _status(item: Item) -> str:
-    return enum_member(AudienceGenerationJobStatus, item["status"]).name
+    return RESOURCE_TYPES["AudienceGenerationJob"].status_of(item)
 
 
 _FIELDS = {

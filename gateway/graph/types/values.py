@@ -5,7 +5,7 @@ from calendar import monthrange
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, NewType, TypeVar
+from typing import Any, NewType
 
 import strawberry
 from graphql import GraphQLError
@@ -77,16 +77,6 @@ DATE_TIME = strawberry.scalar(
 
 UNKNOWN = "UNKNOWN"
 UNKNOWN_VALUE = "A value that this version of the gateway does not know."
-
-Member = TypeVar("Member", bound=Enum)
-
-
-def enum_member(enumeration: type[Member], value: str) -> Member:
-    """Return the member for a value of AWS; UNKNOWN if AWS has added the value since."""
-    try:
-        return enumeration(value)
-    except ValueError:
-        return enumeration(UNKNOWN)
 
 
 @strawberry.enum(description="The unit of an audience size.")
