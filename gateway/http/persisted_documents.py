@@ -71,7 +71,7 @@ class PersistedDocuments:
     only: bool = False
     """Accept documents of the manifest only."""
     router_secrets: RouterSecrets | None = None
-    """Whoever shows one may read the schema all the same."""
+    """With one of these, a request may read the schema although `only` is set."""
     _store: LruStore = field(default_factory=lambda: LruStore(MAX_REMEMBERED_BYTES))
     _owners: dict[str, bytes] = field(default_factory=dict)
     """Hash of each remembered document -> the caller who sent it first."""

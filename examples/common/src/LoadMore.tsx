@@ -13,7 +13,7 @@ export function LoadMore({ hasMore, isLoading, isPaused, loadMore }: Props) {
   const end = useRef<HTMLDivElement>(null);
   const canLoad = hasMore && !isLoading && !isPaused;
 
-  // Observed anew after each page: the end may still be in view after a short one.
+  // Observed again after each page: the end may still be in view after a short one.
   useEffect(() => {
     if (!canLoad || !end.current) return;
     // A busy page gets several changes at once: the last one is how it is now.

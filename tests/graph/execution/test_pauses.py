@@ -73,7 +73,7 @@ async def pauses_in(query: str) -> int:
     "arguments", ['after: "none"', "first: -1", 'filter: {nameContains: "%s"}' % ("x" * 99)]
 )
 async def test_nested_lists_pause_if_their_arguments_are_invalid(arguments: str) -> None:
-    """Each of them is checked anew, and a cursor may have 64 KB."""
+    """Each list checks it again, and a cursor may have 64 KB."""
     nested = f"exportJobs({arguments}) {{ nodes {{ name }} }}"
     pauses = await pauses_in(f"{{ audienceGenerationJobs(first: 60) {{ nodes {{ {nested} }} }} }}")
 
