@@ -63,19 +63,21 @@ def exposed(request: pytest.FixtureRequest) -> Iterator[dict[str, set[str]]]:
         gateway = Gateway(program.url, Sandbox(url))
         until(lambda: is_ready(program.url))
 
-        def use() -> bool:
-            """Succeed and fail, until whichever worker gets the requests has all series."""
-            gateway.sandbox.reset()
-            for caller in (*CALLERS, "expired") * 3:
+        def has_rejected() -> bool:
+            for caller in (*CALLERS, "expired") * 2:
                 gateway.ask(JOBS, caller=caller)
-            gateway.send("POST", json={"documentId": "unknown"})
-            gateway.sandbox.fault("unavailable")
-            for caller in CALLERS * 3:
-                gateway.ask(JOBS, caller=caller)
-            text = _metrics(program.url)
-            return "gateway_rejections_total{" in text and "breaker_open{" in text
+            return "gateway_rejections_total{" in _metrics(program.url)
 
-        until(use)
+        def has_opened_a_circuit() -> bool:
+            for caller in CALLERS:
+                gateway.ask(JOBS, caller=caller)
+            return "gateway_circuit_breaker_open{" in _metrics(program.url)
+
+        gateway.send("POST", json={"documentId": "unknown"})
+        until(has_rejected)
+        # No success between the failures: each worker counts its own, in a row.
+        gateway.sandbox.fault("unavailable")
+        until(has_opened_a_circuit)
         found: dict[str, set[str]] = {}
         for family in text_string_to_metric_families(_metrics(program.url)):
             for sample in family.samples:
