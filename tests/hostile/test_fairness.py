@@ -3,8 +3,8 @@
 import asyncio
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import count
 
 import httpx
@@ -13,16 +13,15 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.gateways import Sandbox, gateway_over, request_bytes
+from tests.gateways import TIMEOUT_SECONDS, Sandbox, gateway_over, request_bytes
 from tests.hostile.costs import ADA_HEADERS, invented_headers, post
 from tests.hostile.target import JOBS
 from tests.http.wire import connect, read_to_end
 from tests.processes import Process, gateway_process, sandbox_process, until
 
-REQUESTS_PER_SECOND = 60
-CONTROL_SECONDS = 0.5
-FLOOD_SECONDS = 1.0
-ROUNDS = 3
+FLOOD_CLIENTS = 32
+HONEST_REQUESTS = 30
+MAX_SERVED_BEFORE = 5
 PAUSE_SECONDS = 0.01
 MAX_RESIDENT_BYTES = 300_000_000
 FIELDS = 9
@@ -73,89 +72,74 @@ def distinct_fields(number: int) -> str:
 
 
 class Flood:
-    """A gateway under REQUESTS_PER_SECOND requests, each with new invented credentials."""
+    """Clients that send requests one after the other, each with new invented credentials."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._numbers = count()
         self._query = f"{{ {distinct_fields(FIELDS)} }}"
         assert len(self._query) in FLOOD_BYTES
+        self._busy = asyncio.Event()
+        self._ended = False
         self.outcomes: Counter[str] = Counter()
 
-    async def run(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        starts, ends, requests = loop.time(), loop.time() + seconds, []
-        for number in count():
-            at = starts + number / REQUESTS_PER_SECOND
-            if at > ends:
-                break
-            await asyncio.sleep(at - loop.time())
-            requests.append(asyncio.create_task(self._send()))
-        await asyncio.gather(*requests)
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Have FLOOD_CLIENTS requests in flight."""
+        clients = [asyncio.create_task(self._send_requests()) for _ in range(FLOOD_CLIENTS)]
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self._busy.wait()
+            yield
+        finally:
+            self._ended = True
+            await asyncio.gather(*clients)
 
-    async def _send(self) -> None:
-        client = Client(self._process)
-        request = request_bytes(self._query, invented_headers(next(self._numbers)))
-        self.outcomes[outcome((await client.send(request))[1])] += 1
-        client.close()
-
-
-class Honest:
-    """A caller who sends requests at a low rate, with their outcomes and those of /readyz."""
-
-    def __init__(self, process: Process) -> None:
-        self._client = Client(process)
-        self._request = request_bytes(JOBS, ADA_HEADERS)
-        self.outcomes: Counter[str] = Counter()
-        self.ready: Counter[bytes] = Counter()
-
-    async def run(self, seconds: float) -> list[float]:
-        """Return the seconds that each request took."""
-        loop, taken = asyncio.get_running_loop(), []
-        ends = loop.time() + seconds
-        while loop.time() < ends:
-            started = loop.time()
-            self.outcomes[outcome((await self._client.send(self._request))[1])] += 1
-            taken.append(loop.time() - started)
-            probe = await self._client.send(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-            self.ready[probe[1]] += 1
-            await asyncio.sleep(PAUSE_SECONDS)
-        return taken
-
-    def close(self) -> None:
-        self._client.close()
+    async def _send_requests(self) -> None:
+        while not self._ended:
+            client = Client(self._process)
+            request = request_bytes(self._query, invented_headers(next(self._numbers)))
+            self.outcomes[outcome((await client.send(request))[1])] += 1
+            client.close()
+            if self.outcomes.total() >= FLOOD_CLIENTS:
+                self._busy.set()
 
 
-async def ask_during_flood(process: Process) -> tuple[Honest, Flood, list[float], list[float]]:
-    """Alternate between quiet and flood, so that other work on the machine affects both alike."""
-    honest, flood = Honest(process), Flood(process)
-    await honest.run(CONTROL_SECONDS)
-    quiet: list[float] = []
-    flooded: list[float] = []
-    for _ in range(ROUNDS):
-        quiet += await honest.run(CONTROL_SECONDS)
-        _, taken = await asyncio.gather(flood.run(FLOOD_SECONDS), honest.run(FLOOD_SECONDS))
-        flooded += taken
-    honest.close()
-    return honest, flood, quiet, flooded
+async def ask_during_flood(process: Process) -> tuple[Flood, Counter[str], list[int]]:
+    """Return the flood, what a proved caller sees of it, and how it compares.
+
+    That is the number of requests of the flood that were served during each of theirs.
+    """
+    flood, seen, served = Flood(process), Counter[str](), []
+    client, request = Client(process), request_bytes(JOBS, ADA_HEADERS)
+    await client.send(request)
+    async with flood.running():
+        for _ in range(HONEST_REQUESTS):
+            before = flood.outcomes.total()
+            _, body = await client.send(request)
+            served.append(flood.outcomes.total() - before)
+            _, ready = await client.send(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            seen.update([outcome(body), ready.decode()])
+    client.close()
+    return flood, seen, served
 
 
 def test_a_flood_of_invented_credentials_slows_down_no_proved_caller() -> None:
     """Nor does it make the gateway unready or large, or cost AWS more than a call each."""
     with sandbox_process() as sandbox, gateway_process(sandbox.url, cache_seconds=0) as process:
-        honest, flood, quiet, flooded = asyncio.run(ask_during_flood(process))
+        flood, seen, served = asyncio.run(ask_during_flood(process))
         resident = process.resident_bytes()
         statuses = Counter(call["status"] for call in Sandbox(sandbox.url).calls)
         new = post(process.url, JOBS, headers=aws_headers(CALLERS["grace"])).json()
 
-    assert honest.outcomes.keys() == {"OK"}
-    assert honest.ready.keys() == {b"ready\n"}
+    assert seen == {"OK": HONEST_REQUESTS, "ready\n": HONEST_REQUESTS}
     assert "errors" not in new
     assert flood.outcomes.keys() == {"UNAUTHENTICATED"}
     assert statuses[403] <= flood.outcomes.total()
     assert resident < MAX_RESIDENT_BYTES
-    # The 10 ms are for what else runs on the machine.
-    assert statistics.median(flooded) <= 2 * statistics.median(quiet) + 0.01
+    # Of a busy machine's processes, that of the gateway may wait longest. If all callers had the
+    # same part of it, no request would be served before seven of the flood.
+    assert statistics.quantiles(served, n=4)[0] <= MAX_SERVED_BEFORE
 
 
 def test_refused_credentials_cost_one_call_in_ten_seconds(sandbox: Sandbox) -> None:

@@ -454,18 +454,20 @@ async def test_any_reply_is_at_most_a_miss(
 
 @pytest.mark.usefixtures("_real_time_limits")
 async def test_a_hanging_redis_gets_a_few_commands_and_then_one_per_reset_time() -> None:
-    """Each command makes a connection, which the server counts."""
+    """Each command makes a connection at most, which the server counts."""
     clock, fake = Clock(), FakeRedis(None)
     breaker = CircuitBreaker(FAILURES, 10, clock=clock)
     async with serve_redis(fake) as url, open_cache(url, breaker=breaker) as cache:
         for _ in range(20):
             assert await take(cache, ADA, KEY) is None
-        connections = fake.connections
+        before = fake.connections
         for _ in range(3):
             clock.now += 10
             await asyncio.gather(*(take(cache, ADA, KEY) for _ in range(20)))
 
-    assert (connections, fake.connections) == (FAILURES, FAILURES + 3)
+    # On a busy machine the time limit may pass before a connection is made.
+    assert before in range(1, FAILURES + 1)
+    assert fake.connections - before in range(1, 4)
 
 
 async def test_the_timeout_of_redis_py_itself_is_off(cache: EncryptedRedisCache) -> None:
