@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gateway.sandbox import create_sandbox
 from tests.clients.live_clients import Program, run_clients
-from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.gateways import Gateway, Sandbox, gateway_over, still_sandbox
 from tests.programs import pytest_terminal_summary  # noqa: F401  # a hook
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
@@ -22,7 +21,7 @@ settings.load_profile("gateway")
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[Sandbox]:
-    with serve(create_sandbox()) as url:
+    with serve(still_sandbox()) as url:
         yield Sandbox(url)
 
 
@@ -37,9 +36,7 @@ def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
 @pytest.fixture
 def job(sandbox: Sandbox) -> str:
     """Start a job of ada that is pending until a test moves it; return its ARN."""
-    arn = sandbox.start_job()
-    sandbox.set_job_status(arn, "CREATE_PENDING")
-    return arn
+    return sandbox.start_job()
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.applications import Starlette
 
 from gateway.app import create_app
 from gateway.dev import aws_headers
-from gateway.sandbox import CALLERS
+from gateway.sandbox import CALLERS, create_sandbox
 from gateway.server.protocol import HardenedProtocol
 from gateway.settings import Settings
+from tests.clock import DateClock
 from tests.processes import CACHE_SECONDS
 from tests.serving import serve
 
 GRAPHQL = "application/graphql-response+json"
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 60.0
 
 TLS = ssl.create_default_context()
 """One for all requests: httpx would load the CA certificates for each, which takes 30 ms."""
+
+
+def http(method: str, url: str, **options: Any) -> httpx.Response:
+    """Send a request, and wait for the response as long as slow machines need.
+
+    httpx by itself waits for 5 seconds.
+    """
+    return httpx.request(method, url, **{"timeout": TIMEOUT_SECONDS, "verify": TLS, **options})
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,11 @@ class Answer:
         assert len(self.errors) == 1, self.content
         code: str = self.errors[0]["extensions"]["code"]
         return code
+
+
+def still_sandbox(**options: Any) -> Starlette:
+    """Make a sandbox in which no time passes: its jobs move only when a test moves them."""
+    return create_sandbox(clock=DateClock(), **options)
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,7 @@ class Sandbox:
         return sum(call["operation"] == operation for call in self.calls)
 
     def _control(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.url}/_sandbox/{path}", verify=TLS, **options)
+        return http(method, f"{self.url}/_sandbox/{path}", **options)
 
 
 @dataclass(frozen=True)
@@ -121,9 +136,7 @@ class Gateway:
         )
 
     def send(self, method: str, path: str = "/graphql", **options: Any) -> Answer:
-        response = httpx.request(
-            method, self.url + path, timeout=TIMEOUT_SECONDS, verify=TLS, **options
-        )
+        response = http(method, self.url + path, **options)
         is_json = "json" in response.headers.get("content-type", "")
         content = response.json() if is_json and response.content else response.text
         return Answer(response.status_code, response.headers, content)

@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from gateway.errors import UpstreamTimeoutError
+from gateway.graph import meter as meter_module
 from gateway.graph.meter import COMPUTING_SECONDS, SLICE_SECONDS, Meter, OperationEndedError
 from gateway.settings import Settings
+from tests.clock import Clock
 
 
 def compute_for(seconds: float) -> None:
@@ -16,38 +19,46 @@ def compute_for(seconds: float) -> None:
         pass
 
 
-async def meter_with(*, seconds_left: float) -> tuple[Meter, list[float]]:
-    pauses: list[float] = []
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give meters a clock that only the tests move."""
+    clock = Clock(0.0)
+    monkeypatch.setattr(meter_module, "time", SimpleNamespace(perf_counter=clock))
+    return clock
+
+
+async def meter_with(*, seconds_left: float) -> tuple[Meter, list[None]]:
+    pauses: list[None] = []
 
     async def pause() -> None:
-        pauses.append(time.perf_counter())
+        pauses.append(None)
 
     deadline = asyncio.get_running_loop().time() + seconds_left
     return Meter(Settings(), deadline=deadline, pause=pause), pauses
 
 
-async def test_an_operation_pauses_after_each_slice_of_computing() -> None:
+async def test_an_operation_pauses_after_each_slice_of_computing(clock: Clock) -> None:
     meter, pauses = await meter_with(seconds_left=60)
-    compute_for(SLICE_SECONDS)
+    clock.now += SLICE_SECONDS
     await meter.pause()
     await meter.pause()
     assert len(pauses) == 1
-    compute_for(SLICE_SECONDS)
+    clock.now += SLICE_SECONDS
     await meter.pause()
     assert len(pauses) == 2
 
 
-async def test_computing_may_continue_for_a_moment_after_the_deadline() -> None:
+async def test_computing_may_continue_for_a_moment_after_the_deadline(clock: Clock) -> None:
     """What was read by then is still returned."""
     meter, pauses = await meter_with(seconds_left=-COMPUTING_SECONDS / 2)
-    compute_for(SLICE_SECONDS)
+    clock.now += SLICE_SECONDS
     await meter.pause()
     assert len(pauses) == 1
 
 
-async def test_computing_ends_after_the_deadline() -> None:
+async def test_computing_ends_after_the_deadline(clock: Clock) -> None:
     meter, _ = await meter_with(seconds_left=-COMPUTING_SECONDS - 1)
-    compute_for(SLICE_SECONDS)
+    clock.now += SLICE_SECONDS
     with pytest.raises(OperationEndedError) as ended:
         await meter.pause()
     assert isinstance(ended.value.error, UpstreamTimeoutError)

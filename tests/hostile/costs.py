@@ -2,9 +2,11 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 
 import httpx
 
@@ -17,10 +19,13 @@ ADA_HEADERS = aws_headers(CALLERS["ada"])
 PROBE_SECONDS = 0.03
 """Between two probes, which cost the process CPU time themselves."""
 
+UNIT_SECONDS = 0.006
+"""The CPU time that a unit of work takes on the machine for which the limits are set."""
+
 
 @dataclass(slots=True)
 class Cost:
-    """What the process spent.
+    """What the process spent; CPU time in seconds of the machine for which the limits are set.
 
     `livez_seconds` is the most CPU time that it spent during a request for /livez: how late the
     answer is on a machine that does nothing else.
@@ -55,9 +60,35 @@ def measured(process: Process) -> Iterator[Cost]:
     finally:
         done.set()
         prober.join()
-        cost.cpu_seconds = process.cpu_seconds() - cpu
+        slower = slowness()
+        cost.cpu_seconds = (process.cpu_seconds() - cpu) / slower
         cost.grown_bytes = highest - resident
-        cost.livez_seconds = slowest
+        cost.livez_seconds = slowest / slower
+
+
+@contextmanager
+def cpu_measured(process: Process) -> Iterator[Cost]:
+    """Measure the CPU time of the block, without probes."""
+    cost, before = Cost(), process.cpu_seconds()
+    yield cost
+    cost.cpu_seconds = (process.cpu_seconds() - before) / slowness()
+
+
+def slowness() -> float:
+    """Return how much more CPU time than on that machine the same work takes now; at least 1.
+
+    The machine may be another one, or busy: programs that share a core slow each other down.
+    """
+    return max(1.0, median(_unit_of_work() for _ in range(5)) / UNIT_SECONDS)
+
+
+def _unit_of_work() -> float:
+    """Return the CPU time that some work takes, which is like that of a gateway."""
+    began = time.thread_time()
+    for number in range(30):
+        rows = [{"name": f"row {number}.{each}", "tags": [each] * 9} for each in range(100)]
+        assert json.loads(json.dumps(rows)) == rows
+    return time.thread_time() - began
 
 
 def post(
