@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 60
 FAST = 0.01
 """Seconds between polls, and between signs of life."""
 
-ITERATIONS = 1000
+ITERATIONS = 100_000
 """Of the event loop, in which all that was cancelled ends."""
 
 QUERY = "{ audienceModels(first: 1) { nodes { name } } }"
@@ -86,7 +86,7 @@ class Gateway:
 
     async def visit(self, query: str, transport: str, visitor: Visitor, leave: Leave) -> None:
         """Subscribe until the client has left, and nothing is in progress for it any more."""
-        arn = self.sandbox.start_job(seconds=3600)
+        arn = self.sandbox.start_job()
         variables = {"arn": arn} if "$arn" in query else {}
         visitor.body = orjson.dumps({"query": query, "variables": variables})
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -201,7 +201,7 @@ async def test_a_client_may_have_left_before_its_stream_begins(
 ) -> None:
     """The poll of another one has the state already, so that nothing is waited for."""
     async with gateway_over(sandbox) as gateway:
-        arn = sandbox.start_job(seconds=3600)
+        arn = sandbox.start_job()
         body = orjson.dumps({"query": JOB, "variables": {"arn": arn}})
         stays = Visitor(3, takes_it=False, body=body)
         staying = asyncio.create_task(gateway.serve(transport, stays))
@@ -219,7 +219,7 @@ async def test_a_client_may_have_left_before_its_stream_begins(
 async def test_an_idle_stream_keeps_no_credentials(sandbox: Sandbox) -> None:
     """It lasts for an hour, and the poll has those that it needs."""
     async with gateway_over(sandbox) as gateway:
-        arn = sandbox.start_job(seconds=3600)
+        arn = sandbox.start_job()
         body = orjson.dumps({"query": JOB, "variables": {"arn": arn}})
         visitor = Visitor(3, takes_it=False, body=body)
         scope = gateway.client.scope(caller_headers(Accept=TRANSPORTS[0]))

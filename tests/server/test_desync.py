@@ -1,11 +1,9 @@
 """Request smuggling: whatever the bytes, one request gets one response."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.gateways import Gateway, Sandbox, gateway_over
-from tests.http.wire import ImpatientProtocol, connect, parse_responses, read_to_end
+from tests.gateways import Gateway
+from tests.http.wire import connect, parse_responses, read_to_end
 
 POST = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -108,12 +106,6 @@ WELL_FORMED = {
 """Bytes that are one request, however odd, and the status of its response."""
 
 
-@pytest.fixture(scope="module")
-def impatient(shared_sandbox: Sandbox) -> Iterator[Gateway]:
-    with gateway_over(shared_sandbox, http=ImpatientProtocol) as gateway:
-        yield gateway
-
-
 def statuses(gateway: Gateway, data: bytes) -> list[int]:
     """Send bytes, and return the statuses of the responses until the connection is closed."""
     with connect(gateway.url) as connection:
@@ -122,20 +114,19 @@ def statuses(gateway: Gateway, data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_bytes_get_one_400(impatient: Gateway, data: bytes) -> None:
+def test_malformed_bytes_get_one_400(shared_gateway: Gateway, data: bytes) -> None:
     """Then the connection is closed: nobody knows where a next request would begin."""
-    assert statuses(impatient, data) == [400]
-    assert statuses(impatient, data + SMUGGLED) == [400]
+    assert statuses(shared_gateway, data) == [400]
+    assert statuses(shared_gateway, data + SMUGGLED) == [400]
 
 
 @pytest.mark.parametrize(("data", "status"), WELL_FORMED.values(), ids=WELL_FORMED)
-def test_one_request_gets_one_response(impatient: Gateway, data: bytes, status: int) -> None:
+def test_one_request_gets_one_response(shared_gateway: Gateway, data: bytes, status: int) -> None:
     """Its path alone counts, whatever host it names; the next request is not affected."""
-    assert statuses(impatient, data) == [status]
     last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    assert statuses(impatient, data + last) == [status, 200]
+    assert statuses(shared_gateway, data + last) == [status, 200]
 
 
-def test_a_malformed_request_does_not_affect_the_one_before(impatient: Gateway) -> None:
+def test_a_malformed_request_does_not_affect_the_one_before(shared_gateway: Gateway) -> None:
     good = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert statuses(impatient, good + b"nonsense\r\n\r\n") == [200]
+    assert statuses(shared_gateway, good + b"nonsense\r\n\r\n") == [200]

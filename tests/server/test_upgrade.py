@@ -18,9 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.auth.authenticator import CREDENTIAL_HEADERS, ROUTER_SECRET_HEADER
 from gateway.server.framing import header_line
-from gateway.server.protocol import MAX_PIPELINED
+from gateway.server.protocol import MAX_PIPELINED, HardenedProtocol
 from tests.gateways import Sandbox, gateway_over
-from tests.http.wire import ImpatientProtocol, connect, parse_responses, read_to_end
+from tests.http.wire import connect, parse_responses, read_to_end
 from tests.objects import reachable
 from tests.processes import sandbox_process
 from tests.serving import serve
@@ -67,7 +67,7 @@ def is_cache(value: object) -> bool:
     return hasattr(value, "cache_info")
 
 
-class PieceProtocol(ImpatientProtocol):
+class PieceProtocol(HardenedProtocol):
     """Receives what arrives in pieces of this size."""
 
     piece_bytes: ClassVar[int] = 1
