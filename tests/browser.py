@@ -8,7 +8,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Request, async_p
 
 from tests.programs import needs
 
-expect.set_options(timeout=20_000)  # the machines that run the tests are shared and may be slow
+expect.set_options(timeout=60_000)  # the machines that run the tests are shared and may be slow
 
 ARGUMENTS = [
     "--headless",

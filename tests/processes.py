@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import IO
 
 START_SECONDS = 60.0
-STOP_SECONDS = 3.0
+END_SECONDS = 60.0
+KILL_SECONDS = 3.0
 LIFETIME_SECONDS = 300.0
 UNTIL_SECONDS = 60.0
+PATIENT = "tests.patient_gateway"
+"""A double of `gateway`, for tests that count on what is in its Redis."""
 POLL_SECONDS = 0.01
 CACHE_SECONDS = 3600
 """Cached pages outlive every test: what a count of calls claims depends on no machine's speed."""
@@ -93,7 +96,7 @@ class Process(ProcessStatistics):
         """Raise AssertionError with the output if the program ends instead, or takes too long."""
         settled = self._settled.wait(START_SECONDS)
         if not self._is_ready and settled:
-            self.wait(STOP_SECONDS)
+            self.wait()
         assert self._is_ready, self.output
 
     def write_line(self, line: str) -> None:
@@ -112,17 +115,22 @@ class Process(ProcessStatistics):
     def has_ended(self) -> bool:
         return self._popen.poll() is not None
 
-    def wait(self, seconds: float) -> int:
-        """Return the exit code, with all output read."""
+    def terminate(self) -> int:
+        """Send SIGTERM, and return the exit code, with all output read."""
+        self.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self, seconds: float = END_SECONDS) -> int:
+        """Wait until it ends by itself; return the exit code, with all output read."""
         code = self._popen.wait(seconds)
         self._join_readers()
         return code
 
     def end(self) -> None:
-        """End it and its children, by force if need be, and read the rest of the output."""
+        """End it and its children, soon by force, and read the rest of the output."""
         self._popen.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(STOP_SECONDS)
+            self._popen.wait(KILL_SECONDS)
         with contextlib.suppress(ProcessLookupError):
             self.signal_group(signal.SIGKILL)
         self._popen.wait()

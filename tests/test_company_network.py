@@ -14,13 +14,12 @@ from gateway.auth.oidc_file import Role
 from gateway.auth.sts import StsClient
 from gateway.errors import UpstreamUnavailableError
 from gateway.outgoing import AUTHORITIES
-from gateway.sandbox import create_sandbox
 from gateway.upstream.client import CleanRoomsClient
 from gateway.upstream.resilience.client import ATTEMPTS
 from tests.auth.issuers import claims_of, curve, sandbox_file, token, trusted
 from tests.certificates import CertificateAuthority
 from tests.doctor.reports import check, oidc_settings
-from tests.gateways import Gateway, Sandbox, bearer, gateway_over
+from tests.gateways import Gateway, Sandbox, bearer, gateway_over, still_sandbox
 from tests.processes import gateway_process, until
 from tests.proxies import REFUSALS, Proxy, serve_proxy
 from tests.sandbox.identities import id_token
@@ -80,7 +79,7 @@ def test_everything_goes_through_the_proxy_and_trusts_the_authority(
 ) -> None:
     """One variable of each kind is enough. The proxy's password is in no line of the log."""
     with (
-        serve(app := create_sandbox()) as control_url,
+        serve(app := still_sandbox()) as control_url,
         serve(app, certificate=certificate) as aws_url,
         collector_at(protocol, certificate) as (collector, collector_port),
         serve_proxy(

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.sts import OPERATION
 from gateway.dev import aws_headers
-from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
+from gateway.sandbox import CALLERS, ROLE_ARNS
 from tests.auth.issuers import claims_of, curve, sandbox_file, token
 from tests.aws_environment import (
     CANARY,
@@ -24,7 +24,7 @@ from tests.aws_environment import (
     Traps,
     aws_environment,
 )
-from tests.gateways import Gateway, Sandbox, bearer, gateway_over
+from tests.gateways import Gateway, Sandbox, bearer, gateway_over, still_sandbox
 from tests.sandbox.identities import id_token
 from tests.serving import serve
 
@@ -36,7 +36,7 @@ class RecordingSandbox:
     """A sandbox that records the headers and bodies of all requests."""
 
     def __init__(self) -> None:
-        self._sandbox: ASGIApp = create_sandbox()
+        self._sandbox: ASGIApp = still_sandbox()
         self.received: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -327,7 +327,7 @@ def send_lines(url: str, lines: list[str]) -> tuple[int, str]:
         "Connection: close",
         *lines,
     ]
-    with socket.create_connection((host.hostname, host.port), timeout=30) as connection:
+    with socket.create_connection((host.hostname, host.port), timeout=60) as connection:
         connection.sendall(("\r\n".join(head) + "\r\n\r\n" + body).encode("latin-1"))
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     return int(answer.split(" ", 2)[1]), answer

@@ -16,12 +16,12 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.gateways import TLS, Sandbox, bearer
+from tests.gateways import Sandbox, bearer, http
 from tests.graphiql_page import content_of
 from tests.processes import Process, clean_environment, gateway_command, until
 from tests.programs import needs
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 READY = re.compile("Ctrl-C")
 QUERY = "{ audienceGenerationJobs(first: 3) { nodes { name } } }"
 PORTS = ("--port", "0", "--sandbox-port", "0")
@@ -123,9 +123,9 @@ def test_the_watch_that_dev_prints_shows_a_job_until_it_is_done(printed: str) ->
 def test_the_url_that_dev_prints_is_graphiql(printed: str) -> None:
     """Introspection is enabled."""
     (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
-    page = httpx.get(url, headers={"Accept": "text/html"}, verify=TLS)
+    page = http("GET", url, headers={"Accept": "text/html"})
     query = {"query": "{ __schema { queryType { name } } }"}
-    schema = httpx.post(url, json=query, verify=TLS)
+    schema = http("POST", url, json=query)
 
     assert page.headers["content-type"].startswith("text/html")
     assert schema.json() == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
@@ -137,8 +137,7 @@ def test_the_callers_that_dev_prints_are_valid(printed: str) -> None:
     callers = re.findall(r"^  (\w+): .*\n  (\{.*?\})", printed, re.MULTILINE)
     query = {"query": "{ audienceGenerationJobs(first: 1) { nodes { name } } }"}
     answers = [
-        httpx.post(url, json=query, headers=json.loads(headers), verify=TLS).json()
-        for _, headers in callers
+        http("POST", url, json=query, headers=json.loads(headers)).json() for _, headers in callers
     ]
 
     assert [name for name, _ in callers] == ["ada", "grace", "edith"]
@@ -147,7 +146,7 @@ def test_the_callers_that_dev_prints_are_valid(printed: str) -> None:
 
 def test_the_callers_that_dev_prints_can_be_chosen_in_graphiql(printed: str) -> None:
     (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+/graphql)$", printed, re.MULTILINE)
-    page = httpx.get(url, headers={"Accept": "text/html"}, verify=TLS).text
+    page = http("GET", url, headers={"Accept": "text/html"}).text
     callers = re.findall(r"^  (\w+): (.*)\n  (\{.*?\})", printed, re.MULTILINE)
 
     assert [
@@ -161,11 +160,11 @@ def test_dev_responds_to_its_own_host_names_only(printed: str) -> None:
     (sandbox_url,) = re.findall(r"The sandbox at (http://127\.0\.0\.1:\d+) ", printed)
     for address in (f"{url}/graphql", f"{url}/livez", f"{sandbox_url}/_sandbox/faults"):
         answers = [
-            httpx.get(address, headers={"Host": host, "Accept": "text/html"}, verify=TLS)
+            http("GET", address, headers={"Host": host, "Accept": "text/html"})
             for host in ("localhost", "[::1]:8000", "evil.example")
         ]
         assert [answer.status_code for answer in answers] == [200, 200, 421]
-    refused = httpx.get(f"{url}/graphql", headers={"Host": "evil.example"}, verify=TLS)
+    refused = http("GET", f"{url}/graphql", headers={"Host": "evil.example"})
     (error,) = refused.json()["errors"]
 
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
@@ -197,15 +196,13 @@ def test_what_dev_prints_works_wherever_it_listens(host: str) -> None:
         codes = [code_of(paste(curl)) for curl in curls]
         published = [code_of(paste(as_published(curl, url))) for curl in curls]
         token = issue_token(f"http://localhost:{sandbox_url.rpartition(':')[2]}")
-        with_token = httpx.post(
-            f"{url}/graphql", json={"query": QUERY}, headers=bearer(token), verify=TLS
-        )
+        with_token = http("POST", f"{url}/graphql", json={"query": QUERY}, headers=bearer(token))
         statuses = [
-            httpx.get(f"{url}/livez", headers={"Host": name}, verify=TLS).status_code
+            http("GET", f"{url}/livez", headers={"Host": name}).status_code
             for name in ("vm.example:8000", "vm.elsewhere:8000")
         ]
         process.send_signal(signal.SIGINT)
-        code = process.wait(TIMEOUT_SECONDS)
+        code = process.wait()
 
     assert httpx.URL(url).host == ("localhost" if host == "0.0.0.0" else host)  # noqa: S104
     assert codes == published == [None, None]
@@ -223,7 +220,7 @@ def as_published(curl: str, url: str) -> str:
 
 
 def issue_token(sandbox_url: str) -> str:
-    answer = httpx.post(f"{sandbox_url}/_sandbox/tokens", json={"subject": "ada"}, verify=TLS)
+    answer = http("POST", f"{sandbox_url}/_sandbox/tokens", json={"subject": "ada"})
     token: str = answer.json()["token"]
     return token
 
@@ -234,11 +231,11 @@ def test_the_log_is_text_on_a_terminal() -> None:
         until(lambda: b"Ctrl-C" in bytes(output))
         (url,) = re.findall(r"^  (http://127\.0\.0\.1:\d+)/graphql", text_of(output), re.MULTILINE)
         start = len(output)
-        answer = httpx.post(
+        answer = http(
+            "POST",
             f"{url}/graphql",
             json={"query": QUERY},
             headers=aws_headers(CALLERS["ada"]),
-            verify=TLS,
         )
         until(lambda: b"/graphql" in bytes(output[start:]))
         process.send_signal(signal.SIGINT)

@@ -41,7 +41,7 @@ from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.resilience.circuit_breaker import CircuitBreaker
 from gateway.upstream.values import ItemRequest, Listing, PageRequest, RequestCost, UpstreamRequest
 from tests.clock import Clock
-from tests.gateways import TLS, request_bytes
+from tests.gateways import http, request_bytes
 from tests.http.wire import connect
 from tests.processes import until
 from tests.redis_servers import RedisServer
@@ -57,7 +57,7 @@ from tests.upstream.clients import (
     row,
 )
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 60
 
 
 class CacheKeyError(Exception):
@@ -498,7 +498,7 @@ def waiting_clients(
 
 
 def in_flight(url: str) -> int:
-    metrics = httpx.get(f"{url}/metrics", verify=TLS).text
+    metrics = http("GET", f"{url}/metrics").text
     found = re.search(r"^gateway_in_flight_requests (\d+)", metrics, re.MULTILINE)
     assert found, metrics
     return int(found[1])

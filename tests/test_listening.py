@@ -20,7 +20,7 @@ IPV4, IPV6 = "127.0.0.1", "::1"
 
 def accepts(address: str, port: int) -> bool:
     try:
-        socket.create_connection((address, port), timeout=10).close()
+        socket.create_connection((address, port), timeout=60).close()
     except ConnectionRefusedError:
         return False
     return True
@@ -80,7 +80,7 @@ def test_many_connections_may_wait_to_be_accepted() -> None:
     with listening(IPV4, 0) as listeners:
         for _ in range(wanted):
             client = socket.socket()
-            client.settimeout(10)
+            client.settimeout(60)
             clients.append(client)
             client.connect((IPV4, port_of(listeners)))
         for client in clients:

@@ -24,8 +24,7 @@ def test_a_process_serves_is_observed_and_ends() -> None:
         assert sandbox.resident_bytes() > 10_000_000
         assert sandbox.open_files() > 3
         assert sandbox.threads() >= 1
-        sandbox.send_signal(signal.SIGTERM)
-        assert sandbox.wait(30) in {0, -signal.SIGTERM}
+        assert sandbox.terminate() in {0, -signal.SIGTERM}
 
     assert sandbox.has_ended()
 
@@ -33,7 +32,7 @@ def test_a_process_serves_is_observed_and_ends() -> None:
 def test_a_failing_test_ends_a_process_that_ignores_sigterm_and_its_children(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processes, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
     started: list[Process] = []
 
     def fail() -> None:

@@ -12,10 +12,11 @@ import httpx
 import pytest
 
 from gateway.dev import aws_headers
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS
+from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache.redis import PREFIX
-from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
-from tests.processes import gateway_process, until
+from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over, http, still_sandbox
+from tests.processes import PATIENT, gateway_process, until
 from tests.redis_servers import (
     PASSWORD,
     PASSWORD_IN_URLS,
@@ -45,6 +46,13 @@ COLLABORATION_ID = "01234567-89ab-cdef-0123-456789abcdef"
 
 
 @pytest.fixture
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let gateways in this process wait for the Redis as long as a slow machine needs."""
+    for name in ("CONNECT_SECONDS", "GET_SECONDS", "SET_SECONDS"):
+        monkeypatch.setattr(redis_module, name, TIMEOUT_SECONDS)
+
+
+@pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
     with running_redis() as server:
         yield server
@@ -56,7 +64,9 @@ def two_gateways(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[list[G
     with ExitStack() as stack:
         programs = [
             stack.enter_context(
-                gateway_process(sandbox.url, cache_url=redis_server.url, cache_seconds=600)
+                gateway_process(
+                    sandbox.url, module=PATIENT, cache_url=redis_server.url, cache_seconds=600
+                )
             )
             for _ in range(2)
         ]
@@ -70,15 +80,12 @@ def job_count(gateway: Gateway) -> int:
 def test_pages_and_details_of_one_gateway_are_cached_for_the_other(
     two_gateways: list[Gateway],
 ) -> None:
-    """On a busy machine the Redis may miss its time limit once, but not for each caller."""
     first, second = two_gateways
-    cached = []
     for name in NAMES:
         data = [first.ask(query, caller=name).data for query in (QUERY, WITH_DETAILS)]
-        calls = len(first.sandbox.calls)
+        first.sandbox.reset()
         assert [second.ask(query, caller=name).data for query in (QUERY, WITH_DETAILS)] == data
-        cached.append(len(first.sandbox.calls) == calls)
-    assert any(cached)
+        assert first.sandbox.calls == []
 
 
 def test_a_cached_page_is_for_its_caller_only(two_gateways: list[Gateway]) -> None:
@@ -147,6 +154,7 @@ def strings_in(data: Any) -> set[str]:
     return {data} if isinstance(data, str) and len(data) > 5 else set()
 
 
+@pytest.mark.usefixtures("_patience")
 def test_entries_expire_in_redis_with_the_setting(
     sandbox: Sandbox, redis_server: RedisServer
 ) -> None:
@@ -167,24 +175,18 @@ LISTS = (
 )  # fmt: skip
 
 
+@pytest.mark.usefixtures("_patience")
 def test_all_lists_are_cached_in_a_cluster(sandbox: Sandbox) -> None:
     """The URL is that of one node; the keys of a caller are on both."""
     with (
         running_cluster() as cluster,
         gateway_over(sandbox, cache_url=cluster.nodes[0].url, cache_seconds=600) as gateway,
     ):
-
-        def ask_for_all() -> int:
-            """Ask for pages of all lists; return how many calls that took."""
-            sandbox.reset()
-            for name in LISTS:
-                gateway.ask(f"{{ {name} {{ nodes {{ name }} }} }}")
-            return len(sandbox.calls)
-
-        # On a busy machine the Redis may miss its time limit, but not for ever.
-        until(lambda: ask_for_all() == 0)
+        for name in LISTS * 2:
+            gateway.ask(f"{{ {name} {{ nodes {{ name }} }} }}")
         entries = [len(node.call("KEYS", CACHE_KEYS)) for node in cluster.nodes]
 
+    assert len(sandbox.calls) == len(LISTS)
     assert sum(entries) == len(LISTS)
 
 
@@ -211,7 +213,7 @@ def test_gateways_over_different_upstreams_share_nothing(
 ) -> None:
     """Staging and production may have one Redis and the same callers."""
     with (
-        serve(create_sandbox(jobs=12)) as other_url,
+        serve(still_sandbox(jobs=12)) as other_url,
         gateway_over(sandbox, cache_url=redis_server.url) as first,
         gateway_over(Sandbox(other_url), cache_url=redis_server.url) as second,
     ):
@@ -222,7 +224,9 @@ def test_the_log_never_contains_the_password(sandbox: Sandbox) -> None:
     """The level is `debug`, and the log covers the start and the loss of the Redis."""
     with (
         running_redis(password=PASSWORD) as server,
-        gateway_process(sandbox.url, cache_url=server.url, log_level="debug") as program,
+        gateway_process(
+            sandbox.url, module=PATIENT, cache_url=server.url, log_level="debug"
+        ) as program,
     ):
         gateway = Gateway(program.url, sandbox)
         gateway.ask(QUERY)
@@ -241,7 +245,7 @@ def test_the_log_never_contains_the_password(sandbox: Sandbox) -> None:
 
 def test_a_gateway_starts_and_serves_without_its_redis(sandbox: Sandbox) -> None:
     with gateway_process(sandbox.url, cache_url="redis://127.0.0.1:1/0") as program:
-        assert httpx.get(f"{program.url}/readyz").is_success
+        assert http("GET", f"{program.url}/readyz").is_success
         for _ in range(5):
             assert Gateway(program.url, sandbox).ask(QUERY).data
 
@@ -298,15 +302,12 @@ async def test_the_loss_of_redis_causes_no_errors(
     """Under load the upstream is called instead, and afterwards pages are shared again."""
     with gateway_over(sandbox, cache_url=redis_server.url, cache_seconds=600) as gateway:
         await send_load(gateway)
-        assert sandbox.count() == 4
+        await asyncio.to_thread(until, lambda: caches(gateway))
         with outage(redis_server):
             sandbox.reset()
             await send_load(gateway)
             assert sandbox.count() > 4
-        await asyncio.to_thread(until, lambda: caches(gateway), TIMEOUT_SECONDS)
-        sandbox.reset()
-        await send_load(gateway)
-        assert sandbox.count() <= 4
+        await asyncio.to_thread(until, lambda: caches(gateway))
 
 
 async def test_repeated_outages_under_load_cause_no_errors(
@@ -322,4 +323,4 @@ async def test_repeated_outages_under_load_cause_no_errors(
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(load), 0.15)
         assert await load == 4 * 3 * 60
-        await asyncio.to_thread(until, lambda: caches(gateway), TIMEOUT_SECONDS)
+        await asyncio.to_thread(until, lambda: caches(gateway))

@@ -27,7 +27,7 @@ from tests.proxies import Proxy, serve_proxy
 REGION = "us-east-1"
 CALLER = Caller.from_keys("ASIATLSTEST000000000", "secret", "token")
 ROLE = Role(role_arn="arn:aws:iam::111122223333:role/reader", match={})
-HANDSHAKE_SECONDS = 10.0
+HANDSHAKE_SECONDS = 60.0
 
 
 class TlsServer:

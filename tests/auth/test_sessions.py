@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from joserfc.util import urlsafe_b64decode
@@ -44,7 +43,7 @@ from gateway.upstream.resilience.rate_limit import (
 )
 from tests.auth.issuers import as_verified, trusted, verified
 from tests.clock import Clock, DateClock
-from tests.gateways import Sandbox
+from tests.gateways import Sandbox, http
 from tests.sandbox.identities import id_token
 from tests.serving import serve
 
@@ -125,7 +124,7 @@ def exchanges(sandbox: Sandbox) -> list[Any]:
 
 def clear_faults(sandbox: Sandbox) -> None:
     """Switch all faults off, and keep the log of calls."""
-    httpx.delete(f"{sandbox.url}/_sandbox/faults")
+    http("DELETE", f"{sandbox.url}/_sandbox/faults")
 
 
 async def background_refreshes(sessions: SessionCache) -> None:

@@ -15,7 +15,7 @@ from gql.transport.exceptions import TransportQueryError
 
 from gateway.dev import aws_headers
 from gateway.graph.schema import client_sdl
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS
 from tests.browser import browser_page
 from tests.clients.running import (
     CLIENTS,
@@ -25,7 +25,7 @@ from tests.clients.running import (
     page_with,
     run_in_node,
 )
-from tests.gateways import Gateway, Sandbox
+from tests.gateways import Gateway, Sandbox, still_sandbox
 from tests.processes import gateway_process
 from tests.programs import needs
 from tests.serving import serve
@@ -86,7 +86,7 @@ def served() -> Iterator[Served]:
     }
     with (
         page_with(scripts) as page,
-        serve(create_sandbox(jobs=6000)) as upstream,
+        serve(still_sandbox(jobs=6000)) as upstream,
         gateway_process(
             upstream, introspection=True, cache_seconds=60, cors_origins=page
         ) as process,

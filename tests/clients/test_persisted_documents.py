@@ -9,10 +9,10 @@ import pytest
 
 from gateway.dev import aws_headers
 from gateway.graph.schema import client_sdl
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS
 from tests.clients.manifests import apollo_manifest, relay_manifest
 from tests.clients.running import run_in_node
-from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.gateways import Gateway, Sandbox, gateway_over, still_sandbox
 from tests.serving import serve
 
 ADA = dict(aws_headers(CALLERS["ada"]))
@@ -44,7 +44,7 @@ class Upstream:
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     with ExitStack() as stack:
-        yield Upstream(stack.enter_context(serve(create_sandbox())), stack)
+        yield Upstream(stack.enter_context(serve(still_sandbox())), stack)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportQueryError, TransportServerError
 
 from gateway.dev import aws_headers
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS
 from tests.browser import browser_page
 from tests.clients.live_clients import (
     ADA,
@@ -26,9 +26,8 @@ from tests.clients.live_clients import (
     examples,
 )
 from tests.clients.running import page_with
-from tests.gateways import Gateway, Sandbox
+from tests.gateways import Gateway, Sandbox, still_sandbox
 from tests.processes import (
-    UNTIL_SECONDS,
     clean_environment,
     gateway_process,
     process,
@@ -101,7 +100,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     script = bundle_clients(tmp_path_factory.mktemp("page"), "clients.js", *options)
     with (
         page_with({"live": script}) as page,
-        serve(create_sandbox(jobs=20)) as upstream,
+        serve(still_sandbox(jobs=20)) as upstream,
         gateway_process(upstream, watch_seconds=0.1, cors_origins=page) as process,
     ):
         yield Served(Gateway(process.url, Sandbox(upstream)), page)
@@ -296,7 +295,7 @@ def test_curl(served: Served, tmp_path: Path) -> None:
         served.sandbox.set_job_status(arn, MOVES[0])
         until(lambda: curl.output.count("event: next\n") > 1)
         served.sandbox.set_job_status(arn, MOVES[1])
-        assert curl.wait(UNTIL_SECONDS) == 0
+        assert curl.wait() == 0
 
     results = [json.loads(line[6:]) for line in curl.output if line.startswith("data: ")]
     assert [result["data"]["audienceGenerationJob"]["status"] for result in results] == SEEN

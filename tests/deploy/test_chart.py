@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import kubernetes_validate
 import pytest
 import yaml
@@ -20,7 +19,7 @@ from gateway.settings import Settings, variable
 from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_FILES
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests
-from tests.gateways import Sandbox
+from tests.gateways import Sandbox, http
 from tests.listeners import free_port
 from tests.processes import gateway_command, until
 
@@ -242,10 +241,10 @@ def test_a_pod_serves_both_families_on_the_ports_that_it_names(
         until(lambda: any("admin port on" in line for line in program.output))
         main = program.url.rpartition(":")[2]
         for host in ("127.0.0.1", "[::1]"):
-            assert httpx.get(f"http://{host}:{ports[probe['port']]}{probe['path']}").is_success
-            query = httpx.get(f"http://{host}:{main}/graphql", params={"query": "{ __typename }"})
+            assert http("GET", f"http://{host}:{ports[probe['port']]}{probe['path']}").is_success
+            query = http("GET", f"http://{host}:{main}/graphql", params={"query": "{ __typename }"})
             assert query.json() == {"data": {"__typename": "Query"}}
-            assert httpx.get(f"http://{host}:{main}{probe['path']}").status_code == 404
+            assert http("GET", f"http://{host}:{main}{probe['path']}").status_code == 404
 
 
 def test_anybody_may_scrape_where_nobody_is_named(helm: Helm, plain: Manifests) -> None:

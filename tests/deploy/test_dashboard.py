@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import error_classes
-from gateway.sandbox import create_sandbox
 from gateway.telemetry.metrics import CACHE_LOOKUPS, OK, POLLS
 from tests.deploy.promql import used_by
 from tests.deploy.test_alerts import rules
-from tests.gateways import Gateway, Sandbox
+from tests.gateways import Gateway, Sandbox, http, still_sandbox
 from tests.processes import gateway_process, until
 from tests.serving import serve
 from tests.telemetry.programs import is_ready
@@ -57,7 +55,7 @@ OF_PROMETHEUS = {"job", "instance"}
 def exposed(request: pytest.FixtureRequest) -> Iterator[dict[str, set[str]]]:
     """Return the names and labels that /metrics of a used gateway has."""
     with (
-        serve(create_sandbox()) as url,
+        serve(still_sandbox()) as url,
         gateway_process(url, cache_seconds=0, workers=request.param) as program,
     ):
         gateway = Gateway(program.url, Sandbox(url))
@@ -86,7 +84,7 @@ def exposed(request: pytest.FixtureRequest) -> Iterator[dict[str, set[str]]]:
 
 
 def _metrics(url: str) -> str:
-    return httpx.get(f"{url}/metrics").text
+    return http("GET", f"{url}/metrics").text
 
 
 def test_metrics_and_labels_exist(exposed: dict[str, set[str]]) -> None:

@@ -3,21 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
 from tests.auth.issuers import DISCOVERY, JWKS, curve, live_issuer, public, rsa
 from tests.doctor.reports import check, oidc_settings
 from tests.doctor.upstreams import fake_server
-from tests.gateways import Sandbox
+from tests.gateways import Sandbox, http
 
 STEPS = ("token", "token: role", "token: session", "token: call")
 
 
 def token_file(sandbox: Sandbox, folder: Path, **order: object) -> str:
     """Write an ID token of the sandbox into a file, with a line break as editors add it."""
-    response = httpx.post(f"{sandbox.url}/_sandbox/tokens", json={"subject": "ada", **order})
+    response = http("POST", f"{sandbox.url}/_sandbox/tokens", json={"subject": "ada", **order})
     path = folder / "token"
     path.write_text(response.json()["token"] + "\n", encoding="ascii")
     return str(path)

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 
 from playwright.async_api import Locator, Page, Request, expect
 
-from gateway.sandbox import CALLERS, ROLE_ARNS, create_sandbox
+from gateway.sandbox import CALLERS, ROLE_ARNS
 from tests.browser import Visit
-from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.gateways import Gateway, Sandbox, gateway_over, still_sandbox
 from tests.processes import clean_environment, process
 from tests.serving import serve
 
@@ -57,7 +57,7 @@ role_arn = "{role_arn}"
 def served_example(name: str) -> Iterator[Served]:
     """Serve a build over a gateway that executes nothing but the documents of this build."""
     folder = EXAMPLES / name
-    with TemporaryDirectory() as temporary, serve(create_sandbox()) as url:
+    with TemporaryDirectory() as temporary, serve(still_sandbox()) as url:
         oidc_file = Path(temporary) / "oidc.toml"
         oidc_file.write_text(ISSUER.format(url=url, role_arn=ROLE_ARNS["edith"]), "utf-8")
         with (
@@ -81,22 +81,7 @@ def served_example(name: str) -> Iterator[Served]:
                 lifetime_seconds=LIFETIME_SECONDS,
             ) as preview,
         ):
-            for caller in ("grace", "edith"):
-                hold_jobs(open_gateway, caller)
             yield Served(preview.url, open_gateway)
-
-
-def hold_jobs(gateway: Gateway, caller: str) -> None:
-    """Let the caller's jobs keep their statuses, so that what tests compare stays the same."""
-    moving = ["CREATE_PENDING", "CREATE_IN_PROGRESS", "DELETE_PENDING", "DELETE_IN_PROGRESS"]
-    query = """query Moving($filter: AudienceGenerationJobFilter) {
-      audienceGenerationJobs(first: 500, filter: $filter) {
-        nodes { audienceGenerationJobArn status }
-      }
-    }"""
-    found = gateway.ask(query, {"filter": {"status": moving}}, caller=caller).data
-    for job in found["audienceGenerationJobs"]["nodes"]:
-        gateway.sandbox.set_job_status(job["audienceGenerationJobArn"], job["status"])
 
 
 @dataclass

@@ -16,7 +16,6 @@ from tests.gateways import TIMEOUT_SECONDS, TLS
 from tests.processes import Process, ProcessStatistics, clean_environment, process, until
 
 READY = re.compile(r"Press (Ctrl-C)")
-END_SECONDS = 20
 
 
 def url_of_page(started: Process) -> str:
@@ -70,7 +69,7 @@ def test_one_command_serves_an_example_over_the_sandbox(name: str, ended_by: str
             started.send_signal(signal.SIGINT)
         else:
             os.kill(_gateway_of(started), signal.SIGKILL)
-        code = started.wait(END_SECONDS)
+        code = started.wait()
 
     assert answer.json()["data"]["audienceGenerationJobs"]["nodes"]
     assert "/src/main.tsx" in html

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from graphql import ObjectTypeDefinitionNode, TypeDefinitionNode, parse
 
 from tests.federation.routers import ROOT, node_server
+from tests.gateways import http
 
 OUR_SDL = (ROOT / "schema.graphql").read_text()
 FOLDER = Path(__file__).parent / "neighbours"
@@ -93,7 +93,7 @@ class Neighbours:
 
     def received(self) -> list[Any]:
         """Return all requests so far: the subgraph, the headers and the query of each."""
-        requests: list[Any] = httpx.get(self.url).json()
+        requests: list[Any] = http("GET", self.url).json()
         return requests
 
     def subgraphs(self) -> dict[str, tuple[str, str]]:

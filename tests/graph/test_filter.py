@@ -10,8 +10,7 @@ from gateway.graph.types.audience_generation_job import JOB
 from gateway.graph.types.filter import AudienceGenerationJobFilter, item_filter
 from gateway.graph.types.statuses import AudienceGenerationJobStatus
 from gateway.graph.types.values import DateTime
-from gateway.sandbox import create_sandbox
-from tests.gateways import Answer, Gateway, Sandbox, gateway_over
+from tests.gateways import Answer, Gateway, Sandbox, gateway_over, still_sandbox
 from tests.serving import serve
 
 ROWS = """query Rows(
@@ -163,7 +162,7 @@ def test_a_search_beyond_the_budget_can_be_continued(sandbox: Sandbox) -> None:
 @pytest.fixture(scope="module")
 def long_list() -> Iterator[Sandbox]:
     """Serve 6,000 jobs of ada."""
-    with serve(create_sandbox(jobs=6000)) as url:
+    with serve(still_sandbox(jobs=6000)) as url:
         yield Sandbox(url)
 
 

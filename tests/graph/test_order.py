@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.sandbox import create_sandbox
 from gateway.upstream.values import PAGE_SIZE
-from tests.gateways import Answer, Gateway, Sandbox, gateway_over
+from tests.gateways import Answer, Gateway, Sandbox, gateway_over, still_sandbox
 from tests.serving import serve
 
 PAGE = """query Page(
@@ -36,7 +35,7 @@ JOBS = PAGES * PAGE_SIZE
 @pytest.fixture(scope="module")
 def long_list() -> Iterator[Sandbox]:
     """Serve a sandbox whose caller ada has 2,000 jobs."""
-    with serve(create_sandbox(jobs=JOBS)) as url:
+    with serve(still_sandbox(jobs=JOBS)) as url:
         yield Sandbox(url)
 
 

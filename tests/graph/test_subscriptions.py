@@ -511,7 +511,7 @@ async def test_events_report_their_cost_if_asked_to() -> None:
 
 def test_queries_after_an_event_show_its_state_without_a_call(sandbox: Sandbox) -> None:
     """Whole answers that were kept before are not served again."""
-    arn = sandbox.start_job(seconds=600)
+    arn = sandbox.start_job()
     query = f'{{ audienceGenerationJob(audienceGenerationJobArn: "{arn}") {{ status }} }}'
     with gateway_over(sandbox, cache_seconds=300) as gateway:
         before = [gateway.ask(query).data["audienceGenerationJob"]["status"] for _ in range(2)]

@@ -10,7 +10,7 @@ import httpx
 
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.gateways import TLS, Sandbox, request_bytes
+from tests.gateways import Sandbox, http, request_bytes
 from tests.hostile.target import JOBS, Target
 from tests.http.wire import connect
 from tests.processes import Process, gateway_process, until
@@ -48,7 +48,7 @@ def test_a_thousand_aborted_requests_leave_no_connection_open(
         with requests_in_flight(target):
             until(lambda: target_process.open_files() >= before + CONNECTIONS)
         until(lambda: target_process.open_files() <= before + SPARE_FILES)
-        httpx.delete(f"{target.sandbox.url}/_sandbox/calls", verify=TLS)
+        http("DELETE", f"{target.sandbox.url}/_sandbox/calls")
     target.sandbox.reset()
 
     assert target.ask(JOBS).data
@@ -92,7 +92,7 @@ def test_disconnects_among_nested_fields_log_only_events(sandbox: Sandbox) -> No
     """There is no warning of a coroutine that was never awaited."""
     with gateway_process(sandbox.url, cache_seconds=0) as process:
         disconnects = asyncio.run(disconnect_at_random(process.url))
-        process.end()
+        process.terminate()
 
     assert disconnects > 0
     assert [line for line in process.output if not line.startswith('{"')] == []

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import httpx
 import pytest
 
-from tests.gateways import TLS, Sandbox, request_bytes
+from tests.gateways import Sandbox, http, request_bytes
 from tests.hostile.costs import ADA_HEADERS, measured, post, warm
 from tests.hostile.maximal_upstream import maximal_upstream
 from tests.http.wire import connect
@@ -104,7 +104,7 @@ def test_idle_clients_do_not_keep_health_checks_out(sandbox: Sandbox, sent: byte
         for _ in range(2 * MAX_CONNECTIONS):
             stack.enter_context(connect(process.url)).sendall(sent)
         until(lambda: process.open_files() >= before + MAX_CONNECTIONS)
-        statuses = [httpx.get(f"{process.url}/livez", verify=TLS).status_code for _ in range(10)]
+        statuses = [http("GET", f"{process.url}/livez").status_code for _ in range(10)]
         closed = metric(process.url, "gateway_rejections_total", limit="connections")
 
     assert statuses == [200] * 10

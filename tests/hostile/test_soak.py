@@ -92,7 +92,7 @@ async def test_a_gateway_survives_load_and_faults(stack: Stack) -> None:
     until(lambda: stack.gateway.open_files() <= files + SPARE_FILES)
     until(lambda: [metric(stack.gateway.url, each) for each in GAUGES] == [0] * len(GAUGES))
     until(lambda: metric(stack.gateway.url, "gateway_tasks") <= SPARE_TASKS)
-    stack.gateway.end()
+    stack.gateway.terminate()
     output = "".join(stack.gateway.output)
 
     assert soak.leaks == []

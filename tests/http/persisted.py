@@ -7,11 +7,9 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
-
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
-from tests.gateways import GRAPHQL, TLS, Answer, Gateway
+from tests.gateways import GRAPHQL, Answer, Gateway, http
 
 NUMBERS = count()
 
@@ -59,6 +57,6 @@ def query_string(parameters: Mapping[str, Any]) -> str:
 def results(url: str) -> dict[str, float]:
     """Return the requests of each result, as the metrics of a gateway count them."""
     begin = 'gateway_persisted_documents_total{result="'
-    lines = httpx.get(f"{url}/metrics", verify=TLS).text.splitlines()
+    lines = http("GET", f"{url}/metrics").text.splitlines()
     found = [line.removeprefix(begin).split('"} ') for line in lines if line.startswith(begin)]
     return {result: float(value) for result, value in found}

@@ -27,7 +27,7 @@ from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.middleware import RequestLog
 from gateway.http.requests import READ_HEADERS, BodyReader, RequestHeaders
 from gateway.http.responses import JSON, json_response
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS
 from gateway.settings import Settings
 from gateway.telemetry.metrics import CACHE_LOOKUPS, write_counts
 from gateway.upstream.cache.cached_client import CachedClient
@@ -35,7 +35,7 @@ from gateway.upstream.cache.lru import ENTRY_OVERHEAD, LruStore
 from gateway.upstream.cache.memory import MemoryCache, Version
 from gateway.upstream.resilience.callers import UNPROVED
 from tests.clock import Clock
-from tests.gateways import GRAPHQL, TLS, Gateway, Sandbox
+from tests.gateways import GRAPHQL, TIMEOUT_SECONDS, TLS, Gateway, Sandbox, still_sandbox
 from tests.http.asgi import AsgiResponse, Client, caller_headers, started
 from tests.objects import reachable
 from tests.processes import gateway_process, until
@@ -72,13 +72,13 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
 @pytest.fixture(scope="module")
 def small_sandbox() -> Iterator[Sandbox]:
     """Serve a sandbox in which the tests may start jobs."""
-    with serve(create_sandbox(jobs=3)) as url:
+    with serve(still_sandbox(jobs=3)) as url:
         yield Sandbox(url)
 
 
 async def start_job(sandbox: Sandbox) -> None:
     job = {"access_key_id": CALLERS["ada"].access_key_id}
-    async with httpx.AsyncClient(verify=TLS) as control:
+    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=TLS) as control:
         response = await control.post(f"{sandbox.url}/_sandbox/jobs", json=job)
     response.raise_for_status()
 
@@ -108,7 +108,7 @@ def test_the_same_request_is_not_executed_again(sandbox: Sandbox) -> None:
     with gateway_process(sandbox.url, cache_seconds=60) as program:
         gateway = Gateway(program.url, sandbox)
         first, again = [gateway.ask(JOBS, {"first": 2}) for _ in range(2)]
-        program.end()
+        program.terminate()
     line, other = events(program, "request")
 
     assert first.data

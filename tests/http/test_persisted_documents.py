@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +18,7 @@ from gateway.http.persisted_documents import PersistedDocuments
 from gateway.http.responses import HttpError
 from gateway.settings import Settings
 from tests.event_streams import JOB, SSE, TRANSPORTS, requested, subscribed
-from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over
+from tests.gateways import GRAPHQL, Gateway, Sandbox, gateway_over, http
 from tests.http.persisted import by_hash, hash_of, new_document, query_string, results, send
 
 LISTED = "query Listed { audienceGenerationJobs(first: 2) { nodes { name } } }"
@@ -508,7 +507,7 @@ def test_the_manifest_is_required() -> None:
 def test_get_of_a_link(strict: Gateway) -> None:
     """The form of the draft, as a CDN would key it; yet nobody may store the response."""
     url = f"{strict.url}/graphql?documentId=sha256:{hash_of(LISTED)}"
-    response = httpx.get(url)
+    response = http("GET", url)
 
     assert response.status_code == 401
     assert response.headers["cache-control"] == "private, no-store"

@@ -101,7 +101,7 @@ def test_changes_of_a_list_are_streamed(
     list_calls = "ListAudienceGenerationJobs"
     with subscribed(fast.url, query, transport=transport, caller="grace") as stream:
         assert fast.sandbox.count(list_calls) >= 1
-        arn = fast.sandbox.start_job("grace", seconds=3600)
+        arn = fast.sandbox.start_job("grace")
         created = stream.result()["data"]["audienceGenerationJobChanges"]
         fast.sandbox.set_job_status(arn, ACTIVE)
         updated = stream.result()["data"]["audienceGenerationJobChanges"]

@@ -12,7 +12,6 @@ from tests.gateways import Gateway, Sandbox
 from tests.processes import Process, gateway_process, until
 from tests.replicas.haproxy import SERVER_NAMES, LoadBalancer, load_balancer
 
-END_SECONDS = 60.0
 LIFETIME_SECONDS = 1800.0
 
 
@@ -54,7 +53,7 @@ class Replica:
     def end(self, number: signal.Signals) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(END_SECONDS)
+        return self.process.wait()
 
     def close(self) -> None:
         self._stack.close()
@@ -79,7 +78,7 @@ class Fleet:
 
 @contextmanager
 def running_fleet(sandbox: Sandbox, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[Fleet]:
-    """Run a replica for each letter, with its settings: GATEWAY_* without the prefix."""
+    """Run a replica for each letter, with its settings, as `gateway_process` takes them."""
     with ExitStack() as stack:
         addresses = {name: stack.enter_context(_reserved_address()) for name in SERVER_NAMES}
         replicas = {name: Replica(addresses[name], own, sandbox) for name, own in settings.items()}

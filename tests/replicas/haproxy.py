@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 
 import httpx
 
-from tests.gateways import TLS
+from tests.gateways import http
 from tests.processes import until
 from tests.programs import needs
 
@@ -43,7 +43,7 @@ class LoadBalancer:
         return int(frontend["conn_tot"])
 
     def _statistics(self) -> list[dict[str, str]]:
-        answer = httpx.get(f"{self.stats_url}/stats;csv", trust_env=False, verify=TLS)
+        answer = http("GET", f"{self.stats_url}/stats;csv", trust_env=False)
         return list(csv.DictReader(answer.text.removeprefix("# ").splitlines()))
 
     def available(self) -> set[str]:

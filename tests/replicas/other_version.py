@@ -1,5 +1,6 @@
 """A double of `gateway`: a version with another format of cursors and of cached answers."""
 
+import tests.patient_gateway  # noqa: F401  lets it wait for its Redis
 from gateway.cli import main
 from gateway.graph.pagination import cursor
 from gateway.upstream.cache import cached_client as answers

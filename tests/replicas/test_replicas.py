@@ -14,9 +14,9 @@ import pytest
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import GRAPHQL, TIMEOUT_SECONDS, TLS, Gateway, Sandbox
-from tests.processes import sandbox_process, until
+from tests.processes import PATIENT, sandbox_process, until
 from tests.redis_servers import running_redis
-from tests.replicas.fleet import END_SECONDS, LIFETIME_SECONDS, Fleet, running_fleet
+from tests.replicas.fleet import LIFETIME_SECONDS, Fleet, running_fleet
 
 PAGE = """query($after: String) { audienceGenerationJobs(first: 5, after: $after) {
   nodes { name } pageInfo { endCursor } } }"""
@@ -79,6 +79,7 @@ def shared_fleet() -> Iterator[Fleet]:
     """Run a fleet over a sandbox in a process of its own, which the load does not slow down."""
     with running_redis() as redis, sandbox_process(lifetime_seconds=LIFETIME_SECONDS) as upstream:
         settings = {
+            "module": PATIENT,
             "cache_url": redis.url,
             "cache_seconds": 600,
             "caller_calls_per_second": 0,
@@ -184,4 +185,4 @@ def test_a_draining_replica_gets_no_more_requests(fleet: Fleet, load: Load) -> N
     assert after["stot"] == before["stot"]
     assert draining.gateway.ask(PAGE).errors == []
     draining.process.send_signal(signal.SIGTERM)  # the second one ends it
-    assert draining.process.wait(END_SECONDS) == 0
+    assert draining.process.wait() == 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.gateways import Gateway, Sandbox
-from tests.processes import gateway_process
+from tests.processes import PATIENT, gateway_process
 from tests.redis_servers import RedisServer, is_cache_key, running_redis
 
 PAGE = """query($after: String) { audienceGenerationJobs(first: 5, after: $after) {
@@ -24,7 +24,7 @@ def redis() -> Iterator[RedisServer]:
 def shared_versions(shared_sandbox: Sandbox, redis: RedisServer) -> Iterator[list[Gateway]]:
     settings: dict[str, Any] = {"cache_url": redis.url, "cache_seconds": 600}
     with (
-        gateway_process(shared_sandbox.url, **settings) as this,
+        gateway_process(shared_sandbox.url, module=PATIENT, **settings) as this,
         gateway_process(shared_sandbox.url, module=OTHER_VERSION, **settings) as other,
     ):
         yield [Gateway(process.url, shared_sandbox) for process in (this, other)]

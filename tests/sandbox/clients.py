@@ -11,7 +11,7 @@ from gateway.sandbox import CALLERS
 # Any: the clients' classes are made at run time.
 Client = Any
 
-ONCE = Config(retries={"max_attempts": 1, "mode": "standard"}, read_timeout=10)
+ONCE = Config(retries={"max_attempts": 1, "mode": "standard"}, read_timeout=60)
 UNCHECKED = ONCE.merge(Config(parameter_validation=False))
 
 

@@ -15,11 +15,10 @@ from cryptography import x509
 
 from gateway.sandbox.certificates import write_certificates
 from gateway.sandbox.cli import sandbox
-from tests.gateways import TLS
+from tests.gateways import TIMEOUT_SECONDS, TLS, http
 from tests.processes import Process, gateway_command, until
 from tests.sandbox.wire import DISCOVERY
 
-STOP_SECONDS = 15.0
 NAME = "cleanrooms-ml.us-east-1.amazonaws.com"
 
 
@@ -48,7 +47,9 @@ def trust(served: Process) -> ssl.SSLContext:
 
 def discover(url: str, trust: ssl.SSLContext, proxy: str | None = None) -> str:
     """Return the issuer in the discovery document."""
-    with httpx.Client(verify=trust, proxy=proxy, trust_env=False) as client:
+    with httpx.Client(
+        verify=trust, proxy=proxy, trust_env=False, timeout=TIMEOUT_SECONDS
+    ) as client:
         issuer: str = client.get(url + DISCOVERY).json()["issuer"]
     return issuer
 
@@ -130,7 +131,7 @@ def test_the_proxy_leads_any_name_to_the_sandbox(served: Process, trust: ssl.SSL
         issuer = discover(f"https://{NAME}", trust, f"http://user:p%40ss@{address}")
         with pytest.raises(httpx.ProxyError, match="407"):
             discover(f"https://{NAME}", trust, proxy.url)
-        plain = httpx.get(proxy.url, verify=TLS, trust_env=False)
+        plain = http("GET", proxy.url, trust_env=False)
 
     assert issuer == f"https://{NAME}/oidc"
     assert plain.status_code == 405
@@ -146,7 +147,7 @@ def test_the_proxy_ends_with_tunnels_open(served: Process) -> None:
             tunnel.sendall(b"CONNECT name:443 HTTP/1.1\r\n\r\n")
             opened = tunnel.recv(100)
             proxy.send_signal(signal.SIGINT)
-            code = proxy.wait(STOP_SECONDS)
+            code = proxy.wait()
 
     assert opened.startswith(b"HTTP/1.1 200 ")
     assert code == 0

@@ -41,7 +41,7 @@ def send(
     body: bytes | None = None,
 ) -> Reply:
     """Send a request without normalising its target."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
     try:
         connection.request(method, target, body=body, headers=headers or {})
         response = connection.getresponse()

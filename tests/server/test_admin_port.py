@@ -6,12 +6,11 @@ from contextlib import suppress
 
 import httpx
 
-from tests.gateways import TLS, Gateway, Sandbox
+from tests.gateways import Gateway, Sandbox, http
 from tests.http.wire import connect
 from tests.listeners import free_port
 from tests.processes import gateway_process, until
 
-TIMEOUT_SECONDS = 30
 PATHS = ("/livez", "/readyz", "/metrics")
 ELSEWHERE = ("/", "/graphql", "/graphql?query={__typename}", "/metrics/", "/assets/x.js")
 NOT_FOUND = "Nothing is served at this path. Accepted: /livez, /metrics, /readyz."
@@ -19,7 +18,7 @@ JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name } } }"
 
 
 def get(url: str, path: str) -> httpx.Response:
-    return httpx.get(url + path, verify=TLS)
+    return http("GET", url + path)
 
 
 def test_each_port_serves_its_own_paths(sandbox: Sandbox) -> None:
@@ -37,8 +36,7 @@ def test_each_port_serves_its_own_paths(sandbox: Sandbox) -> None:
         with connect(admin) as connection:
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n")
             malformed = connection.recv(65536)
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(TIMEOUT_SECONDS)
+        code = process.terminate()
 
     assert len(asked.data["audienceGenerationJobs"]["nodes"]) == 2
     assert [answer.status_code for answer in on_admin.values()] == [200, 200, 200]
@@ -66,7 +64,7 @@ def test_the_admin_port_is_served_until_the_last_request_has_ended(sandbox: Sand
         until(lambda: not accepts(process.url))
         ready, metrics = get(admin, "/readyz"), get(admin, "/metrics")
         sandbox.reset()
-        code = process.wait(TIMEOUT_SECONDS)
+        code = process.wait()
         running.join()
 
     assert (ready.status_code, ready.text) == (503, "draining\n")

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 
 from gateway.environment import setting_schemas
 from gateway.sandbox import ROLE_ARNS
 from gateway.settings import variable
 from tests.auth.issuers import sandbox_file
-from tests.gateways import TLS, Answer, Gateway, Sandbox, bearer
+from tests.gateways import Answer, Gateway, Sandbox, bearer, http
 from tests.http.persisted import send
 from tests.processes import (
-    STOP_SECONDS,
+    PATIENT,
     Process,
     clean_environment,
     gateway_command,
@@ -136,7 +135,7 @@ def reload(gateway: Process, event: str, workers: int) -> dict[str, Any]:
 
 
 def token_of(sandbox: Sandbox, subject: str = "ada") -> str:
-    answer = httpx.post(f"{sandbox.url}/_sandbox/tokens", json={"subject": subject}, verify=TLS)
+    answer = http("POST", f"{sandbox.url}/_sandbox/tokens", json={"subject": subject})
     token: str = answer.json()["token"]
     return token
 
@@ -314,8 +313,7 @@ def test_no_file_is_waited_for_or_fills_the_memory(files: MountedFiles, tmp_path
                 path.write_bytes(content)
         reload(served, RELOADED, 1)
         grown = served.peak_bytes() - before
-        served.send_signal(signal.SIGTERM)
-        assert served.wait(STOP_SECONDS) == 0
+        assert served.terminate() == 0
 
     assert grown < 50_000_000
 
@@ -334,9 +332,11 @@ def test_a_new_password_of_redis_is_used(sandbox: Sandbox, tmp_path: Path) -> No
         def url_with(password: str) -> str:
             return f"redis://:{quote(password)}@127.0.0.1:{redis.port}/0"
 
-        file.write_text(redis.url, encoding="utf-8")
+        file.write_text(url_with("first"), encoding="utf-8")
         settings = {"GATEWAY_UPSTREAM_URL": sandbox.url, "GATEWAY_CACHE_URL_FILE": str(file)}
-        with gateway_command("serve", "--port", "0", environment=settings) as served:
+        with gateway_command(
+            "serve", "--port", "0", module=PATIENT, environment=settings
+        ) as served:
             gateway = Gateway(served.url, sandbox)
             gateway.ask(JOBS)
             first = entries(admin)
@@ -350,7 +350,7 @@ def test_a_new_password_of_redis_is_used(sandbox: Sandbox, tmp_path: Path) -> No
             refused = reload(served, FAILED, 1)
             output = "".join(served.output)
 
-    assert first < second
+    assert (first, second) == (1, 2)
     assert changes["cache_url_changed"] is True
     assert "GATEWAY_CACHE_URL_FILE: a change between memory:// and Redis" in refused["reason"]
     assert "second" not in output

@@ -14,7 +14,6 @@ from tests.processes import Process, gateway_process, until
 STREAMS = 4
 """Of each transport."""
 
-STOP_SECONDS = 20
 FOREVER = 3600
 FAST = 0.05
 
@@ -59,7 +58,7 @@ def test_streams_are_ended_for_their_clients_to_come_back(
         send = process.send_signal if number == signal.SIGTERM else process.signal_group
         send(number)
         ended = ends(streams)
-        code = process.wait(STOP_SECONDS)
+        code = process.wait()
 
     assert ended == ALL_ENDED
     assert code == 0
@@ -97,7 +96,7 @@ def test_a_drain_serves_new_streams_and_a_second_signal_ends_it(sandbox: Sandbox
         moved = {stream.status() for stream in [*streams, late]}
         terminate_until_ended(process)
         ended = ends([*streams, late])
-        code = process.wait(STOP_SECONDS)
+        code = process.wait()
 
     assert late_status == "CREATE_PENDING"
     assert moved == {"CREATE_IN_PROGRESS"}

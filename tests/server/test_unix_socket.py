@@ -1,7 +1,6 @@
 """`gateway serve --uds`: a proxy on the same machine reaches it by a socket file."""
 
 import re
-import signal
 import socket
 import stat
 import sys
@@ -15,7 +14,7 @@ from gateway.sandbox import CALLERS
 from tests.gateways import Sandbox
 from tests.processes import clean_environment, process
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 RUNNING = re.compile(r'running on (unix:[^"]+)')
 JOBS = "{ audienceGenerationJobs(first: 2) { nodes { name } } }"
 
@@ -32,7 +31,9 @@ def test_requests_are_served_until_the_end(sandbox: Sandbox, tmp_path: Path, wor
         process(
             [sys.executable, *command], clean_environment() | environment, ready=RUNNING
         ) as served,
-        httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client,
+        httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)), timeout=TIMEOUT_SECONDS
+        ) as client,
     ):
         mode = stat.S_IMODE(path.stat().st_mode)
         answer = client.post(
@@ -40,8 +41,7 @@ def test_requests_are_served_until_the_end(sandbox: Sandbox, tmp_path: Path, wor
         )
         ready_answer = client.get("http://gateway/readyz")
         malformed = raw_answer(path, b"GET / HTTP/9.9\r\n\r\n")
-        served.send_signal(signal.SIGTERM)
-        code = served.wait(TIMEOUT_SECONDS)
+        code = served.terminate()
 
     assert len(answer.json()["data"]["audienceGenerationJobs"]["nodes"]) == 2
     assert ready_answer.text == "ready\n"

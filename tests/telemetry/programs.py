@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.gateways import TLS
+from tests.gateways import http
 from tests.processes import Process, gateway_process
 from tests.serving import serve
 from tests.telemetry.collector import Collector
@@ -44,7 +44,7 @@ def events(program: Process, name: str) -> list[dict[str, Any]]:
 
 
 def get(url: str) -> httpx.Response:
-    return httpx.get(url, verify=TLS)
+    return http("GET", url)
 
 
 def is_ready(url: str) -> bool:

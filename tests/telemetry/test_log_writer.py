@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from gateway.telemetry import logging as log_module
 from gateway.telemetry.logging import LogWriter
-from tests.gateways import TLS
+from tests.gateways import TIMEOUT_SECONDS
 from tests.processes import clean_environment, process, until
 
 DROPPED = "gateway_log_lines_dropped_total"
@@ -25,35 +25,36 @@ REQUESTS = 400
 
 
 @contextmanager
-def gateway_with_stdout(file: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    serve = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
+def gateway_with_stdout(file: Path, folder: Path) -> Iterator[httpx.Client]:
+    """Run a gateway that writes its log to a file; yield a client of its socket in the folder."""
+    path = str(folder / "socket")
+    serve = [sys.executable, "-m", "gateway", "serve", "--uds", path]
     # Descriptor 3 keeps the pipe to this process open, whose end means the end of the program.
     script = f"exec 3>&1; echo starting; exec {shlex.join(serve)} > {shlex.quote(str(file))}"
     environment = {**clean_environment(), "GATEWAY_DRAIN_SECONDS": "0"}
-    with process(["sh", "-c", script], environment, ready=re.compile("starting")) as started:
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: started.has_ended() or _is_live(url), 30)
-        yield url
-        started.end()
-        assert started.wait(5) == 0
+    transport = httpx.HTTPTransport(uds=path)
+    with (
+        process(["sh", "-c", script], environment, ready=re.compile("starting")) as started,
+        httpx.Client(
+            transport=transport, base_url="http://gateway", timeout=TIMEOUT_SECONDS
+        ) as client,
+    ):
+        until(lambda: started.has_ended() or _accepts(path))
+        yield client
+        assert started.terminate() == 0
 
 
-def _is_live(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/livez", verify=TLS).is_success
-    except httpx.TransportError:
-        return False
+def _accepts(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(path) == 0
 
 
-def serve_requests(url: str) -> float:
+def serve_requests(client: httpx.Client) -> float:
     """Send requests, and return how many log lines were dropped."""
-    with httpx.Client(base_url=url, verify=TLS) as client:
-        for _ in range(REQUESTS):
-            response = client.post("/graphql", json={"query": "{ __typename }"})
-            assert response.json() == {"data": {"__typename": "Query"}}
-        metrics = client.get("/metrics").text
+    for _ in range(REQUESTS):
+        response = client.post("/graphql", json={"query": "{ __typename }"})
+        assert response.json() == {"data": {"__typename": "Query"}}
+    metrics = client.get("/metrics").text
     found = re.search(rf"^{DROPPED} (\S+)$", metrics, re.MULTILINE)
     assert found is not None
     return float(found[1])
@@ -64,8 +65,8 @@ def test_a_reader_that_stalls_holds_no_request(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with gateway_with_stdout(pipe) as url:
-            serve_requests(url)
+        with gateway_with_stdout(pipe, tmp_path) as client:
+            serve_requests(client)
     finally:
         os.close(reader)
 
@@ -74,14 +75,14 @@ def test_a_reader_that_leaves_fails_no_request(tmp_path: Path) -> None:
     pipe = tmp_path / "log"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with gateway_with_stdout(pipe) as url:
+    with gateway_with_stdout(pipe, tmp_path) as client:
         os.close(reader)
-        assert serve_requests(url) > 0
+        assert serve_requests(client) > 0
 
 
-def test_a_full_disk_fails_no_request() -> None:
-    with gateway_with_stdout(Path("/dev/full")) as url:
-        assert serve_requests(url) > 0
+def test_a_full_disk_fails_no_request(tmp_path: Path) -> None:
+    with gateway_with_stdout(Path("/dev/full"), tmp_path) as client:
+        assert serve_requests(client) > 0
 
 
 def test_lines_beyond_the_queue_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

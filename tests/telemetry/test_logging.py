@@ -195,7 +195,7 @@ def test_malformed_requests_are_logged_at_a_limited_rate(sandbox: Sandbox) -> No
             with connect(program.url) as connection:
                 connection.sendall(f"{CANARY}\r\n\r\n".encode())
                 assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
-        program.end()
+        program.terminate()
     warnings = [line for line in map(json.loads, program.output) if line["level"] == "warning"]
 
     assert 10 <= len(warnings) < 100

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import re
-import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,8 +81,7 @@ def records(shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
         _send_a_request_with_every_fault(gateway)
         _subscribe_with_every_fault(gateway)
         metrics = get(f"{program.url}/metrics").text
-        program.send_signal(signal.SIGTERM)
-        program.wait(25)
+        program.terminate()
     yield Records(program, collector, metrics)
     shared_sandbox.reset()
 
@@ -97,8 +95,9 @@ def _send_good_and_bad_requests(gateway: Gateway) -> None:
             return httpx.request(method, url, headers=sent, timeout=20, verify=TLS, **options)
         return None
 
-    response = send(json={"query": JOBS}).json()
-    edge = response["data"]["audienceGenerationJobs"]["edges"][0]
+    # The first request may take longer than the deadline.
+    until(lambda: gateway.ask(JOBS).errors == [])
+    edge = gateway.ask(JOBS).data["audienceGenerationJobs"]["edges"][0]
     send(json={"query": JOBS, "variables": {"a": edge["cursor"]}})
     send(json={"query": BY_ID, "variables": {"id": edge["node"]["id"]}})
     send(json={"query": JOBS, "variables": {"a": CANARY}})
@@ -140,7 +139,7 @@ def _subscribe_with_every_fault(gateway: Gateway) -> None:
         # AWS's refusals of a caller are remembered.
         caller = "edith" if "credentials" in fault else "grace"
         sandbox.reset()
-        arn = sandbox.start_job(caller, seconds=3600)
+        arn = sandbox.start_job(caller)
         with (
             contextlib.suppress(httpx.HTTPError),
             watching(gateway.url, arn, transport=transport, caller=caller) as stream,

@@ -102,9 +102,7 @@ def observed(shared_observed: Observed, sandbox: Sandbox) -> Observed:
 
 @pytest.fixture
 def job(sandbox: Sandbox) -> str:
-    arn = sandbox.start_job("edith", seconds=3600)
-    sandbox.set_job_status(arn, "CREATE_PENDING")
-    return arn
+    return sandbox.start_job("edith")
 
 
 def settle(observed: Observed, job: str, stream: Stream) -> None:
@@ -229,6 +227,7 @@ def test_the_calls_of_a_poll_are_those_of_its_oldest_subscription(
             shared = observed.calls("second")
             first.response.close()
             ended = observed.span("first")
+            observed.line("first")  # as far as the log is read
             logged = observed.calls("first")
             until(lambda: observed.calls("second") > 3)
             settle(observed, job, second)
@@ -276,7 +275,7 @@ def test_a_drained_stream_is_reported(sandbox: Sandbox, job: str) -> None:
             program.send_signal(signal.SIGTERM)
             stream.rest()
         line = observed.line("drained")
-        code = program.wait(20)
+        code = program.wait()
     (draining,) = events(program, "draining")
 
     assert code == 0

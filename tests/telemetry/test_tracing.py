@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import __version__
 from gateway.app import create_app
 from gateway.http.middleware import TracingMiddleware
-from gateway.sandbox import ROLE_ARNS, create_sandbox
+from gateway.sandbox import ROLE_ARNS
 from gateway.settings import Settings, SettingsError
 from gateway.telemetry.otel import OtelTracer
 from tests.auth.issuers import sandbox_file
-from tests.gateways import Gateway, Sandbox
+from tests.gateways import Gateway, Sandbox, still_sandbox
 from tests.listeners import silent
 from tests.processes import Process, gateway_process, until
 from tests.sandbox.identities import id_token
@@ -42,7 +42,7 @@ class RecordingSandbox:
     """A sandbox that records the names of the headers that it receives."""
 
     def __init__(self) -> None:
-        self.app: ASGIApp = create_sandbox()
+        self.app: ASGIApp = still_sandbox()
         self.header_names: dict[str, set[str]] = {}  # by path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -324,8 +324,7 @@ def test_the_last_spans_are_exported_on_sigterm(sandbox: Sandbox) -> None:
     with traced_gateway(sandbox.url, variables=variables) as (program, collector):
         Gateway(program.url, sandbox).ask(NEWEST)
         before = list(collector.spans)
-        program.send_signal(signal.SIGTERM)
-        code = program.wait(STOP_SECONDS)
+        code = program.terminate()
 
     assert (before, code) == ([], 0)
     assert len(collector.spans) == 2
@@ -361,8 +360,7 @@ def test_opentelemetry_is_imported_only_if_used(sandbox: Sandbox, ratio: str) ->
     variables = {"PYTHONPROFILEIMPORTTIME": "1"}
     with gateway_process(sandbox.url, variables=variables, trace_ratio=ratio) as program:
         assert Gateway(program.url, sandbox).ask(NEWEST).data
-        program.send_signal(signal.SIGTERM)
-        program.wait(STOP_SECONDS)
+        program.terminate()
     imports = {line.rpartition("|")[2].strip() for line in program.output if "import time:" in line}
 
     assert "aioboto3" in imports

@@ -15,9 +15,9 @@ from gateway.graph.execution.documents import (
 )
 from gateway.graph.pagination.cursor import MAX_CURSOR_CHARACTERS
 from gateway.graph.schema import build_schema, executable_schema
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS
 from gateway.settings import Settings
-from tests.gateways import Answer, Gateway, Sandbox, gateway_over
+from tests.gateways import Answer, Gateway, Sandbox, gateway_over, still_sandbox
 from tests.serving import serve
 
 JOBS = "audienceGenerationJobs"
@@ -29,7 +29,7 @@ MANY = 250_000
 def production() -> Iterator[Gateway]:
     """Serve a gateway without introspection."""
     with (
-        serve(create_sandbox()) as url,
+        serve(still_sandbox()) as url,
         gateway_over(Sandbox(url), introspection=False) as hidden,
     ):
         yield hidden

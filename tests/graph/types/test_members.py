@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import httpx
 import pytest
 from starlette.responses import Response
 
@@ -11,6 +10,7 @@ from gateway.app import create_app
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from gateway.settings import Settings
+from tests.gateways import http
 from tests.serving import serve
 from tests.upstream.recorder import Received, Recorder
 
@@ -70,7 +70,7 @@ def test_a_malformed_member_is_an_upstream_error(
         serve(Recorder(answer)) as upstream_url,
         serve(create_app(Settings(upstream_url=upstream_url))) as url,
     ):
-        response = httpx.post(f"{url}/graphql", json={"query": query}, headers=ADA).json()
+        response = http("POST", f"{url}/graphql", json={"query": query}, headers=ADA).json()
 
     (error,) = response["errors"]
     assert error["extensions"]["code"] == "UPSTREAM_INVALID_RESPONSE"

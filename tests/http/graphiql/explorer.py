@@ -65,7 +65,7 @@ async def wait_for_stored(page: Page, query: str) -> None:
         const look = () => found() ? done() : setTimeout(look, 9);
         look();
     })"""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await page.evaluate(look, query)
 
 

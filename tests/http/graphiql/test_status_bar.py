@@ -3,7 +3,6 @@
 import json
 import re
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
@@ -11,7 +10,7 @@ from playwright.async_api import Page, expect
 from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.browser import Visit
-from tests.gateways import TLS, Sandbox
+from tests.gateways import Sandbox, http
 from tests.http.graphiql.explorer import (
     expect_status,
     open_document,
@@ -42,7 +41,7 @@ async def page(visit: Visit, dev_url: str) -> Page:
 def body_size(url: str) -> int:
     """Return the size of the response to a client that does not ask for its cost."""
     headers = aws_headers(CALLERS["ada"])
-    return len(httpx.post(url, json={"query": JOBS}, headers=headers, verify=TLS).content)
+    return len(http("POST", url, json={"query": JOBS}, headers=headers).content)
 
 
 async def test_the_bar_shows_what_a_response_cost(page: Page, dev_url: str) -> None:

@@ -12,10 +12,9 @@ from prometheus_client import REGISTRY
 
 from gateway.app import create_app
 from gateway.dev import example_callers
-from gateway.sandbox import create_sandbox
 from gateway.settings import Settings
 from tests.browser import Visit
-from tests.gateways import Sandbox
+from tests.gateways import Sandbox, still_sandbox
 from tests.http.graphiql.explorer import (
     expect_status,
     expect_stopped,
@@ -95,7 +94,7 @@ class Script:
 @pytest.fixture(scope="module")
 def short_lists() -> Iterator[Sandbox]:
     """Run a sandbox whose lists are short, so that they are polled often."""
-    with serve(create_sandbox(jobs=5)) as url:
+    with serve(still_sandbox(jobs=5)) as url:
         yield Sandbox(url)
 
 
@@ -133,7 +132,7 @@ async def script(page: Page) -> Script:
 
 async def wait_for_requests(page: Page, script: Script, count: int) -> None:
     """End waits until the page has sent this number of requests."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(script.requests) < count:
             await page.evaluate("endWaits()")
 

@@ -185,7 +185,7 @@ def test_flaky_fails_for_the_same_calls_in_each_run(url: str) -> None:
 @contextmanager
 def open_response(url: str) -> Iterator[HTTPResponse]:
     """Send a request, and read the head of the response."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
     try:
         connection.request("GET", JOBS, headers=sign(url, JOBS))
         yield connection.getresponse()

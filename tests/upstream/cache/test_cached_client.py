@@ -19,7 +19,7 @@ from gateway.errors import (
     UnauthenticatedError,
     UpstreamInvalidResponseError,
 )
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS
 from gateway.upstream.cache.cached_client import CachedClient, cache_key
 from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.client import UpstreamClient
@@ -33,7 +33,7 @@ from gateway.upstream.values import (
     RequestCost,
     UpstreamRequest,
 )
-from tests.gateways import Sandbox
+from tests.gateways import TIMEOUT_SECONDS, TLS, Sandbox, still_sandbox
 from tests.serving import serve
 from tests.upstream.clients import (
     FIRST_PAGE,
@@ -233,7 +233,7 @@ async def test_concurrent_fetches_share_an_error(sandbox: Sandbox) -> None:
 @pytest.fixture
 def own_sandbox() -> Iterator[Sandbox]:
     """Serve a small sandbox in which the test may start jobs."""
-    with serve(create_sandbox(jobs=12)) as url:
+    with serve(still_sandbox(jobs=12)) as url:
         yield Sandbox(url)
 
 
@@ -241,7 +241,7 @@ async def test_a_fresh_fetch_bypasses_the_cache_and_refreshes_it(own_sandbox: Sa
     async with open_fetcher(own_sandbox.url) as fetcher:
         before = await fetcher.page()
         job = {"access_key_id": ADA.access_key_id}
-        async with httpx.AsyncClient() as control:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=TLS) as control:
             started = await control.post(f"{own_sandbox.url}/_sandbox/jobs", json=job)
         started.raise_for_status()
         cached = await fetcher.page()
