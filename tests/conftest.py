@@ -13,7 +13,11 @@ from tests.serving import serve
 
 # Test machines are shared and may be slow, so Hypothesis has no deadlines.
 settings.register_profile(
-    "gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "gateway",
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.register_profile("long", settings.get_profile("gateway"), max_examples=5000)
 settings.load_profile("gateway")

@@ -13,6 +13,7 @@ from gateway.errors import error_classes
 from gateway.settings import Settings
 from scripts.generate_docs import generated, metrics_table
 from tests.gateways import Gateway
+from tests.sources import files_below
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -138,7 +139,7 @@ def test_classes_of_errors_that_are_named_exist() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
-    files = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")}
+    files = {path.name for folder in FOLDERS for path in files_below(ROOT / folder)}
     paths = re.findall(r"`([\w./-]+\.(?:py|yaml|cfg|json))`", page.read_text(encoding="utf-8"))
 
     assert [path for path in paths if Path(path).name not in files | OTHERS_FILES] == []

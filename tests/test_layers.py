@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -91,10 +92,20 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
             yield from statements(node)
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield the full name of everything a module imports, anywhere in it."""
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports_of(path: Path) -> frozenset[str]:
+    """Return the full name of everything a module imports, anywhere in it."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     package = ("gateway", *path.relative_to(ROOT).parts[:-1])
-    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -154,7 +165,7 @@ def test_no_import_is_deferred_to_hide_a_cycle() -> None:
     deferring = {
         id_of(path)
         for path in MODULES
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for function in ast.walk(tree_of(path))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         and any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
     }
@@ -194,9 +205,9 @@ def test_the_aws_libraries_are_imported_in_one_module() -> None:
 
 def names_used(path: Path) -> set[str]:
     """Return the full names that a module imports or writes with dots, such as `ssl.SSLContext`."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    dotted = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return dotted | set(imports_of(path))
+    nodes = ast.walk(tree_of(path))
+    dotted = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    return dotted | imports_of(path)
 
 
 def test_connections_are_made_by_one_rule() -> None:
@@ -235,7 +246,7 @@ def test_public_class_names_are_unique() -> None:
     names = [
         node.name
         for path in MODULES
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in tree_of(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
 

@@ -9,9 +9,12 @@ import pytest
 
 from scripts.programs import NEEDED, PACKAGES, how_to_install
 from tests.programs import needs
+from tests.sources import files_below
 
 ROOT = Path(__file__).parents[1]
-SOURCES = {path: path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")}
+SOURCES = {
+    path: path.read_text("utf-8") for path in files_below(ROOT / "tests") if path.suffix == ".py"
+}
 PROGRAM = "chromium"  # one that is in no folder of PATH below
 
 TWO_TESTS = """
@@ -36,7 +39,12 @@ def test_without():
 def run(
     *command: str | Path, path: Path, ci: bool, cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": str(path), "PYTHONPATH": str(ROOT), **({"CI": "true"} if ci else {})}
+    environment = {
+        "PATH": str(path),
+        "PYTHONPATH": str(ROOT),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        **({"CI": "true"} if ci else {}),
+    }
     return subprocess.run(  # noqa: S603
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False
     )

@@ -14,6 +14,7 @@ from gateway.dev import aws_headers
 from gateway.sandbox import CALLERS
 from tests.gateways import TIMEOUT_SECONDS, TLS, Gateway, Sandbox, gateway_over
 from tests.makefile import recipe
+from tests.sources import files_below
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,17 +100,16 @@ def test_the_image_is_run_and_deployed_under_the_name_it_is_built_with() -> None
 
 
 SUFFIXES = {".md", ".mjs", ".py", ".sh", ".toml", ".tpl", ".ts", ".tsx", ".txt", ".yaml", ""}
-NOT_OURS = {"node_modules", "dist", Path(__file__).name}
 
 
 def sources() -> list[Path]:
     """Return the texts in the repository, without this one."""
     return [
         path
-        for top in ROOT.iterdir()
-        if not top.name.startswith(".")
-        for path in [top, *top.rglob("*")]
-        if path.is_file() and path.suffix in SUFFIXES and not NOT_OURS & set(path.parts)
+        for path in files_below(ROOT)
+        if path.suffix in SUFFIXES
+        and not path.name.startswith(".")
+        and path.name != Path(__file__).name
     ]
 
 

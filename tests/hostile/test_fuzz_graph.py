@@ -19,7 +19,7 @@ from tests.gateways import GRAPHQL, Answer, Gateway, Sandbox, gateway_over
 from tests.hostile.documents import Document, mutated_documents, token_lists, valid_documents
 from tests.hostile.values import Known, texts_in
 
-FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
+FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
 SCHEMA = executable_schema(build_schema(root_node=True))
 SAMPLE = """{
   audienceGenerationJobs(first: 3) { edges { cursor node { id audienceGenerationJobArn } } }

@@ -60,7 +60,7 @@ def count_values(data: Any) -> int:
     return count(data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(valid_documents(SCHEMA, KNOWN), st.sampled_from([0, 60]))
 async def test_every_valid_query_stays_under_the_meter(
     document: Document, cache_seconds: int

@@ -18,7 +18,7 @@ from tests.processes import Process, gateway_process, sandbox_process, until
 from tests.redis_servers import running_redis
 from tests.telemetry.programs import metric
 
-SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
+SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
 LIFETIME_SECONDS = SOAK_SECONDS + 120
 SEED = 20260102
 SPARE_FILES = 100

@@ -626,7 +626,7 @@ def changing_upstream() -> Iterator[tuple[str, ChangingUpstream]]:
 
 
 @settings(
-    max_examples=20,
+    max_examples=10,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking would take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

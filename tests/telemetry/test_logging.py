@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 from tests.gateways import Sandbox
@@ -123,6 +124,7 @@ logging.getLogger("some.library").warning(text)
 """
 
 
+@cache
 def output_of(code: str) -> str:
     done = subprocess.run(  # noqa: S603  a fixed program
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -696,7 +696,7 @@ async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: Re
     ):
         for entry in entries:
             await put(direct, *entry, value_of(*entry), 600)
-        for _ in range(30):
+        for _ in range(15):
             limits = [LONG_SECONDS, *(rng.uniform(0, 0.06) for _ in range(2))]
             chosen = rng.choices(entries, k=100)
             await asyncio.gather(*(get(cache, each, rng.choice(limits)) for each in chosen))
@@ -711,7 +711,7 @@ async def test_cancelled_commands_never_leave_a_reply_to_another(empty_redis: Re
         assert not pool._in_use_connections
 
     assert outcomes["miss"] == 0
-    assert min(outcomes["hit"], outcomes["cancelled"]) > 300
+    assert min(outcomes["hit"], outcomes["cancelled"]) > 100
 
 
 @given(st.from_regex(CACHE_URL.pattern.replace("memory://|", ""), fullmatch=True))
