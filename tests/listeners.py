@@ -1,4 +1,4 @@
-"""Free ports, and ports that accept connections and no more."""
+"""Ports for programs, and ports that accept connections and no more."""
 
 import socket
 import threading
@@ -8,11 +8,13 @@ from contextlib import ExitStack, contextmanager, suppress
 BACKLOG = 64
 
 
-def free_port() -> int:
-    """Return a port that another process may take at any time."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Reserve a port for a program that is to listen on it: others get it only by its number."""
+    with socket.socket() as address:
+        address.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        address.bind(("127.0.0.1", 0))
+        yield address.getsockname()[1]
 
 
 @contextmanager

@@ -314,7 +314,7 @@ async def computing() -> int:
 async def waiting() -> int:
     for _ in range(3):
         await asyncio.sleep(0)
-    return await asyncio.wait_for(asyncio.shield(asyncio.create_task(computing())), 1)
+    return await asyncio.wait_for(asyncio.shield(asyncio.create_task(computing())), 60)
 
 
 async def failing(*, waits: bool) -> int:

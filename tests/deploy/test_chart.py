@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gateway.telemetry.metrics import SHARED_MEMORY
 from scripts.generate_docs import FROM_FILES
 from tests.deploy.helm import ALL_ON, CACHED, CHART, ROOT, ChartError, Helm, Manifests
 from tests.gateways import Sandbox, http
-from tests.listeners import free_port
+from tests.listeners import reserved_port
 from tests.processes import gateway_command, until
 
 CUSTOM_RESOURCES = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
@@ -229,15 +230,16 @@ def test_a_pod_serves_both_families_on_the_ports_that_it_names(
     helm: Helm, sandbox: Sandbox
 ) -> None:
     """A gateway with its arguments and variables, but other ports."""
-    admin = free_port()
-    manifests = helm.render(settings={"admin_port": admin, "upstream_url": sandbox.url})
-    arguments = [
-        "--port=0" if each == "--port=8000" else each for each in container(manifests)["args"]
-    ]
-    probe = container(manifests)["readinessProbe"]["httpGet"]
-    ports = {each["name"]: each["containerPort"] for each in container(manifests)["ports"]}
-
-    with gateway_command(*arguments, environment=environment(manifests)) as program:
+    with reserved_port() as admin, ExitStack() as stack:
+        manifests = helm.render(settings={"admin_port": admin, "upstream_url": sandbox.url})
+        arguments = [
+            "--port=0" if each == "--port=8000" else each for each in container(manifests)["args"]
+        ]
+        probe = container(manifests)["readinessProbe"]["httpGet"]
+        ports = {each["name"]: each["containerPort"] for each in container(manifests)["ports"]}
+        program = stack.enter_context(
+            gateway_command(*arguments, environment=environment(manifests))
+        )
         until(lambda: any("admin port on" in line for line in program.output))
         main = program.url.rpartition(":")[2]
         for host in ("127.0.0.1", "[::1]"):

@@ -14,7 +14,7 @@ from gateway.http.graphiql import ASSETS_PATH, BUILT
 from gateway.http.paths import GRAPHQL_PATH
 from gateway.settings import Settings
 from tests.gateways import Gateway, Sandbox, gateway_over
-from tests.http.wire import ImpatientProtocol, RawResponse, connect, parse_responses, read_to_end
+from tests.http.wire import RawResponse, connect, parse_responses, read_to_end
 from tests.processes import gateway_process
 
 PREFIX = "/api/audience"
@@ -33,15 +33,13 @@ def served_paths() -> list[str]:
 
 @pytest.fixture(scope="module")
 def plain(shared_sandbox: Sandbox) -> Iterator[Gateway]:
-    with gateway_over(shared_sandbox, http=ImpatientProtocol, graphiql=True) as gateway:
+    with gateway_over(shared_sandbox, graphiql=True) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="module")
 def prefixed(shared_sandbox: Sandbox) -> Iterator[Gateway]:
-    with gateway_over(
-        shared_sandbox, http=ImpatientProtocol, graphiql=True, path_prefix=PREFIX
-    ) as gateway:
+    with gateway_over(shared_sandbox, graphiql=True, path_prefix=PREFIX) as gateway:
         yield gateway
 
 

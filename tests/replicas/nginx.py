@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.listeners import free_port
+from tests.listeners import reserved_port
 from tests.processes import clean_environment, process
 from tests.programs import needs
 
@@ -47,8 +47,8 @@ http {{
 def nginx(ports: Sequence[int], *, at_its_defaults: bool = False) -> Iterator[str]:
     """Run nginx before gateways on these local ports; yield its URL."""
     site = AT_ITS_DEFAULTS if at_its_defaults else CONFIG.read_text(encoding="utf-8")
-    with TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
+    with TemporaryDirectory() as name, reserved_port() as port:
+        folder = Path(name)
         folder.chmod(0o755)  # if root starts it, its workers are another user's
         (folder / "site.conf").write_text(_localize(site, port, ports), encoding="utf-8")
         (folder / "nginx.conf").write_text(MAIN.format(folder=folder), encoding="utf-8")

@@ -2,11 +2,6 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,7 +10,7 @@ import gateway.sandbox
 from gateway.sandbox import ROLE_ARNS
 from gateway.sandbox.cli import sandbox
 from tests.clock import DateClock
-from tests.listeners import free_port
+from tests.processes import gateway_command
 from tests.sandbox.clients import client, list_jobs
 from tests.sandbox.identities import assume_role
 from tests.sandbox.wire import JOBS, JWKS, get, send
@@ -123,50 +118,25 @@ def test_an_invalid_fault_prevents_the_start(text: str) -> None:
     assert "Error: " in ended.output
 
 
-@contextmanager
-def started(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run `gateway sandbox` as a process until the block ends."""
-    port = free_port()
-    command = [sys.executable, "-m", "gateway", "sandbox", "--port", str(port), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own words
-        try:
-            wait_for(f"http://127.0.0.1:{port}/_sandbox/faults")
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            process.terminate()
-
-
-def wait_for(address: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            urlopen(address, timeout=5).close()  # noqa: S310 - our own words
-        except URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
-
-
 def test_the_command_serves_and_prints_how_to_use_it() -> None:
-    with started("--jobs", "12", "--fault", "short-pages:size=5") as (url, process):
-        page = get(url, JOBS).json()
-        jobs = list_jobs(client(url))
+    options = ("--jobs", "12", "--fault", "short-pages:size=5")
+    with gateway_command("sandbox", "--port", "0", *options) as process:
+        page = get(process.url, JOBS).json()
+        jobs = list_jobs(client(process.url))
         process.terminate()
-        printed = process.communicate(timeout=20)[0]
+    printed = "".join(process.output)
 
     assert len(page["audienceGenerationJobs"]) == 5
     assert len(jobs) == 12
-    assert url in printed
     assert "AWS_ACCESS_KEY_ID=ASIASANDBOXADA" in printed
-    assert f"OIDC issuer at {url}/oidc" in printed
+    assert f"OIDC issuer at {process.url}/oidc" in printed
     assert ROLE_ARNS["edith"] in printed
 
 
 def test_the_command_responds_to_its_own_host_names_and_to_those_allowed() -> None:
-    with started("--allowed-host", "sandbox") as (url, _):
+    with gateway_command("sandbox", "--port", "0", "--allowed-host", "sandbox") as process:
         statuses = [
-            send(url, JWKS, headers={"Host": host}).status
+            send(process.url, JWKS, headers={"Host": host}).status
             for host in ("localhost:9000", "sandbox:9000", "evil.example:9000")
         ]
 

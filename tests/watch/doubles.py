@@ -120,7 +120,7 @@ class Time(Clock):
     async def pass_sleep(self) -> float:
         """Wait until something sleeps, let the time pass, and return the seconds."""
         while True:
-            seconds, end = await asyncio.wait_for(self._sleeps.get(), 10)
+            seconds, end = await asyncio.wait_for(self._sleeps.get(), 60)
             if not end.done():  # otherwise cancelled
                 self.now += seconds
                 end.set_result(None)
