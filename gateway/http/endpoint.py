@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -54,8 +55,10 @@ from gateway.http.responses import (
     GRAPHQL,
     JSON,
     STREAMS,
+    ContentError,
     HttpError,
     bad_request,
+    error_content,
     error_response,
     json_response,
     method_not_allowed,
@@ -156,6 +159,9 @@ class Endpoint:
         except (HttpError, OverloadedError) as error:
             http_error = error if isinstance(error, HttpError) else _service_unavailable(error)
             exchange.log.outcome = http_error.error.code
+            if isinstance(http_error, ContentError) and media_type is not None:
+                content = error_content(http_error.error)
+                return _result_response(content, http_error.status, media_type)
             return error_response(http_error, GRAPHQL if media_type == GRAPHQL else JSON)
 
     async def _answer(self, exchange: Exchange, media_type: str) -> ASGIApp:
@@ -345,10 +351,18 @@ def _respond_with(exchange: Exchange, result: GraphResult, media_type: str) -> R
         challenge = exchange.resources["authenticator"].challenge
         json_type = GRAPHQL if _accepted(exchange).media_type == GRAPHQL else JSON
         return json_response({"errors": result.errors}, 401, json_type, challenge)
-    content = result_content(result)
+    # A client that knows JSON only would not look into the body of an error status.
+    status = 400 if media_type == GRAPHQL and not result.executed else 200
+    return _result_response(result_content(result), status, media_type)
+
+
+def _result_response(content: dict[str, Any], status: int, media_type: str) -> Response:
+    """Return a result as the client accepts it; `status` is that of JSON.
+
+    Clients of streams read no words of a response with another status than 200: they subscribe
+    again. So what another attempt cannot change, which is whatever is wrong with the content of the
+    request, is the only result of a stream.
+    """
     if media_type in STREAM_FORMATS:
         return stream_of_one(content, media_type)
-    if result.executed:
-        return json_response(content, 200, media_type)
-    # A client that knows JSON only would not look into the body of an error status.
-    return json_response(content, 400 if media_type == GRAPHQL else 200, media_type)
+    return json_response(content, status, media_type)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from gateway.errors import LimitExceededError, PersistedQueryNotSupportedError
-from gateway.http.responses import HttpError, bad_request
+from gateway.http.responses import ContentError, NoDocumentError, invalid_content
 from gateway.telemetry.metrics import REJECTIONS
 
 MAX_JSON_VALUES = 10_000
@@ -38,17 +38,19 @@ class Parameters:
     """Without HASH_PREFIX. With a query, it should be the hash of that."""
     operation_name: str | None
     variables: dict[str, Any]
+    has_fallback: bool = False
+    """Whether the client sends the query if the id is unknown, as with `persistedQuery`."""
 
 
 def parse_body(body: bytes) -> Parameters:
-    """Parse a JSON body; raises HttpError 400 that names what is wrong with it."""
+    """Parse a JSON body; raises ContentError 400 that names what is wrong with it."""
     try:
         # Source: RFC 8259 section 8.1. Editors and scripts on Windows write a byte order mark.
         parameters = _load_json(body.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError:
-        raise bad_request(_why_not_json(body)) from None
+        raise invalid_content(_why_not_json(body)) from None
     if not isinstance(parameters, dict):
-        raise bad_request("The body is not a JSON object. Batches are not supported.")
+        raise invalid_content("The body is not a JSON object. Batches are not supported.")
     return _parameters(parameters)
 
 
@@ -61,26 +63,26 @@ def _why_not_json(body: bytes) -> str:
 
 
 def parse_query_string(query_string: bytes) -> Parameters:
-    """Parse a URL's query string; raises HttpError 400 that names what is wrong with it."""
+    """Parse a URL's query string; raises ContentError 400 that names what is wrong with it."""
     if query_string.count(b"&") >= MAX_QUERY_PARAMETERS:
-        raise bad_request(
+        raise invalid_content(
             f"Too many query string parameters. Accepted: up to {MAX_QUERY_PARAMETERS}."
         )
     try:
         pairs = parse_qsl(query_string.decode("ascii"), errors="strict")
     except (UnicodeDecodeError, ValueError):
-        raise bad_request("The query string is not percent-encoded UTF-8.") from None
+        raise invalid_content("The query string is not percent-encoded UTF-8.") from None
     parameters: dict[str, Any] = {}
     for name, value in pairs:
         if name in PARAMETERS:
             if name in parameters:
-                raise bad_request(f"Duplicate query string parameter `{name}`.")
+                raise invalid_content(f"Duplicate query string parameter `{name}`.")
             parameters[name] = value
     for name in ("variables", "extensions"):
         try:
             parameters[name] = _load_json(parameters.get(name, "null").encode())
         except orjson.JSONDecodeError:
-            raise bad_request(f"`{name}` is not JSON.") from None
+            raise invalid_content(f"`{name}` is not JSON.") from None
     return _parameters(parameters)
 
 
@@ -90,7 +92,7 @@ def _load_json(text: bytes) -> Any:
     if values > MAX_JSON_VALUES:
         REJECTIONS.labels("json_values").inc()
         message = f"The request has too many JSON values. Accepted: up to {MAX_JSON_VALUES}."
-        raise HttpError(400, LimitExceededError(message))
+        raise ContentError(400, LimitExceededError(message))
     return orjson.loads(text)
 
 
@@ -105,9 +107,12 @@ def _parameters(parameters: Mapping[str, Any]) -> Parameters:
     if document_id is not None:
         _check_document_id(document_id)
         if query:
-            raise bad_request("`query` and `documentId` exclude each other. Accepted: one of them.")
-    if extensions and extensions.get("persistedQuery") is not None:
-        document_id = _read_persisted_query(extensions["persistedQuery"], document_id)
+            raise invalid_content(
+                "`query` and `documentId` exclude each other. Accepted: one of them."
+            )
+    persisted_query = extensions.get("persistedQuery") if extensions else None
+    if persisted_query is not None:
+        document_id = _read_persisted_query(persisted_query, document_id)
     if not query and document_id is None:
         raise _invalid("query", "a GraphQL document as a string, or the id of one as `documentId`")
     if operation_name is not None and not isinstance(operation_name, str):
@@ -116,7 +121,13 @@ def _parameters(parameters: Mapping[str, Any]) -> Parameters:
         raise _invalid("variables", "an object, or null")
     if document_id is not None:
         document_id = document_id.removeprefix(HASH_PREFIX)
-    return Parameters(query or "", document_id, operation_name, variables or {})
+    return Parameters(
+        query or "",
+        document_id,
+        operation_name,
+        variables or {},
+        has_fallback=persisted_query is not None,
+    )
 
 
 def _check_document_id(document_id: Any) -> None:
@@ -127,8 +138,8 @@ def _check_document_id(document_id: Any) -> None:
 def _read_persisted_query(persisted: Any, document_id: str | None) -> str:
     """Return the hash in the form of automatic persisted queries.
 
-    Raises HttpError: 400 for another form, and 200 for another version of it, after which clients
-    send the query alone.
+    Raises ContentError 400 for another form, and NoDocumentError for another version of it, after
+    which clients send the query alone.
     """
     if (
         not isinstance(persisted, dict)
@@ -140,14 +151,14 @@ def _read_persisted_query(persisted: Any, document_id: str | None) -> str:
             "an object with `version` 1 and `sha256Hash`, the hash of the query as a string",
         )
     if persisted["version"] != 1:
-        raise HttpError(200, PersistedQueryNotSupportedError("PersistedQueryNotSupported"))
+        raise NoDocumentError(PersistedQueryNotSupportedError("PersistedQueryNotSupported"))
     if document_id is not None:
-        raise bad_request(
+        raise invalid_content(
             "`documentId` and `extensions.persistedQuery` exclude each other. Accepted: one of "
             "them."
         )
     return sha256_hash
 
 
-def _invalid(name: str, accepted: str) -> HttpError:
-    return bad_request(f"`{name}` is missing or invalid. Accepted: {accepted}.")
+def _invalid(name: str, accepted: str) -> ContentError:
+    return invalid_content(f"`{name}` is missing or invalid. Accepted: {accepted}.")

@@ -17,7 +17,7 @@ from gateway.errors import ForbiddenError, PersistedQueryNotFoundError
 from gateway.http.manifest import Manifest
 from gateway.http.middleware import RequestLog
 from gateway.http.parameters import Parameters
-from gateway.http.responses import HttpError, bad_request
+from gateway.http.responses import ContentError, HttpError, NoDocumentError, invalid_content
 from gateway.upstream.cache.lru import LruStore
 
 MAX_REMEMBERED_BYTES = 4 * 1024 * 1024
@@ -84,17 +84,20 @@ class PersistedDocuments:
     ) -> RequestedDocument:
         """Return the document of a request; `headers` are those of an ASGI scope.
 
-        Raises HttpError: 200 if its id is unknown, 403 if it is not in the manifest and has to be,
-        400 if it is known, or has to be, as that of another text.
+        Raises ContentError: 200 if its id is unknown, 403 if it is not in the manifest and has to
+        be, 400 if it is known, or has to be, as that of another text. Raises NoDocumentError if the
+        id is unknown, and the client has the text.
         """
         text, document_id = parameters.query, parameters.document_id
         if document_id is not None:
             log.set_document_id(document_id)
         if not text:
             assert document_id is not None  # noqa: S101  there is one of both
-            text = self._find_text(document_id, log)
-            log.set_document(text)
-            return RequestedDocument(text)
+            found = self._find_text(document_id, log)
+            if found is None:
+                raise _not_found(parameters)
+            log.set_document(found)
+            return RequestedDocument(found)
         log.set_document(text)
         new_hash = None if document_id is None else self._new_hash(document_id, text, log)
         if self.manifest is not None and text in self.manifest.texts:
@@ -121,7 +124,7 @@ class PersistedDocuments:
         owners[new_hash] = caller
         self._store.keep(new_hash, caller, _Remembered(document.text, new_hash, owners), inf)
 
-    def _find_text(self, document_id: str, log: RequestLog) -> str:
+    def _find_text(self, document_id: str, log: RequestLog) -> str | None:
         if self.manifest is not None and (text := self.manifest.documents.get(document_id)):
             log.persisted = IN_MANIFEST
             return text
@@ -129,9 +132,7 @@ class PersistedDocuments:
             log.persisted = REMEMBERED
             return remembered
         log.persisted = NOT_FOUND
-        # A response with another status would not be read by all of the clients and routers that
-        # send the text then.
-        raise HttpError(200, PersistedQueryNotFoundError("PersistedQueryNotFound"))
+        return None
 
     def _find_remembered(self, document_id: str) -> str | None:
         owner = self._owners.get(document_id)
@@ -143,7 +144,7 @@ class PersistedDocuments:
     def _new_hash(self, document_id: str, text: str, log: RequestLog) -> str | None:
         """Return an id that was sent with a text, if it is its hash, and not known yet.
 
-        Raises HttpError 400 if it is known, or has to be, as that of another text.
+        Raises ContentError 400 if it is known, or has to be, as that of another text.
         """
         manifest = self.manifest
         listed = manifest.documents.get(document_id) if manifest is not None else None
@@ -166,17 +167,22 @@ class PersistedDocuments:
         raise not_persisted()
 
 
-def not_persisted() -> HttpError:
+def not_persisted() -> ContentError:
     """Return the response to a document that is not in the manifest."""
     message = (
         "The document is not one of the persisted ones. Accepted: those of the gateway's manifest "
         "(GATEWAY_PERSISTED_ONLY), by `documentId`, by `extensions.persistedQuery`, or in full."
     )
-    return HttpError(403, ForbiddenError(message))
+    return ContentError(403, ForbiddenError(message))
 
 
-def _wrong_hash() -> HttpError:
-    return bad_request(
+def _not_found(parameters: Parameters) -> HttpError:
+    error = PersistedQueryNotFoundError("PersistedQueryNotFound")
+    return NoDocumentError(error) if parameters.has_fallback else ContentError(200, error)
+
+
+def _wrong_hash() -> ContentError:
+    return invalid_content(
         "`extensions.persistedQuery.sha256Hash` is not the hash of the query. Accepted: the "
         "SHA-256 hash of its text in UTF-8, in hexadecimal digits of lower case."
     )

@@ -38,10 +38,32 @@ class HttpError(Exception):
         self.headers = headers or {}
 
 
+class ContentError(HttpError):
+    """An error in the content of a request: its GraphQL parameters, or the document that they name.
+
+    It is the result of the request, and has the form in which a client accepts one.
+    """
+
+
+class NoDocumentError(HttpError):
+    """Asks the client for the text of a document, as automatic persisted queries do.
+
+    Always JSON with status 200: not all clients and routers read the body of another one, and urql
+    would send the text twice after an error in a stream.
+    """
+
+    def __init__(self, error: GatewayError) -> None:
+        super().__init__(200, error)
+
+
 def bad_request(
     message: str, status: int = 400, headers: Mapping[str, str] | None = None
 ) -> HttpError:
     return HttpError(status, BadUserInputError(message), headers)
+
+
+def invalid_content(message: str) -> ContentError:
+    return ContentError(400, BadUserInputError(message))
 
 
 def method_not_allowed(method: str, allowed: str) -> HttpError:
@@ -49,10 +71,14 @@ def method_not_allowed(method: str, allowed: str) -> HttpError:
     return bad_request(message, 405, {"Allow": allowed})
 
 
+def error_content(error: GatewayError) -> dict[str, Any]:
+    """Return an error as JSON has it."""
+    return {"errors": [{"message": error.message, "extensions": error.extensions()}]}
+
+
 def error_response(http_error: HttpError, media_type: str = JSON) -> Response:
-    error = http_error.error
-    errors = [{"message": error.message, "extensions": error.extensions()}]
-    return json_response({"errors": errors}, http_error.status, media_type, http_error.headers)
+    content = error_content(http_error.error)
+    return json_response(content, http_error.status, media_type, http_error.headers)
 
 
 def json_response(

@@ -61,6 +61,7 @@ def results(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Map
         "apollo by post": ("apollo", strict, manifest),
         "apollo by get": ("apollo", strict, {**manifest, **BY_GET}),
         "apollo, not in the manifest": ("apollo", strict, {"query": models}),
+        "graphql-sse, not in the manifest": ("graphql-sse", strict, {"documentId": "missing"}),
         "apollo, another manifest": (
             "apollo",
             upstream.gateway(persisted_documents_file=other),
@@ -130,6 +131,14 @@ def test_a_client_is_told_that_a_document_is_not_accepted(results: Mapping[str, 
         (False, 200),
         (True, 403),
     ]
+
+
+def test_a_client_of_streams_is_told_that_an_id_is_unknown(results: Mapping[str, Result]) -> None:
+    """It would repeat the request after another response than a stream, and tell no reason."""
+    result = results["graphql-sse, not in the manifest"]
+
+    assert result["code"] == "PERSISTED_QUERY_NOT_FOUND"
+    assert described(result) == ["POST id"]
 
 
 def test_a_client_falls_back_where_a_replica_has_another_manifest(
