@@ -17,6 +17,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from heapq import nlargest
+from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate, iscoroutine
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -310,6 +311,7 @@ class _AccountedCoroutine(Coroutine[Any, Any, T]):
     def throw(self, *error: Any) -> Any:
         account = self._account
         started = account.clock()
+        close_arguments(self._coroutine)
         try:
             return self._coroutine.throw(*error)
         finally:
@@ -319,6 +321,7 @@ class _AccountedCoroutine(Coroutine[Any, Any, T]):
             account.left -= account.clock() - started
 
     def close(self) -> None:
+        close_arguments(self._coroutine)
         self._coroutine.close()
 
     def __await__(self) -> "_AccountedCoroutine[T]":
@@ -330,6 +333,18 @@ class _AccountedCoroutine(Coroutine[Any, Any, T]):
 
     def __iter__(self) -> "_AccountedCoroutine[T]":
         return self
+
+
+def close_arguments(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Close what a coroutine that has not started would have awaited: its arguments.
+
+    Call it before the coroutine ends, or Python warns that they were never awaited.
+    """
+    if iscoroutine(coroutine) and getcoroutinestate(coroutine) == CORO_CREATED:
+        for argument in getcoroutinelocals(coroutine).values():
+            if iscoroutine(argument):
+                close_arguments(argument)
+                argument.close()
 
 
 async def take_turn(*, begun: bool = True) -> None:

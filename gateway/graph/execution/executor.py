@@ -8,7 +8,6 @@ returned of them, in slices between which other operations continue; a meter cou
 import weakref
 from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from functools import partial
-from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate, iscoroutine
 from typing import Any, cast
 
 import orjson
@@ -30,6 +29,7 @@ from graphql.execution import Executor, VariableValues
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
 
+from gateway.concurrency import close_arguments
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.batch import Batch, EdgeBatch, ObjectBatch
@@ -219,8 +219,9 @@ class ObjectExecutor(Executor[Any]):
 
     def settle_in_background(self, awaitables: list[Awaitable[Any]]) -> None:
         """Drop the fields beside the one whose error made their parent null."""
-        for each in awaitables:
-            _close(cast("Coroutine[Any, Any, Any]", each))
+        for each in cast("list[Coroutine[Any, Any, Any]]", awaitables):
+            close_arguments(each)
+            each.close()
 
     def pop_size(self, value: Any) -> int:
         """Return how many bytes of a completed value are rendered, and counted, already.
@@ -328,12 +329,3 @@ class ObjectExecutor(Executor[Any]):
         fragment = orjson.Fragment(content)
         self._sizes[fragment] = len(content)
         return fragment
-
-
-def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Close a coroutine, and what it would have awaited if it had started: its arguments."""
-    if getcoroutinestate(coroutine) == CORO_CREATED:
-        for argument in getcoroutinelocals(coroutine).values():
-            if iscoroutine(argument):
-                _close(argument)
-    coroutine.close()
