@@ -21,8 +21,8 @@ from gateway.auth.authenticator import Authenticator, Identity, Oidc
 from gateway.auth.oidc import TokenVerifier
 from gateway.auth.oidc_file import Issuer
 from gateway.auth.sts import SessionCache, StsClient
-from gateway.concurrency import account_for_tasks
 from gateway.configuration import read_configuration
+from gateway.cpu_scheduler import account_for_tasks
 from gateway.environment import read_settings
 from gateway.errors import GatewayError
 from gateway.graph.context import Context

@@ -211,7 +211,10 @@ class ThrottledError(UpstreamError):
 
 class UpstreamTimeoutError(UpstreamError):
     code = "UPSTREAM_TIMEOUT"
-    meaning = "The upstream did not respond in time."
+    meaning = (
+        "The upstream did not respond in time. With HTTP 503, the gateway had no CPU time for the "
+        "request."
+    )
     remedy = "Retry."
 
 

@@ -12,13 +12,15 @@ from typing import Any, cast
 
 import pytest
 
-from gateway import concurrency
-from gateway.concurrency import (
+from gateway import cpu_scheduler
+from gateway.cpu_scheduler import (
     BURST_SECONDS,
     ITERATION_SECONDS,
     CpuScheduler,
+    NoTurnError,
     account_for_tasks,
     pause,
+    take_turn_to_begin,
 )
 from tests.clock import Clock
 
@@ -144,7 +146,7 @@ async def test_nobody_waits_for_ever_behind_others_with_short_turns() -> None:
 
 
 async def test_the_memory_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(concurrency, "MAX_ACCOUNTS", 10)
+    monkeypatch.setattr(cpu_scheduler, "MAX_ACCOUNTS", 10)
     computer = Computer()
     await asyncio.gather(*(computer.run(f"caller {number}", LONG) for number in range(100)))
 
@@ -226,6 +228,37 @@ async def test_a_cancelled_turn_is_skipped() -> None:
 
     assert [result is None for result in results] == [True, True, False, True]
     assert computer.scheduler._waiting == {}
+
+
+async def test_what_has_no_turn_by_its_deadline_never_begins() -> None:
+    """Other tasks of the caller are served in their order."""
+    computer = Computer()
+    deadline = asyncio.get_running_loop().time()
+    await computer.run("-", LONG)
+    waiting = [computer.compute(name, SHORT) for name in "abc"]
+    results = await asyncio.gather(
+        computer.scheduler.run(b"-", waiting[0]),
+        computer.scheduler.run(b"-", waiting[1], deadline=deadline),
+        computer.scheduler.run(b"-", waiting[2], deadline=deadline + 3600),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in results] == [type(None), NoTurnError, type(None)]
+    assert computer.log == "-ac"
+    assert inspect.getcoroutinestate(waiting[1]) == inspect.CORO_CLOSED
+
+
+async def test_what_waits_to_begin_again_has_a_deadline_too() -> None:
+    computer = Computer()
+    deadline = asyncio.get_running_loop().time()
+
+    async def compute_twice() -> None:
+        await computer.compute("a", LONG)
+        await asyncio.sleep(0)  # what a step takes is known after it
+        with pytest.raises(NoTurnError):
+            await take_turn_to_begin(deadline)
+
+    await computer.scheduler.run(b"-", compute_twice(), deadline=deadline)
 
 
 async def test_errors_and_cancellation_pass_through_the_scheduler() -> None:

@@ -16,7 +16,15 @@ MODULES = sorted(ROOT.rglob("*.py"))
 PARTS = ("server", "http", "auth", "graph", "watch", "upstream")
 """In the order in which a request meets them: a part imports later ones only."""
 
-SHARED = {"concurrency", "errors", "outgoing", "setting_files", "settings", "telemetry"}
+SHARED = {
+    "concurrency",
+    "cpu_scheduler",
+    "errors",
+    "outgoing",
+    "setting_files",
+    "settings",
+    "telemetry",
+}
 """Known by all parts; so is `auth.credentials`, the caller as a value."""
 
 MAY_IMPORT = {
@@ -26,6 +34,7 @@ MAY_IMPORT = {
     "environment": {"settings"},
     "errors": set[str](),
     "concurrency": {"errors"},
+    "cpu_scheduler": set[str](),
     "outgoing": {"setting_files", "settings"},
     "telemetry": {"errors", "outgoing", "setting_files", "settings"},
     "configuration": SHARED | {"auth", "graph", "http"},

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterato
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from gateway.concurrency import pause, take_turn
+from gateway.cpu_scheduler import pause, take_turn_to_begin
 from gateway.upstream.cache.memory import Stored
 from gateway.upstream.loader import RequestLoader
 from gateway.upstream.values import Item, UpstreamRequest
@@ -72,7 +72,7 @@ class EventStream(AsyncIterator[Event], Generic[T]):
             self._ended = True
             return []
         # Many subscriptions may get the same reading.
-        await take_turn(begun=False)
+        await take_turn_to_begin()
         return self._events(reading)
 
     def close(self) -> None:

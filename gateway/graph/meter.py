@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
-from gateway.concurrency import pause
+from gateway.cpu_scheduler import pause
 from gateway.errors import GatewayError, LimitExceededError, UpstreamTimeoutError
 from gateway.settings import Settings, variable
 

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.authenticator import BearerClaim, Claim, RouterSecrets
 from gateway.auth.credentials import Caller
-from gateway.concurrency import CpuScheduler, take_turn
-from gateway.errors import LimitExceededError, OverloadedError
+from gateway.cpu_scheduler import CpuScheduler, NoTurnError, take_turn_to_begin
+from gateway.errors import LimitExceededError, OverloadedError, UpstreamTimeoutError
 from gateway.graph.context import Context, Watching
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Operation
 from gateway.graph.execution.plan import WriteByGetError
@@ -76,6 +76,15 @@ from gateway.upstream.resilience.callers import UNPROVED, ProvedCallers
 
 METHODS = "GET, POST"
 
+NOT_SERVED = HttpError(
+    503,
+    UpstreamTimeoutError(
+        "The gateway is busy, and could not begin the request within its time limit. Try again "
+        "later."
+    ),
+    {"Retry-After": str(OverloadedError.retry_after)},
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -99,7 +108,11 @@ class Endpoint:
         exchange = self._begin(scope, receive)
         exchange.log.is_graphql = True
         try:
-            await self.cpu.run(exchange.limit_key, self._serve(exchange, scope, receive, send))
+            serve = self._serve(exchange, scope, receive, send)
+            await self.cpu.run(exchange.limit_key, serve, deadline=exchange.deadline)
+        except NoTurnError:
+            exchange.log.outcome = NOT_SERVED.error.code
+            await error_response(NOT_SERVED)(scope, receive, send)
         except ClientDisconnectedError:
             exchange.log.outcome = CLIENT_DISCONNECTED
         finally:
@@ -181,7 +194,7 @@ class Endpoint:
             raise claim
         log_caller(exchange, claim)
         if await exchange.slot.acquire(exchange.limit_key):
-            await _take_another_turn()
+            await _take_another_turn(exchange.deadline)
         return await self._read_content(exchange)
 
     async def _execute(self, exchange: Exchange, content: bytes, media_type: str) -> ASGIApp:
@@ -329,12 +342,12 @@ async def _wait_for_body(deadline: float) -> AsyncIterator[None]:
         message = "The body took longer to arrive than a request may take."
         # The rest of the body is not read, so the connection cannot carry another request.
         raise HttpError(408, LimitExceededError(message), {"Connection": "close"}) from None
-    await _take_another_turn()
+    await _take_another_turn(deadline)
 
 
-async def _take_another_turn() -> None:
+async def _take_another_turn(deadline: float) -> None:
     """Take a turn after a wait, which may have ended for many other requests at once."""
-    await take_turn(begun=False)
+    await take_turn_to_begin(deadline)
 
 
 def _service_unavailable(error: OverloadedError) -> HttpError:

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import structlog
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import pause
+from gateway.cpu_scheduler import pause
 from gateway.errors import GatewayError, ThrottledError, UpstreamError, drop_tracebacks
 from gateway.telemetry.logging import exception_fields
 from gateway.telemetry.metrics import POLLS, WATCHES

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, cast
 
-from gateway.concurrency import CpuScheduler
+from gateway.cpu_scheduler import CpuScheduler
 from gateway.graph.events import Event, EventStream
 from gateway.watch.poll import Reading
 from gateway.watch.watcher import Watch

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import BURST_SECONDS, CpuScheduler, account_for_tasks
+from gateway.cpu_scheduler import BURST_SECONDS, CpuScheduler, account_for_tasks
 from gateway.http.exchange import RequestOptions
 from tests.clock import Clock
 from tests.graph.subscriptions import CHANGES, JOB, NO_OPTIONS, SPRING, Events, Graph, spring

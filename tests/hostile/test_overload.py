@@ -4,6 +4,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import pytest
+
+from gateway import cpu_scheduler
 from gateway.http.requests import MAX_PENDING_BYTES
 from gateway.sandbox import CALLERS
 from tests.gateways import Gateway, Sandbox, gateway_over
@@ -52,6 +55,21 @@ def test_a_flood_of_one_caller_leaves_capacity_for_others(sandbox: Sandbox) -> N
     assert len(other.data["audienceGenerationJobs"]["nodes"]) == 2
     assert (ready.status, ready.content) == (200, "ready\n")
     assert statuses == [200] * MAX_PER_CALLER
+
+
+def test_a_request_that_gets_no_cpu_time_ends_at_its_deadline(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever it is from, and although the gateway has never become able to read it."""
+    with gateway_over(sandbox, deadline_seconds=1) as gateway:
+        monkeypatch.setattr(cpu_scheduler, "BURST_SECONDS", 0.0)
+        answers = [gateway.ask(JOBS), gateway.send("POST", content=b"{")]
+        monkeypatch.undo()
+
+    for answer in answers:
+        assert (answer.status, answer.code) == (503, "UPSTREAM_TIMEOUT")
+        assert answer.headers["retry-after"] == "2"
+    assert sandbox.calls == []
 
 
 def test_many_rejections_make_a_gateway_not_ready(sandbox: Sandbox) -> None:

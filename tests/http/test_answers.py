@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway import app as app_module
-from gateway.concurrency import CpuScheduler, _account
+from gateway.cpu_scheduler import CpuScheduler, _account
 from gateway.graph.node import to_global_id
 from gateway.http import answers
 from gateway.http import endpoint as endpoint_module
@@ -500,9 +500,9 @@ async def test_it_takes_the_place_and_the_time_of_its_caller(
         slots.append(key)
         await acquire(self, key)
 
-    async def run_on(self: CpuScheduler, key: bytes, coroutine: Any) -> Any:
+    async def run_on(self: CpuScheduler, key: bytes, coroutine: Any, **options: Any) -> Any:
         accounts.append(key)
-        return await run(self, key, coroutine)
+        return await run(self, key, coroutine, **options)
 
     monkeypatch.setattr(ConcurrencyLimiter, "acquire_part", acquire_part)
     monkeypatch.setattr(CpuScheduler, "run", run_on)

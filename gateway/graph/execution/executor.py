@@ -29,7 +29,7 @@ from graphql.execution import Executor, VariableValues
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
 
-from gateway.concurrency import close_arguments
+from gateway.cpu_scheduler import close_arguments
 from gateway.errors import GatewayError
 from gateway.graph.context import Context
 from gateway.graph.execution.batch import Batch, EdgeBatch, ObjectBatch

@@ -9,7 +9,7 @@ import orjson
 from graphql import GraphQLError
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import pause
+from gateway.cpu_scheduler import pause
 from gateway.errors import LimitExceededError
 from gateway.graph.context import Context
 from gateway.graph.events import Event, EventStream

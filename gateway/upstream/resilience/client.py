@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import KeyedSemaphore, take_turn
+from gateway.concurrency import KeyedSemaphore
+from gateway.cpu_scheduler import take_turn
 from gateway.errors import (
     GatewayError,
     InternalError,

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from gateway.auth.credentials import Caller
-from gateway.concurrency import CpuScheduler, account_for_tasks
+from gateway.cpu_scheduler import CpuScheduler, account_for_tasks
 from gateway.errors import UpstreamTimeoutError
 from gateway.graph.execution.engine import GraphResult
 from gateway.graph.execution.executor import ObjectExecutor
@@ -95,12 +95,12 @@ class EndingAccount(Account):
         super().__init__(JOBS)
         self._iterations = iterations
 
-    async def fetch(self, caller: Caller, request: UpstreamRequest[Any], **options: Any) -> Any:
+    async def fetch(self, _: Caller, request: UpstreamRequest[Any], **options: Any) -> Any:
         if "collaborationId" in dict(request.parameters):
-            for _ in range(self._iterations):
+            for _iteration in range(self._iterations):
                 await asyncio.sleep(0)
             raise OperationEndedError(UpstreamTimeoutError("as after the deadline"))
-        return await super().fetch(caller, request, **options)
+        return await super().fetch(_, request, **options)
 
 
 async def run_as_task(account: Account) -> GraphResult:

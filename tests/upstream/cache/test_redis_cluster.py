@@ -16,7 +16,7 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError
 from structlog.testing import capture_logs
 
-from gateway.concurrency import CpuScheduler, account_for_tasks
+from gateway.cpu_scheduler import CpuScheduler, account_for_tasks
 from gateway.upstream.cache import redis as redis_module
 from gateway.upstream.cache import redis_cluster
 from gateway.upstream.cache.redis import (
