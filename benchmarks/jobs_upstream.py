@@ -10,12 +10,10 @@ versions, and learns when callers were first told of one.
 import asyncio
 import re
 import time
-from typing import cast
 
 import uvloop
 
-from benchmarks.client import HEAD_END
-from benchmarks.upstream import BACKLOG, response, row
+from benchmarks.upstream import response, row, serve
 
 NUMBER = re.compile(rb"audience-generation-job(?:%2F|/)(\d{8})-")
 ACCESS_KEY = re.compile(rb"Credential=(\w+)/")
@@ -86,29 +84,5 @@ class Jobs:
             self._told[of] = version, time.monotonic()
 
 
-class Connection(asyncio.Protocol):
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
-        self._read = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._read += data
-        while HEAD_END in self._read:
-            head, self._read = self._read.split(HEAD_END, 1)
-            self._jobs.handle(self._transport, head)
-
-
-async def main() -> None:
-    jobs = Jobs()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(jobs), "127.0.0.1", 0, backlog=BACKLOG
-    )
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
-
-
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve(Jobs().handle))

@@ -128,10 +128,23 @@ def reset(transport: asyncio.Transport, _head: bytes) -> None:
 FAULTS: dict[str, Handler] = {each.__name__: each for each in (hang, drip, fail, reset)}
 
 
-class Upstream(asyncio.Protocol):
-    """Handles each request head in the same way; counts them."""
+class Counted:
+    """A handler that counts the calls to another one, and returns their number to `GET /_calls`."""
 
-    calls = 0
+    def __init__(self, handle: Handler) -> None:
+        self._handle = handle
+        self._calls = 0
+
+    def __call__(self, transport: asyncio.Transport, head: bytes) -> None:
+        if head.startswith(b"GET /_calls "):
+            transport.write(response(self._calls))
+        else:
+            self._calls += 1
+            self._handle(transport, head)
+
+
+class Connection(asyncio.Protocol):
+    """Reads request heads, and calls a handler for each."""
 
     def __init__(self, handle: Handler) -> None:
         self._handle = handle
@@ -144,11 +157,16 @@ class Upstream(asyncio.Protocol):
         self._read += data
         while HEAD_END in self._read:
             head, self._read = self._read.split(HEAD_END, 1)
-            if head.startswith(b"GET /_calls "):
-                self._transport.write(response(Upstream.calls))
-            else:
-                Upstream.calls += 1
-                self._handle(self._transport, head)
+            self._handle(self._transport, head)
+
+
+async def serve(handle: Handler) -> None:
+    """Listen on a free port of the loopback interface, and print the URL."""
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(handle), "127.0.0.1", 0, backlog=BACKLOG
+    )
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
 
 
 async def main() -> None:
@@ -161,11 +179,7 @@ async def main() -> None:
         handle = FAULTS[options.fault]
     else:
         handle = answer_pages(options.pages, options.delay_ms / 1000)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Upstream(handle), "127.0.0.1", 0, backlog=BACKLOG
-    )
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    await serve(Counted(handle))
 
 
 if __name__ == "__main__":

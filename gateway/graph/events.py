@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: the value of the subscription's root field, or the error that it fails with."""
+    """One event, on whose value the subscription's root field is executed."""
 
     value: Any
-    reading: Reading[Any] | None = None
-    """What it was made of; None if the value is the error with which the watch has ended."""
+    reading: Reading[Any]
+    """What it was made of."""
     results: Mapping[UpstreamRequest[Any], Stored[Any]] = field(default_factory=dict)
     """Results of the upstream that the reading has."""
     rows: Mapping[str, Item] = field(default_factory=dict)
@@ -30,12 +30,18 @@ class Event:
 
     def prepare(self, loader: RequestLoader) -> None:
         """Let a loader return what the reading has, and nothing that is older."""
-        if self.reading is not None:
-            loader.begin_at(self.reading.read_at, self.results, self.rows)
+        loader.begin_at(self.reading.read_at, self.results, self.rows)
 
 
-class EventStream(AsyncIterator[Event], Generic[T]):
-    """The events of one subscription; must be closed. The error of the watch is the last event.
+@dataclass(frozen=True, slots=True)
+class WatchFailure:
+    """In place of an event: the watch has ended with this error."""
+
+    error: Exception
+
+
+class EventStream(AsyncIterator[Event | WatchFailure], Generic[T]):
+    """The events of one subscription, and the failure of its watch, if any; must be closed.
 
     A client that is slow skips states: events are made of the newest one.
     """
@@ -49,10 +55,10 @@ class EventStream(AsyncIterator[Event], Generic[T]):
         """
         self._watch = watch
         self._events = events
-        self._pending: Iterator[Event | None] = iter(())
+        self._pending: Iterator[Event | WatchFailure | None] = iter(())
         self._ended = False
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> Event | WatchFailure:
         while True:
             for event in self._pending:
                 if event is not None:
@@ -62,12 +68,12 @@ class EventStream(AsyncIterator[Event], Generic[T]):
                 raise StopAsyncIteration
             self._pending = iter(await self._next_events())
 
-    async def _next_events(self) -> Iterable[Event | None]:
+    async def _next_events(self) -> Iterable[Event | WatchFailure | None]:
         try:
             reading = await self._watch.next()
         except Exception as error:  # noqa: BLE001  the engine reports it
             self._ended = True
-            return [Event(error)]
+            return [WatchFailure(error)]
         if reading is None:
             self._ended = True
             return []

@@ -115,18 +115,24 @@ class Subscriptions:
         SUBSCRIPTIONS.dec()
         subscription.close()
 
-    def drain(self, seconds: float) -> None:
-        """End all subscriptions within some seconds, one after the other.
+    @property
+    def draining(self) -> bool:
+        return self._stops_at is not None
 
-        So that their clients do not all subscribe elsewhere at once. May be called again, with
-        what is left of the seconds or less.
+    def drain(self, seconds: float) -> None:
+        """End all subscriptions within some seconds, and those that are opened later with the last.
+
+        One after the other, so that their clients do not all subscribe elsewhere at once.
         """
-        stops_at = asyncio.get_running_loop().time() + seconds
-        if self._stops_at is not None and seconds > 0:
-            return
-        self._stops_at = stops_at
+        self._stops_at = asyncio.get_running_loop().time() + seconds
         for number, subscription in enumerate(self._open, 1):
             subscription.end_in(seconds * number / len(self._open), STOPPING)
+
+    def end_all(self) -> None:
+        """End all subscriptions now, and those that are opened later at once."""
+        self._stops_at = asyncio.get_running_loop().time()
+        for subscription in self._open:
+            subscription.end(STOPPING)
 
     def _is_proved(self, caller: LimitedCaller) -> bool:
         return self._proved_callers.limit_key(caller) != UNPROVED

@@ -164,8 +164,11 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if self._stop_at is not None:
-            self._end_subscriptions(self._stop_at - self._clock())
-            self.should_exit = self.should_exit or self._clock() >= self._stop_at
+            left = self._stop_at - self._clock()
+            # Not in the handler of the signal, which is not called by the event loop.
+            if not self._subscriptions.draining:
+                self._subscriptions.drain(max(0.0, left))
+            self.should_exit = self.should_exit or left <= 0
         if self._reload_requested and (self._reloading is None or self._reloading.done()):
             self._reload_requested = False
             self._reloading = asyncio.create_task(self.config.loaded_app.state.reload())
@@ -174,15 +177,15 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._end_subscriptions(0)
+        self._subscriptions.end_all()
         await super().shutdown(sockets)
         if self._admin is not None:
             await self._admin.stop()
 
-    def _end_subscriptions(self, seconds: float) -> None:
-        """End them within some seconds; those of an earlier call stay as they are."""
+    @property
+    def _subscriptions(self) -> Subscriptions:
         subscriptions: Subscriptions = self.config.loaded_app.state.subscriptions
-        subscriptions.drain(max(0.0, seconds))
+        return subscriptions
 
     def _drain(self) -> None:
         state = self.config.loaded_app.state

@@ -45,6 +45,7 @@ async def test_other_work_continues_while_the_changes_of_a_list_are_found() -> N
     finally:
         other.cancel()
 
+    assert isinstance(event, Event)
     assert event.value == "event"
     assert iterations >= STEPS
     assert await anext(stream, None) is None

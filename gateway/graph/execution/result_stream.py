@@ -12,7 +12,7 @@ from gateway.auth.credentials import Caller
 from gateway.cpu_scheduler import pause
 from gateway.errors import LimitExceededError
 from gateway.graph.context import Context
-from gateway.graph.events import Event, EventStream
+from gateway.graph.events import Event, EventStream, WatchFailure
 from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult, Operation, rejected
 from gateway.upstream.values import kept_json
 
@@ -101,9 +101,9 @@ class ResultStream:
         event = await anext(self._events, None)
         if event is None:
             return None
-        if event.reading is None:
+        if isinstance(event, WatchFailure):
             # Without data: a client would take a null for the value of the field.
-            return rejected(GraphQLError(str(event.value), original_error=event.value))
+            return rejected(GraphQLError(str(event.error), original_error=event.error))
         # All subscriptions of a caller that are alike get the same result: a page that is open in
         # ten windows costs what it costs in one. A reading belongs to one poll of one caller.
         key = (event.reading, event.key, self._request, self._options)
@@ -112,7 +112,6 @@ class ResultStream:
         return result
 
     async def _execute(self, event: Event) -> GraphResult:
-        assert event.reading is not None  # noqa: S101  others are errors
         await pause()
         operation = self._engine.prepare(self._request.restore(), read_only=True)
         if isinstance(operation, GraphResult):
