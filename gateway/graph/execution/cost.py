@@ -1,15 +1,15 @@
 """The cost of an operation, estimated before anything is executed.
 
 The estimate assumes full pages, so a shorter list costs less. A linked object counts once, however
-many rows link to it. Fields excluded by `@skip` or `@include` count. `cost_compiler` makes an
-OperationCost of the text once; its estimate depends on the variables of a request.
+many rows link to it. `cost_compiler` makes an OperationCost of the text once for what `@skip` and
+`@include` leave of it; its estimate depends on the variables of a request.
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import LimitExceededError
 from gateway.graph.node import ENTITY_TYPES, RESOURCE_TYPES, from_global_id
@@ -60,7 +60,7 @@ class SelectedObjects:
     needs_call: bool = False
     """Whether each object is fetched by a call of its own."""
     links: list["SelectedObjects"] = field(default_factory=list)
-    connections: list["SelectedConnection"] = field(default_factory=list)
+    lists: list["SelectedList"] = field(default_factory=list)
 
     def details(self, number: int, variables: Variables) -> int:
         """Return the calls per object for this number of objects."""
@@ -73,11 +73,10 @@ class SelectedObjects:
             return total
         for link in self.links:
             total += link.details(1, variables)
-        for connection in self.connections:
-            rows = connection.rows(variables)
+        for each in self.lists:
+            pages, details = _cost_of(each, number, variables)
             # At least one, also of no rows: each list is work, and may be counted.
-            total += number * max(1, math.ceil(rows / PAGE_SIZE))
-            total += connection.nodes.details(number * rows, variables)
+            total += number * max(1, pages) + details
         return total
 
 
@@ -86,12 +85,26 @@ class SelectedConnection(NamedTuple):
     nodes: SelectedObjects
 
 
+SelectedList: TypeAlias = list[SelectedConnection]
+"""Connections that show items of the same list, whose pages are read once."""
+
+
+def _cost_of(selected: SelectedList, number: int, variables: Variables) -> tuple[int, int]:
+    """Return the pages of a list, and the calls per row if there is this number of such lists."""
+    most = details = 0
+    for connection in selected:
+        rows = connection.rows(variables)
+        most = max(most, rows)
+        details += connection.nodes.details(number * rows, variables)
+    return math.ceil(most / PAGE_SIZE), details
+
+
 class SelectedNamedObjects(NamedTuple):
     """The objects of a field that ids or representations name."""
 
     entries: Callable[[Variables], list[Any]]
-    objects_of: Callable[[str], SelectedObjects]
-    """Returns what is selected of the objects of a type."""
+    of_type: Callable[[str], tuple[SelectedObjects, "FieldCount"]]
+    """Returns what is selected of the objects of a type, and the fields of each."""
 
 
 NamedKey = tuple[str, str]
@@ -157,7 +170,7 @@ class OperationCost:
 
     defaults: Variables
     fields: FieldCount
-    connections: list[SelectedConnection] = field(default_factory=list)
+    lists: list[SelectedList] = field(default_factory=list)
     objects: list[SelectedObjects] = field(default_factory=list)
     named_objects: list[SelectedNamedObjects] = field(default_factory=list)
 
@@ -165,18 +178,22 @@ class OperationCost:
         """Estimate the cost with these variables, which need not be valid."""
         variables = {**self.defaults, **variables}
         pages = details = 0
-        for connection in self.connections:
-            rows = connection.rows(variables)
-            pages += math.ceil(rows / PAGE_SIZE)
-            details += connection.nodes.details(rows, variables)
+        for each in self.lists:
+            pages_of_list, details_of_rows = _cost_of(each, 1, variables)
+            pages += pages_of_list
+            details += details_of_rows
         for objects in self.objects:
             details += objects.details(1, variables)
-        details += self._details_of_named(variables)
-        return EstimatedCost(pages, details, self.fields.number(variables))
+        named_details, named_fields = self._cost_of_named(variables)
+        fields = self.fields.number(variables) + named_fields
+        return EstimatedCost(pages, details + named_details, fields)
 
-    def _details_of_named(self, variables: Variables) -> int:
-        """Return the calls for named objects. Each is fetched once, in however many fields."""
-        details = 0
+    def _cost_of_named(self, variables: Variables) -> tuple[int, int]:
+        """Return the calls for named objects, and their fields.
+
+        Each is fetched once, in however many fields, and completed once for each field.
+        """
+        details = fields = 0
         lists = [each.entries(variables) for each in self.named_objects]
         # Aliases of one field may all have the same list of thousands, that of a variable.
         named = {
@@ -185,11 +202,12 @@ class OperationCost:
         numbers = {key: _number_by_type(each) for key, each in named.items()}
         fetched: dict[int, set[str]] = {key: set() for key in named}
         for each, entries in zip(self.named_objects, lists, strict=True):
+            fields += len(entries)
             for type_name, number in numbers[id(entries)].items():
-                objects = each.objects_of(type_name)
+                objects, fields_of_each = each.of_type(type_name)
+                fields += number * fields_of_each.number(variables)
                 details += objects.details_below(number, variables)
                 if objects.needs_call:
                     fetched[id(entries)].add(type_name)
-        return details + len(
-            {each for key, types in fetched.items() for each in named[key] if each[0] in types}
-        )
+        called = {each for key, types in fetched.items() for each in named[key] if each[0] in types}
+        return details + len(called), fields

@@ -1,9 +1,11 @@
 """Compilation of an operation's cost from its selections, by the costs that fields declare."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from graphql import (
+    BooleanValueNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLField,
@@ -19,6 +21,7 @@ from graphql import (
     ValueNode,
     VariableNode,
     get_named_type,
+    print_ast,
 )
 
 from gateway.graph.execution.cost import (
@@ -26,6 +29,7 @@ from gateway.graph.execution.cost import (
     FieldCount,
     OperationCost,
     SelectedConnection,
+    SelectedList,
     SelectedNamedObjects,
     SelectedObjects,
     Variables,
@@ -37,6 +41,12 @@ from gateway.graph.types.resource_type import COST, MAX_SIZE, FieldCost, ValueSo
 from gateway.upstream.model import object_shape
 
 MAX_INT_CHARACTERS = 11
+
+WITHIN_A_LIST = frozenset({"first", "last", "before", "filter", "orderBy"})
+"""The arguments of a connection that select items of a list, not which pages of it AWS returns."""
+
+TypedField: TypeAlias = tuple[str, FieldNode]
+"""A field, and the name of the type that it is selected from."""
 
 
 class _Declared(NamedTuple):
@@ -78,10 +88,17 @@ class CostCompiler:
         }
 
     def compile(
-        self, fragments: Mapping[str, FragmentDefinitionNode], operation: OperationDefinitionNode
+        self,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        operation: OperationDefinitionNode,
+        switches: Variables,
     ) -> OperationCost:
-        """Compile the cost of a valid query; `fragments` are those of its document by name."""
-        return _Compiler(self._declared, fragments, operation).compile()
+        """Compile the cost of a valid query; `fragments` are those of its document by name.
+
+        `switches` are the variables that `@skip` and `@include` name. What they exclude costs
+        nothing.
+        """
+        return _Compiler(self._declared, fragments, operation, switches).compile()
 
 
 def _list_sizes(schema: GraphQLSchema) -> Iterator[tuple[tuple[str, str], int]]:
@@ -121,71 +138,69 @@ class _Compiler:
         declared: Mapping[str, Mapping[str, _Declared]],
         fragments: Mapping[str, FragmentDefinitionNode],
         operation: OperationDefinitionNode,
+        switches: Variables,
     ) -> None:
         self._declared = declared
         self._fragments = fragments
         self._operation = operation
+        self._switches = switches
 
     def compile(self) -> OperationCost:
         root_type = ROOT_TYPES[self._operation.operation]
-        root = [(root_type, self._operation.selection_set)]
-        defaults = {
-            each.variable.name.value: _value(each.default_value, {})
-            for each in self._operation.variable_definitions or ()
-            if each.default_value is not None
-        }
-        compiled = OperationCost(defaults, self._response_fields(root))
-        for node in self._fields(root):
-            cost, type_name, _ = self._lookup(root_type, node)
+        root = [*self._fields([(root_type, self._operation.selection_set)])]
+        compiled = OperationCost(default_values(self._operation), self._response_fields(root))
+        lists = _Lists()
+        for nodes in _merged(root):
+            cost, type_name, _ = self._lookup(*nodes[0])
+            selected = [node for _, node in nodes]
             if cost is FieldCost.CONNECTION:
-                compiled.connections.append(self._connection(type_name, node))
+                lists.add(selected[0], self._connection(type_name, selected))
             elif cost in NAMED or type_name == NODE:
-                compiled.named_objects.append(
-                    SelectedNamedObjects(_entries(node), self._objects_of(node, cost))
-                )
+                compiled.named_objects.append(self._named_objects(selected, cost))
             elif cost in {FieldCost.OBJECT, FieldCost.WATCHED_OBJECT}:
-                compiled.objects.append(self._objects(type_name, [node], needs_call=True))
+                compiled.objects.append(self._objects(type_name, selected, needs_call=True))
             elif cost is FieldCost.WATCHED_LIST:
-                compiled.connections.append(self._changes(type_name, node))
+                compiled.lists.append([self._changes(type_name, selected)])
+        compiled.lists.extend(lists.selected)
         return compiled
 
-    def _response_fields(self, selections: Selections, rows: Amount | None = None) -> FieldCount:
-        """Count the fields of the response; `rows` is set for the selections of a connection.
+    def _response_fields(
+        self, fields: Iterable[TypedField], rows: Amount | None = None
+    ) -> FieldCount:
+        """Count fields of the response, and those below them; `rows` if it is of a connection.
 
-        Fields with the same response name are merged into one.
+        Objects that the request names count apart, by their types.
         """
-        by_name: dict[str, list[tuple[str, FieldNode]]] = {}
-        for parent, node in fields_of(selections, self._fragments):
-            by_name.setdefault((node.alias or node.name).value, []).append((parent, node))
-        total = FieldCount(len(by_name))
-        for merged in by_name.values():
-            parent, node = merged[0]
-            cost, _, max_size = self._lookup(parent, node)
+        merged = _merged(fields)
+        total = FieldCount(len(merged))
+        for nodes in merged:
+            parent, node = nodes[0]
+            cost, type_name, max_size = self._lookup(parent, node)
             if node.selection_set is None:
                 total.add_constant(FieldCount(max_size))
-                continue
-            below = [(self._lookup(*each).type_name, each[1].selection_set) for each in merged]
-            if cost is FieldCost.CONNECTION:
-                total.add_constant(self._response_fields(below, _rows(node)))
-            elif rows is not None and node.name.value in {"edges", "nodes"}:
-                total.add(self._response_fields(below), rows)
-            elif cost in NAMED:
-                total.add(self._response_fields(below), _number_of(_entries(node)))
-            else:
-                total.add_constant(self._response_fields(below), max_size or 1)
+            elif cost not in NAMED and type_name != NODE:
+                below = self._fields(
+                    (self._lookup(*each).type_name, each[1].selection_set) for each in nodes
+                )
+                if cost is FieldCost.CONNECTION:
+                    total.add_constant(self._response_fields(below, _rows(node)))
+                elif rows is not None and node.name.value in {"edges", "nodes"}:
+                    total.add(self._response_fields(below), rows)
+                else:
+                    total.add_constant(self._response_fields(below), max_size or 1)
         return total
 
-    def _connection(self, type_name: str, connection: FieldNode) -> SelectedConnection:
+    def _connection(self, type_name: str, selected: list[FieldNode]) -> SelectedConnection:
         node_type = self._declared[type_name]["nodes"].type_name
-        below = self._fields([(type_name, connection.selection_set)])
-        edges = [("", each.selection_set) for each in below if each.name.value == "edges"]
+        below = self._below(type_name, selected)
         nodes = [each for each in below if each.name.value == "nodes"]
-        nodes += [each for each in self._fields(edges) if each.name.value == "node"]
-        return SelectedConnection(_rows(connection), self._objects(node_type, nodes))
+        edges = [each for each in below if each.name.value == "edges"]
+        nodes += [each for each in self._below("", edges) if each.name.value == "node"]
+        return SelectedConnection(_rows(selected[0]), self._objects(node_type, nodes))
 
-    def _changes(self, type_name: str, change: FieldNode) -> SelectedConnection:
+    def _changes(self, type_name: str, selected: list[FieldNode]) -> SelectedConnection:
         """Compile the cost of a watched list: of a page of it, and of one row that has changed."""
-        below = self._fields([(type_name, change.selection_set)])
+        below = self._below(type_name, selected)
         nodes = [each for each in below if each.selection_set is not None]
         objects = SelectedObjects()
         if nodes:
@@ -193,24 +208,20 @@ class _Compiler:
             objects = self._objects(node_type, nodes)
         return SelectedConnection(_one_row, objects)
 
-    def _objects_of(
-        self, node: FieldNode, cost: FieldCost | None
-    ) -> Callable[[str], SelectedObjects]:
-        """Return a function that compiles the details of objects of a type, when it is needed."""
-        compiled: dict[str, SelectedObjects] = {}
+    def _named_objects(
+        self, selected: list[FieldNode], cost: FieldCost | None
+    ) -> SelectedNamedObjects:
+        """Compile the cost of objects of a type when the first is named: there are many types."""
 
-        def objects_of(type_name: str) -> SelectedObjects:
-            if type_name not in compiled:
-                by_key = cost is FieldCost.ENTITIES and self._is_known_by_key(type_name, node)
-                compiled[type_name] = self._objects(type_name, [node], needs_call=not by_key)
-            return compiled[type_name]
+        @cache
+        def of_type(type_name: str) -> tuple[SelectedObjects, FieldCount]:
+            fields = [*self._fields_of_type(type_name, selected)]
+            names = {node.name.value for _, node in fields}
+            by_key = cost is FieldCost.ENTITIES and ENTITY_TYPES[type_name].key_fields >= names
+            objects = self._objects(type_name, selected, needs_call=not by_key)
+            return objects, self._response_fields(fields)
 
-        return objects_of
-
-    def _is_known_by_key(self, type_name: str, node: FieldNode) -> bool:
-        """Return whether an entity's key gives all that is selected of it."""
-        selected = {each.name.value for each in self._fields_of_type(type_name, [node])}
-        return ENTITY_TYPES[type_name].key_fields.issuperset(selected)
+        return SelectedNamedObjects(_entries(selected[0]), of_type)
 
     def _objects(
         self, type_name: str, selected: list[FieldNode], *, needs_call: bool = False
@@ -218,14 +229,18 @@ class _Compiler:
         """Compile the details of objects of a type; `needs_call` if they are not rows of a list."""
         objects = SelectedObjects(needs_call)
         links: dict[str, list[FieldNode]] = {}
-        for node in self._fields_of_type(type_name, selected):
-            cost, target, _ = self._lookup(type_name, node)
+        lists = _Lists()
+        for fields in _merged(self._fields_of_type(type_name, selected)):
+            nodes = [node for _, node in fields]
+            name = nodes[0].name.value
+            cost, target, _ = self._lookup(type_name, nodes[0])
             if cost is FieldCost.DETAIL:
                 objects.needs_call = True
             elif cost in LINKS:
-                links.setdefault(node.name.value, []).append(node)
+                links.setdefault(name, []).extend(nodes)
             elif cost is FieldCost.CONNECTION:
-                objects.connections.append(self._connection(target, node))
+                lists.add(nodes[0], self._connection(target, nodes))
+        objects.lists.extend(lists.selected)
         for name, followed in links.items():
             cost, target, _ = self._declared[type_name][name]
             objects.links.append(
@@ -233,18 +248,58 @@ class _Compiler:
             )
         return objects
 
-    def _fields_of_type(self, type_name: str, selected: list[FieldNode]) -> Iterator[FieldNode]:
+    def _fields_of_type(self, type_name: str, selected: list[FieldNode]) -> Iterator[TypedField]:
         """Yield the fields below others that objects of a type have."""
-        below = ((type_name, each.selection_set) for each in selected)
-        for parent, node in fields_of(below, self._fragments):
-            if parent in {type_name, NODE}:  # not of a fragment on another type
-                yield node
+        below = self._fields((type_name, each.selection_set) for each in selected)
+        # Not those of fragments on other types.
+        return (each for each in below if each[0] in {type_name, NODE})
 
     def _lookup(self, type_name: str, node: FieldNode) -> _Declared:
         return self._declared.get(type_name, {}).get(node.name.value, _FREE)
 
-    def _fields(self, selections: Selections) -> list[FieldNode]:
-        return [node for _, node in fields_of(selections, self._fragments)]
+    def _below(self, type_name: str, selected: list[FieldNode]) -> list[FieldNode]:
+        fields = self._fields((type_name, each.selection_set) for each in selected)
+        return [node for _, node in fields]
+
+    def _fields(self, selections: Selections) -> Iterator[TypedField]:
+        return fields_of(selections, self._fragments, self._switches)
+
+
+class _Lists:
+    """The connections that an object has, by the list that they show a page of."""
+
+    def __init__(self) -> None:
+        self._by_list: dict[Hashable, SelectedList] = {}
+
+    def add(self, node: FieldNode, connection: SelectedConnection) -> None:
+        arguments = {each.name.value: each.value for each in node.arguments or ()}
+        same_list = frozenset(
+            (name, print_ast(value))
+            for name, value in arguments.items()
+            if name not in WITHIN_A_LIST
+        )
+        self._by_list.setdefault((node.name.value, same_list), []).append(connection)
+
+    @property
+    def selected(self) -> Iterable[SelectedList]:
+        return self._by_list.values()
+
+
+def _merged(fields: Iterable[TypedField]) -> list[list[TypedField]]:
+    """Return the fields by response name: those of one name are one field of the response."""
+    by_name: dict[str, list[TypedField]] = {}
+    for parent, node in fields:
+        by_name.setdefault((node.alias or node.name).value, []).append((parent, node))
+    return [*by_name.values()]
+
+
+def default_values(operation: OperationDefinitionNode) -> dict[str, Any]:
+    """Return the default values of an operation's variables."""
+    return {
+        each.variable.name.value: _value(each.default_value, {})
+        for each in operation.variable_definitions or ()
+        if each.default_value is not None
+    }
 
 
 def _one_row(_: Variables) -> int:
@@ -276,10 +331,6 @@ def _entries(node: FieldNode) -> Callable[[Variables], list[Any]]:
     return entries
 
 
-def _number_of(entries: Callable[[Variables], list[Any]]) -> Amount:
-    return lambda variables: len(entries(variables))
-
-
 def _value(node: ValueNode, variables: Variables) -> Any:
     if isinstance(node, VariableNode):
         return variables.get(node.name.value)
@@ -290,4 +341,4 @@ def _value(node: ValueNode, variables: Variables) -> Any:
         return [_value(each, variables) for each in node.values]
     if isinstance(node, ObjectValueNode):
         return {each.name.value: _value(each.value, variables) for each in node.fields}
-    return node.value if isinstance(node, StringValueNode) else None
+    return node.value if isinstance(node, StringValueNode | BooleanValueNode) else None

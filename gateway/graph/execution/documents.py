@@ -13,6 +13,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
 )
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.validation.rules import overlapping_fields_can_be_merged
@@ -25,12 +26,13 @@ from gateway.errors import (
 )
 from gateway.graph.execution.limits import check_limits
 from gateway.graph.execution.parsing import parse
+from gateway.graph.execution.selections import MAX_PLANS, switch_names
 from gateway.graph.execution.validation import ABORTED, Validator
 from gateway.graph.projections import row_members
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
-    from gateway.graph.execution.plan import Plan
+    from gateway.graph.execution.plan import OperationPlans
 
 MAX_DOCUMENT_CHARACTERS = 128 * 1024
 """graphql-core reads a document one character at a time, which takes up to 40 ms at this size. One
@@ -39,7 +41,7 @@ string may be most of it: a cursor, which belongs into a variable, has up to 64 
 MAX_CACHED_CHARACTERS = 128 * 1024
 """A parsed document takes a hundred times the memory of its text, a terse one four hundred times.
 So the cache takes some 13 MB, and 50 MB at worst. Each selection counts as a character more where
-its fragment is spread, because plans keep the fields of each selection set."""
+its fragment is spread, for each plan, because plans keep the fields of each selection set."""
 
 MAX_ERRORS = 5
 """How many errors a response lists for a document or its variables; the last may say that there
@@ -72,8 +74,8 @@ class Document:
     is_valid: bool = False
     weight: int = 0
     """About how much memory it takes, and its plans will, as a number of characters."""
-    plans: dict[str | None, "Plan"] = field(default_factory=dict)
-    """By the operation name of requests. Each name of an operation, or None, has one plan."""
+    plans: dict[str | None, "OperationPlans"] = field(default_factory=dict)
+    """By the operation name of requests."""
 
     # Made once for all operations: a document may have hundreds of these, and of fragments.
 
@@ -143,7 +145,7 @@ class Documents:
                 [_with_cause(error, ValidationFailedError(error.message)) for error in errors]
             )
         document.is_valid = True
-        document.weight = len(document.text) + selections
+        document.weight = len(document.text) + selections * _most_plans(document.node)
         self._add(document)
 
     def _check_size(self, text: str) -> None:
@@ -188,6 +190,16 @@ class Documents:
         while self._cached_weight > MAX_CACHED_CHARACTERS:
             _, removed = self._cache.popitem(last=False)
             self._cached_weight -= removed.weight
+
+
+def _most_plans(document: DocumentNode) -> int:
+    """Return how many plans an operation of the document may have at a time."""
+    has_switches = any(
+        switch_names(each)
+        for each in document.definitions
+        if isinstance(each, OperationDefinitionNode)
+    )
+    return MAX_PLANS if has_switches else 1
 
 
 def _rejected(error: LimitExceededError) -> DocumentRejectedError:

@@ -103,7 +103,7 @@ class Engine:
         """
         name = request.operation_name or None
         try:
-            plan = self._planner.plan(request.query, name, read_only=read_only)
+            plan = self._planner.plan(request.query, name, request.variables, read_only=read_only)
         except DocumentRejectedError as error:
             return rejected(*error.errors)
         estimate = plan.cost.estimate(request.variables)

@@ -80,8 +80,7 @@ class ObjectExecutor(Executor[Any]):
             default_field_resolver,
             hide_suggestions=hide_suggestions,
         )
-        if plan.subfields is not None:
-            self._relevant_sub_fields = plan.subfields
+        self._relevant_sub_fields = plan.subfields
         self._plan = plan
         # graphql-core's own helpers hold the executor that holds them. The cycle would keep what a
         # request has read and rendered in memory until the next full garbage collection.

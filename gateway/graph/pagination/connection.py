@@ -10,13 +10,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import strawberry
-from graphql import (
-    FieldNode,
-    GraphQLIncludeDirective,
-    GraphQLSkipDirective,
-    SelectionNode,
-    get_directive_values,
-)
+from graphql import FieldNode
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
@@ -293,14 +287,6 @@ def _selects(info: ResolveInfo, *path: str) -> bool:
     nodes: list[FieldNode] = list(info.field_nodes)
     for name in path:
         below = (("", node.selection_set) for node in nodes)
-        fields = fields_of(below, info.fragments, lambda each: _included(info, each))
+        fields = fields_of(below, info.fragments, info.variable_values.coerced)
         nodes = [field for _, field in fields if field.name.value == name]
     return bool(nodes)
-
-
-def _included(info: ResolveInfo, selection: SelectionNode) -> bool:
-    if not selection.directives:
-        return True
-    skip = get_directive_values(GraphQLSkipDirective, selection, info.variable_values)
-    include = get_directive_values(GraphQLIncludeDirective, selection, info.variable_values)
-    return not (skip and skip["if"]) and not (include and not include["if"])

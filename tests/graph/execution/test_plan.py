@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.graph.execution import cost
-from gateway.graph.execution.cost import SelectedNamedObjects, SelectedObjects
+from gateway.graph.execution.cost import FieldCount, SelectedNamedObjects, SelectedObjects
 from gateway.graph.execution.cost_compiler import CostCompiler
 from gateway.graph.execution.documents import DocumentRejectedError
 from gateway.graph.execution.engine import Engine, GraphRequest
@@ -36,26 +36,26 @@ def planner() -> Planner:
 
 
 def test_a_text_has_one_plan(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = planner.plan(LISTS, None, read_only=True)
+    plan = planner.plan(LISTS, None, {}, read_only=True)
 
     monkeypatch.setattr(CostCompiler, "compile", lambda *_: pytest.fail("compiled"))
-    assert planner.plan(LISTS, None, read_only=True) is plan
+    assert planner.plan(LISTS, None, {}, read_only=True) is plan
 
 
 def test_each_operation_has_a_plan(planner: Planner) -> None:
-    names = [planner.plan(TWO, name, read_only=False).name for name in ("A", "B", "A")]
+    names = [planner.plan(TWO, name, {}, read_only=False).name for name in ("A", "B", "A")]
     assert names == ["A", "B", "A"]
 
     for unknown in (None, "C"):
         with pytest.raises(DocumentRejectedError):
-            planner.plan(TWO, unknown, read_only=False)
+            planner.plan(TWO, unknown, {}, read_only=False)
 
 
 def test_a_write_by_get_is_an_error_before_validation(planner: Planner) -> None:
     with pytest.raises(WriteByGetError):
-        planner.plan("mutation { a }", None, read_only=True)
+        planner.plan("mutation { a }", None, {}, read_only=True)
     with pytest.raises(DocumentRejectedError):
-        planner.plan("mutation { a }", None, read_only=False)
+        planner.plan("mutation { a }", None, {}, read_only=False)
 
 
 @pytest.mark.parametrize("query", [LISTS, SWITCHED])
@@ -78,7 +78,7 @@ async def test_requests_of_a_text_get_what_they_select(query: str) -> None:
 
 async def test_further_requests_add_nothing_to_a_plan() -> None:
     engine = Engine(SCHEMA, Settings())
-    plan = engine._planner.plan(LISTS, None, read_only=True)
+    plan = engine._planner.plan(LISTS, None, {}, read_only=True)
     sizes = []
     for first in (1, 2, 3):
         request = GraphRequest(LISTS, None, {"first": first, "no": False})
@@ -99,7 +99,7 @@ def test_operations_share_the_fragments_of_their_document(planner: Planner) -> N
     try:
         before = tracemalloc.get_traced_memory()[0]
         for n in numbers:
-            planner.plan(text, f"q{n}", read_only=True)
+            planner.plan(text, f"q{n}", {}, read_only=True)
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
@@ -113,7 +113,7 @@ def test_a_list_that_several_fields_have_is_read_once(
     """Before anything is executed, and before its length is limited."""
     ids = [to_global_id("AudienceModel", str(number)) for number in range(1000)]
     aliases = " ".join(f"a{number}: nodes(ids: $ids) {{ id }}" for number in range(10))
-    plan = planner.plan(f"query ($ids: [ID!]!) {{ {aliases} }}", None, read_only=True)
+    plan = planner.plan(f"query ($ids: [ID!]!) {{ {aliases} }}", None, {}, read_only=True)
     read = []
 
     def reading(text: str) -> tuple[str, str] | None:
@@ -130,13 +130,13 @@ def test_a_list_that_several_fields_have_is_read_once(
 def test_types_that_do_not_exist_cost_neither_compilation_nor_calls(planner: Planner) -> None:
     ids = [to_global_id(f"Type{number}", "1") for number in range(100)]
     text = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on AudienceModel { tags { key } } } }"
-    operation = planner.plan(text, None, read_only=True).cost
+    operation = planner.plan(text, None, {}, read_only=True).cost
     compiled = []
-    ((entries, objects_of),) = operation.named_objects
+    ((entries, of_type),) = operation.named_objects
 
-    def compiling(type_name: str) -> SelectedObjects:
+    def compiling(type_name: str) -> tuple[SelectedObjects, FieldCount]:
         compiled.append(type_name)
-        return objects_of(type_name)
+        return of_type(type_name)
 
     operation.named_objects[:] = [SelectedNamedObjects(entries, compiling)]
     estimate = operation.estimate({"ids": [*ids, to_global_id("AudienceModel", "1")]})
