@@ -133,8 +133,17 @@ def _represented_by(representation: dict[str, Any]) -> NamedKey | None:
     return None
 
 
-def _number_by_type(named: set[NamedKey]) -> Counter[str]:
-    return Counter(type_name for type_name, _ in named)
+class _NamedByType:
+    """What a list of ids or representations names."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self.entries: Counter[str] = Counter()
+        """Type name -> how many entries name an object of the type."""
+        self.keys: dict[str, set[str]] = {}
+        """Type name -> the keys of these objects."""
+        for type_name, key in _named_by(entries):
+            self.entries[type_name] += 1
+            self.keys.setdefault(type_name, set()).add(key)
 
 
 @dataclass(slots=True)
@@ -191,23 +200,23 @@ class OperationCost:
     def _cost_of_named(self, variables: Variables) -> tuple[int, int]:
         """Return the calls for named objects, and their fields.
 
-        Each is fetched once, in however many fields, and completed once for each field.
+        Each is fetched once, in however many places.
         """
         details = fields = 0
         lists = [each.entries(variables) for each in self.named_objects]
         # Aliases of one field may all have the same list of thousands, that of a variable.
         named = {
-            key: {*_named_by(each)} for key, each in {id(each): each for each in lists}.items()
+            key: _NamedByType(each) for key, each in {id(each): each for each in lists}.items()
         }
-        numbers = {key: _number_by_type(each) for key, each in named.items()}
-        fetched: dict[int, set[str]] = {key: set() for key in named}
+        called: dict[tuple[int, str], set[str]] = {}
         for each, entries in zip(self.named_objects, lists, strict=True):
             fields += len(entries)
-            for type_name, number in numbers[id(entries)].items():
+            by_type = named[id(entries)]
+            for type_name, keys in by_type.keys.items():
                 objects, fields_of_each = each.of_type(type_name)
-                fields += number * fields_of_each.number(variables)
-                details += objects.details_below(number, variables)
+                fields += by_type.entries[type_name] * fields_of_each.number(variables)
+                details += objects.details_below(len(keys), variables)
                 if objects.needs_call:
-                    fetched[id(entries)].add(type_name)
-        called = {each for key, types in fetched.items() for each in named[key] if each[0] in types}
-        return details + len(called), fields
+                    called[id(entries), type_name] = keys
+        calls = {(type_name, key) for (_, type_name), keys in called.items() for key in keys}
+        return details + len(calls), fields

@@ -21,7 +21,6 @@ from graphql import (
     ValueNode,
     VariableNode,
     get_named_type,
-    print_ast,
 )
 
 from gateway.graph.execution.cost import (
@@ -43,7 +42,7 @@ from gateway.upstream.model import object_shape
 MAX_INT_CHARACTERS = 11
 
 WITHIN_A_LIST = frozenset({"first", "last", "before", "filter", "orderBy"})
-"""The arguments of a connection that select items of a list, not which pages of it AWS returns."""
+"""The arguments of a connection that AWS does not get. All others are scalars."""
 
 TypedField: TypeAlias = tuple[str, FieldNode]
 """A field, and the name of the type that it is selected from."""
@@ -272,17 +271,23 @@ class _Lists:
         self._by_list: dict[Hashable, SelectedList] = {}
 
     def add(self, node: FieldNode, connection: SelectedConnection) -> None:
-        arguments = {each.name.value: each.value for each in node.arguments or ()}
         same_list = frozenset(
-            (name, print_ast(value))
-            for name, value in arguments.items()
-            if name not in WITHIN_A_LIST
+            (each.name.value, _given(each.value))
+            for each in node.arguments or ()
+            if each.name.value not in WITHIN_A_LIST
         )
         self._by_list.setdefault((node.name.value, same_list), []).append(connection)
 
     @property
     def selected(self) -> Iterable[SelectedList]:
         return self._by_list.values()
+
+
+def _given(scalar: ValueNode) -> tuple[type, Any]:
+    """Return what is equal for equal values, without those of variables."""
+    if isinstance(scalar, VariableNode):
+        return VariableNode, scalar.name.value
+    return type(scalar), getattr(scalar, "value", None)
 
 
 def _merged(fields: Iterable[TypedField]) -> list[list[TypedField]]:

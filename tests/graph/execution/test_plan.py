@@ -1,6 +1,7 @@
 """Plans are made once for each text, and give each request the same result as a first one."""
 
 import tracemalloc
+import weakref
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from gateway.graph.execution.cost_compiler import CostCompiler
 from gateway.graph.execution.documents import DocumentRejectedError
 from gateway.graph.execution.engine import Engine, GraphRequest
 from gateway.graph.execution.plan import Planner, WriteByGetError
+from gateway.graph.execution.selections import MAX_PLANS
 from gateway.graph.node import from_global_id, to_global_id
 from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
@@ -42,6 +44,25 @@ def test_a_text_has_one_plan(planner: Planner, monkeypatch: pytest.MonkeyPatch) 
     assert planner.plan(LISTS, None, {}, read_only=True) is plan
 
 
+def test_a_text_has_a_plan_for_what_its_directives_leave(planner: Planner) -> None:
+    values: list[Any] = [True, False, "invalid", True, False, []]
+    plans = [planner.plan(SWITCHED, None, {"no": no}, read_only=True) for no in values]
+
+    assert plans[3:] == plans[:3]
+    assert len(set(plans)) == 3
+
+
+def test_few_plans_of_an_operation_are_kept(planner: Planner) -> None:
+    names = [f"v{number}" for number in range(10)]
+    variables = ", ".join(f"${name}: Boolean = false" for name in names)
+    fields = " ".join(f"{name}: __typename @skip(if: ${name})" for name in names)
+    text = f"query ({variables}) {{ {fields} }}"
+    plans = [weakref.ref(planner.plan(text, None, {name: True}, read_only=True)) for name in names]
+
+    kept = [name for name, plan in zip(names, plans, strict=True) if plan() is not None]
+    assert kept == names[-MAX_PLANS:]
+
+
 def test_each_operation_has_a_plan(planner: Planner) -> None:
     names = [planner.plan(TWO, name, {}, read_only=False).name for name in ("A", "B", "A")]
     assert names == ["A", "B", "A"]
@@ -60,7 +81,7 @@ def test_a_write_by_get_is_an_error_before_validation(planner: Planner) -> None:
 
 @pytest.mark.parametrize("query", [LISTS, SWITCHED])
 async def test_requests_of_a_text_get_what_they_select(query: str) -> None:
-    """What the first request selected is kept for the others only if no variable decides it."""
+    """What the first request selected is kept for those with the same variables in directives."""
     engine = Engine(SCHEMA, Settings())
 
     async def answer(engine: Engine, variables: dict[str, Any]) -> str:
@@ -76,14 +97,14 @@ async def test_requests_of_a_text_get_what_they_select(query: str) -> None:
             assert await answer(engine, variables) == expected
 
 
-async def test_further_requests_add_nothing_to_a_plan() -> None:
+@pytest.mark.parametrize("query", [LISTS, SWITCHED])
+async def test_further_requests_add_nothing_to_a_plan(query: str) -> None:
     engine = Engine(SCHEMA, Settings())
-    plan = engine._planner.plan(LISTS, None, {}, read_only=True)
+    plan = engine._planner.plan(query, None, {"no": False}, read_only=True)
     sizes = []
     for first in (1, 2, 3):
-        request = GraphRequest(LISTS, None, {"first": first, "no": False})
+        request = GraphRequest(query, None, {"first": first, "no": False})
         await engine.run(request, context_of(Account(JOBS)), read_only=False)
-        assert plan.subfields is not None
         sizes.append(len(plan.subfields))
 
     assert sizes[0] > 0
