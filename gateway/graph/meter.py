@@ -43,6 +43,7 @@ class Meter:
     ) -> None:
         """`deadline` is a time of the event loop's clock; `pause` lets other work continue."""
         self.rows = 0
+        """Of lists, examined for pages, orders, counts and searches."""
         self.values = 0
         self.bytes = 0
         self.representations = 0

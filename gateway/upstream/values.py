@@ -262,8 +262,6 @@ class RequestCost:
     cache_hits: int = 0
     """Results from the cache, and from calls that another request had started."""
     retries: int = 0
-    scanned: int = 0
-    """List items that were examined."""
     aws_request_ids: list[str] = field(default_factory=list)
 
     def record_response(self, metadata: Mapping[str, Any]) -> None:
@@ -279,7 +277,6 @@ class RequestCost:
         self.upstream_calls += other.upstream_calls
         self.cache_hits += other.cache_hits
         self.retries += other.retries
-        self.scanned += other.scanned
 
     def log_fields(self) -> dict[str, Any]:
         return {
@@ -293,6 +290,5 @@ class RequestCost:
             "upstreamCalls": self.upstream_calls,
             "cacheHits": self.cache_hits,
             "retries": self.retries,
-            "scanned": self.scanned,
             "awsRequestIds": self.aws_request_ids,
         }

@@ -199,7 +199,11 @@ def _extensions(context: Context, estimate: EstimatedCost) -> dict[str, Any]:
             extensions["stale"] = {"answers": len(loader.stale), "oldestSeconds": oldest}
         if context.show_cost:
             estimated = {"pages": estimate.pages, "details": estimate.details}
-            extensions["cost"] = {"estimate": estimated, **loader.cost.extensions()}
+            extensions["cost"] = {
+                "estimate": estimated,
+                **loader.cost.extensions(),
+                "scanned": context.meter.rows,
+            }
     return extensions
 
 

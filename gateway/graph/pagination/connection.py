@@ -261,9 +261,8 @@ def _page_loader(
 
 
 def _record(info: ResolveInfo, page: PageResult) -> PageResult:
-    """Count what was read, and show objects that the response has already in the same state."""
+    """Note a walk that ended early, and show objects of the response in one state."""
     loader = info.context.loader
-    loader.cost.scanned += page.scanned
     if page.resume is not None:
         info.context.record_stopped_walk(info.path.as_list(), page.scanned)
     key_of = page.source.resource.key_of

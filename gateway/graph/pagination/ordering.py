@@ -126,7 +126,7 @@ class _Window:
         """Ascending, also for a descending order."""
         self._seen: set[str] = set()
         """The keys of all items: if the list changes while it is read, AWS may list one twice."""
-        self._number = self._scanned = 0
+        self._number = 0
         self._any_below = self._any_above = False
 
     def add(self, page: Page) -> None:
@@ -140,7 +140,6 @@ class _Window:
         self._number += max(stop - start, 0)
         self._any_below |= start > 0
         self._any_above |= stop < len(found)
-        self._scanned += len(page.items)
 
     def _new_rows(self, page: Page) -> list[_RankedRow]:
         matching = self._source.matching_rows(page)
@@ -173,7 +172,6 @@ class _Window:
             [PageRows.of(None, page, range(len(entries)))] if entries else [],
             has_next=followed if first is None else self._number > first,
             has_previous=preceded if last is None else self._number > last,
-            scanned=self._scanned,
             ranks=[rank for rank, _ in entries],
             known_counts=self.counts,
         )

@@ -187,11 +187,8 @@ class Walk:
         Raises InvalidCursorError if the list ends before the item of `before`,
         UpstreamInvalidResponseError if AWS repeats a token.
         """
-        start = 0
         needed = self._rows_needed(limit)
-        if self._after is not None:
-            self._token, start = await self._find_start(self._after, needed)
-        page = await self.source.load(self._token, needed)
+        page, start = await self._find_start(self._after, needed)
         stop = await self._find_stop(page, start)
         end = len(page.items) if stop is None else stop
         indexes: Sequence[int] = range(start, end)
@@ -227,27 +224,32 @@ class Walk:
             check_not_repeated(page.next_token, self._seen_tokens)
             self._token = page.next_token
 
-    async def _find_start(self, after: CursorPosition, rows: int) -> tuple[str | None, int]:
-        """Return the page token and the index to start at.
+    async def _find_start(self, after: CursorPosition | None, rows: int) -> tuple[Page, int]:
+        """Return the page to continue with, whose token is set, and the index to start at.
 
         If items have moved, the digest finds the item of `after` in its page or in the next one;
         if the item is gone, its former index counts.
         """
-        page = await self.source.load(after.token, rows)
+        page = await self.source.load(self._token, rows)
+        if after is None:
+            return page, 0
         index = self._index_of(page, after)
         if index is not None:
-            return after.token, index + 1
+            return page, index + 1
         if after.offset == 0 or after.item == NO_ITEM:
-            return after.token, min(after.offset, len(page.items))
+            return page, min(after.offset, len(page.items))
         if page.next_token is not None:
             try:
-                moved = self._index_of(await self.source.load(page.next_token), after)
+                following = await self.source.load(page.next_token)
             except (BudgetSpentError, DeadlineError):
-                moved = None
-            if moved is not None:
-                self._seen_tokens.add(page.next_token)
-                return page.next_token, moved + 1
-        return after.token, min(after.offset - 1, len(page.items))
+                pass
+            else:
+                moved = self._index_of(following, after)
+                if moved is not None:
+                    self._seen_tokens.add(page.next_token)
+                    self._token = page.next_token
+                    return following, moved + 1
+        return page, min(after.offset - 1, len(page.items))
 
     async def _find_stop(self, page: Page, start: int) -> int | None:
         """Return the index in the page at which `before` ends the walk, None if it does not.

@@ -117,7 +117,7 @@ class PageResult(ABC):
     resume: CursorPosition | None = None
     """Where to continue if the budget or the deadline ended the walk before the page was full."""
     scanned: int = 0
-    """How many items were read."""
+    """How many items were read until then."""
     known_counts: ListCounts | None = None
     """The counts of the whole list, if anything was counted."""
 
