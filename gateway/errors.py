@@ -65,6 +65,8 @@ class GatewayError(Exception):
         super().__init__(message)
         self.message = message
         self.aws = aws
+        self.retries = 0
+        """How many attempts to call AWS preceded the one that failed."""
 
     def extensions(self) -> dict[str, Any]:
         extensions: dict[str, Any] = {"code": self.code}

@@ -97,3 +97,25 @@ def test_rows_of_nested_lists_count(served: Gateway) -> None:
     cost = cost_of(served, nested, FRESH)
     pages = [min(number, PAGE_SIZE) for number in numbers]
     assert cost["scanned"] == without["scanned"] + sum(pages) + sum(numbers)
+
+
+def test_the_retries_of_a_call_that_fails_count(served: Gateway) -> None:
+    served.sandbox.reset()
+    served.sandbox.fault("unavailable")
+    query = f"{{ {jobs('first: 1')} }}"
+    answer = served.ask(query, headers={"X-Gateway-Cost": "1", **FRESH})
+    cost = answer.content["extensions"]["cost"]
+
+    assert answer.code == "UPSTREAM_UNAVAILABLE"
+    assert cost["upstreamCalls"] + cost["retries"] == len(served.sandbox.calls) == 3
+
+
+def test_a_call_that_takes_too_long_counts(served: Gateway) -> None:
+    served.sandbox.reset()
+    served.sandbox.fault("slow", seconds=30)
+    with gateway_over(served.sandbox, deadline_seconds=2) as gateway:
+        query = f"{{ {jobs('first: 1')} }}"
+        answer = gateway.ask(query, headers={"X-Gateway-Cost": "1"})
+
+    assert answer.code == "UPSTREAM_TIMEOUT"
+    assert answer.content["extensions"]["cost"]["upstreamCalls"] == len(served.sandbox.calls) == 1

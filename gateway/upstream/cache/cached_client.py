@@ -142,14 +142,16 @@ class CachedClient:
         return stored
 
     async def _read(self, caller: Caller, request: UpstreamRequest[T], cost: RequestCost) -> T:
+        # First: a request whose time is over reports its cost before its calls have ended.
+        cost.upstream_calls += 1
         try:
             response = await self._client.call(
                 caller, request.region, request.operation, dict(request.parameters)
             )
-        except NOT_CALLED:
-            raise
-        except GatewayError:
-            cost.upstream_calls += 1
+        except GatewayError as error:
+            if isinstance(error, NOT_CALLED) and not error.retries:
+                cost.upstream_calls -= 1
+            cost.retries += error.retries
             raise
         cost.record_response(response.get("ResponseMetadata", {}))
         return request.project(request.parse(response), self.projections[request.operation])

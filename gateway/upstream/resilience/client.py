@@ -45,6 +45,7 @@ CALLER_SLOTS = 25
 credentials AWS has not accepted have as many together, and each of them one."""
 
 ATTEMPTS = 3
+RETRIED = (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError)
 
 RETRY_BUDGET = 500
 FAILURE_COST = 14
@@ -183,7 +184,10 @@ class ResilientClient:
         for retries in range(ATTEMPTS):
             try:
                 response = await self._attempt(caller, region, breaker, operation, parameters)
-            except (ThrottledError, UpstreamTimeoutError, UpstreamUnavailableError) as error:
+            except GatewayError as error:
+                error.retries = retries
+                if not isinstance(error, RETRIED):
+                    raise
                 if breaker.open_for(self._limit_key(caller)):
                     raise  # without spending tokens, which other regions may need
                 delay = self._retries.delay_after(error, retries)
