@@ -15,7 +15,12 @@ from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.meter import Meter
 from gateway.graph.schema import build_schema, client_sdl, executable_schema
 from gateway.settings import Settings
-from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.loader import (
+    DETAIL_CALLS,
+    PAGE_CALLS,
+    CallBudget,
+    RequestLoader,
+)
 from gateway.upstream.values import Listing, Page, PageRequest
 
 VARIABLES = {"first": 100}
@@ -71,8 +76,8 @@ class Execution:
             self._caller,
             fresh=False,
             deadline=float("inf"),
-            page_budget=CallBudget(20, ""),
-            item_budget=CallBudget(500, ""),
+            page_budget=CallBudget(20, PAGE_CALLS),
+            item_budget=CallBudget(500, DETAIL_CALLS),
         )
         meter = Meter(self._settings, deadline=float("inf"))
         return Context(settings=self._settings, loader_or_error=loader, meter=meter)

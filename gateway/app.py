@@ -52,7 +52,12 @@ from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache, ResponseCache
 from gateway.upstream.cache.redis import EncryptedRedisCache, RedisClient
 from gateway.upstream.client import CleanRoomsClient
-from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.loader import (
+    DETAIL_CALLS,
+    PAGE_CALLS,
+    CallBudget,
+    RequestLoader,
+)
 from gateway.upstream.resilience.callers import ProvedCallers
 from gateway.upstream.resilience.client import ResilientClient
 from gateway.upstream.resilience.rate_limit import CallerRateLimiter
@@ -247,8 +252,8 @@ def make_context(
         identity,
         fresh=options.fresh,
         deadline=deadline,
-        page_budget=CallBudget(settings.max_upstream_calls, "max_upstream_calls"),
-        item_budget=CallBudget(settings.max_detail_calls, "max_detail_calls"),
+        page_budget=CallBudget(settings.max_upstream_calls, PAGE_CALLS),
+        item_budget=CallBudget(settings.max_detail_calls, DETAIL_CALLS),
     )
     return Context(
         settings=settings,

@@ -129,7 +129,7 @@ class NotFoundError(GatewayError):
 class LimitExceededError(GatewayError):
     code = "LIMIT_EXCEEDED"
     meaning = "The request exceeds a limit or budget of the gateway; the message names it."
-    remedy = "Request fewer items or fields."
+    remedy = "Request less, as the message says."
 
     def __init__(
         self, message: str, *, aws: AwsErrorDetails | None = None, limit: str = ""

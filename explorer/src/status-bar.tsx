@@ -80,7 +80,7 @@ function CostRows({ cost: { estimate, upstreamCalls, cacheHits, retries, scanned
       </Row>
       <Row name="Cache">{`${count(cacheHits, "answer")} of AWS without a call: from the cache, or shared.`}</Row>
       <Row name="Retries">{String(retries)}</Row>
-      <Row name="List items">{`${scanned} examined to find those of the response.`}</Row>
+      <Row name="List items">{`${scanned} examined for the response, from the cache too.`}</Row>
       {awsRequestIds.length > 0 && <Row name="AWS request IDs">{awsRequestIds.join(", ")}</Row>}
     </>
   );

@@ -59,19 +59,19 @@ class Meter:
         """Count rows of lists that are examined, from the cache or not."""
         self.rows += count
         if self.rows > self._max_rows:
-            _end("reads more than {} rows of lists", self._max_rows, "rows")
+            _end("examines more than {} rows of lists", self._max_rows, "rows", READ_LESS)
 
     def charge_values(self, count: int) -> None:
         """Count fields, and scalars in lists, of the response, before they are completed."""
         self.values += count
         if self.values > self._max_values:
-            _end("returns more than {} fields", self._max_values, "fields")
+            _end("returns more than {} fields", self._max_values, "fields", RETURN_LESS)
 
     def charge_bytes(self, count: int) -> None:
         """Count bytes of the response."""
         self.bytes += count
         if self.bytes > self._max_bytes:
-            _end("returns more than {} bytes", self._max_bytes, "answer_bytes")
+            _end("returns more than {} bytes", self._max_bytes, "answer_bytes", RETURN_LESS)
 
     def charge_path(self, path: Sequence[str | int]) -> None:
         """Count the path of an error or a note; its names may be aliases of any length."""
@@ -97,11 +97,18 @@ class Meter:
             )
 
 
-def _end(what: str, limit: int, name: str) -> NoReturn:
+READ_LESS = (
+    "Request fewer lists at once: filters, `orderBy`, `last` and counts read a list to its end, "
+    "however few rows are shown."
+)
+RETURN_LESS = "Request fewer rows, or fewer fields of each."
+
+
+def _end(what: str, limit: int, name: str, remedy: str) -> NoReturn:
     raise OperationEndedError(
         LimitExceededError(
-            f"The operation {what.format(limit)} ({variable(f'limit_{name}')}). Request smaller "
-            "pages or fewer fields per row.",
+            f"The operation {what.format(limit)}. Accepted: up to {limit} "
+            f"({variable(f'limit_{name}')}). {remedy}",
             limit=name,
         )
     )

@@ -129,7 +129,8 @@ class QueryWithNodes(Query):
         limit = info.context.settings.limit_ids
         if len(ids) > limit:
             raise LimitExceededError(
-                f"`ids` has {len(ids)} ids. Accepted: up to {limit}.", limit="ids"
+                f"`ids` has {len(ids)} ids. Accepted: up to {limit} (GATEWAY_LIMIT_IDS).",
+                limit="ids",
             )
         info.context.loader  # noqa: B018  raises, so that without a caller the field fails, not each id
         return NamedObjects(  # type: ignore[return-value]

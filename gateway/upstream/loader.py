@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gateway.auth.credentials import Caller
 from gateway.errors import (
@@ -44,6 +44,38 @@ NO_RESULT = Version(expires_at=0)
 DEADLINE_EXCEEDED = "The request exceeded its time limit. Request fewer items or fields."
 
 
+class CallLimit(NamedTuple):
+    """A limit on the upstream calls of an operation, in the words of its errors."""
+
+    setting: str
+    calls: str
+    remedy: str
+
+    @property
+    def name(self) -> str:
+        """Its name in metrics."""
+        return self.setting.removeprefix("max_")
+
+    def exceeded(self, verb: str, needed: str, limit: int) -> str:
+        """Return the message of an operation that "needs" or "may need" so many calls."""
+        return (
+            f"The operation {verb} {needed} upstream calls for {self.calls}. Accepted: up to "
+            f"{limit} ({variable(self.setting)}). {self.remedy}"
+        )
+
+
+PAGE_CALLS = CallLimit(
+    "max_upstream_calls",
+    "pages of lists",
+    "Request fewer rows, or show fewer lists, orders and counts at once.",
+)
+DETAIL_CALLS = CallLimit(
+    "max_detail_calls",
+    "single objects and nested lists",
+    "Request fewer rows, or fewer details, links and nested lists of each.",
+)
+
+
 class BudgetSpentError(LimitExceededError):
     """The operation has used up one of its call budgets."""
 
@@ -55,14 +87,11 @@ class DeadlineError(UpstreamTimeoutError):
 class CallBudget:
     """The upstream calls that an operation may still make. Cache hits are free."""
 
-    def __init__(self, calls: int, setting: str) -> None:
-        """Allow this number of calls; `setting` is the name of the setting that limits them."""
+    def __init__(self, calls: int, limit: CallLimit) -> None:
+        """Allow this number of calls."""
         self._left = calls
-        self._limit = setting.removeprefix("max_")
-        self._message = (
-            f"The operation needs more than {calls} upstream calls ({variable(setting)}). "
-            "Request fewer items or fields."
-        )
+        self._limit = limit.name
+        self._message = limit.exceeded("needs", f"more than {calls}", calls)
 
     def spend(self) -> None:
         """Take one call; raises BudgetSpentError if none is left."""

@@ -18,7 +18,12 @@ from gateway.graph.schema import build_schema, executable_schema
 from gateway.settings import Settings
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache
-from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.loader import (
+    DETAIL_CALLS,
+    PAGE_CALLS,
+    CallBudget,
+    RequestLoader,
+)
 from tests.hostile.documents import Document, valid_documents
 from tests.hostile.maximal_upstream import MaximalUpstream, arn_of
 from tests.hostile.values import Known
@@ -72,8 +77,8 @@ async def test_every_valid_query_stays_under_the_meter(
         Caller.from_keys("ASIA" + "A" * 16, "secret", "token"),
         fresh=False,
         deadline=deadline,
-        page_budget=CallBudget(LIMITS.max_upstream_calls, "PAGES"),
-        item_budget=CallBudget(LIMITS.max_detail_calls, "ITEMS"),
+        page_budget=CallBudget(LIMITS.max_upstream_calls, PAGE_CALLS),
+        item_budget=CallBudget(LIMITS.max_detail_calls, DETAIL_CALLS),
     )
     meter = Meter(LIMITS, deadline=deadline)
     context = Context(settings=LIMITS, loader_or_error=loader, meter=meter)

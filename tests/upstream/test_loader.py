@@ -23,7 +23,9 @@ from gateway.upstream.cache.memory import MemoryCache
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.loader import (
     CONCURRENT_ITEMS,
+    DETAIL_CALLS,
     MAX_HELD_PAGES,
+    PAGE_CALLS,
     BudgetSpentError,
     CallBudget,
     DeadlineError,
@@ -67,8 +69,8 @@ def new_loader(
         caller(name),
         fresh=fresh,
         deadline=asyncio.get_running_loop().time() + seconds,
-        page_budget=CallBudget(pages, "max_upstream_calls"),
-        item_budget=CallBudget(items, "max_detail_calls"),
+        page_budget=CallBudget(pages, PAGE_CALLS),
+        item_budget=CallBudget(items, DETAIL_CALLS),
     )
 
 
@@ -111,10 +113,12 @@ async def test_a_spent_budget_prevents_the_next_call() -> None:
     await loader.page(page_request(2), per_row=True)
 
     with pytest.raises(
-        BudgetSpentError, match=r"2 upstream calls \(GATEWAY_MAX_UPSTREAM_CALLS\)"
+        BudgetSpentError, match=r"2 upstream calls for pages .*\(GATEWAY_MAX_UPSTREAM_CALLS\)"
     ) as pages:
         await loader.page(page_request(3))
-    with pytest.raises(BudgetSpentError, match=r"3 upstream calls \(GATEWAY_MAX_DETAIL_CALLS\)"):
+    with pytest.raises(
+        BudgetSpentError, match=r"3 upstream calls for single .*\(GATEWAY_MAX_DETAIL_CALLS\)"
+    ):
         await loader.item(item_request(3))
     assert len(fake.calls) == 5
     assert budget_rejections() == [count + 1 for count in counts]

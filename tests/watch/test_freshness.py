@@ -13,7 +13,12 @@ from gateway.errors import NotFoundError, UpstreamUnavailableError
 from gateway.graph.events import Event
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import MemoryCache
-from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.loader import (
+    DETAIL_CALLS,
+    PAGE_CALLS,
+    CallBudget,
+    RequestLoader,
+)
 from gateway.upstream.values import Item, PageRequest
 from gateway.watch.poll import Reading
 from gateway.watch.watcher import Watch
@@ -33,8 +38,8 @@ def new_loader(client: CachedClient, *, calls: int = 100) -> RequestLoader:
         ADA,
         fresh=False,
         deadline=asyncio.get_running_loop().time() + 30,
-        page_budget=CallBudget(calls, "max_upstream_calls"),
-        item_budget=CallBudget(calls, "max_detail_calls"),
+        page_budget=CallBudget(calls, PAGE_CALLS),
+        item_budget=CallBudget(calls, DETAIL_CALLS),
     )
 
 

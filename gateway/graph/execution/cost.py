@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import LimitExceededError
 from gateway.graph.node import ENTITY_TYPES, RESOURCE_TYPES, from_global_id
-from gateway.settings import Settings, variable
+from gateway.settings import Settings
+from gateway.upstream.loader import DETAIL_CALLS, PAGE_CALLS
 from gateway.upstream.values import PAGE_SIZE
 
 Variables = Mapping[str, Any]
@@ -33,22 +34,16 @@ class EstimatedCost:
 
     def check(self, settings: Settings) -> None:
         """Raise LimitExceededError if the cost exceeds a limit."""
-        for calls, name, what in (
-            (self.pages, "max_upstream_calls", "pages"),
-            (self.details, "max_detail_calls", "single objects"),
-        ):
-            limit = getattr(settings, name)
+        for calls, each in ((self.pages, PAGE_CALLS), (self.details, DETAIL_CALLS)):
+            limit = getattr(settings, each.setting)
             if calls > limit:
-                raise LimitExceededError(
-                    f"The operation needs {calls} upstream calls for {what}. Accepted: up to "
-                    f"{limit} ({variable(name)}). Request smaller pages or fewer fields per row.",
-                    limit=name.removeprefix("max_"),
-                )
+                message = each.exceeded("may need", str(calls), limit)
+                raise LimitExceededError(message, limit=each.name)
         if self.fields > settings.limit_fields:
             raise LimitExceededError(
                 f"The response might have {self.fields} fields, counting those of each row and the "
                 f"longest lists that AWS allows. Accepted: up to {settings.limit_fields} "
-                "(GATEWAY_LIMIT_FIELDS). Request smaller pages or fewer fields per row.",
+                "(GATEWAY_LIMIT_FIELDS). Request fewer rows, or fewer fields of each.",
                 limit="fields",
             )
 

@@ -24,7 +24,7 @@ from gateway.errors import (
     ParseFailedError,
     ValidationFailedError,
 )
-from gateway.graph.execution.limits import check_limits
+from gateway.graph.execution.limits import SPLIT, check_limits
 from gateway.graph.execution.parsing import parse
 from gateway.graph.execution.selections import MAX_PLANS, switch_names
 from gateway.graph.execution.validation import ABORTED, Validator
@@ -175,12 +175,14 @@ class Documents:
             limit = self._settings.limit_tokens
             return LimitExceededError(
                 f"The document has more than {limit} tokens. Accepted: up to {limit} "
-                "(GATEWAY_LIMIT_TOKENS).",
+                f"(GATEWAY_LIMIT_TOKENS). {SPLIT}",
                 limit="tokens",
             )
         if "nested too deeply" in error.message:
             return LimitExceededError(
-                "The document is nested too deeply to be parsed.", limit="depth"
+                "The document is nested too deeply to be parsed. Accepted: operations of up to "
+                f"{self._settings.limit_depth} fields (GATEWAY_LIMIT_DEPTH).",
+                limit="depth",
             )
         return ParseFailedError(error.message)
 

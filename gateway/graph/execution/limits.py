@@ -1,5 +1,6 @@
 """The limits of a document, counted before it is validated.
 
+They bound the work of validation and planning, so what `@skip` and `@include` exclude counts too.
 The contents of a fragment count at each spread. Yet each fragment is counted only once, and its
 count added at each spread, so that forty fragments that double each other take microseconds.
 Circular and undefined fragments contribute nothing; validation rejects them.
@@ -22,7 +23,7 @@ from graphql import (
 )
 
 from gateway.errors import LimitExceededError
-from gateway.settings import Settings
+from gateway.settings import Settings, variable
 
 INTROSPECTION = frozenset({"__schema", "__type"})
 """Fields below these do not count toward depth: validation limits introspection by itself."""
@@ -43,6 +44,9 @@ together."""
 MAX_INTROSPECTION_LISTS = 20
 """Limit on the lists selected below INTROSPECTION: with 28 aliases of `types`, an introspection
 takes half a second. The standard query, which tools send, selects ten lists."""
+
+SPLIT = "Send it as several requests."
+DEEPER = "Request the objects below by their ids, in another request."
 
 COUNT_CAP = 2**31
 """Counts stop here, because fragments that double each other could make them arbitrarily large."""
@@ -81,26 +85,27 @@ def check_limits(document: DocumentNode, settings: Settings) -> int:
     """
     counts = count_operations(document)
     for count in counts:
-        for name, what in (
-            ("depth", "is {} fields deep"),
-            ("aliases", "has {} aliases"),
-            ("root_fields", "has {} fields at its root"),
-            ("directives", "has {} directives"),
-            ("selections", "has {} selections"),
+        for name, what, remedy in (
+            ("depth", "is {} fields deep", DEEPER),
+            ("aliases", "has {} aliases", SPLIT),
+            ("root_fields", "has {} fields at its root", SPLIT),
+            ("directives", "has {} directives", SPLIT),
+            ("selections", "has {} selections", SPLIT),
         ):
-            limit, setting = getattr(settings, f"limit_{name}"), f" (GATEWAY_LIMIT_{name.upper()})"
-            _check(getattr(count, name), limit, name, what, setting)
+            limit = getattr(settings, f"limit_{name}")
+            accepted = f"{limit} ({variable(f'limit_{name}')}). {remedy}"
+            _check(getattr(count, name), limit, name, what, accepted)
         what = "selects {} lists of the schema below `__schema` and `__type`"
-        _check(count.introspection_lists, MAX_INTROSPECTION_LISTS, "introspection", what)
+        limit = MAX_INTROSPECTION_LISTS
+        _check(count.introspection_lists, limit, "introspection", what, f"{limit}. {SPLIT}")
     return sum(count.selections for count in counts)
 
 
-def _check(found: int, limit: int, name: str, what: str, setting: str = "") -> None:
+def _check(found: int, limit: int, name: str, what: str, accepted: str) -> None:
     if found > limit:
         amount = f"{COUNT_CAP} or more" if found == COUNT_CAP else str(found)
         raise LimitExceededError(
-            f"With its fragments the operation {what.format(amount)}. Accepted: up to "
-            f"{limit}{setting}.",
+            f"With its fragments the operation {what.format(amount)}. Accepted: up to {accepted}",
             limit=name,
         )
 

@@ -60,6 +60,16 @@ class Edge(Generic[T]):
     node: T = strawberry.field(description="The item.")
 
 
+def page_info_field(exact_with: str) -> Any:
+    """Declare the field `pageInfo`; `exact_with` are the arguments for `hasPreviousPage`."""
+    return strawberry.field(
+        description="The position of the page in the list. `hasNextPage` is exact and may cost one "
+        "more upstream call; it is also true if the upstream call budget or the deadline was "
+        "reached: `endCursor` then continues from there. `hasPreviousPage` is exact with "
+        f"{exact_with}; otherwise it says whether `after` is the cursor of an item."
+    )
+
+
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
     """A PageResult in the schema: `execution.executor` completes its fields, counts apart."""
@@ -68,12 +78,7 @@ class Connection(Generic[T]):
         description="The items of the page, each with its cursor."
     )
     nodes: list[T] = strawberry.field(description="The items of the page, without their cursors.")
-    page_info: PageInfo = strawberry.field(
-        description="The position of the page in the list. `hasNextPage` is exact and may cost one "
-        "more upstream call; it is also true if the upstream call budget or the deadline was "
-        "reached: `endCursor` then continues from there. `hasPreviousPage` is exact with `last` or "
-        "`orderBy`; otherwise it says whether `after` is the cursor of an item."
-    )
+    page_info: PageInfo = page_info_field("`last`")
 
     @strawberry.field(
         description="The number of items in the whole filtered list, regardless of cursors. Costs "

@@ -99,8 +99,8 @@ async def paginate_ordered(
     except (BudgetSpentError, DeadlineError) as error:
         refusal = LimitExceededError if isinstance(error, BudgetSpentError) else DeadlineError
         raise refusal(
-            f"`orderBy` reads the whole list, and the list is too long: {error.message} Accepted: "
-            "a list of one `collaborationId` or `configuredAudienceModelArn`, or no `orderBy`."
+            "`orderBy` reads the whole list, whatever the `filter`, and the list is too long. "
+            f"{error.message} Or order a shorter list, such as that of a collaboration or a model."
         ) from error
     window.counts.complete()
     return window.result()

@@ -133,7 +133,8 @@ async def _backward(
                 kept -= len(parts.popleft())
     except BudgetSpentError as error:
         raise LimitExceededError(
-            f"`last` reads the list from its start, and the list is too long: {error.message}"
+            "`last` reads the list from its start, and the list is too long. "
+            f"{error.message} Or page with `first`."
         ) from error
     return StreamedResult(
         walk.source,

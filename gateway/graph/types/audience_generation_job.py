@@ -9,7 +9,13 @@ from strawberry import enum_value
 
 from gateway.graph.context import Info
 from gateway.graph.node import Node
-from gateway.graph.pagination.connection import Connection, connection_field, counts_by_status
+from gateway.graph.pagination.connection import (
+    Connection,
+    PageInfo,
+    connection_field,
+    counts_by_status,
+    page_info_field,
+)
 from gateway.graph.types.collaboration import COLLABORATION, Collaboration
 from gateway.graph.types.configured_audience_model import (
     CONFIGURED_AUDIENCE_MODEL,
@@ -165,6 +171,8 @@ class AudienceGenerationJobStatusCount:
 
 @strawberry.type(description="A page of a list.")
 class AudienceGenerationJobConnection(Connection[AudienceGenerationJob]):
+    page_info: PageInfo = page_info_field("`last` or `orderBy`")
+
     @strawberry.field(
         description="The number of jobs in the whole filtered list by status, regardless of "
         "cursors, for each status that occurs. Costs what `totalCount` costs, once for "

@@ -87,9 +87,10 @@ def list_jobs(
     order_by: Annotated[
         AudienceGenerationJobOrder | None,
         strawberry.argument(
-            description="The order. Reads the whole list: one upstream call per page of "
-            f"{PAGE_SIZE}, or `LIMIT_EXCEEDED` if the upstream call budget does not suffice. "
-            "Defaults to AWS's own order, newest first, of which only the pages shown are read."
+            description="The order. Reads the whole list, whatever the `filter`: one upstream call "
+            f"per page of {PAGE_SIZE} that is not cached, or `LIMIT_EXCEEDED` if the upstream call "
+            "budget does not suffice. Defaults to AWS's own order, newest first, of which only the "
+            "pages shown are read."
         ),
     ] = None,
     region: Region = None,

@@ -33,7 +33,8 @@ class AudienceGenerationJobOrderField(Enum):
 @strawberry.input(
     description="The order of a list of jobs: by a field, then by ARN. AWS does not support it, so "
     "the gateway reads the whole list, one upstream call per page of 100, within the upstream call "
-    "budget; the pages stay in the cache."
+    "budget. These pages stay in the cache for some seconds; a page of the result that is "
+    "requested later reads the list again."
 )
 class AudienceGenerationJobOrder:
     field: AudienceGenerationJobOrderField = strawberry.field(description="What to order by.")

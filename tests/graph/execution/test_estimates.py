@@ -26,7 +26,11 @@ from gateway.graph.execution.cost import EstimatedCost
 from gateway.graph.execution.engine import Engine, GraphRequest, Operation
 from gateway.graph.node import to_global_id
 from gateway.upstream.cache.cached_client import CachedClient
-from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.loader import (
+    PAGE_CALLS,
+    CallBudget,
+    RequestLoader,
+)
 from gateway.upstream.values import UpstreamRequest
 from tests.graph.execution.test_executor import (
     SCHEMA,
@@ -161,7 +165,7 @@ async def test_no_operation_costs_more_than_estimated(query: str) -> None:
     account = BudgetedAccount(JOBS)
     operation = ENGINE.prepare(GraphRequest(query, None, VARIABLES), read_only=False)
     assert isinstance(operation, Operation), operation
-    pages, details = CountingBudget(0, ""), CountingBudget(0, "")
+    pages, details = CountingBudget(0, PAGE_CALLS), CountingBudget(0, PAGE_CALLS)
     loader = RequestLoader(
         cast("CachedClient", account),
         Caller.from_keys("ASIA" + "A" * 16, "secret", "token"),

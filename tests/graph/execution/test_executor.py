@@ -38,7 +38,12 @@ from gateway.graph.types.audience_generation_job import JOB
 from gateway.settings import Settings
 from gateway.upstream.cache.cached_client import CachedClient
 from gateway.upstream.cache.memory import Stored, Version
-from gateway.upstream.loader import CallBudget, RequestLoader
+from gateway.upstream.loader import (
+    DETAIL_CALLS,
+    PAGE_CALLS,
+    CallBudget,
+    RequestLoader,
+)
 from gateway.upstream.values import Item, Page, UpstreamRequest
 
 SCHEMA = executable_schema(build_gateway_schema())
@@ -286,8 +291,8 @@ def context_of(account: Account, settings: Settings = SETTINGS) -> Context:
         Caller.from_keys("ASIA" + "A" * 16, "secret", "token"),
         fresh=False,
         deadline=deadline,
-        page_budget=CallBudget(1000, "PAGES"),
-        item_budget=CallBudget(1000, "ITEMS"),
+        page_budget=CallBudget(1000, PAGE_CALLS),
+        item_budget=CallBudget(1000, DETAIL_CALLS),
     )
     meter = Meter(settings, deadline=deadline)
     return Context(settings=settings, loader_or_error=loader, meter=meter)

@@ -19,7 +19,11 @@ from gateway.graph.pagination.pager import PageArguments, paginate
 from gateway.graph.pagination.result import PageResult
 from gateway.graph.pagination.source import ListCounts, UpstreamList
 from gateway.graph.types.resource_type import ResourceType
-from gateway.upstream.loader import CallBudget, DeadlineError
+from gateway.upstream.loader import (
+    PAGE_CALLS,
+    CallBudget,
+    DeadlineError,
+)
 from gateway.upstream.values import PAGE_SIZE, Item, Page
 from tests.graph.pagination.lists import (
     DIGEST,
@@ -194,7 +198,7 @@ async def test_a_walk_that_exceeds_the_budget_can_be_continued(
     seen: list[str] = []
     after: CursorPosition | None = None
     for _ in range(len(paged.keys) + len(paged.shapes) + 1):
-        turn = PagedList(paged.shapes, CallBudget(calls, "SETTING"))
+        turn = PagedList(paged.shapes, CallBudget(calls, PAGE_CALLS))
         taken = await take_page(turn, PageArguments(first=first, after=after))
         seen += keys(taken)
         if not taken.has_next:
@@ -205,7 +209,7 @@ async def test_a_walk_that_exceeds_the_budget_can_be_continued(
 
 async def test_exceeding_the_budget_backwards_is_an_error() -> None:
     """A shorter page would be the wrong one."""
-    paged = PagedList([["a"], ["b"], ["c"]], CallBudget(2, "max_upstream_calls"))
+    paged = PagedList([["a"], ["b"], ["c"]], CallBudget(2, PAGE_CALLS))
     with pytest.raises(LimitExceededError, match="GATEWAY_MAX_UPSTREAM_CALLS"):
         await take_page(paged, PageArguments(last=1))
 
@@ -234,7 +238,7 @@ async def test_the_deadline_ends_a_walk_that_has_an_edge(found: int) -> None:
 @given(paged_lists(), st.integers(1, 8))
 async def test_the_count_is_exact_or_none(paged: PagedList, calls: int) -> None:
     """It is None if the budget does not suffice for the whole list."""
-    paged.budget = CallBudget(calls, "SETTING")
+    paged.budget = CallBudget(calls, PAGE_CALLS)
     expected = len(paged.keys) if len(paged.shapes) <= calls else None
     assert await count_items(listed(paged.load)) == expected
 
@@ -361,7 +365,7 @@ async def test_a_filtered_list_pages_like_the_list_of_its_matches(
     seen: list[str] = []
     after: CursorPosition | None = None
     for _ in range(len(paged.keys) + len(paged.shapes) + 1):
-        turn = PagedList(paged.shapes, CallBudget(calls, "SETTING"))
+        turn = PagedList(paged.shapes, CallBudget(calls, PAGE_CALLS))
         source = listed(turn.load, matches)
         taken = await paginate(PageArguments(first=amount, after=after), source, look_around=look)
         seen += keys(taken)

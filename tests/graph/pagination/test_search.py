@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, UpstreamInvalidResponseError, UpstreamUnavailableError
 from gateway.graph.pagination.search import ListSearch
-from gateway.upstream.loader import CallBudget
+from gateway.upstream.loader import (
+    PAGE_CALLS,
+    CallBudget,
+)
 from gateway.upstream.values import Item, Page
 from tests.graph.pagination.lists import PagedList, key_of, paged_lists
 
@@ -70,7 +73,7 @@ async def test_of_items_with_one_key_the_first_is_found() -> None:
 
 async def test_a_failure_is_that_of_each_key_not_found_before() -> None:
     """The page is not asked for again."""
-    paged = PagedList([["a"], ["b"], ["c"]], CallBudget(2, "SETTING"))
+    paged = PagedList([["a"], ["b"], ["c"]], CallBudget(2, PAGE_CALLS))
     loads = []
 
     async def load(token: str | None) -> Page:
