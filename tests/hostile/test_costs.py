@@ -93,6 +93,11 @@ def job_id(number: int) -> str:
     return to_global_id("AudienceGenerationJob", arn_of(JOB.arn_member, number))
 
 
+SORTED = """audienceGenerationJobs(first: 1, orderBy: { field: NAME, direction: DESC }) {
+  totalCount edges { cursor node { name } }
+}"""
+
+
 def code(response: httpx.Response) -> str:
     text: str = response.json()["errors"][0]["extensions"]["code"]
     return text
@@ -183,6 +188,8 @@ def test_denied_details(target: Target) -> None:
         ),
         # The service model has no maximum for this list, so that the estimate passes.
         (jobs("nodes { " + aliased("metrics { relevanceMetrics { score } }") + " }"), "FIELDS"),
+        # Each order reads the whole of another list, which no page size foretells.
+        ("{ configuredAudienceModels(first: 420) { nodes { " + SORTED + " } } }", "ROWS"),
     ],
 )
 def test_a_huge_answer_is_refused(target: Target, query: str, setting: str) -> None:
@@ -202,8 +209,9 @@ def test_a_huge_answer_is_refused(target: Target, query: str, setting: str) -> N
         jobs("nodes { exportJobs(first: 1) { totalCount nodes { name } } }", 20),
         jobs("nodes { tags { key value } }", 100),
         jobs("nodes { includeSeedInOutput seedAudience { roleArn } }"),
+        f"{{ {aliased(SORTED.replace('first: 1,', 'first: 500,'), 10)} }}",
     ],
-    ids=["cursors", "links", "collaborations", "exports", "tags", "details"],
+    ids=["cursors", "links", "collaborations", "exports", "tags", "details", "orders"],
 )
 def test_a_great_answer_is_bounded(target: Target, query: str) -> None:
     """It is valid, and as large as the limits allow."""
