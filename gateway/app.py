@@ -35,7 +35,7 @@ from gateway.http.concurrency import ConcurrencyLimiter
 from gateway.http.cors import cors_for
 from gateway.http.endpoint import Endpoint
 from gateway.http.exchange import RequestOptions, Resources
-from gateway.http.graphiql import HeaderSet
+from gateway.http.graphiql import SandboxContent
 from gateway.http.health import Health, livez, metrics
 from gateway.http.middleware import AccessLogMiddleware, TracingMiddleware
 from gateway.http.paths import GRAPHQL_PATH, PROBE_PATHS, PathMiddleware, rejection_handler
@@ -93,10 +93,10 @@ def from_environment() -> Starlette:
 def create_app(
     settings: Settings,
     *,
-    example_callers: Sequence[HeaderSet] = (),
+    sandbox: SandboxContent | None = None,
     allowed_hosts: Middleware | None = None,
 ) -> Starlette:
-    """Build the gateway; users of GraphiQL can choose the headers of `example_callers`.
+    """Build the gateway; users of GraphiQL find what `sandbox` has.
 
     `allowed_hosts` rejects requests for other host names, which is logged like any request.
 
@@ -104,7 +104,7 @@ def create_app(
     that they require is not installed.
     """
     prefix = settings.path_prefix or ""
-    configuration = read_configuration(settings, example_callers=example_callers)
+    configuration = read_configuration(settings, sandbox=sandbox)
     graphiql, tracer = configuration.graphiql, configuration.tracer
     cache_url = configuration.cache_url
     memory = MemoryCache(settings.cache_bytes)

@@ -3,7 +3,7 @@
 `gateway serve` reads it at start, and `gateway check` reads the same.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from gateway.auth.authenticator import RouterSecrets
 from gateway.auth.oidc_file import Issuer, read_oidc_file
 from gateway.graph.execution.documents import Documents
 from gateway.graph.schema import build_schema, executable_schema
-from gateway.http.graphiql import GraphiQL, HeaderSet, header_templates
+from gateway.http.graphiql import GraphiQL, SandboxContent, examples, header_templates
 from gateway.http.manifest import Manifest, read_manifest
 from gateway.outgoing import check_proxies, trusted_certificates
 from gateway.settings import Settings, SettingsError
@@ -29,8 +29,8 @@ class Configuration:
     """
 
     settings: Settings
-    example_callers: Sequence[HeaderSet] = ()
-    """For users of GraphiQL, who otherwise fill in their own credentials."""
+    sandbox: SandboxContent | None = None
+    """For users of GraphiQL."""
     valid_documents: Collection[str] = field(default=(), repr=False)
     """Texts that the manifest may have, and which need no validation."""
 
@@ -66,9 +66,11 @@ class Configuration:
     def graphiql(self) -> GraphiQL | None:
         if not self.settings.graphiql:
             return None
+        callers = self.sandbox.callers if self.sandbox else ()
         return GraphiQL.load(
-            header_sets=self.example_callers or header_templates(self.settings.callers),
+            header_sets=callers or header_templates(self.settings.callers),
             introspection=self.settings.introspection,
+            examples=examples(self.sandbox),
             prefix=self.settings.path_prefix or "",
         )
 
@@ -89,10 +91,10 @@ PARTS = tuple(name for name, each in vars(Configuration).items() if type(each) i
 
 
 def read_configuration(
-    settings: Settings, *, example_callers: Sequence[HeaderSet] = ()
+    settings: Settings, *, sandbox: SandboxContent | None = None
 ) -> Configuration:
     """Read all parts; raises SettingsError that has the message of each part that is invalid."""
-    configuration = Configuration(settings, example_callers)
+    configuration = Configuration(settings, sandbox)
     problems = []
     for part in PARTS:
         try:

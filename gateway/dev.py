@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 
 from gateway.app import create_app
 from gateway.environment import read_settings
-from gateway.http.graphiql import HeaderSet
+from gateway.http.graphiql import HeaderSet, SandboxContent
 from gateway.http.responses import EVENT_STREAM, bad_request, error_response
 from gateway.listening import (
     CannotListenError,
@@ -30,7 +30,7 @@ from gateway.listening import (
     port_of,
     url_of,
 )
-from gateway.sandbox import CALLERS, ROLE_ARNS, SandboxCaller, create_sandbox
+from gateway.sandbox import CALLERS, COLLABORATION_ID, ROLE_ARNS, SandboxCaller, create_sandbox
 from gateway.sandbox.app import restrict_hosts
 from gateway.sandbox.cli import request_control
 from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
@@ -86,7 +86,7 @@ Send a query from another terminal:
   {curl}
 
 Start a job that takes {watched_seconds} seconds, and watch it until it is done. GraphiQL shows it
-too, within about a minute, while its tab JobChanges runs:
+too, within about 20 seconds, while its tab JobChanges runs:
 
   {watch}
 
@@ -135,7 +135,7 @@ def run(
         hosts = AllowedHosts(host, addresses_of(listeners), allowed_hosts)
         app = create_app(
             settings,
-            example_callers=example_callers() if "aws-headers" in settings.callers else (),
+            sandbox=sandbox_content(settings.callers),
             allowed_hosts=Middleware(
                 AllowedHostsMiddleware,
                 allowed=hosts,
@@ -159,10 +159,16 @@ def run(
             _WelcomingServer(config, welcome).run(list(listeners))
 
 
-def example_callers() -> Sequence[HeaderSet]:
-    """Return the callers that the welcome shows, for GraphiQL."""
-    callers = [CALLERS[name] for name in SHOWN_CALLERS]
-    return [HeaderSet(each.name, each.note, aws_headers(each)) for each in callers]
+def sandbox_content(schemes: Collection[str] = ("aws-headers",)) -> SandboxContent:
+    """Return what GraphiQL shows of the sandbox, where these authentication schemes are served.
+
+    Its callers are those of the welcome, if they can authenticate.
+    """
+    callers = [CALLERS[name] for name in SHOWN_CALLERS if "aws-headers" in schemes]
+    return SandboxContent(
+        [HeaderSet(each.name, each.note, aws_headers(each)) for each in callers],
+        COLLABORATION_ID,
+    )
 
 
 def aws_headers(caller: SandboxCaller) -> Mapping[str, str]:

@@ -38,7 +38,11 @@ const storage = createLocalStorage({ namespace: "audience-gateway" });
 // Headers that have to be filled in are shown, even if the user has hidden others before.
 const needsHeaders = hasBlanks(page.headerSets[0].headers);
 if (needsHeaders) storage.removeItem("graphiql:secondaryEditorFlex");
-const examples = page.examples.map((query) => (needsHeaders ? `${FILL_IN_FIRST}\n${query}` : query));
+const examples = page.examples.map(({ query, variables }) => ({
+  query: needsHeaders ? `${FILL_IN_FIRST}\n${query}` : query,
+  variables: Object.keys(variables).length ? JSON.stringify(variables, null, 2) : null,
+  headers,
+}));
 
 // GraphiQL stops a subscription when the user changes to another tab, but not when they open a new one, which would
 // show the results of the old.
@@ -58,7 +62,7 @@ function Explorer() {
       plugins={plugins}
       referencePlugin={referencePlugin}
       storage={storage}
-      defaultTabs={examples.map((query) => ({ query, headers }))} // on the first visit
+      defaultTabs={examples} // on the first visit
       defaultHeaders={headers} // for new tabs, and for stored tabs, which have no headers
       initialHeaders={headers} // on load
       defaultEditorToolsVisibility={needsHeaders ? "headers" : undefined}

@@ -1,9 +1,14 @@
 // The content of the meta element, which gateway/http/graphiql.py writes.
 export type Page = {
-  examples: string[]; // documents, each in a tab of its own on the first visit
+  examples: Example[]; // each in a tab of its own on the first visit
   headerSets: HeaderSet[]; // at least one; the first is that of new tabs
   endpoint: string;
   introspection: boolean;
+};
+
+export type Example = {
+  query: string;
+  variables: Record<string, unknown>;
 };
 
 // The headers of a caller, or a template whose values are to be filled in.

@@ -47,10 +47,13 @@ query NewestJobs {
 JOB_CHANGES: Final = """\
 # Shows the jobs that are created, changed or deleted
 # from now on. A list of 1,000 is read every 20 seconds,
-# or less often. To watch one job, every 5 seconds:
+# or less often; that of a collaboration is shorter.
+# To watch one job, every 5 seconds:
 # audienceGenerationJob(audienceGenerationJobArn: "…")
-subscription JobChanges {
-  audienceGenerationJobChanges {
+subscription JobChanges($collaborationId: ID) {
+  audienceGenerationJobChanges(
+    collaborationId: $collaborationId
+  ) {
     kind
     audienceGenerationJob {
       name
@@ -103,6 +106,30 @@ class HeaderSet:
     """A value to fill in is empty, or `Bearer` alone; GraphiQL does not send it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A document in a tab of its own, on a user's first visit."""
+
+    query: str
+    variables: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxContent:
+    """What users of GraphiQL can try where the upstream is known to be a sandbox."""
+
+    callers: Sequence[HeaderSet]
+    """Whose headers they can choose; if there are none, they fill in their own."""
+    collaboration_id: str
+    """Whose jobs the example subscription watches."""
+
+
+def examples(sandbox: SandboxContent | None = None) -> Sequence[Example]:
+    """Return a query of jobs, and a subscription to them: to all, or to some of a sandbox."""
+    variables = {"collaborationId": sandbox.collaboration_id} if sandbox else {}
+    return Example(NEWEST_JOBS), Example(JOB_CHANGES, variables)
+
+
 AWS_HEADERS: Final = ("X-Aws-Access-Key-Id", "X-Aws-Secret-Access-Key", "X-Aws-Session-Token")
 
 TEMPLATES: Final[Mapping[str, HeaderSet]] = {
@@ -128,11 +155,11 @@ class GraphiQL:
         *,
         header_sets: Sequence[HeaderSet],
         introspection: bool,
-        examples: Sequence[str] = (NEWEST_JOBS, JOB_CHANGES),
+        examples: Sequence[Example] = (),
         prefix: str = "",
         built: Path = BUILT,
     ) -> Self:
-        """Read the built page and fill in its examples, a tab for each document.
+        """Read the built page and fill in its examples.
 
         They have the headers of the first of `header_sets`. Clients see the gateway's paths below
         `prefix`.
@@ -147,7 +174,9 @@ class GraphiQL:
                 "elsewhere, install the program again: its packages contain GraphiQL."
             ) from missing
         content = {
-            "examples": examples,
+            "examples": [
+                {"query": each.query, "variables": dict(each.variables)} for each in examples
+            ],
             "headerSets": [
                 {"name": each.name, "note": each.note, "headers": dict(each.headers)}
                 for each in header_sets

@@ -5,12 +5,17 @@ Independent of the rest of the gateway.
 
 from typing import TYPE_CHECKING
 
-from gateway.sandbox.data.accounts import CALLERS, ROLE_ARNS, SandboxCaller
+from gateway.sandbox.data.accounts import (
+    CALLERS,
+    COLLABORATION_ID,
+    ROLE_ARNS,
+    SandboxCaller,
+)
 
 if TYPE_CHECKING:
     from gateway.sandbox.app import create_sandbox
 
-__all__ = ["CALLERS", "ROLE_ARNS", "SandboxCaller", "create_sandbox"]
+__all__ = ["CALLERS", "COLLABORATION_ID", "ROLE_ARNS", "SandboxCaller", "create_sandbox"]
 
 
 def __getattr__(name: str) -> object:

@@ -26,12 +26,10 @@ from gateway.sandbox.auth.issuer import TokenIssuer, issuer_documents
 from gateway.sandbox.auth.signatures import SignatureVerifier, parse_authorization
 from gateway.sandbox.auth.sts import SandboxSessions, StsService
 from gateway.sandbox.control import ControlApi
-from gateway.sandbox.data.accounts import CALLERS, Accounts
+from gateway.sandbox.data.accounts import CALLERS, DEFAULT_SEED, Accounts
 from gateway.sandbox.faults.effects import NoResponseError
 from gateway.sandbox.faults.registry import ActiveFault, ActiveFaults
 from gateway.sandbox.hosts import MISDIRECTED_REQUEST, AllowedHosts, AllowedHostsMiddleware
-
-DEFAULT_SEED = 20260102
 
 
 def utcnow() -> datetime:

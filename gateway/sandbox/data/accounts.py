@@ -26,6 +26,11 @@ _GRACE = "222233334444"
 _EDITH = "333344445555"
 _OTHER = "444455556666"
 
+DEFAULT_SEED = 20260102
+
+COLLABORATION_ID = Seed(DEFAULT_SEED).collaboration_id(0)
+"""The collaboration of the jobs that are started, which has jobs of each account."""
+
 _DEFAULT_JOBS = 1234
 _JOBS = {_GRACE: 240, _EDITH: 7}
 

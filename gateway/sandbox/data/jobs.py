@@ -55,8 +55,10 @@ def _job_members(seed: Seed, number: int, model_arns: Sequence[str]) -> Members:
         "includeSeedInOutput": rng.random() < EVEN,
         "tags": {"cost-center": f"{rng.randrange(100, 999)}", "näme": "wert / value"},
     }
-    if number % 4:
-        members["collaborationId"] = seed.collaboration_id(rng.randrange(_COLLABORATIONS))
+    if number % 4 or number < 0:
+        collaboration = rng.randrange(_COLLABORATIONS)
+        # All jobs that are started later are in one list that is short.
+        members["collaborationId"] = seed.collaboration_id(collaboration if number >= 0 else 0)
         members["startedBy"] = rng.choice(_PARTNERS)
     members.update(_seed_audience(seed, number, rng.randrange(_COLLABORATIONS)))
     return members

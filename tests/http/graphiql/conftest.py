@@ -10,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext
 
 from gateway.app import create_app
-from gateway.dev import example_callers
+from gateway.dev import sandbox_content
 from gateway.settings import Settings
 from tests.browser import Visit, chromium, new_profile, new_window
 from tests.gateways import Gateway, Sandbox
@@ -37,7 +37,7 @@ def dev_url(shared_sandbox: Sandbox) -> Iterator[str]:
     settings = Settings(
         upstream_url=shared_sandbox.url, graphiql=True, introspection=True, cache_seconds=300
     )
-    with serve(create_app(settings, example_callers=example_callers())) as url:
+    with serve(create_app(settings, sandbox=sandbox_content())) as url:
         yield f"{url}/graphql"
 
 

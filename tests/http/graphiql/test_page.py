@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.app import create_app
-from gateway.dev import example_callers
-from gateway.http.graphiql import GraphiQL, HeaderSet
+from gateway.dev import sandbox_content
+from gateway.http.graphiql import Example, GraphiQL, HeaderSet
 from gateway.settings import Settings
 from tests.browser import Visit
 from tests.gateways import Sandbox
@@ -67,7 +67,7 @@ backend gateway
 
 
 def service() -> Starlette:
-    graphiql = GraphiQL.load(examples=[QUERY], header_sets=[ALICE], introspection=True)
+    graphiql = GraphiQL.load(examples=[Example(QUERY)], header_sets=[ALICE], introspection=True)
 
     async def page(_: Request) -> Response:
         return graphiql.page()
@@ -238,7 +238,7 @@ async def test_the_page_works_below_a_path_prefix(
     settings = Settings(
         upstream_url=sandbox.url, graphiql=True, introspection=True, path_prefix="/api/audience"
     )
-    app = create_app(settings, example_callers=example_callers())
+    app = create_app(settings, sandbox=sandbox_content())
     with (
         serve(app) as url,
         proxy_below("/api/audience", httpx.URL(url).port or 0, strips=strips) as below,

@@ -11,7 +11,7 @@ from playwright.async_api import Page, Route, expect
 from prometheus_client import REGISTRY
 
 from gateway.app import create_app
-from gateway.dev import example_callers
+from gateway.dev import sandbox_content
 from gateway.settings import Settings
 from tests.browser import Visit
 from tests.gateways import Sandbox, still_sandbox
@@ -109,7 +109,7 @@ def url(short_lists: Sandbox) -> Iterator[str]:
     settings = Settings(
         upstream_url=short_lists.url, graphiql=True, introspection=True, watch_seconds=0.1
     )
-    with serve(create_app(settings, example_callers=example_callers())) as url:
+    with serve(create_app(settings, sandbox=sandbox_content())) as url:
         yield f"{url}/graphql"
 
 

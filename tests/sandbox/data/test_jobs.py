@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.sandbox import CALLERS, create_sandbox
+from gateway.sandbox import CALLERS, COLLABORATION_ID, create_sandbox
 from gateway.sandbox.api.model import operation_model
 from gateway.sandbox.data.jobs import JOB_STATUSES
 from tests.clock import DateClock
@@ -157,6 +157,17 @@ def test_the_row_of_a_settled_job_changes_with_its_status(
         clock.advance(hours=1)
 
         assert job(moving_url, arn)["status"] == job(moving_url, arn)["status"] == status
+
+
+def test_all_started_jobs_are_in_one_collaboration(moving_url: str) -> None:
+    """It has others too, but not all of them: a list of its jobs is shorter."""
+    for _ in range(4):
+        start(moving_url)
+    collaborations = [row.get("collaborationId") for row in listed(moving_url)]
+    started, generated = collaborations[:4], collaborations[4:]
+
+    assert started == [COLLABORATION_ID] * 4
+    assert {COLLABORATION_ID} < set(generated)
 
 
 def change(url: str) -> list[Any]:
