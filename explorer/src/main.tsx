@@ -53,6 +53,19 @@ function StopWithTab() {
   return null;
 }
 
+// GraphiQL asks the system for its theme once, and its editors would keep that one.
+function FollowSystemTheme() {
+  const { setTheme } = useGraphiQLActions();
+  const chosen = useGraphiQL(({ theme }) => theme);
+  useEffect(() => {
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    const follow = () => setTheme(chosen);
+    system.addEventListener("change", follow);
+    return () => system.removeEventListener("change", follow);
+  }, [setTheme, chosen]);
+  return null;
+}
+
 function Explorer() {
   const [message, setMessage] = useState("");
   return (
@@ -73,6 +86,7 @@ function Explorer() {
         <CredentialsSelect sets={page.headerSets} />
         <span className="title">Audience Gateway</span>
         <StopWithTab />
+        <FollowSystemTheme />
         <OpenLink notify={setMessage} />
         <Notice message={message} onDismiss={() => setMessage("")} />
       </GraphiQL.Logo>

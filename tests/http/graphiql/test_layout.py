@@ -113,6 +113,26 @@ async def test_assistive_technology_finds_no_serious_fault(
     await expect_no_fault()
 
 
+async def test_editors_follow_the_colour_scheme_of_the_system(visit: Visit, dev_url: str) -> None:
+    """As the rest of the page does, until the user chooses one of the two."""
+    page = visit.page
+    await page.emulate_media(color_scheme="light")
+    await open_first(page, dev_url)
+    dark = page.locator(".graphiql-query-editor .monaco-editor.vs-dark")
+    await expect(dark).to_have_count(0)
+    await page.emulate_media(color_scheme="dark")
+    await expect(dark).to_be_visible()
+    await page.emulate_media(color_scheme="light")
+    await expect(dark).to_have_count(0)
+
+    await page.get_by_role("button", name="Open settings dialog").click()
+    await page.get_by_role("button", name="Dark").click()
+    await expect(dark).to_have_count(1)
+    await page.emulate_media(color_scheme="dark")
+    await page.emulate_media(color_scheme="light")
+    await expect(dark).to_have_count(1)
+
+
 async def test_nothing_moves_for_those_who_want_it_still(visit: Visit, dev_url: str) -> None:
     """Not even while a query runs."""
     page = visit.page
