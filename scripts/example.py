@@ -8,6 +8,7 @@ program ends with the other, and both with Ctrl-C.
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ SHOWN_CALLERS = ("ada", "grace", "edith")
 START_SECONDS = 60
 STOP_SECONDS = 5
 POLL_SECONDS = 0.1
+JOB_SECONDS = 60
+"""How long the job takes that the welcome starts."""
 
 WELCOME = """
 The example runs over the sandbox. Open
@@ -37,6 +40,10 @@ The example runs over the sandbox. Open
   {url}
 
 and sign in with one of the buttons below the form: {callers}.
+To see a job become done, start one of ada, press Reload in the page, and open it:
+
+  {start_job}
+
 The gateway, with GraphiQL, is at {gateway_url}/graphql, the sandbox at
 {sandbox_url}. Their log is {log}.
 Press Ctrl-C to stop both.
@@ -54,6 +61,8 @@ def main(arguments: Sequence[str]) -> None:
         page_port = _port_of(rest[0]) if rest else _port(PAGE_PORT, otherwise_free=True)
         gateway_port, sandbox_port = _port(0), _port(0)
         gateway_url = f"http://{HOST}:{gateway_port}"
+        sandbox_url = f"http://{HOST}:{sandbox_port}"
+        gateway_command = shlex.join([sys.executable, "-m", "gateway"])
         log = stack.enter_context(tempfile.NamedTemporaryFile("w+", suffix=".gateway.log"))
         gateway = stack.enter_context(
             _running(
@@ -79,7 +88,9 @@ def main(arguments: Sequence[str]) -> None:
                 url=page_url,
                 callers=", ".join(SHOWN_CALLERS),
                 gateway_url=gateway_url,
-                sandbox_url=f"http://{HOST}:{sandbox_port}",
+                sandbox_url=sandbox_url,
+                start_job=f"{gateway_command} sandbox start-job --caller ada "
+                f"--seconds {JOB_SECONDS} --url {sandbox_url}",
                 log=log.name,
             ),
             flush=True,

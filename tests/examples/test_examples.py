@@ -115,6 +115,29 @@ async def test_a_token_signs_in(app: App, served: Served) -> None:
     await app.expect_arns(arns(served, "edith"))
 
 
+async def test_who_had_a_token_is_asked_for_a_token_again(app: App, served: Served) -> None:
+    await app.button("Token").click()
+    token = app.page.get_by_label("Token of your identity provider")
+    await token.fill(served.sandbox.issue_token("edith")[:-1])
+    await app.button("Sign in").click()
+    dialog = app.page.get_by_role("dialog")
+    await expect(dialog.get_by_label("Token of your identity provider")).to_be_visible()
+
+
+async def test_reloading_shows_what_is_new(app: App, served: Served) -> None:
+    """In the table and in the counts."""
+    await app.sign_in("edith")
+    before = await app.arns()
+    await expect(app.page.get_by_text(f"{len(before)} jobs")).to_be_visible()
+    arn = served.sandbox.start_job("edith")
+    served.sandbox.set_job_status(arn, "ACTIVE")
+    await app.button("Reload").click()
+
+    await app.expect_arns([arn, *before])
+    await expect(app.page.get_by_text(f"{len(before) + 1} jobs")).to_be_visible()
+    await expect(app.button("Reload")).to_be_focused()
+
+
 async def test_scrolling_loads_every_job_once(app: App, served: Served) -> None:
     await app.sign_in("grace")
     pages = await app.load_all()
@@ -386,7 +409,9 @@ async def test_has_no_accessibility_faults(app: App, served: Served) -> None:
     await app.sign_in("edith")
     served.sandbox.fault("denied", operation="ListAudienceExportJobs")
     await app.chip("Active").click()
-    await app.open((await app.arns())[0])
+    active = arns(served, "edith", filter={"status": ["ACTIVE"]})
+    await app.expect_arns(active)
+    await app.open(active[0])
     await expect(app.notice).to_be_visible()
     await _expect_accessible(app)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,17 @@ READY = re.compile(r"Press (Ctrl-C)")
 def url_of_page(started: Process) -> str:
     (url,) = re.findall(r"Open\n\n  (http://127\.0\.0\.1:\d+)/", "".join(started.output))
     return str(url)
+
+
+def line_that(contains: str, started: Process) -> str:
+    (line,) = [line for line in started.output if contains in line]
+    return line
+
+
+def paste(line: str) -> str:
+    """Run a printed line as a user would, and return its output."""
+    shell = ["bash", "-c", line]
+    return subprocess.run(shell, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
 
 def sources(name: str) -> list[Path]:
@@ -64,6 +76,7 @@ def test_one_command_serves_an_example_over_the_sandbox(name: str, ended_by: str
         html = httpx.get(page, verify=TLS, timeout=TIMEOUT_SECONDS).text
         # Vite compiles each when it is asked for, and fails if an import of it is missing.
         modules = {each.name: serves(f"{page}/src/{each.name}") for each in sources(name)}
+        arn = paste(line_that("start-job", started))
         programs = descendants(started.pid)
         if ended_by == "Ctrl-C":
             started.send_signal(signal.SIGINT)
@@ -73,6 +86,7 @@ def test_one_command_serves_an_example_over_the_sandbox(name: str, ended_by: str
 
     assert answer.json()["data"]["audienceGenerationJobs"]["nodes"]
     assert "/src/main.tsx" in html
+    assert arn.startswith("arn:aws:cleanrooms-ml:")
     assert modules
     assert all(modules.values()), modules
     assert code == (0 if ended_by == "Ctrl-C" else 1)

@@ -68,7 +68,13 @@ export function App({ title, renderSession }: Props) {
           </section>
         )}
       </main>
-      {isDialogOpen && <SignInDialog onSignIn={signIn} onClose={() => setDialogOpen(false)} />}
+      {session && isDialogOpen && (
+        <SignInDialog
+          onSignIn={signIn}
+          previous={session.caller}
+          onClose={() => setDialogOpen(false)}
+        />
+      )}
     </>
   );
 }

@@ -7,11 +7,12 @@ const DEBOUNCE_MS = 300;
 interface Props {
   readonly view: View;
   readonly onChange: ChangeView;
+  readonly onReload: () => void;
   readonly children: ReactNode;
 }
 
 /** Filters by name and time; `children` is the filter by status, whose counts are data. */
-export function Filters({ view, onChange, children }: Props) {
+export function Filters({ view, onChange, onReload, children }: Props) {
   const [name, setName] = useState(view.nameContains);
 
   useEffect(() => {
@@ -59,6 +60,9 @@ export function Filters({ view, onChange, children }: Props) {
           Clear filters
         </button>
       )}
+      <button type="button" onClick={onReload}>
+        Reload
+      </button>
     </search>
   );
 }

@@ -5,9 +5,15 @@ interface FormProps {
   readonly onSignIn: (caller: Caller) => void;
 }
 
+interface SignInProps extends FormProps {
+  /** Who has signed in before, and may do so again in the same way. */
+  readonly previous?: Caller;
+}
+
 /** Takes AWS credentials or a token. What is typed leaves this form only through `onSignIn`. */
-export function SignInForm({ onSignIn }: FormProps) {
-  const [kind, setKind] = useState<"aws" | "token">("aws");
+export function SignInForm({ onSignIn, previous }: SignInProps) {
+  const hadToken = previous !== undefined && "token" in previous.credentials;
+  const [kind, setKind] = useState<"aws" | "token">(hadToken ? "token" : "aws");
   return (
     <>
       <div className="segmented" role="group" aria-label="How to sign in">
@@ -120,11 +126,12 @@ function TokenForm({ onSignIn }: FormProps) {
 }
 
 interface DialogProps extends FormProps {
+  readonly previous: Caller;
   readonly onClose: () => void;
 }
 
 /** The form over the page, which stays visible: for credentials that have expired. */
-export function SignInDialog({ onSignIn, onClose }: DialogProps) {
+export function SignInDialog({ onSignIn, previous, onClose }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   // showModal keeps the focus inside, and closing returns it to where it was.
   useEffect(() => dialog.current?.showModal(), []);
@@ -137,7 +144,7 @@ export function SignInDialog({ onSignIn, onClose }: DialogProps) {
         </button>
       </header>
       <p>The credentials have expired or were not accepted.</p>
-      <SignInForm onSignIn={onSignIn} />
+      <SignInForm onSignIn={onSignIn} previous={previous} />
     </dialog>
   );
 }

@@ -7,14 +7,15 @@ import { JobList } from "./JobList";
 /** The filters, the table, and the panel of the job that is open. */
 export function JobsPage() {
   const [view, setView] = useState(EVERYTHING);
+  const [reloads, setReloads] = useState(0); // each is a new table, with new counts
   const [openArn, setOpenArn] = useState<string | null>(null);
   return (
     <div className="page">
       <div className="list">
-        <Filters view={view} onChange={setView}>
-          <JobCounts view={view} onChange={setView} />
+        <Filters view={view} onChange={setView} onReload={() => setReloads(reloads + 1)}>
+          <JobCounts key={reloads} view={view} onChange={setView} />
         </Filters>
-        <JobList view={view} onChange={setView} openArn={openArn} onOpen={setOpenArn} />
+        <JobList key={reloads} view={view} onChange={setView} openArn={openArn} onOpen={setOpenArn} />
       </div>
       {openArn && (
         <JobDetails key={openArn} arn={openArn} onChange={setView} onClose={() => setOpenArn(null)} />
