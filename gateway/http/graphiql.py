@@ -45,11 +45,13 @@ query NewestJobs {
 """
 
 JOB_CHANGES: Final = """\
-# Shows the jobs that are created, changed or deleted
-# from now on. A list of 1,000 is read every 20 seconds,
-# or less often; that of a collaboration is shorter.
-# To watch one job, every 5 seconds:
-# audienceGenerationJob(audienceGenerationJobArn: "…")
+# Shows the jobs that are created, changed
+# or deleted from now on: all, or those of
+# the collaboration under Variables. A list
+# of 1,000 is read every 20 seconds or less
+# often. To watch one job, every 5 seconds:
+# audienceGenerationJob(
+#   audienceGenerationJobArn: "…")
 subscription JobChanges($collaborationId: ID) {
   audienceGenerationJobChanges(
     collaborationId: $collaborationId
