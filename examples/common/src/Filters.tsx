@@ -47,22 +47,22 @@ export function Filters({ view, onChange, onReload, children }: Props) {
           value={view.days ?? ""}
           onChange={({ target }) => onChange((view) => ({ ...view, days: Number(target.value) || null }))}
         >
-          <option value="">at any time</option>
-          <option value="7">in the last 7 days</option>
-          <option value="30">in the last 30 days</option>
-          <option value="90">in the last 90 days</option>
+          <option value="">any time</option>
+          <option value="7">last 7 days</option>
+          <option value="30">last 30 days</option>
+          <option value="90">last 90 days</option>
         </select>
       </label>
-      {children}
-      {view.model && <p className="model">Model: {view.model.name}</p>}
-      {isFiltered && (
-        <button type="button" onClick={clear}>
-          Clear filters
-        </button>
-      )}
       <button type="button" onClick={onReload}>
         Reload
       </button>
+      {children}
+      {view.model && <p className="model">Model: {view.model.name}</p>}
+      {isFiltered && (
+        <button type="button" aria-label="Clear filters" onClick={clear}>
+          Clear
+        </button>
+      )}
     </search>
   );
 }
