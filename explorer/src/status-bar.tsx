@@ -76,7 +76,7 @@ function CostRows({ cost: { estimate, upstreamCalls, cacheHits, retries, scanned
     <>
       <Row name="AWS calls">
         {`${upstreamCalls} made. Estimated before: up to ${pages + details}, ${pages} for pages of lists and ${details} ` +
-          "for single objects. Limits apply to the estimate."}
+          "for single objects; more for what filters, orders and counts read. Limits apply to both."}
       </Row>
       <Row name="Cache">{`${count(cacheHits, "answer")} of AWS without a call: from the cache, or shared.`}</Row>
       <Row name="Retries">{String(retries)}</Row>
