@@ -143,8 +143,8 @@ def test_the_command_responds_to_its_own_host_names_and_to_those_allowed() -> No
     assert statuses == [200, 200, 421]
 
 
-def test_four_names_are_public() -> None:
-    names = ["CALLERS", "ROLE_ARNS", "SandboxCaller", "create_sandbox"]
+def test_five_names_are_public() -> None:
+    names = ["CALLERS", "COLLABORATION_ID", "ROLE_ARNS", "SandboxCaller", "create_sandbox"]
     assert sorted(gateway.sandbox.__all__) == names
     assert all(getattr(gateway.sandbox, name) for name in gateway.sandbox.__all__)
     with pytest.raises(AttributeError):
