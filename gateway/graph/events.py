@@ -55,31 +55,35 @@ class EventStream(AsyncIterator[Event | WatchFailure], Generic[T]):
         """
         self._watch = watch
         self._events = events
-        self._pending: Iterator[Event | WatchFailure | None] = iter(())
+        self._pending: Iterator[Event | None] = iter(())
         self._ended = False
 
     async def __anext__(self) -> Event | WatchFailure:
+        event = await self.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def next(self) -> Event | WatchFailure | None:
+        """Return the next event, when there is one; None after the last."""
         while True:
             for event in self._pending:
                 if event is not None:
                     return event
                 await pause()
             if self._ended:
-                raise StopAsyncIteration
-            self._pending = iter(await self._next_events())
-
-    async def _next_events(self) -> Iterable[Event | WatchFailure | None]:
-        try:
-            reading = await self._watch.next()
-        except Exception as error:  # noqa: BLE001  the engine reports it
-            self._ended = True
-            return [WatchFailure(error)]
-        if reading is None:
-            self._ended = True
-            return []
-        # Many subscriptions may get the same reading.
-        await take_turn_to_begin()
-        return self._events(reading)
+                return None
+            try:
+                reading = await self._watch.next()
+            except Exception as error:  # noqa: BLE001  the engine reports it
+                self._ended = True
+                return WatchFailure(error)
+            if reading is None:
+                self._ended = True
+                return None
+            # Many subscriptions may get the same reading.
+            await take_turn_to_begin()
+            self._pending = iter(self._events(reading))
 
     def close(self) -> None:
         """End the watch. May be called twice."""

@@ -5,8 +5,8 @@ protocol for GraphQL subscriptions over HTTP.
 """
 
 import asyncio
-from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import Context
 from typing import Any, Final, Protocol
 
 import orjson
@@ -118,6 +118,40 @@ def stream_of_one(content: Mapping[str, Any], media_type: str) -> Response:
     return Response(body, headers=STREAM_HEADERS | {"Content-Type": stream.content_type})
 
 
+_NO_VARIABLES = Context()
+"""In which alarms are called: each would make a copy of the current context otherwise."""
+
+
+class Alarm:
+    """Wakes the task that waits for it, when a future is done.
+
+    For many streams that all wait, asyncio.wait would make so many objects that scanning them
+    delays other requests.
+    """
+
+    __slots__ = ("_loop", "_waiter")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def call_when_done(self, future: "asyncio.Future[Any]") -> None:
+        future.add_done_callback(self, context=_NO_VARIABLES)
+
+    def __call__(self, *_: object) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until one of the futures is done from now on, or for some seconds."""
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self, context=_NO_VARIABLES)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+
+
 class SubscriptionResponse:
     """An ASGI application that sends the results of a subscription until it ends.
 
@@ -168,10 +202,13 @@ class SubscriptionResponse:
         """Return the outcome of the last event, or the reason for which the gateway ends it."""
         await _send_chunk(send, self._format.opening)
         ended, outcome, silence = self._subscription.ended, OK, HEARTBEAT_SECONDS
-        pending = asyncio.create_task(self._results.next())
+        alarm = Alarm()
+        alarm.call_when_done(ended)
+        pending = self._next_result(alarm)
         try:
             while True:
-                await _first_of(pending, ended, seconds=silence)
+                if not (pending.done() or ended.done()):
+                    await alarm.wait(silence)
                 if pending.done():
                     # Not to a variable, which would keep the result until the next one.
                     sent = await self._send_event(send, pending.result())
@@ -180,10 +217,10 @@ class SubscriptionResponse:
                         break
                     outcome = sent
                     silence = self._format.silence_after_event or HEARTBEAT_SECONDS
-                    pending = asyncio.create_task(self._results.next())
+                    pending = self._next_result(alarm)
                 elif ended.done():
                     # Clients may miss an end that arrives together with an event.
-                    await _first_of(pending, seconds=SECONDS_BEFORE_END)
+                    await asyncio.wait([pending], timeout=SECONDS_BEFORE_END)
                     if pending.done():
                         continue
                     error = SubscriptionEndedError(ended.result())
@@ -196,6 +233,11 @@ class SubscriptionResponse:
             pending.cancel()
         await _send_chunk(send, end, last=True)
         return outcome
+
+    def _next_result(self, alarm: "Alarm") -> "asyncio.Task[GraphResult | None]":
+        pending = asyncio.create_task(self._results.next())
+        alarm.call_when_done(pending)
+        return pending
 
     async def _send_event(self, send: Send, result: GraphResult | None) -> str | None:
         """Send and count an event; return its outcome, or None if there is none."""
@@ -215,7 +257,3 @@ async def _send_head(send: Send, stream: StreamFormat) -> None:
 
 async def _send_chunk(send: Send, chunk: bytes, *, last: bool = False) -> None:
     await send({"type": "http.response.body", "body": chunk, "more_body": not last})
-
-
-async def _first_of(*futures: "asyncio.Future[Any]", seconds: float) -> None:
-    await asyncio.wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)

@@ -98,7 +98,7 @@ class ResultStream:
 
     async def next(self) -> GraphResult | None:
         """Return the result of the next event, when there is one; None after the last."""
-        event = await anext(self._events, None)
+        event = await self._events.next()
         if event is None:
             return None
         if isinstance(event, WatchFailure):
