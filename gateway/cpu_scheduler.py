@@ -51,9 +51,10 @@ class CpuScheduler:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+        self.clock = clock
         self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
         self._waiting: dict[_Account, None] = {}
+        self._iterates = False
 
     async def run(
         self, key: bytes, coroutine: Coroutine[Any, Any, T], *, deadline: float | None = None
@@ -78,43 +79,51 @@ class CpuScheduler:
     def _account_of(self, key: bytes) -> "_Account":
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = _Account(self._clock, self._add_waiting)
+            account = self._accounts[key] = _Account(self)
             if len(self._accounts) > MAX_ACCOUNTS:
                 self._accounts.popitem(last=False)
         else:
             self._accounts.move_to_end(key)
         return account
 
-    def _add_waiting(self, account: "_Account") -> None:
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._next_iteration)
+    def add_waiting(self, account: "_Account") -> None:
         self._waiting[account] = None
+        self._iterate()
+
+    def remove_waiting(self, account: "_Account") -> None:
+        """Grant no more to an account, none of whose tasks waits any longer."""
+        self._waiting.pop(account, None)
+
+    def _iterate(self) -> None:
+        if self._waiting and not self._iterates:
+            self._iterates = True
+            asyncio.get_running_loop().call_soon(self._next_iteration)
 
     def _next_iteration(self) -> None:
+        self._iterates = False
+        if not self._waiting:
+            return
         share = ITERATION_SECONDS / len(self._waiting)
         for account in self._waiting:
-            left = account.left + share  # as `grant` does, whose calls would take most of the time
-            account.left = min(BURST_SECONDS, left)
+            # As `grant` does, whose calls would take most of the time.
+            account.left = min(account.left + share, BURST_SECONDS)
         for account in nlargest(CALLERS_PER_ITERATION, self._waiting, key=attrgetter("left")):
             if account.left > 0:
                 del self._waiting[account]
                 if account.give_turns():
                     self._waiting[account] = None  # behind those with equal time
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._next_iteration)
+        self._iterate()
 
 
 class _Account:
     """The CPU seconds that a caller has left, and the caller's tasks that wait for more."""
 
-    __slots__ = ("_add_waiting", "_refilled_at", "clock", "left", "waiting")
+    __slots__ = ("_refilled_at", "_scheduler", "clock", "left", "waiting")
 
-    def __init__(
-        self, clock: Callable[[], float], add_waiting: "Callable[[_Account], None]"
-    ) -> None:
-        self._add_waiting = add_waiting
+    def __init__(self, scheduler: CpuScheduler) -> None:
+        self._scheduler = scheduler
+        self.clock = clock = scheduler.clock
         self._refilled_at = clock()
-        self.clock = clock
         self.left = BURST_SECONDS
         self.waiting: OrderedDict[object, asyncio.Future[None]] = OrderedDict()
         """Task -> its turn, in their order."""
@@ -148,7 +157,7 @@ class _Account:
                 turn = self.waiting[task] = loop.create_future()
                 if begun:
                     self.waiting.move_to_end(task, last=False)
-                self._add_waiting(self)
+                self._scheduler.add_waiting(self)
                 await turn
                 # Those before may have used up the time, or have gone on and wait again.
                 if self.left > 0 and next(iter(self.waiting)) is task:
@@ -156,6 +165,8 @@ class _Account:
                 begun = False
         finally:
             del self.waiting[task]
+            if not self.waiting:
+                self._scheduler.remove_waiting(self)
 
     def give_turns(self) -> bool:
         """Wake the first tasks that wait; return whether there are others."""

@@ -248,6 +248,38 @@ async def test_what_has_no_turn_by_its_deadline_never_begins() -> None:
     assert inspect.getcoroutinestate(waiting[1]) == inspect.CORO_CLOSED
 
 
+async def test_nothing_is_granted_for_what_waits_no_longer() -> None:
+    """The event loop would iterate without a pause until the caller has time again."""
+    computer = Computer()
+    await computer.run("-", 1000 * LONG)
+    deadline = asyncio.get_running_loop().time()
+    with pytest.raises(NoTurnError):
+        await computer.scheduler.run(b"-", computer.compute("a", SHORT), deadline=deadline)
+
+    assert computer.scheduler._waiting == {}
+
+
+async def test_tasks_that_come_and_go_get_the_time_of_one_that_waits() -> None:
+    computer = Computer()
+    await computer.run("-", 1000 * LONG)
+    granted = []
+    for replaced in (False, True):
+        waiting = asyncio.create_task(computer.run("-", SHORT))
+        await asyncio.sleep(0)
+        (account,) = computer.scheduler._accounts.values()
+        before = account.left
+        for _ in range(40):
+            if replaced:
+                waiting.cancel()
+                waiting = asyncio.create_task(computer.run("-", SHORT))
+            await asyncio.sleep(0)
+        granted.append(account.left - before)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    assert granted[1] == pytest.approx(granted[0], rel=0.1)
+
+
 async def test_what_waits_to_begin_again_has_a_deadline_too() -> None:
     computer = Computer()
     deadline = asyncio.get_running_loop().time()
