@@ -12,6 +12,7 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     GraphQLScalarType,
+    is_required_input_field,
 )
 from hypothesis import strategies as st
 
@@ -58,7 +59,8 @@ def _some(of: Any, name: str, known: Known) -> Values:
         return st.sampled_from([EnumValue(value) for value in of.values])
     if isinstance(of, GraphQLInputObjectType):
         members = {key: values(member.type, key, known) for key, member in of.fields.items()}
-        return st.fixed_dictionaries({}, optional=members)
+        required = [key for key, member in of.fields.items() if is_required_input_field(member)]
+        return st.fixed_dictionaries({key: members.pop(key) for key in required}, optional=members)
     assert isinstance(of, GraphQLScalarType), of
     return _scalars(of.name, name, known)
 
