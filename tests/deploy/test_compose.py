@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from jsonschema import Draft7Validator, ValidationError
 
 from gateway import __version__
 from gateway.environment import read_settings
@@ -33,6 +32,9 @@ SCHEMA = Path(__file__).parent / "node_modules/dclint/schemas/compose.schema.jso
 
 def test_the_compose_file_is_valid() -> None:
     """The schema of the Compose specification rejects unknown fields."""
+    # Its import takes seconds, which a process that only collects tests would spend, too.
+    from jsonschema import Draft7Validator, ValidationError  # noqa: PLC0415
+
     schema = Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     schema.validate(COMPOSE)
     wrong = {**COMPOSE, "services": {"one": {"image": "x", "readonly": True}}}

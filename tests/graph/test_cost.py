@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.sandbox import create_sandbox
 from gateway.upstream.values import PAGE_SIZE
-from tests.gateways import Gateway, Sandbox, gateway_over
+from tests.gateways import Gateway, Sandbox, gateway_over, still_sandbox
 from tests.serving import serve
 
 PAGES = 5
@@ -21,7 +20,7 @@ ORDER = "orderBy: { field: NAME, direction: ASC }"
 def served() -> Iterator[Gateway]:
     """Serve a gateway over some pages of jobs, with a cache that outlasts the tests."""
     with (
-        serve(create_sandbox(jobs=JOBS)) as url,
+        serve(still_sandbox(jobs=JOBS)) as url,
         gateway_over(Sandbox(url), cache_seconds=600) as gateway,
     ):
         yield gateway

@@ -26,7 +26,7 @@ from tests.event_streams import (
     subscribed,
     watching,
 )
-from tests.gateways import GRAPHQL, TLS, Gateway, Sandbox, bearer, gateway_over
+from tests.gateways import GRAPHQL, TLS, Gateway, Sandbox, bearer, gateway_over, http
 from tests.http.wire import connect, read_to_end
 
 ORIGIN = "https://app.example.com"
@@ -294,7 +294,7 @@ def test_a_malformed_body_is_a_stream_of_its_error(
     """Clients would send it again after another status."""
     headers = {**caller_headers(), "Accept": transport, "Content-Type": JSON, "Origin": ORIGIN}
     url = f"{opened.url}/graphql"
-    response = httpx.post(url, content=body, headers=headers, verify=TLS, trust_env=False)
+    response = http("POST", url, content=body, headers=headers, trust_env=False)
     (result, end) = Stream(response, transport).rest()
 
     assert (response.status_code, media_type(response)) == (200, CONTENT_TYPES[transport])
