@@ -16,7 +16,8 @@ from typing import IO
 START_SECONDS = 60.0
 END_SECONDS = 60.0
 KILL_SECONDS = 3.0
-LIFETIME_SECONDS = 300.0
+LIFETIME_SECONDS = 1800.0
+"""Longer than any file of tests takes on a slow machine, for which a program may run."""
 UNTIL_SECONDS = 60.0
 PATIENT = "tests.patient_gateway"
 """A double of `gateway`, for tests that count on what is in its Redis."""

@@ -17,7 +17,6 @@ from tests.processes import Process, clean_environment, process
 
 README = (running.ROOT / "README.md").read_text(encoding="utf-8")
 
-LIFETIME_SECONDS = 1800.0
 
 EXAMPLES = {"@apollo/client": "apollo", "@urql/core": "urql", "relay-runtime": "relay"}
 """Package that an example is for -> the name of its module."""
@@ -143,7 +142,5 @@ def run_clients(folder: Path) -> Iterator[Program]:
     program = folder / "run.mjs"
     program.write_text(bundle_clients(folder, "run.js", "--format=esm", "--platform=node"))
     command = [str(running.NODE), "node", str(program)]
-    with process(
-        command, clean_environment(), ready=re.compile("ready"), lifetime_seconds=LIFETIME_SECONDS
-    ) as started:
+    with process(command, clean_environment(), ready=re.compile("ready")) as started:
         yield Program(started)

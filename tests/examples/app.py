@@ -22,7 +22,6 @@ EXAMPLES = ROOT / "examples"
 MAX_CALLS = 6
 """Enough for grace's 240 jobs, too few for ada's 1,234."""
 
-LIFETIME_SECONDS = 300.0
 
 PREVIEW = re.compile(r"Local:\s+(http://[\w.:]+)")
 
@@ -78,7 +77,6 @@ def served_example(name: str) -> Iterator[Served]:
                 {**clean_environment(), "GATEWAY_URL": gateway.url, "NO_COLOR": "1"},
                 folder=folder,
                 ready=PREVIEW,
-                lifetime_seconds=LIFETIME_SECONDS,
             ) as preview,
         ):
             yield Served(preview.url, open_gateway)

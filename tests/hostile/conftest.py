@@ -9,7 +9,6 @@ from tests.hostile.target import Target
 from tests.processes import Process, gateway_process
 
 SHORT_DEADLINE_SECONDS = 0.5
-SESSION_SECONDS = 1800
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +16,6 @@ def target_process(shared_sandbox: Sandbox) -> Iterator[Process]:
     """Run a gateway as a process, whose memory and files can be observed."""
     with gateway_process(
         shared_sandbox.url,
-        lifetime_seconds=SESSION_SECONDS,
         cache_seconds=0,
         caller_calls_per_second=0,
     ) as process:

@@ -19,7 +19,7 @@ from tests.redis_servers import running_redis
 from tests.telemetry.programs import metric
 
 SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
-LIFETIME_SECONDS = SOAK_SECONDS + 120
+LIFETIME_SECONDS = SOAK_SECONDS + 600
 SEED = 20260102
 SPARE_FILES = 100
 SPARE_TASKS = 20

@@ -12,8 +12,6 @@ from tests.gateways import Gateway, Sandbox
 from tests.processes import Process, gateway_process, until
 from tests.replicas.haproxy import SERVER_NAMES, LoadBalancer, load_balancer
 
-LIFETIME_SECONDS = 1800.0
-
 
 @dataclass
 class Replica:
@@ -30,7 +28,7 @@ class Replica:
             gateway_process(
                 self.sandbox.url,
                 port=self.port,
-                **{"lifetime_seconds": LIFETIME_SECONDS, **self.settings},
+                **self.settings,
             )
         )
         # Spares the draining: nothing sends requests when the stack closes.

@@ -16,7 +16,7 @@ from gateway.sandbox import CALLERS
 from tests.gateways import GRAPHQL, TIMEOUT_SECONDS, TLS, Gateway, Sandbox
 from tests.processes import PATIENT, sandbox_process, until
 from tests.redis_servers import running_redis
-from tests.replicas.fleet import LIFETIME_SECONDS, Fleet, running_fleet
+from tests.replicas.fleet import Fleet, running_fleet
 
 PAGE = """query($after: String) { audienceGenerationJobs(first: 5, after: $after) {
   nodes { name } pageInfo { endCursor } } }"""
@@ -77,7 +77,7 @@ class Load:
 @pytest.fixture(scope="module")
 def shared_fleet() -> Iterator[Fleet]:
     """Run a fleet over a sandbox in a process of its own, which the load does not slow down."""
-    with running_redis() as redis, sandbox_process(lifetime_seconds=LIFETIME_SECONDS) as upstream:
+    with running_redis() as redis, sandbox_process() as upstream:
         settings = {
             "module": PATIENT,
             "cache_url": redis.url,

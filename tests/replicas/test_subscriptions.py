@@ -28,7 +28,7 @@ from tests.event_streams import (
 from tests.gateways import TIMEOUT_SECONDS, Sandbox
 from tests.processes import sandbox_process, until
 from tests.programs import needs
-from tests.replicas.fleet import LIFETIME_SECONDS, Fleet, running_fleet
+from tests.replicas.fleet import Fleet, running_fleet
 from tests.replicas.haproxy import REQUESTS, SUBSCRIPTIONS, load_balancer
 from tests.replicas.nginx import nginx
 from tests.replicas.subscribers import Subscribers
@@ -50,7 +50,7 @@ def shared_fleet() -> Iterator[Fleet]:
         "caller_calls_per_second": 0,
     }
     with (
-        sandbox_process(lifetime_seconds=LIFETIME_SECONDS) as upstream,
+        sandbox_process() as upstream,
         running_fleet(Sandbox(upstream.url), dict.fromkeys("AB", settings)) as fleet,
     ):
         yield fleet
