@@ -133,21 +133,24 @@ class Alarm:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
 
     def call_when_done(self, future: "asyncio.Future[Any]") -> None:
         future.add_done_callback(self, context=_NO_VARIABLES)
 
-    def __call__(self, *_: object) -> None:
+    def __call__(self, future: "asyncio.Future[Any] | None" = None) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(future is None)
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until one of the futures is done from now on, or for some seconds."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait for some seconds, or until one of the futures is done; return whether none is.
+
+        One that was done a moment ago may end the wait too.
+        """
         self._waiter = self._loop.create_future()
         timer = self._loop.call_later(seconds, self, context=_NO_VARIABLES)
         try:
-            await self._waiter
+            return await self._waiter
         finally:
             timer.cancel()
 
@@ -207,8 +210,9 @@ class SubscriptionResponse:
         pending = self._next_result(alarm)
         try:
             while True:
+                silent = False
                 if not (pending.done() or ended.done()):
-                    await alarm.wait(silence)
+                    silent = await alarm.wait(silence)
                 if pending.done():
                     # Not to a variable, which would keep the result until the next one.
                     sent = await self._send_event(send, pending.result())
@@ -226,7 +230,7 @@ class SubscriptionResponse:
                     error = SubscriptionEndedError(ended.result())
                     outcome, end = error.code, self._format.interruption(error)
                     break
-                else:
+                elif silent:
                     silence = HEARTBEAT_SECONDS
                     await _send_chunk(send, self._format.heartbeat)
         finally:

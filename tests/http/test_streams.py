@@ -1,5 +1,6 @@
 """Both transports of subscriptions, over real HTTP."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -229,3 +230,13 @@ def test_a_subscription_of_a_settled_job_costs_one_call(fast: Gateway, job: str)
         stream.rest()
 
     assert fast.sandbox.count("GetAudienceGenerationJob") == 1
+
+
+async def test_a_future_that_was_done_before_ends_no_silence() -> None:
+    """Its callback comes late: the event that it stands for may have been sent already."""
+    alarm, done = streams.Alarm(), asyncio.get_running_loop().create_future()
+    alarm.call_when_done(done)
+    done.set_result(None)
+
+    assert not await alarm.wait(streams.HEARTBEAT_SECONDS)
+    assert await alarm.wait(0)
