@@ -1,5 +1,6 @@
 """Fixtures for tests of the whole gateway."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from tests.gateways import Gateway, Sandbox, gateway_over, still_sandbox
 from tests.programs import pytest_terminal_summary  # noqa: F401  # a hook
 from tests.redis_servers import RedisServer, running_redis
 from tests.serving import serve
+
+# A shell lets what it runs in the background ignore Ctrl-C, and so would the programs of tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Test machines are shared and may be slow, so Hypothesis has no deadlines.
 settings.register_profile(

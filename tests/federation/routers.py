@@ -68,7 +68,7 @@ def run_in_node(script: str, *arguments: str, given: str = "") -> Any:
         check=False,
         timeout=START_SECONDS,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return json.loads(done.stdout)
 
 

@@ -29,10 +29,7 @@ DOCUMENTED = (
 )
 
 IN_README = (
-    (ROOT / "README.md")
-    .read_text()
-    .partition("cat > teams.graphql <<'END'\n")[2]
-    .partition("END")[0]
+    (ROOT / "README.md").read_text().partition("/teams.graphql <<'END'\n")[2].partition("END")[0]
 )
 
 GRAPHS: dict[str, Mapping[str, str]] = {
