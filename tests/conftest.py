@@ -36,9 +36,10 @@ def shared_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
-    """Reset the shared sandbox before and after the test."""
+    """Reset the shared sandbox before and after the test, and remove the test's jobs from it."""
     shared_sandbox.reset()
-    yield shared_sandbox
+    with shared_sandbox.removing_jobs():
+        yield shared_sandbox
     shared_sandbox.reset()
 
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -69,6 +69,8 @@ class Sandbox:
     """A running sandbox and its control API."""
 
     url: str
+    started: list[tuple[str, str]] = field(default_factory=list, compare=False, repr=False)
+    """The access key id of the caller and the ARN of each job that was started here."""
 
     def fault(self, name: str, **settings: Any) -> None:
         response = self._control("POST", "faults", json={"fault": name, **settings})
@@ -85,7 +87,19 @@ class Sandbox:
         response = self._control("POST", "jobs", json=body)
         assert response.is_success, response.text
         arn: str = response.json()["audienceGenerationJobArn"]
+        self.started.append((body["access_key_id"], arn))
         return arn
+
+    @contextlib.contextmanager
+    def removing_jobs(self) -> Iterator[None]:
+        """Remove the jobs at the end that are started in the block, and are still there."""
+        before = len(self.started)
+        yield
+        while len(self.started) > before:
+            access_key_id, arn = self.started.pop()
+            body = {"access_key_id": access_key_id, "audienceGenerationJobArn": arn}
+            response = self._control("DELETE", "jobs", json=body)
+            assert response.is_success or "audienceGenerationJobArn" in response.text
 
     def set_job_status(self, arn: str, status: str) -> None:
         """Give a generation job a status, which it then keeps."""
