@@ -1,6 +1,7 @@
 """Execution alone: a page in memory, without HTTP, cache or upstream."""
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from gateway.graph.execution.engine import Engine, GraphRequest, GraphResult
 from gateway.graph.meter import Meter
 from gateway.graph.schema import build_schema, client_sdl, executable_schema
 from gateway.settings import Settings
+from gateway.upstream.cache.memory import Stored, Version
 from gateway.upstream.loader import (
     DETAIL_CALLS,
     PAGE_CALLS,
@@ -31,11 +33,10 @@ class OnePage:
 
     def __init__(self) -> None:
         body = upstream.page().partition(b"\r\n\r\n")[2]
-        self._page = PageRequest(Listing("ListAudienceGenerationJobs", ""), None).parse(
-            json.loads(body)
-        )
+        request = PageRequest(Listing("ListAudienceGenerationJobs", ""), None)
+        self._page = Stored(request.parse(json.loads(body)), 0.0, Version(math.inf), 0.0)
 
-    async def cached(self, *_: object, **__: object) -> Page:
+    async def cached(self, *_: object, **__: object) -> Stored[Page]:
         return self._page
 
 

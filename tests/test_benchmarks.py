@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import orjson
 import pytest
 import strawberry
 from graphql import (
@@ -15,6 +16,7 @@ from graphql import (
 )
 
 from benchmarks.contestants import PEERS
+from benchmarks.execution import Execution
 from benchmarks.measures.comparison import CASES
 from benchmarks.peers.strawberry_app import Query
 from benchmarks.questions import Question
@@ -48,6 +50,14 @@ def test_the_peers_rest_shaped_schemas_answer_each_question(
     question: Question, config: str
 ) -> None:
     assert not validate(rest_shaped(config), document(question.text(rest_shaped=True)))
+
+
+async def test_both_executions_return_the_same_rows() -> None:
+    """The one that is measured, and the one that it is compared with."""
+    execution = Execution()
+    ours, stock = await execution.ours(), await execution.stock()
+
+    assert orjson.loads(orjson.dumps(ours.data)) == stock.data
 
 
 def document(text: str) -> DocumentNode:
