@@ -105,7 +105,7 @@ class CpuScheduler:
             return
         share = ITERATION_SECONDS / len(self._waiting)
         for account in self._waiting:
-            # As `grant` does, whose calls would take most of the time.
+            # As `grant` does; calling it would take most of the time here.
             account.left = min(account.left + share, BURST_SECONDS)
         for account in nlargest(CALLERS_PER_ITERATION, self._waiting, key=attrgetter("left")):
             if account.left > 0:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MADE = {"__generated__", "__pycache__", "dist", "node_modules"}
-"""Folders that npm and builds make."""
+"""Folders that npm and builds create."""
 
 
 def files_below(top: Path) -> Iterator[Path]:

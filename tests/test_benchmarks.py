@@ -53,7 +53,7 @@ def test_the_peers_rest_shaped_schemas_answer_each_question(
 
 
 async def test_both_executions_return_the_same_rows() -> None:
-    """The one that is measured, and the one that it is compared with."""
+    """Ours, which is measured, and graphql-core's, for comparison."""
     execution = Execution()
     ours, stock = await execution.ours(), await execution.stock()
 

@@ -265,7 +265,7 @@ class RequestCost:
     aws_request_ids: list[str] = field(default_factory=list)
 
     def record_response(self, metadata: Mapping[str, Any]) -> None:
-        """Count what a response tells of its call by its `ResponseMetadata`."""
+        """Count the retries of a call, and keep its id, from its response's `ResponseMetadata`."""
         self.retries += metadata.get("RetryAttempts", 0)
         request_id = metadata.get("RequestId")
         if request_id and len(self.aws_request_ids) < MAX_REQUEST_IDS:

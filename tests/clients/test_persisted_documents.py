@@ -134,7 +134,7 @@ def test_a_client_is_told_that_a_document_is_not_accepted(results: Mapping[str, 
 
 
 def test_a_client_of_streams_is_told_that_an_id_is_unknown(results: Mapping[str, Result]) -> None:
-    """It would repeat the request after another response than a stream, and tell no reason."""
+    """It repeats a request whose response is not a stream, and would not give the reason."""
     result = results["graphql-sse, not in the manifest"]
 
     assert result["code"] == "PERSISTED_QUERY_NOT_FOUND"

@@ -75,7 +75,7 @@ def cpu_measured(process: Process) -> Iterator[Cost]:
 
 
 def slowness() -> float:
-    """Return how much more CPU time than on that machine the same work takes now; at least 1.
+    """Return the factor by which the same work takes more CPU time here and now; at least 1.
 
     The machine may be another one, or busy: programs that share a core slow each other down.
     """
@@ -83,7 +83,7 @@ def slowness() -> float:
 
 
 def _unit_of_work() -> float:
-    """Return the CPU time that some work takes, which is like that of a gateway."""
+    """Return the CPU time of some work that is similar to the gateway's."""
     began = time.thread_time()
     for number in range(30):
         rows = [{"name": f"row {number}.{each}", "tags": [each] * 9} for each in range(100)]

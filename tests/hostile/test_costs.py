@@ -188,7 +188,7 @@ def test_denied_details(target: Target) -> None:
         ),
         # The service model has no maximum for this list, so that the estimate passes.
         (jobs("nodes { " + aliased("metrics { relevanceMetrics { score } }") + " }"), "FIELDS"),
-        # Each order reads the whole of another list, which no page size foretells.
+        # Each order reads the whole of another list, whatever the page size.
         ("{ configuredAudienceModels(first: 420) { nodes { " + SORTED + " } } }", "ROWS"),
     ],
 )

@@ -106,9 +106,9 @@ class Flood:
 
 
 async def ask_during_flood(process: Process) -> tuple[Flood, Counter[str], list[int]]:
-    """Return the flood, what a proved caller sees of it, and how it compares.
+    """Return the flood, what a proved caller receives during it, and their waits.
 
-    That is the number of requests of the flood that were served during each of theirs.
+    A wait is the number of requests of the flood that were served during one of the caller's.
     """
     flood, seen, served = Flood(process), Counter[str](), []
     client, request = Client(process), request_bytes(JOBS, ADA_HEADERS)
@@ -137,8 +137,8 @@ def test_a_flood_of_invented_credentials_slows_down_no_proved_caller() -> None:
     assert flood.outcomes.keys() == {"UNAUTHENTICATED"}
     assert statuses[403] <= flood.outcomes.total()
     assert resident < MAX_RESIDENT_BYTES
-    # Of a busy machine's processes, that of the gateway may wait longest. If all callers had the
-    # same part of it, no request would be served before seven of the flood.
+    # A quarter is enough: on a busy machine the gateway's process may wait longer than others.
+    # If all callers had equal shares, each request would wait for at least seven of the flood.
     assert statistics.quantiles(served, n=4)[0] <= MAX_SERVED_BEFORE
 
 

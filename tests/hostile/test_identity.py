@@ -40,7 +40,7 @@ def ask(gateway: Gateway, token: str, query: str = JOBS) -> Answer:
 def test_the_deadline_includes_the_time_to_identify_the_caller(
     sandbox: Sandbox, tmp_path: Path, faults: list[dict[str, Any]]
 ) -> None:
-    """The answer comes before that to a later request, of a caller who is known at once."""
+    """A later request, of a caller who needs no identification, is answered after it."""
     token = id_token(sandbox.url)
     with (
         oidc_gateway(

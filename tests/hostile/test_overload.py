@@ -60,7 +60,7 @@ def test_a_flood_of_one_caller_leaves_capacity_for_others(sandbox: Sandbox) -> N
 def test_a_request_that_gets_no_cpu_time_ends_at_its_deadline(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever it is from, and although the gateway has never become able to read it."""
+    """Whoever sends it: neither the caller nor the query has been read by then."""
     with gateway_over(sandbox, deadline_seconds=1) as gateway:
         monkeypatch.setattr(cpu_scheduler, "BURST_SECONDS", 0.0)
         answers = [gateway.ask(JOBS), gateway.send("POST", content=b"{")]

@@ -92,7 +92,7 @@ def limited_files() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def narrow(shared_sandbox: Sandbox) -> Iterator[Process]:
-    """Run a gateway that may open few files."""
+    """Run a gateway with a low limit on open files."""
     with ExitStack() as stack:
         with limited_files():
             process = stack.enter_context(gateway_process(shared_sandbox.url))

@@ -233,7 +233,7 @@ def test_a_subscription_of_a_settled_job_costs_one_call(fast: Gateway, job: str)
 
 
 async def test_a_future_that_was_done_before_ends_no_silence() -> None:
-    """Its callback comes late: the event that it stands for may have been sent already."""
+    """Its callback comes late: its event may have been sent already."""
     alarm, done = streams.Alarm(), asyncio.get_running_loop().create_future()
     alarm.call_when_done(done)
     done.set_result(None)

@@ -161,7 +161,7 @@ def test_haproxy_passes_events_on_at_once(fleet: Fleet) -> None:
 
 
 def has_arrived(stream: Stream) -> bool:
-    """Tell whether there is something to read."""
+    """Return whether there is something to read."""
     connection = stream.response.extensions["network_stream"].get_extra_info("socket")
     return bool(select.select([connection], [], [], 0)[0])
 

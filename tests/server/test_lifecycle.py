@@ -58,7 +58,7 @@ def test_the_first_signal_drains_and_the_second_ends(sandbox: Sandbox, workers: 
         sandbox.url, workers=workers, drain_seconds=FOREVER, cache_seconds=0
     ) as process:
         gateway = Gateway(process.url, sandbox)
-        # A worker that gets the signal while it starts would end at once.
+        # A worker that receives the signal while it starts ends at once.
         until(lambda: count_lines(process, "running on") == workers)
         sandbox.fault("hang", access_key_id=CALLERS["ada"].access_key_id)
         hanging = threading.Thread(target=lambda: _ask_until_disconnected(gateway))

@@ -353,7 +353,7 @@ def test_each_worker_is_measured(workers: Process) -> None:
         return {pid: ProcessStatistics(int(pid)).resident_bytes() for pid in pids}
 
     def is_measured() -> bool:
-        """Tell whether both are there, and have grown little since they measured themselves."""
+        """Return whether both exist, and have grown little since they measured themselves."""
         now = process_metrics(workers.url)
         memory = now["process_resident_memory_bytes"]
         return len(memory) == 2 and memory == pytest.approx(resident(now), rel=0.1)

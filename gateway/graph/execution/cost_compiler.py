@@ -284,7 +284,7 @@ class _Lists:
 
 
 def _given(scalar: ValueNode) -> tuple[type, Any]:
-    """Return what is equal for equal values, without those of variables."""
+    """Return a key that is equal for equal values; a variable is its name."""
     if isinstance(scalar, VariableNode):
         return VariableNode, scalar.name.value
     return type(scalar), getattr(scalar, "value", None)

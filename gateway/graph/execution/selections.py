@@ -37,7 +37,7 @@ def switch_names(operation: OperationDefinitionNode) -> tuple[str, ...]:
 
 
 def _type_name(node: TypeNode) -> str | None:
-    """Return the name of a type; None is a list."""
+    """Return the name of a type, or None for a list."""
     if isinstance(node, NonNullTypeNode):
         return _type_name(node.type)
     return node.name.value if isinstance(node, NamedTypeNode) else None

@@ -1,4 +1,4 @@
-"""An error of a limit says what was asked for, what is accepted, and what to ask for instead."""
+"""Errors of limits say what was requested, what is accepted, and what to request instead."""
 
 import pytest
 

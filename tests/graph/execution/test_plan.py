@@ -81,7 +81,7 @@ def test_a_write_by_get_is_an_error_before_validation(planner: Planner) -> None:
 
 @pytest.mark.parametrize("query", [LISTS, SWITCHED])
 async def test_requests_of_a_text_get_what_they_select(query: str) -> None:
-    """What the first request selected is kept for those with the same variables in directives."""
+    """Requests with the same variables in directives share what the first one selected."""
     engine = Engine(SCHEMA, Settings())
 
     async def answer(engine: Engine, variables: dict[str, Any]) -> str:

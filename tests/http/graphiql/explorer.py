@@ -10,7 +10,7 @@ MODEL = "__MONACO.editor.getModels().find(model => model.uri.path.endsWith(name)
 
 async def open_first(page: Page, url: str) -> None:
     """Open the page as on the first visit: without anything stored."""
-    # A page that is open may store its tabs a moment later.
+    # An open page may store its tabs a moment later.
     await page.goto("about:blank")
     parts = urlsplit(url)
     session = await page.context.new_cdp_session(page)
