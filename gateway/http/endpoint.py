@@ -194,7 +194,8 @@ class Endpoint:
             raise claim
         log_caller(exchange, claim)
         if await exchange.slot.acquire(exchange.limit_key):
-            await _take_another_turn(exchange.deadline)
+            # Many requests may get a place at once.
+            await take_turn_to_begin(exchange.deadline)
         return await self._read_content(exchange)
 
     async def _execute(self, exchange: Exchange, content: bytes, media_type: str) -> ASGIApp:
@@ -342,11 +343,7 @@ async def _wait_for_body(deadline: float) -> AsyncIterator[None]:
         message = "The body took longer to arrive than a request may take."
         # The rest of the body is not read, so the connection cannot carry another request.
         raise HttpError(408, LimitExceededError(message), {"Connection": "close"}) from None
-    await _take_another_turn(deadline)
-
-
-async def _take_another_turn(deadline: float) -> None:
-    """Take a turn after a wait, which may have ended for many other requests at once."""
+    # The bodies of many requests may arrive at once.
     await take_turn_to_begin(deadline)
 
 

@@ -10,10 +10,10 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext
 
 from gateway.app import create_app
-from gateway.dev import sandbox_content
 from gateway.settings import Settings
 from tests.browser import Visit, chromium, new_profile, new_window
 from tests.gateways import Gateway, Sandbox
+from tests.http.graphiql.explorer import graphiql_over
 from tests.serving import serve
 
 
@@ -34,11 +34,8 @@ async def visit(profile: BrowserContext) -> AsyncIterator[Visit]:
 @pytest.fixture(scope="package")
 def dev_url(shared_sandbox: Sandbox) -> Iterator[str]:
     """Serve GraphiQL as `gateway dev` does, and return its URL."""
-    settings = Settings(
-        upstream_url=shared_sandbox.url, graphiql=True, introspection=True, cache_seconds=300
-    )
-    with serve(create_app(settings, sandbox=sandbox_content())) as url:
-        yield f"{url}/graphql"
+    with graphiql_over(shared_sandbox, cache_seconds=300) as url:
+        yield url
 
 
 @pytest.fixture(scope="package")

@@ -1,11 +1,28 @@
 """What a user does in GraphiQL."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.async_api import Locator, Page, expect
 
+from gateway.app import create_app
+from gateway.dev import sandbox_content
+from gateway.settings import Settings
+from tests.gateways import Sandbox
+from tests.serving import serve
+
 MODEL = "__MONACO.editor.getModels().find(model => model.uri.path.endsWith(name))"
+
+
+@contextmanager
+def graphiql_over(sandbox: Sandbox, **settings: Any) -> Iterator[str]:
+    """Serve GraphiQL as `gateway dev` does; yield its URL."""
+    served = Settings(upstream_url=sandbox.url, graphiql=True, introspection=True, **settings)
+    with serve(create_app(served, sandbox=sandbox_content())) as url:
+        yield f"{url}/graphql"
 
 
 async def open_first(page: Page, url: str) -> None:

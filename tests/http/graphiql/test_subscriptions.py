@@ -10,14 +10,12 @@ import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 from prometheus_client import REGISTRY
 
-from gateway.app import create_app
-from gateway.dev import sandbox_content
-from gateway.settings import Settings
 from tests.browser import Visit
 from tests.gateways import Sandbox, still_sandbox
 from tests.http.graphiql.explorer import (
     expect_status,
     expect_stopped,
+    graphiql_over,
     open_document,
     open_first,
     replace,
@@ -106,11 +104,8 @@ def sandbox(short_lists: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="module")
 def url(short_lists: Sandbox) -> Iterator[str]:
-    settings = Settings(
-        upstream_url=short_lists.url, graphiql=True, introspection=True, watch_seconds=0.1
-    )
-    with serve(create_app(settings, sandbox=sandbox_content())) as url:
-        yield f"{url}/graphql"
+    with graphiql_over(short_lists, watch_seconds=0.1) as url:
+        yield url
 
 
 @pytest_asyncio.fixture(loop_scope="session")
